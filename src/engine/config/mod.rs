@@ -1,0 +1,203 @@
+//! Configuration, valid by construction. `raw` holds the strict serde half; nothing here knows JSON.
+
+pub mod campaign;
+mod raw;
+pub mod routes;
+
+use super::edge::identity::KeyId;
+use super::hash::Seed;
+use super::units::Nanos;
+use super::verdict::Mode;
+pub use campaign::Campaign;
+pub use raw::{ConfigError, Problem, parse};
+use routes::Routes;
+
+/// A whole configuration. Profile 0 is the top level ("default").
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the policy: prefix of everything stored or shared.
+    pub policy: String,
+    /// Secret of all hashes.
+    pub seed: Seed,
+    /// True when no seed was configured and the policy's name was used: predictable, warned about.
+    pub seed_is_derived: bool,
+    /// `identity.learn`: keys first seen within this time after an empty start are age unknown.
+    pub learn: Nanos,
+    /// Detection parameters, one set per policy (the ledger is shared by all profiles).
+    pub campaign: Campaign,
+    /// At least one; at most 64 besides the default.
+    pub profiles: Vec<Profile>,
+    /// Which request uses which profile.
+    pub routes: Routes,
+    /// `demo.time_scale`, 1 in production.
+    pub time_scale: u32,
+    /// `keys`: capacity of the key table (entries of 64 bytes).
+    pub keys: u32,
+    /// `status.path`, if any (reserved; parsed and kept).
+    pub status_path: Option<String>,
+}
+
+/// Index into `Config::profiles`.
+pub type ProfileId = u8;
+
+/// What applies to one route.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Name; "default" for the top level.
+    pub name: String,
+    /// off, shadow or enforce.
+    pub mode: Mode,
+    /// Share of keys that enforce applies to, 0..=100.
+    pub enforce_percent: u8,
+    /// Where keys come from.
+    pub identity: IdentityConfig,
+    /// Body limits.
+    pub inspect: Inspect,
+    /// At most 8, tightest first is not required: the strictest wins.
+    pub limits: Vec<Limit>,
+    /// Ladder settings.
+    pub actions: Actions,
+    /// Allow classes.
+    pub allow: Vec<ListEntry>,
+    /// Always blocked.
+    pub deny: Vec<ListEntry>,
+    /// What happens when Weir itself cannot decide.
+    pub failure_mode: FailureMode,
+    /// Which decisions are logged.
+    pub log: LogDecisions,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A request header (lower-case name).
+    Header(String),
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// A query parameter of the path.
+    Query(String),
+    /// A host property, dotted path.
+    Property(String),
+    /// Peer address (or the trusted hop of x-forwarded-for), cut to a prefix length.
+    Address {
+        /// Prefix bits for IPv4, 8..=32.
+        ipv4: u8,
+        /// Prefix bits for IPv6, 16..=128.
+        ipv6: u8,
+    },
+}
+
+/// `identity`.
+#[derive(Clone, Debug)]
+pub struct IdentityConfig {
+    /// First that yields a value wins.
+    pub sources: Vec<Source>,
+    /// Owner of many keys, if the operator can name it.
+    pub tenant: Option<Source>,
+    /// Header or property with the account's creation time (RFC 3339 or seconds since the epoch).
+    pub age: Option<Source>,
+    /// JA4 fingerprint, if the host exposes one.
+    pub ja4: Option<Source>,
+    /// Trusted proxies in front: how many entries of x-forwarded-for, counted from the right, to believe. 0 = use the peer address.
+    pub trusted_hops: u8,
+}
+
+/// `inspect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspect {
+    /// Held before the body is released, bytes.
+    pub max_hold_bytes: u32,
+    /// Scanned, bytes.
+    pub max_inspect_bytes: u32,
+    /// Pause at request headers (only where the host allows it).
+    pub hold_headers: bool,
+    /// Unreadable bodies.
+    pub on_unreadable: OnUnreadable,
+}
+
+/// `inspect.on_unreadable`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnreadable {
+    /// Forward without charging a limit.
+    Allow,
+    /// Forward, charged to the limits like any request; key verdicts apply.
+    #[default]
+    Limit,
+    /// Reject.
+    Reject,
+}
+
+/// One rate limit (GCRA).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Name, for logs and `ratelimit-policy`.
+    pub name: String,
+    /// Quota: requests in `per`; also the burst.
+    pub requests: u32,
+    /// Window.
+    pub per: Nanos,
+}
+
+/// `actions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actions {
+    /// `watch: tag | none`: mark watched requests for the upstream.
+    pub watch_tags: bool,
+    /// `throttle.retry_after`, at most 60 s.
+    pub throttle_retry_after: Nanos,
+    /// `block.for`: how long a conviction lasts after the last request.
+    pub block_for: Nanos,
+    /// `block.status`: 400..=599, 429 by default.
+    pub block_status: u16,
+}
+
+/// An entry of `allow` or `deny`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListEntry {
+    /// For logs.
+    pub name: String,
+    /// What it selects.
+    pub selector: Selector,
+}
+
+/// What a list entry selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Selector {
+    /// `kid:` + 16 hex digits.
+    Key(KeyId),
+    /// `ten:` + 16 hex digits.
+    Tenant(u64),
+    /// `tid:` + 16 hex digits: one fingerprint value. Requests that carry it are not learnt from.
+    Template(u64),
+    /// `nid:` + 16 hex digits: a network tag. Requests that carry it are not learnt from.
+    Network(u64),
+}
+
+/// `failure_mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailureMode {
+    /// Serve.
+    #[default]
+    Open,
+    /// Reject.
+    Closed,
+}
+
+/// `log.decisions`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogDecisions {
+    /// None.
+    None,
+    /// When a key's action changes.
+    #[default]
+    Changes,
+    /// Every decision other than allow.
+    All,
+}
+
+impl Config {
+    /// The profile at `id`; the default profile for an id that does not exist.
+    pub fn profile(&self, id: ProfileId) -> Option<&Profile> {
+        self.profiles.get(usize::from(id)).or_else(|| self.profiles.first())
+    }
+}

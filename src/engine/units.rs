@@ -1,0 +1,51 @@
+//! Time in the units the tables use. The caller's clock is the only one: no function here reads a clock.
+
+/// Nanoseconds since the Unix epoch (a point) or a span, as the context says. All arithmetic saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanos(pub u64);
+
+/// Seconds in one tick, the unit of group ages.
+pub const TICK_SECS: u64 = 600;
+const PER_SEC: u64 = 1_000_000_000;
+
+impl Nanos {
+    /// The largest time.
+    pub const MAX: Nanos = Nanos(u64::MAX);
+
+    /// A span or point of `s` seconds.
+    pub const fn from_secs(s: u64) -> Nanos {
+        Nanos(s.saturating_mul(PER_SEC))
+    }
+    /// A span of `m` milliseconds.
+    pub const fn from_millis(m: u64) -> Nanos {
+        Nanos(m.saturating_mul(1_000_000))
+    }
+    /// A span of `h` hours.
+    pub const fn from_hours(h: u64) -> Nanos {
+        Nanos::from_secs(h.saturating_mul(3600))
+    }
+    /// Whole seconds.
+    pub const fn secs(self) -> u64 {
+        self.0 / PER_SEC
+    }
+    /// Whole milliseconds.
+    pub const fn millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+    /// Whole minutes.
+    pub const fn minutes(self) -> u64 {
+        self.secs() / 60
+    }
+    /// Whole 10-minute ticks.
+    pub const fn ticks(self) -> u64 {
+        self.secs() / TICK_SECS
+    }
+    /// `self + d`, saturating.
+    pub const fn plus(self, d: Nanos) -> Nanos {
+        Nanos(self.0.saturating_add(d.0))
+    }
+    /// `self - d`, zero if `d` is later: a clock that steps back never makes a huge span.
+    pub const fn since(self, d: Nanos) -> Nanos {
+        Nanos(self.0.saturating_sub(d.0))
+    }
+}

@@ -1,0 +1,219 @@
+//! One value feeds the reply, the metric, the log line and the command line: the `Verdict`.
+//!
+//! `enforce` is the only reader of the mode: shadow and enforce differ in nothing else.
+
+use super::hash;
+use super::units::Nanos;
+
+/// What happens to a request, mildest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Nothing.
+    #[default]
+    Allow,
+    /// Forwarded with `x-weir-verdict`.
+    Tag,
+    /// 429 with a short `retry-after`: a limit was hit.
+    Throttle,
+    /// 429 that asks not to be retried: campaign evidence, the deny list, or an unreadable body under `reject`.
+    Block,
+}
+
+/// Why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Nothing spoke against the request.
+    #[default]
+    None,
+    /// No dialect claims the path, or the method carries no prompt.
+    NotInference,
+    /// Listed under `allow`.
+    AllowList,
+    /// Listed under `deny`.
+    DenyList,
+    /// The key was convicted and its case still stands.
+    Convicted,
+    /// A young key sends a confirmed template.
+    Template,
+    /// A confirmed network or client shape, and the key carries the campaign's load.
+    Network,
+    /// The same prompts rolled out over many keys.
+    Rollout,
+    /// A configured limit was exceeded.
+    Rate,
+    /// The load of a campaign, without a text: one signal only.
+    Profile,
+    /// Two different credentials in one request.
+    Ambiguous,
+    /// The body could not be read (`inspect.on_unreadable: reject`).
+    Unreadable,
+}
+
+impl Action {
+    /// All actions, mildest first.
+    pub const ALL: [Action; 4] = [Action::Allow, Action::Tag, Action::Throttle, Action::Block];
+    /// The word used in replies, logs, metrics and decision files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Allow => "allow",
+            Action::Tag => "tag",
+            Action::Throttle => "throttle",
+            Action::Block => "block",
+        }
+    }
+    /// Does the request stop here?
+    pub const fn rejects(self) -> bool {
+        matches!(self, Action::Throttle | Action::Block)
+    }
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Reason; 12] = [
+        Reason::None,
+        Reason::NotInference,
+        Reason::AllowList,
+        Reason::DenyList,
+        Reason::Convicted,
+        Reason::Template,
+        Reason::Network,
+        Reason::Rollout,
+        Reason::Rate,
+        Reason::Profile,
+        Reason::Ambiguous,
+        Reason::Unreadable,
+    ];
+    /// The word used in logs, metrics, response-code details and decision files; never in a reply.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::None => "none",
+            Reason::NotInference => "not_inference",
+            Reason::AllowList => "allow_list",
+            Reason::DenyList => "deny_list",
+            Reason::Convicted => "convicted",
+            Reason::Template => "template",
+            Reason::Network => "network",
+            Reason::Rollout => "rollout",
+            Reason::Rate => "rate",
+            Reason::Profile => "profile",
+            Reason::Ambiguous => "ambiguous",
+            Reason::Unreadable => "unreadable",
+        }
+    }
+    /// Does the verdict rest on evidence gathered across keys?
+    pub const fn is_campaign(self) -> bool {
+        matches!(
+            self,
+            Reason::Convicted | Reason::Template | Reason::Network | Reason::Rollout | Reason::Profile
+        )
+    }
+}
+
+/// What the client may quote and the operator can look up: opaque, differs per key, says nothing about the signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CaseId(pub u32);
+
+impl std::fmt::Display for CaseId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl CaseId {
+    /// The id of one key's part in one campaign (or of one reason, when `campaign` is 0). Never zero.
+    pub fn new(secret: u64, campaign: u32, key: u64, reason: Reason) -> CaseId {
+        let what = if campaign == 0 { 0x1_0000_0000 | reason as u64 } else { u64::from(campaign) };
+        CaseId(((hash::combine(hash::combine(secret, what), key) >> 32) as u32).max(1))
+    }
+}
+
+/// Figures behind a verdict, for the decision record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Values of the request that belong to the best matching case.
+    pub matched: u8,
+    /// Values of the request.
+    pub values: u8,
+    /// Blocks counted against the key.
+    pub strikes: u8,
+    /// Requests of the key (saturating).
+    pub requests: u32,
+    /// Score of the strongest matched group at its last evaluation, points.
+    pub score: i16,
+    /// Estimated distinct keys of that group.
+    pub group_keys: u32,
+}
+
+/// The answer to one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was decided (before the mode).
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// Set on every throttle and block, and on tags that rest on campaign evidence.
+    pub case: Option<CaseId>,
+    /// The campaign (case of the ledger), 0 if none.
+    pub campaign: u32,
+    /// How long the client should wait, for throttles.
+    pub retry_after: Nanos,
+    /// Figures.
+    pub evidence: Evidence,
+}
+
+/// `mode` of the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Evaluate nothing.
+    Off,
+    /// Evaluate and count; change nothing.
+    #[default]
+    Shadow,
+    /// Act.
+    Enforce,
+}
+
+impl Mode {
+    /// The word used in configuration and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Off => "off",
+            Mode::Shadow => "shadow",
+            Mode::Enforce => "enforce",
+        }
+    }
+}
+
+/// The action to carry out: the verdict's own in enforce mode for `percent` of the keys (stable by key), else `Allow`.
+pub fn enforce(verdict: &Verdict, mode: Mode, percent: u8, key: u64) -> Action {
+    match mode {
+        Mode::Enforce if hash::mix(key) % 100 < u64::from(percent) => verdict.action,
+        _ => Action::Allow,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_enforce_acts_and_percent_is_stable() {
+        let v = Verdict { action: Action::Block, ..Verdict::default() };
+        for key in 0..1000 {
+            assert_eq!(enforce(&v, Mode::Shadow, 100, key), Action::Allow);
+            assert_eq!(enforce(&v, Mode::Off, 100, key), Action::Allow);
+            assert_eq!(enforce(&v, Mode::Enforce, 100, key), Action::Block);
+            assert_eq!(enforce(&v, Mode::Enforce, 0, key), Action::Allow);
+        }
+        let n = (0..10_000).filter(|&k| enforce(&v, Mode::Enforce, 30, k) == Action::Block).count();
+        assert!((2_700..3_300).contains(&n), "{n}");
+    }
+
+    #[test]
+    fn case_ids_differ_by_key_and_reason() {
+        assert_ne!(CaseId::new(1, 7, 1, Reason::Template), CaseId::new(1, 7, 2, Reason::Template));
+        assert_eq!(CaseId::new(1, 7, 1, Reason::Template), CaseId::new(1, 7, 1, Reason::Convicted));
+        assert_ne!(CaseId::new(1, 0, 1, Reason::Rate), CaseId::new(1, 0, 1, Reason::DenyList));
+        assert_eq!(CaseId(0xab).to_string(), "000000ab");
+    }
+}

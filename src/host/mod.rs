@@ -1,0 +1,2 @@
+//! Host shells: ABI to engine calls, verdicts to effects.
+pub mod proxy_wasm;

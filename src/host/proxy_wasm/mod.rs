@@ -1,0 +1,1 @@
+//! proxy-wasm ABI 0.2.1, raw.
