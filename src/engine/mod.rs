@@ -8,14 +8,24 @@ pub mod config;
 pub mod dialect;
 pub mod edge;
 pub mod fingerprint;
+pub mod observation;
+// the learning half
+pub mod detect;
+pub mod ledger;
+pub mod math;
+pub mod sketch;
+pub mod snapshot;
 pub mod verdict;
+pub mod wire;
 
 use config::{Config, ProfileId};
+use edge::Edge;
 use edge::identity::{Head, KeyId};
 use edge::session::Session;
+use ledger::{Ledger, Outcome};
 use std::sync::Arc;
 use units::Nanos;
-use verdict::{Action, Mode, Verdict};
+use verdict::{Action, Mode, Reason, Verdict};
 
 /// What came of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,52 +103,150 @@ pub enum StateError {
     Checksum,
 }
 
-/// Both halves in one process: replay, simulation, single-VM hosts, tests. An observation is applied at once.
+/// Both halves in one process: replay, simulation, single-VM hosts, tests. An observation is applied at once, through the
+/// same bytes that travel between a worker and the leader.
 #[derive(Debug)]
 pub struct Engine {
     config: Arc<Config>,
+    keys: edge::identity::Keys,
+    edge: Edge,
+    ledger: Ledger,
+    batch: Vec<u8>,
+    last: LastActions,
 }
 
 impl Engine {
     /// Allocates all tables. Memory does not grow afterwards.
     pub fn new(config: Arc<Config>) -> Engine {
-        Engine { config }
+        Engine {
+            keys: edge::identity::Keys::new(&config.seed),
+            edge: Edge::new(Arc::clone(&config)),
+            ledger: Ledger::new(&config),
+            batch: Vec::new(),
+            last: LastActions::default(),
+            config,
+        }
     }
-    /// A new configuration over the state learned so far (table sizes stay as they are until a restart).
+
+    /// A new configuration over the state learned so far (table sizes stay as they are until a restart; another seed
+    /// starts empty, because nothing learned under the old one can be read).
     pub fn reconfigure(&mut self, config: Arc<Config>) {
+        if Arc::ptr_eq(&config, &self.config) {
+            return;
+        }
+        if config.seed != self.config.seed {
+            *self = Engine::new(config);
+            return;
+        }
+        self.edge.reconfigure(Arc::clone(&config));
+        self.ledger.reconfigure(&config);
         self.config = config;
     }
+
     /// The configuration in force.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
+
     /// Starts a request.
     pub fn open(&self, _now: Nanos, head: &Head<'_>) -> Session {
-        Session::open(&self.config, head)
+        Session::open(&self.config, &self.keys, head)
     }
-    /// Decides a request: exactly once, before it goes upstream.
-    pub fn decide(&mut self, _now: Nanos, _session: &mut Session) -> Decision {
-        Decision::default()
+
+    /// Decides a request: exactly once, before it goes upstream. A second call on the same session allows.
+    pub fn decide(&mut self, now: Nanos, session: &mut Session) -> Decision {
+        let mode = self.config.profile(session.profile).map_or(Mode::Off, |p| p.mode);
+        let base =
+            Decision { mode, profile: session.profile, key: session.identity.key, ..Decision::default() };
+        if std::mem::replace(&mut session.decided, true) || mode == Mode::Off {
+            return base;
+        }
+        if session.dialect.is_none() {
+            return Decision {
+                verdict: Verdict { reason: Reason::NotInference, ..Verdict::default() },
+                ..base
+            };
+        }
+        session.finish();
+        let prepared = self.edge.prepare(now, session);
+        self.edge.drain(&mut self.batch);
+        let mut outcome = Outcome::default();
+        // Our own batch is sound; if it ever were not, the request would be judged without evidence.
+        let _ = self.ledger.observe(&self.batch, |_, o| outcome = o);
+        if self.ledger.values_changed() {
+            self.publish();
+        }
+        let verdict = self.edge.settle(now, session, &prepared, &outcome);
+        let percent = self.config.profile(session.profile).map_or(0, |p| p.enforce_percent);
+        let action = verdict::enforce(&verdict, mode, percent, session.identity.key.0);
+        let changed = self.last.changed(session.identity.key.0, verdict.action);
+        Decision { verdict, action, changed, ..base }
     }
-    /// Ageing, evaluation, expiry. Call at least once a minute of engine time; any rate is fine.
-    pub fn tick(&mut self, _now: Nanos) {}
+
+    fn publish(&mut self) {
+        let (ledger, edge) = (&mut self.ledger, &mut self.edge);
+        ledger.publish(|_, shard| {
+            let _ = edge.apply(shard);
+        });
+    }
+
+    /// Ageing and expiry. Call at least once a minute of engine time; any rate is fine.
+    pub fn tick(&mut self, now: Nanos) {
+        self.ledger.tick(now);
+        if self.ledger.values_changed() {
+            self.publish();
+        }
+    }
+
     /// Counts for gauges.
     pub fn status(&self) -> Status {
-        Status::default()
+        Status {
+            state_bytes: self.ledger.size_bytes().saturating_add(self.edge.size_bytes()) as u64,
+            ..self.ledger.status()
+        }
     }
+
     /// Groups that are confirmed or watched, strongest first.
     pub fn groups(&self) -> Vec<GroupReport> {
-        Vec::new()
+        self.ledger.groups_report()
     }
+
     /// Everything learned, versioned and checksummed. Hashes and counts only.
     pub fn write_state(&self) -> Vec<u8> {
-        Vec::new()
+        self.ledger.write_state()
     }
+
     /// Replaces everything learned.
     ///
     /// # Errors
-    /// State of another version, seed or length is refused whole; the engine is unchanged.
-    pub fn read_state(&mut self, _bytes: &[u8]) -> Result<(), StateError> {
-        Err(StateError::Malformed)
+    /// State of another version, seed or table size is refused whole; the engine is unchanged.
+    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let mut fresh = Ledger::new(&self.config);
+        fresh.read_state(bytes)?;
+        self.ledger = fresh;
+        self.publish();
+        Ok(())
+    }
+}
+
+/// The last action of recent keys, to log changes only: 4,096 cells, overwritten.
+#[derive(Debug)]
+struct LastActions(Vec<u32>);
+
+impl Default for LastActions {
+    fn default() -> LastActions {
+        LastActions(vec![0; 4_096])
+    }
+}
+
+impl LastActions {
+    fn changed(&mut self, key: u64, action: Action) -> bool {
+        let h = hash::mix(key);
+        let want = ((h >> 32) as u32 & !3) | action as u32;
+        let Some(cell) = self.0.get_mut(h as usize & 4_095) else { return false };
+        let known = *cell & !3 == want & !3;
+        let changed = if known { *cell != want } else { action != Action::Allow };
+        *cell = want;
+        changed
     }
 }

@@ -73,3 +73,14 @@ pub struct Identity {
     /// Two different credentials in one request.
     pub ambiguous: bool,
 }
+
+/// Keys derived from the seed once.
+#[derive(Debug)]
+pub struct Keys {}
+
+impl Keys {
+    /// Derives.
+    pub fn new(_seed: &crate::engine::hash::Seed) -> Keys {
+        Keys {}
+    }
+}

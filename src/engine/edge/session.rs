@@ -32,7 +32,7 @@ pub struct Session {
 
 impl Session {
     /// Starts a request.
-    pub fn open(_config: &Config, _head: &Head<'_>) -> Session {
+    pub fn open(_config: &Config, _keys: &super::identity::Keys, _head: &Head<'_>) -> Session {
         Session {
             profile: 0,
             identity: Identity::default(),

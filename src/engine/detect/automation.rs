@@ -1,0 +1,41 @@
+//! A. Hypothesis: the keys are programs: never asleep, spread over the hour, one-shot, never repeating. A gate, not points:
+//! it stands in for the load test when rates are heavy-tailed.
+
+use super::View;
+use crate::engine::ledger::groups::Sample;
+use crate::engine::ledger::keys::KeyState;
+use crate::engine::math;
+
+/// Share of automatic keys; `None` with fewer than eight keys of 24 openings.
+pub fn share(view: &View<'_>) -> Option<f64> {
+    share_of(view.keys, 8)
+}
+
+/// The same over any sample.
+pub fn share_of(keys: &[Sample], min: u32) -> Option<f64> {
+    let known = keys.iter().filter(|s| s.hn() >= 24);
+    let (n, auto) = known
+        .fold((0u32, 0u32), |(n, a), s| (n.saturating_add(1), a.saturating_add(u32::from(s.automatic()))));
+    (n >= min).then(|| f64::from(auto) / f64::from(n))
+}
+
+/// Is this key automatic? `None` while fewer than 24 openings are known.
+pub fn is_automatic(key: &KeyState) -> Option<bool> {
+    let n = key.map_n();
+    if n < 24 {
+        return None;
+    }
+    let longest = match n {
+        0..32 => 5,
+        32..48 => 4,
+        _ => 3,
+    };
+    let hours = key.hour_bits();
+    Some(
+        math::longest_gap(hours, 24) <= longest
+            && f64::from(hours.count_ones()) >= 0.85 * math::expected_hours(n)
+            && f64::from(key.phase.count_ones()) >= 0.8 * math::expected_phases(n)
+            && key.single_percent() >= 95
+            && key.dup_percent() <= 10,
+    )
+}

@@ -1,0 +1,123 @@
+//! V. Hypothesis: all keys carry the same load. A work queue balances; people differ by orders of magnitude.
+//!
+//! Log-likelihood ratio of "every key draws from one Poisson rate" (on the text axis also: rates spread as a gamma of shape
+//! 6) against "rates are exponentially spread", which makes the counts geometric (gamma-Poisson of shape 1).
+
+use super::{Signal, View};
+use crate::engine::config::Campaign;
+use crate::engine::ledger::groups::{Axis, Sample};
+use crate::engine::math::{self, ln, ln_factorial};
+
+/// Keys needed before the test says anything.
+const MIN_KEYS: usize = 12;
+const LN_FACT_5: f64 = 4.787_491_742_782_046;
+
+/// -60..45 points.
+pub fn score(view: &View<'_>, _: &Campaign) -> Signal {
+    if view.keys.len() < MIN_KEYS {
+        return Signal::UNKNOWN;
+    }
+    let (text, tick) = (view.axis == Axis::Text, view.tick);
+    let rate = ratio(view.keys, text, |s| (s.cnt, s.age_here(tick)));
+    let key = ratio(view.keys, text, |s| (s.tot, s.age_key(tick)));
+    let l = if text {
+        let count = ratio(view.keys, text, |s| (s.cnt, 1.0));
+        rate.max(count - 2.0).max(key - 1.0)
+    } else {
+        rate.max(key)
+    };
+    Signal::points(math::clamp(3.0 * l, -60.0, 45.0))
+}
+
+/// The tolerant ratio over requests in the group, for the sample of old keys.
+pub fn rate_ratio(keys: &[Sample], tick: u16) -> f64 {
+    ratio(keys, true, |s| (s.cnt, s.age_here(tick)))
+}
+
+/// The tolerant ratio over all of the keys' requests.
+pub fn key_ratio(keys: &[Sample], tick: u16) -> f64 {
+    ratio(keys, true, |s| (s.tot, s.age_key(tick)))
+}
+
+/// Requests a tick of one key over its whole load.
+pub fn key_rate(keys: &[Sample], tick: u16) -> f64 {
+    let (k, age) = totals(keys, |s| (s.tot, s.age_key(tick)));
+    if age > 0.0 { k / age } else { 0.0 }
+}
+
+fn totals(keys: &[Sample], of: impl Fn(&Sample) -> (u16, f64)) -> (f64, f64) {
+    keys.iter().map(of).fold((0.0, 0.0), |(k, age), (n, a)| (k + f64::from(n.saturating_sub(1)), age + a))
+}
+
+/// The first request of a key made it a member, so only the later ones count.
+fn ratio(keys: &[Sample], tolerant: bool, of: impl Fn(&Sample) -> (u16, f64) + Copy) -> f64 {
+    let (count, exposure) = totals(keys, of);
+    let lambda = if exposure > 0.0 { count / exposure } else { 0.0 };
+    let (mut poisson, mut gamma) = (0.0, 0.0);
+    for s in keys {
+        let (n, age) = of(s);
+        let k = u32::from(n.saturating_sub(1));
+        let mu = (lambda * age).max(1.0e-9);
+        let spread = f64::from(k.saturating_add(1)) * ln(1.0 + mu);
+        poisson += spread - mu - ln_factorial(k);
+        if tolerant {
+            gamma += gamma_poisson_6(k, mu) + spread;
+        }
+    }
+    if tolerant { poisson.max(gamma) } else { poisson }
+}
+
+/// ln of the negative binomial with shape 6 at k, without the term k ln mu that cancels in the ratio.
+fn gamma_poisson_6(k: u32, mu: f64) -> f64 {
+    let kf = f64::from(k);
+    ln_factorial(k.saturating_add(5)) - LN_FACT_5 - ln_factorial(k) + 6.0 * ln(6.0)
+        - (6.0 + kf) * ln(6.0 + mu)
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::hash::mix;
+
+    fn uniform(seed: u64) -> f64 {
+        ((mix(seed) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    fn poisson(mu: f64, seed: u64) -> u16 {
+        let (mut k, mut at) = (0u16, 0.0);
+        loop {
+            at -= uniform(seed * 1000 + u64::from(k)).ln();
+            if at > mu {
+                return k;
+            }
+            k += 1;
+        }
+    }
+
+    fn sample(rates: impl Fn(u64) -> f64) -> Vec<Sample> {
+        (0..32u64)
+            .map(|i| Sample { cnt: 1 + poisson(rates(i), i + 7), last: 100, ..Sample::default() })
+            .collect()
+    }
+
+    #[test]
+    fn queues_are_uniform_and_people_are_not() {
+        let queue = sample(|_| 20.0);
+        assert!(rate_ratio(&queue, 100) * 3.0 > 45.0);
+        let people = sample(|i| 20.0 * (1.5 * (uniform(i * 31) - 0.5) * 3.4).exp());
+        assert!(rate_ratio(&people, 100) < 0.0, "{}", rate_ratio(&people, 100));
+    }
+
+    #[test]
+    fn gamma_poisson_agrees_with_direct_computation() {
+        // NB(k; mu, 6) with the platform's functions.
+        for k in 0..40u32 {
+            let mu: f64 = 3.7;
+            let choose: f64 = (1..=5).map(|i| f64::from(k + i) / f64::from(i)).product();
+            let direct = choose.ln() + 6.0 * (6.0 / (6.0 + mu)).ln() + f64::from(k) * (mu / (6.0 + mu)).ln();
+            let ours = gamma_poisson_6(k, mu) + f64::from(k) * mu.ln();
+            assert!((direct - ours).abs() < 1e-9, "{k}: {direct} {ours}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Evidence about one group: one hypothesis a file, additive points, each term saturates.
+//!
+//! No axis confirms a group alone: see `assess` for the gates. Points are 1/16 steps of the prototype's scale; all
+//! arithmetic is exact IEEE addition, multiplication and division, so every target computes the same score.
+
+pub mod automation;
+mod day;
+mod exclusivity;
+pub mod load;
+mod novelty;
+mod single_turn;
+mod spread;
+mod timers;
+mod youth;
+
+use crate::engine::config::Campaign;
+use crate::engine::ledger::groups::{Axis, Group, Sample};
+
+/// A group as the detectors see it.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The group.
+    pub group: &'a Group,
+    /// Its axis.
+    pub axis: Axis,
+    /// Estimated distinct keys.
+    pub distinct: f64,
+    /// Uniform sample of its keys.
+    pub keys: &'a [Sample],
+    /// Now, in ticks.
+    pub tick: u16,
+}
+
+/// One detector's answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Signal {
+    /// Points; `None` while there is not enough to say anything.
+    pub points: Option<f64>,
+}
+
+impl Signal {
+    /// Not enough to say anything.
+    pub const UNKNOWN: Signal = Signal { points: None };
+    /// So many points.
+    pub fn points(p: f64) -> Signal {
+        Signal { points: Some(p) }
+    }
+    fn or_zero(self) -> f64 {
+        self.points.unwrap_or(0.0)
+    }
+}
+
+/// A detector: a hypothesis and what it costs to be wrong.
+#[derive(Debug)]
+pub struct Detector {
+    /// Letter used in reports (DETECTION 4.1).
+    pub name: &'static str,
+    /// Its points.
+    pub score: fn(&View<'_>, &Campaign) -> Signal,
+}
+
+/// All detectors whose points add up. Automation is a gate and stands in for the load test; it is not in the sum.
+pub static DETECTORS: &[Detector] = &[
+    Detector { name: "spread", score: spread::score },
+    Detector { name: "youth", score: youth::score },
+    Detector { name: "load", score: load::score },
+    Detector { name: "novelty", score: novelty::score },
+    Detector { name: "single_turn", score: single_turn::score },
+    Detector { name: "exclusivity", score: exclusivity::score },
+    Detector { name: "flat_day", score: day::score },
+    Detector { name: "timers", score: timers::score },
+];
+const LOAD: usize = 2;
+const EXCLUSIVITY: usize = 5;
+const TIMERS: usize = 7;
+
+/// Everything an evaluation found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Assessment {
+    /// Points of each detector, in the order of `DETECTORS`.
+    pub terms: [f64; 8],
+    /// Their sum.
+    pub score: f64,
+    /// Estimated distinct keys.
+    pub distinct: f64,
+    /// Share of young keys.
+    pub young: f64,
+    /// Share of novel openings.
+    pub novel: f64,
+    /// Share of openings.
+    pub single: f64,
+    /// Share of automatic keys, once known.
+    pub automatic: f64,
+    /// Common load of a key, requests a tick.
+    pub lam: f64,
+    /// The timer evidence says something.
+    pub timers_known: bool,
+    /// Established users do not behave like the campaign.
+    pub exempt: bool,
+    /// ... and they are plainly people.
+    pub people: bool,
+    /// Bought accounts: confirmed without youth, or automatic keys of any age included.
+    pub aged: bool,
+    /// The conditions of the aged path hold.
+    pub aged_path: bool,
+    /// All conditions of a confirmation hold, except dominance and consecutive evaluations.
+    pub confirm: bool,
+}
+
+impl Assessment {
+    /// Points of the load term.
+    pub fn load(&self) -> f64 {
+        self.terms.get(LOAD).copied().unwrap_or(0.0)
+    }
+    /// Points of the timer term.
+    pub fn timers(&self) -> f64 {
+        self.terms.get(TIMERS).copied().unwrap_or(0.0)
+    }
+}
+
+/// Evaluates a group.
+pub fn assess(group: &Group, tick: u16, c: &Campaign) -> Assessment {
+    let view =
+        View { group, axis: Axis::of(group.tag), distinct: group.distinct(), keys: group.keys.items(), tick };
+    let mut a = Assessment {
+        distinct: view.distinct,
+        young: group.young_share(),
+        novel: share(group.novel, group.single),
+        single: share(group.single, group.total),
+        lam: load::key_rate(view.keys, tick),
+        automatic: automation::share(&view).unwrap_or(0.0),
+        ..Assessment::default()
+    };
+    for (term, detector) in a.terms.iter_mut().zip(DETECTORS) {
+        let signal = (detector.score)(&view, c);
+        *term = quantise(signal.or_zero());
+        if detector.name == "timers" {
+            a.timers_known = signal.points.is_some();
+        }
+    }
+    // Heavy-tailed rates fail the load test; automation says the same in another way.
+    let auto = view.axis == Axis::Text && a.automatic >= ppm(c.a_min_ppm);
+    if auto && let Some(v) = a.terms.get_mut(LOAD) {
+        *v = v.max(20.0);
+    }
+    established(&mut a, group, tick, c);
+    gates(&mut a, &view, auto, c);
+    a
+}
+
+fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
+    let [_, youth, load, ..] = a.terms;
+    let exclusivity = a.terms.get(EXCLUSIVITY).copied().unwrap_or(0.0);
+    let sum: f64 = a.terms.iter().sum();
+    let text = view.axis == Axis::Text;
+    a.aged_path = text
+        && a.distinct >= f64::from(c.aged_d_min)
+        && load >= 30.0
+        && auto
+        && a.novel >= 0.9
+        && a.single >= 0.95
+        && exclusivity >= 6.0;
+    let young_enough = a.young >= ppm(c.y_gate_ppm);
+    a.score = if a.aged_path && !young_enough { sum - youth + 20.0 } else { sum };
+    // The old members must be a real part of the group, or a young majority could set the flag against them.
+    let old = view.group.old.estimate();
+    a.aged = a.aged_path && !a.exempt && old >= 0.2 * a.distinct;
+    let d_min = f64::from(if text { c.d_min } else { c.net_d_min });
+    let load_gate = if text { load >= f64::from(c.v_gate) || auto } else { load >= f64::from(c.net_v_gate) };
+    let timers = a.timers();
+    let timer_gate = if a.distinct <= f64::from(c.fleet_cap) { timers > -4.0 } else { timers > -40.0 };
+    a.confirm = a.score >= f64::from(c.t_confirm)
+        && a.distinct >= d_min
+        && load_gate
+        && a.novel >= ppm(c.n_gate_ppm)
+        && a.timers_known
+        && timer_gate
+        && a.single >= ppm(c.single_gate_ppm)
+        && (young_enough || a.aged_path)
+        && !a.exempt;
+}
+
+/// Established users: if the group has old members, they must look like the campaign, or they vouch for the template.
+fn established(a: &mut Assessment, group: &Group, tick: u16, c: &Campaign) {
+    let old = group.old.estimate();
+    if old < 8.0 || old < 0.02 * a.distinct {
+        return;
+    }
+    let items = group.old.items();
+    let l = load::rate_ratio(items, tick).min(load::key_ratio(items, tick));
+    let uniform = 3.0 * l >= 24.0;
+    let automatic = automation::share_of(items, 8).is_some_and(|s| s >= ppm(c.a_min_ppm));
+    a.exempt = !uniform && !automatic;
+    a.people = a.exempt && 3.0 * l <= -10.0;
+}
+
+/// Parts per million as a share.
+pub fn ppm(v: u32) -> f64 {
+    f64::from(v) / 1_000_000.0
+}
+
+/// `part / whole`, 0 when there is nothing.
+pub fn share(part: u32, whole: u32) -> f64 {
+    if whole == 0 { 0.0 } else { f64::from(part) / f64::from(whole) }
+}
+
+fn quantise(points: f64) -> f64 {
+    ((points * 16.0) as i32) as f64 / 16.0
+}

@@ -1,0 +1,119 @@
+//! The edge's own ladder: lists, then the ledger's verdicts as the snapshot holds them, then limits.
+
+use crate::engine::config::{ListEntry, OnUnreadable, Profile, Selector};
+use crate::engine::dialect::Unreadable;
+use crate::engine::ledger::Outcome;
+use crate::engine::observation::Observation;
+use crate::engine::snapshot::{Match, Snapshot};
+use crate::engine::units::Nanos;
+use crate::engine::verdict::{Action, CaseId, Evidence, Reason, Verdict};
+
+/// First entry that selects the request.
+pub fn listed<'a>(list: &'a [ListEntry], obs: &Observation, values: &[u64]) -> Option<&'a ListEntry> {
+    list.iter().find(|e| match e.selector {
+        Selector::Key(k) => k.0 == obs.key && obs.key != 0,
+        Selector::Tenant(t) => t == obs.tenant && t != 0,
+        Selector::Template(v) => values.contains(&v),
+        Selector::Network(v) => obs.nets.contains(&v),
+    })
+}
+
+/// What a worker can say without the ledger: key verdict, strong template match, confirmed network.
+pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match) -> Outcome {
+    let evidence = Evidence { matched: m.count.min(255) as u8, values: obs.nfp, ..Evidence::default() };
+    let block = |reason, campaign| Outcome { block: true, reason, campaign, evidence, ..Outcome::default() };
+    let now_s = u32::try_from(obs.time.secs()).unwrap_or(u32::MAX);
+    if let Some(k) = s.key(obs.key, now_s) {
+        return block(Reason::Convicted, k.campaign);
+    }
+    let strong = m.count >= 8 || (m.count >= 3 && m.count.saturating_mul(3) >= u32::from(obs.nfp));
+    let network = obs.nets.iter().filter(|v| **v != 0).find_map(|v| s.value(*v));
+    if obs.key == 0 || s.is_protected(obs.key) {
+        return Outcome {
+            watch: m.count >= 3,
+            reason: Reason::Template,
+            campaign: m.campaign,
+            evidence,
+            ..Outcome::default()
+        };
+    }
+    match (strong, network) {
+        (true, _) => block(Reason::Template, m.campaign),
+        (false, Some(n)) => block(Reason::Network, n.campaign),
+        _ if m.count >= 3 => Outcome {
+            watch: true,
+            reason: Reason::Template,
+            campaign: m.campaign,
+            evidence,
+            ..Outcome::default()
+        },
+        _ => Outcome { evidence, ..Outcome::default() },
+    }
+}
+
+/// What a rate limiter said: `Some(wait)` when a limit is exceeded.
+pub type Denied = Option<Nanos>;
+
+/// Turns what is known into a verdict. `charge` runs only if nothing decided before the limits.
+pub fn verdict(
+    secret: u64,
+    profile: &Profile,
+    obs: &Observation,
+    outcome: &Outcome,
+    unreadable: Option<Unreadable>,
+    charge: impl FnOnce() -> Denied,
+) -> Verdict {
+    let case = |campaign: u32, reason: Reason| Some(CaseId::new(secret, campaign, obs.key, reason));
+    let base = Verdict {
+        reason: outcome.reason,
+        campaign: outcome.campaign,
+        evidence: outcome.evidence,
+        ..Verdict::default()
+    };
+    if outcome.block {
+        return Verdict {
+            action: Action::Block,
+            case: case(outcome.campaign, outcome.reason),
+            retry_after: profile.actions.block_for,
+            ..base
+        };
+    }
+    if unreadable.is_some() && profile.inspect.on_unreadable == OnUnreadable::Reject {
+        return Verdict {
+            action: Action::Block,
+            reason: Reason::Unreadable,
+            case: case(0, Reason::Unreadable),
+            ..base
+        };
+    }
+    let free = unreadable.is_some() && profile.inspect.on_unreadable == OnUnreadable::Allow;
+    if let Some(wait) = if free { None } else { charge() } {
+        return Verdict {
+            action: Action::Throttle,
+            reason: Reason::Rate,
+            case: case(0, Reason::Rate),
+            // Clients obey short waits and give up on long ones: never more than the configured minute.
+            retry_after: wait.min(profile.actions.throttle_retry_after.max(Nanos::from_secs(1))),
+            ..base
+        };
+    }
+    if outcome.watch {
+        let action = if profile.actions.watch_tags { Action::Tag } else { Action::Allow };
+        return Verdict { action, case: case(outcome.campaign, outcome.reason), ..base };
+    }
+    Verdict { reason: Reason::None, ..base }
+}
+
+/// The verdict of a list entry.
+pub fn on_list(reason: Reason, secret: u64, obs: &Observation, profile: &Profile) -> Verdict {
+    if reason == Reason::AllowList {
+        return Verdict { reason, ..Verdict::default() };
+    }
+    Verdict {
+        action: Action::Block,
+        reason,
+        case: Some(CaseId::new(secret, 0, obs.key, reason)),
+        retry_after: profile.actions.block_for,
+        ..Verdict::default()
+    }
+}

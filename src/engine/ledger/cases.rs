@@ -1,0 +1,310 @@
+//! Confirmed values and the cases they belong to. A case is one template (or one network): values that co-occur.
+
+use crate::engine::hash;
+use crate::engine::wire::record;
+
+/// A confirmed value, 24 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Confirmed {
+    /// The value with its axis; 0 = free.
+    pub value: u64,
+    /// Confirmed at, minutes since the epoch.
+    pub since_min: u32,
+    /// Last match, seconds since the epoch.
+    pub last_s: u32,
+    /// Case number (unresolved).
+    pub case: u16,
+    /// 1 = aged path.
+    pub flags: u16,
+}
+
+record!(Confirmed { value: u64, since_min: u32, last_s: u32, case: u16, flags: u16 });
+
+/// Keys of any age that are themselves automatic are blocked.
+pub const AGED: u16 = 1;
+
+/// One campaign.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Case {
+    /// Public number, derived from its first value; 0 = free.
+    pub id: u32,
+    /// Confirmed values that belong to it now.
+    pub values: u32,
+    /// Requests that matched it.
+    pub seen: u32,
+    /// First confirmation, seconds since the epoch.
+    pub first_s: u32,
+    /// Last match, seconds since the epoch.
+    pub last_s: u32,
+    /// Running mean of matched values a request, in 1/16.
+    pub usual: u32,
+    /// Case this one was merged into, 0 = none.
+    pub merged: u16,
+}
+
+record!(Case { id: u32, values: u32, seen: u32, first_s: u32, last_s: u32, usual: u32, merged: u16 });
+
+/// How often two cases met in one request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pair {
+    a: u16,
+    b: u16,
+    count: u32,
+}
+
+const VALUES: usize = 4_096;
+const WAYS: usize = 8;
+/// Cases kept.
+pub const CASES: usize = 512;
+const PAIRS: usize = 1_024;
+
+/// Confirmed values, cases and pair counters: 136 KiB.
+#[derive(Debug)]
+pub struct Cases {
+    values: Vec<Confirmed>,
+    cases: Vec<Case>,
+    pairs: Vec<Pair>,
+    live: u32,
+    version: u64,
+}
+
+impl Default for Cases {
+    fn default() -> Cases {
+        Cases {
+            values: vec![Confirmed::default(); VALUES],
+            cases: vec![Case::default(); CASES],
+            pairs: vec![Pair::default(); PAIRS],
+            live: 0,
+            version: 0,
+        }
+    }
+}
+
+impl Cases {
+    /// Bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.values
+            .len()
+            .saturating_mul(std::mem::size_of::<Confirmed>())
+            .saturating_add(self.cases.len().saturating_mul(std::mem::size_of::<Case>()))
+            .saturating_add(self.pairs.len().saturating_mul(std::mem::size_of::<Pair>()))
+    }
+    /// Confirmed values.
+    pub fn live(&self) -> u32 {
+        self.live
+    }
+    /// Changes whenever a value is confirmed, released or flagged: time to publish.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+    /// All value slots; free ones have value 0.
+    pub fn values(&self) -> &[Confirmed] {
+        &self.values
+    }
+    /// All case slots.
+    pub fn cases(&self) -> &[Case] {
+        &self.cases
+    }
+    /// Tables, to restore them. Call `recount` afterwards.
+    pub fn tables_mut(&mut self) -> (&mut [Confirmed], &mut [Case]) {
+        (&mut self.values, &mut self.cases)
+    }
+    /// Counts again after a restore.
+    pub fn recount(&mut self) {
+        self.live = self.values.iter().filter(|v| v.value != 0).count() as u32;
+        self.version = self.version.wrapping_add(1);
+    }
+    fn bucket(value: u64) -> std::ops::Range<usize> {
+        let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
+        at..at.wrapping_add(WAYS)
+    }
+    /// Looks a value up.
+    pub fn get(&self, value: u64) -> Option<&Confirmed> {
+        if self.live == 0 {
+            return None;
+        }
+        self.values.get(Self::bucket(value))?.iter().find(|v| v.value == value)
+    }
+    fn get_mut(&mut self, value: u64) -> Option<&mut Confirmed> {
+        self.values.get_mut(Self::bucket(value))?.iter_mut().find(|v| v.value == value)
+    }
+    /// Notes a match.
+    pub fn touch(&mut self, value: u64, now_s: u32) {
+        if let Some(v) = self.get_mut(value) {
+            v.last_s = now_s;
+        }
+    }
+    /// Sets the aged flag of a confirmed value.
+    pub fn set_aged(&mut self, value: u64) {
+        if let Some(v) = self.get_mut(value).filter(|v| v.flags & AGED == 0) {
+            v.flags |= AGED;
+            self.version = self.version.wrapping_add(1);
+        }
+    }
+    /// The case a number stands for today; 0 if it has no confirmed value left.
+    pub fn resolve(&self, case: u16) -> u16 {
+        let mut at = case;
+        // Merges form a tree; the bound only guards against damage.
+        for _ in 0..16 {
+            match self.case(at) {
+                Some(c) if c.merged != 0 => at = c.merged,
+                Some(c) if c.values > 0 => return at,
+                _ => return 0,
+            }
+        }
+        0
+    }
+    /// A case by number (1-based).
+    pub fn case(&self, case: u16) -> Option<&Case> {
+        self.cases.get(usize::from(case).checked_sub(1)?).filter(|c| c.id != 0)
+    }
+    fn case_mut(&mut self, case: u16) -> Option<&mut Case> {
+        self.cases.get_mut(usize::from(case).checked_sub(1)?).filter(|c| c.id != 0)
+    }
+    /// Opens a case in a free slot, or in place of the least seen one without values.
+    pub fn open(&mut self, value: u64, now_s: u32) -> u16 {
+        let id = ((hash::mix(value ^ 0x6361_6d70) >> 32) as u32).max(1);
+        let found = self
+            .cases
+            .iter_mut()
+            .enumerate()
+            .min_by_key(|(_, c)| (c.id != 0, c.values > 0, c.merged != 0, c.seen));
+        let Some((i, slot)) = found else { return 0 };
+        *slot = Case { id, first_s: now_s, last_s: now_s, ..Case::default() };
+        let number = i.wrapping_add(1) as u16;
+        // Nothing may point at what the slot held before.
+        self.cases.iter_mut().filter(|c| c.merged == number).for_each(|c| c.merged = 0);
+        for p in self.pairs.iter_mut().filter(|p| p.a == number || p.b == number) {
+            *p = Pair::default();
+        }
+        number
+    }
+    /// Confirms a value into a case. Returns the value that had to give way, if any.
+    pub fn confirm(&mut self, value: u64, case: u16, aged: bool, now_s: u32) -> Option<u64> {
+        let slot =
+            self.values.get_mut(Self::bucket(value))?.iter_mut().min_by_key(|v| (v.value != 0, v.last_s))?;
+        let victim = *slot;
+        *slot = Confirmed {
+            value,
+            since_min: now_s / 60,
+            last_s: now_s,
+            case,
+            flags: if aged { AGED } else { 0 },
+        };
+        self.live = self.live.saturating_add(1);
+        self.version = self.version.wrapping_add(1);
+        if let Some(c) = self.case_mut(case) {
+            c.values = c.values.saturating_add(1);
+        }
+        (victim.value != 0).then(|| {
+            self.forget(victim.case);
+            victim.value
+        })
+    }
+    fn forget(&mut self, case: u16) {
+        self.live = self.live.saturating_sub(1);
+        self.version = self.version.wrapping_add(1);
+        let case = self.resolve(case);
+        if let Some(c) = self.case_mut(case) {
+            c.values = c.values.saturating_sub(1);
+        }
+    }
+    /// Releases a value.
+    pub fn release(&mut self, value: u64) {
+        if let Some(v) = self.get_mut(value) {
+            let case = v.case;
+            *v = Confirmed::default();
+            self.forget(case);
+        }
+    }
+    /// Values whose last match is older than `expiry_s`.
+    pub fn expired(&self, now_s: u32, expiry_s: u32) -> Vec<u64> {
+        let old = |v: &&Confirmed| v.value != 0 && now_s.saturating_sub(v.last_s) > expiry_s;
+        self.values.iter().filter(old).map(|v| v.value).collect()
+    }
+    /// A request matched `mt` values of a case.
+    pub fn matched(&mut self, case: u16, mt: u32, now_s: u32) {
+        if let Some(c) = self.case_mut(case) {
+            c.seen = c.seen.saturating_add(1);
+            c.last_s = now_s;
+            let mt = mt.saturating_mul(16);
+            c.usual = if c.usual == 0 { mt } else { c.usual.saturating_mul(15).saturating_add(mt) / 16 };
+        }
+    }
+    /// Two cases met in one request: often enough, and they are one.
+    pub fn meet(&mut self, a: u16, b: u16) {
+        let (a, b) = (a.min(b), a.max(b));
+        let at = hash::mix(u64::from(a) << 16 | u64::from(b)) as usize % PAIRS;
+        let (Some(ca), Some(cb)) = (self.case(a).copied(), self.case(b).copied()) else { return };
+        let Some(p) = self.pairs.get_mut(at) else { return };
+        if (p.a, p.b) != (a, b) {
+            *p = Pair { a, b, count: 0 };
+        }
+        p.count = p.count.saturating_add(1);
+        let (rare, common) = (ca.seen.min(cb.seen), ca.seen.max(cb.seen));
+        if p.count >= 6 && p.count.saturating_mul(20) >= rare && common <= rare.saturating_mul(4) {
+            *p = Pair::default();
+            self.merge(a, b);
+        }
+    }
+    fn merge(&mut self, a: u16, b: u16) {
+        let Some(gone) = self.case(b).copied() else { return };
+        for v in self.values.iter_mut().filter(|v| v.value != 0 && v.case == b) {
+            v.case = a;
+        }
+        if let Some(c) = self.case_mut(a) {
+            c.values = c.values.saturating_add(gone.values);
+            c.seen = c.seen.saturating_add(gone.seen);
+            c.first_s = c.first_s.min(gone.first_s);
+            c.id = c.id.min(gone.id);
+        }
+        if let Some(c) = self.case_mut(b) {
+            c.merged = a;
+            c.values = 0;
+        }
+        self.version = self.version.wrapping_add(1);
+    }
+    /// Epoch boundary.
+    pub fn age(&mut self) {
+        self.pairs.fill(Pair::default());
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_that_meet_often_become_one() {
+        let mut c = Cases::default();
+        let (a, b) = (c.open(1, 0), c.open(2, 0));
+        c.confirm(1, a, false, 0);
+        c.confirm(2, b, false, 0);
+        for _ in 0..10 {
+            c.matched(a, 1, 1);
+            c.matched(b, 1, 1);
+            c.meet(a, b);
+        }
+        assert_eq!(c.resolve(b), a);
+        assert_eq!(c.resolve(c.get(2).unwrap().case), a);
+        assert_eq!(c.case(a).unwrap().values, 2);
+        c.release(1);
+        c.release(2);
+        assert_eq!((c.resolve(a), c.resolve(b), c.live()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_names_its_victims() {
+        let mut c = Cases::default();
+        let case = c.open(1, 0);
+        let mut lost = 0;
+        for v in 1..20_000u64 {
+            lost += u32::from(c.confirm(v, case, false, v as u32).is_some());
+        }
+        assert_eq!(c.live() + lost, 19_999);
+        assert!(c.live() <= 4_096);
+        assert_eq!(c.case(case).unwrap().values, c.live());
+        assert_eq!(c.expired(40_000, 10_000).len() as u32, c.live());
+    }
+}

@@ -1,0 +1,279 @@
+//! What a request matched, and the ladder (DETECTION 4.5): first rule that applies wins.
+
+use super::cases::{AGED, Cases};
+use super::groups::{Axis, Touch};
+use super::keys::{KeyState, flag};
+use super::{Ledger, Outcome, octave};
+use crate::engine::observation::{Few, Observation};
+use crate::engine::verdict::{Evidence, Reason};
+
+/// Confirmed values that a request carries, and the case that most of them belong to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Matched {
+    values: Few<40>,
+    /// Best case.
+    pub case: u16,
+    /// Its values in this request.
+    pub count: u32,
+    /// ... of them, with the aged flag.
+    pub aged: u32,
+    /// Bits of those values.
+    pub bits: u32,
+    /// Confirmed network case of this request.
+    pub network: u16,
+    /// The confirmed network value.
+    pub network_value: u64,
+    /// Values of the request.
+    pub nfp: u32,
+}
+
+impl Matched {
+    /// All confirmed text values.
+    pub fn values(&self) -> &[u64] {
+        self.values.as_slice()
+    }
+    /// Values of the best case.
+    pub fn best(&self) -> u32 {
+        self.count
+    }
+    /// Three values, or two of a short prompt.
+    pub fn is_template(&self) -> bool {
+        self.count >= 3 || (self.count == 2 && self.nfp <= 10)
+    }
+}
+
+/// Looks up everything an observation carries.
+pub fn find(cases: &Cases, obs: &Observation) -> Matched {
+    let mut m = Matched { nfp: u32::from(obs.nfp), ..Matched::default() };
+    if cases.live() == 0 {
+        return m;
+    }
+    let mut tally: [(u16, u32, u32, u32); 8] = Default::default();
+    let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.matched.as_slice()];
+    for &v in lists.into_iter().flatten() {
+        let Some(entry) = cases.get(v).filter(|_| !m.values.as_slice().contains(&v)) else { continue };
+        let case = cases.resolve(entry.case);
+        m.values.push(v);
+        // A request that meets more than eight cases counts the first eight.
+        let Some(slot) = tally.iter_mut().find(|t| t.0 == case || t.0 == 0) else { continue };
+        slot.0 = case;
+        slot.1 = slot.1.saturating_add(1);
+        slot.2 = slot.2.saturating_add(u32::from(entry.flags & AGED != 0));
+        slot.3 |= 1u32 << ((v >> 32) & 31);
+    }
+    let mut best = (0u16, 0u32, 0u32, 0u32);
+    for t in tally {
+        if t.1 > best.1 {
+            best = t;
+        }
+    }
+    (m.case, m.count, m.aged, m.bits) = best;
+    for &v in obs.nets.iter().filter(|v| **v != 0) {
+        if let Some(entry) = cases.get(v) {
+            m.network = cases.resolve(entry.case);
+            m.network_value = v;
+        }
+    }
+    m
+}
+
+/// Counts a request into the key's record: totals, window, matches.
+pub fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool) {
+    key.total = key.total.saturating_add(1);
+    key.single = key.single.saturating_add(u32::from(single));
+    key.window(single, dup, m.count > 0);
+    if single {
+        key.recent = key.recent << 1 | u8::from(m.count > 0);
+    }
+    if m.count == 0 {
+        return;
+    }
+    if key.case != m.case && !key.has(flag::CONVICTED) {
+        key.case = m.case;
+        key.seen_values = 0;
+    }
+    key.seen_values |= m.bits;
+    if m.is_template() {
+        key.hits = key.hits.saturating_add(1);
+    }
+}
+
+impl Ledger {
+    /// Notes the match in its cases, runs the ladder, and counts a block against the key.
+    pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> Outcome {
+        if m.count > 0 {
+            self.note_match(m);
+        }
+        let was = self.keys.get(obs.key).is_some_and(|k| k.has(flag::CONVICTED));
+        let mut out = self.ladder(obs, t, m);
+        let Some(key) = self.keys.get_mut(obs.key) else { return out };
+        if out.block {
+            key.strikes = key.strikes.saturating_add(1);
+            let case = if out.reason == Reason::Network { m.network } else { m.case };
+            let enough = u32::from(key.strikes).saturating_mul(50) >= key.total.min(4000);
+            if key.strikes >= self.c.strikes
+                && enough
+                && !key.has(flag::CONVICTED)
+                && out.reason != Reason::Convicted
+            {
+                key.set(flag::CONVICTED, true);
+                if out.reason != Reason::Rollout {
+                    key.case = case;
+                }
+            }
+        }
+        out.evidence.strikes = key.strikes;
+        out.evidence.requests = key.total;
+        // A key's standing settles within its first requests; later it changes only with a conviction.
+        if was != key.has(flag::CONVICTED) || key.total <= 8 {
+            self.publisher.note(obs.key);
+        }
+        out
+    }
+
+    fn note_match(&mut self, m: &Matched) {
+        let now_s = self.clock.now_s;
+        let mut met = Few::<8>::default();
+        for &v in m.values() {
+            self.cases.touch(v, now_s);
+            let case = self.cases.get(v).map_or(0, |e| self.cases.resolve(e.case));
+            if case != 0 && !met.as_slice().contains(&u64::from(case)) {
+                met.push(u64::from(case));
+            }
+        }
+        self.cases.matched(m.case, m.count, now_s);
+        let met = met.as_slice();
+        for (i, &a) in met.iter().enumerate() {
+            if a != u64::from(m.case) {
+                self.cases.matched(a as u16, 1, now_s);
+            }
+            for &b in met.get(i.saturating_add(1)..).unwrap_or_default() {
+                self.cases.meet(a as u16, b as u16);
+            }
+        }
+    }
+
+    fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> Outcome {
+        let mut out = Outcome { evidence: self.evidence(m), ..Outcome::default() };
+        let alarm = self.alarm(obs, t);
+        let Some(key) = self.keys.get_mut(obs.key) else { return out };
+        let campaign = |case: u16| self.cases.case(case).map_or(0, |c| c.id);
+        if key.has(flag::CONVICTED) {
+            let case = self.cases.resolve(key.case);
+            if case != 0 || key.case == 0 {
+                return Outcome { block: true, reason: Reason::Convicted, campaign: campaign(case), ..out };
+            }
+            // The case was released: the conviction ends, one strike stays.
+            key.set(flag::CONVICTED, false);
+            key.strikes = 1;
+        }
+        if template(key, t, m, &self.c, self.cases.case(m.case).map_or(0, |c| c.usual)) {
+            return Outcome { block: true, reason: Reason::Template, campaign: campaign(m.case), ..out };
+        }
+        let on_network = m.network != 0
+            && t.young
+            && key.single_percent() >= 90
+            && key.dup_percent() <= 20
+            && key.total >= 4;
+        if on_network {
+            let lam = self.groups.get(m.network_value).map_or(0.0, |g| f64::from(g.lam));
+            let age = f64::from(t.tick.wrapping_sub(key.born)).max(0.5);
+            // A busy customer who happens to share the egress does not carry the campaign's load.
+            if f64::from(key.total) <= 3.0 * lam * age + 1.0 {
+                return Outcome {
+                    block: true,
+                    reason: Reason::Network,
+                    campaign: campaign(m.network),
+                    ..out
+                };
+            }
+        }
+        if alarm {
+            let watched = |v: &&u64| self.groups.get(**v).is_some_and(|g| g.has(super::groups::flag::WATCH));
+            if obs.nets.iter().filter(|v| **v != 0).any(|v| watched(&v)) {
+                return Outcome { block: true, reason: Reason::Network, ..out };
+            }
+        }
+        let broad = key.dup_map.count_ones() >= 28
+            && u32::from(key.dup_x).saturating_mul(2) >= key.total
+            && t.young
+            && key.single_percent() >= 90;
+        if broad {
+            if !key.has(flag::ROLLOUT) {
+                key.set(flag::ROLLOUT, true);
+                self.rollout_keys = self.rollout_keys.saturating_add(1);
+            }
+            if self.rollout_keys >= self.c.rollout_keys {
+                return Outcome { block: true, reason: Reason::Rollout, ..out };
+            }
+        }
+        if alarm {
+            return Outcome { watch: true, reason: Reason::Profile, ..out };
+        }
+        if m.is_template() {
+            out.campaign = campaign(m.case);
+            return Outcome { watch: true, reason: Reason::Template, ..out };
+        }
+        out
+    }
+
+    /// The key is young and automatic, and its octave of load (or a neighbour) is in alarm.
+    fn alarm(&self, obs: &Observation, t: &Touch) -> bool {
+        if self.alarms == 0 || !t.young || !t.automatic {
+            return false;
+        }
+        self.keys.get(obs.key).is_some_and(|k| {
+            let o = u32::from(octave(k, t.tick)).min(62);
+            let near = 0b111u64.checked_shl(o.saturating_sub(1)).unwrap_or(0);
+            self.alarms & near != 0
+        })
+    }
+
+    fn evidence(&self, m: &Matched) -> Evidence {
+        let strongest = m.values().iter().filter_map(|v| self.groups.get(*v)).max_by_key(|g| g.score);
+        Evidence {
+            matched: u8::try_from(m.count).unwrap_or(u8::MAX),
+            values: u8::try_from(m.nfp).unwrap_or(u8::MAX),
+            score: strongest.map_or(0, |g| g.score),
+            group_keys: strongest.map_or(0, |g| g.distinct() as u32),
+            ..Evidence::default()
+        }
+    }
+
+    /// Keys that have shown a rollout's breadth.
+    pub fn rollout_keys(&self) -> u32 {
+        self.rollout_keys
+    }
+
+    /// Is any load profile in alarm?
+    pub fn profile_alarm(&self) -> bool {
+        self.alarms != 0
+    }
+
+    /// Axis of a value, for reports.
+    pub fn axis_name(value: u64) -> &'static str {
+        Axis::of(value).name()
+    }
+}
+
+/// A confirmed template from a key that the evidence is about.
+fn template(key: &KeyState, t: &Touch, m: &Matched, c: &crate::engine::config::Campaign, usual: u32) -> bool {
+    if m.count == 0 {
+        return false;
+    }
+    let dense = u32::from(key.win_match).saturating_mul(32) >= u32::from(key.win_total);
+    let strong =
+        (key.hits >= 2 && dense) || (key.total <= 4 && m.count.saturating_mul(3) >= m.nfp) || m.count >= 8;
+    // Pieces of the skeleton, for example with half of its words replaced.
+    let part = key.seen_values.count_ones() >= c.part_values
+        && key.win_match >= 3
+        && c.part_density.saturating_mul(u32::from(key.win_match)) >= u32::from(key.win_total);
+    if t.young && ((m.is_template() && strong) || part) {
+        return true;
+    }
+    // Bought accounts: the key itself must be automatic.
+    if !t.automatic || m.aged == 0 {
+        return false;
+    }
+    m.aged >= 2 || (key.recent == 0xff && m.count.saturating_mul(32) >= usual)
+}

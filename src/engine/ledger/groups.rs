@@ -1,0 +1,487 @@
+//! Groups: one per recurring value (a shingle, a network tag, an octave of load), each with a uniform sample of its keys.
+
+use crate::engine::hash;
+use crate::engine::math;
+use crate::engine::sketch::bottom_k::{BottomK, Hashed};
+use crate::engine::wire::{Reader, Record, Writer, record};
+
+/// What a group's value stands for: the top two bits of the tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// A sampled shingle of the prompt.
+    Text,
+    /// An octave of load of automatic young keys.
+    Profile,
+    /// An address prefix or a request shape.
+    Network,
+}
+
+impl Axis {
+    /// The axis of a tag.
+    pub const fn of(tag: u64) -> Axis {
+        match tag >> 62 {
+            0 => Axis::Text,
+            1 => Axis::Profile,
+            _ => Axis::Network,
+        }
+    }
+    /// The tag of a hash on this axis.
+    pub const fn tag(self, hash: u64) -> u64 {
+        let low = hash & (u64::MAX >> 2);
+        match self {
+            Axis::Text => low,
+            Axis::Profile => low | (1 << 62),
+            Axis::Network => low | (2 << 62),
+        }
+    }
+    /// For reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Axis::Text => "text",
+            Axis::Profile => "profile",
+            Axis::Network => "network",
+        }
+    }
+}
+
+/// One key inside one group, 24 bytes. Times are ticks of ten minutes that wrap after 455 days.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sample {
+    /// Hash of the key (or its tenant).
+    pub kh: u32,
+    /// Minute-of-hour bins of the key's openings.
+    pub phase: u32,
+    /// 24 hours of day seen in this group, openings counted for them (6 bits), young (bit 30), automatic (bit 31).
+    pub hours: u32,
+    /// Openings in this group.
+    pub cnt: u16,
+    /// The key's openings at its last touch.
+    pub tot: u16,
+    /// First touch here.
+    pub first: u16,
+    /// First request of the key.
+    pub kfirst: u16,
+    /// Last touch.
+    pub last: u16,
+    /// Openings counted in `phase` (6 bits), gap repeats (bit 7).
+    pub pn: u8,
+    /// Log code of the key's last gap between openings.
+    pub gap: u8,
+}
+
+record!(Sample {
+    kh: u32,
+    phase: u32,
+    hours: u32,
+    cnt: u16,
+    tot: u16,
+    first: u16,
+    kfirst: u16,
+    last: u16,
+    pn: u8,
+    gap: u8
+});
+
+const YOUNG: u32 = 1 << 30;
+const AUTOMATIC: u32 = 1 << 31;
+const REPEAT: u8 = 0x80;
+
+impl Hashed for Sample {
+    fn hash(&self) -> u32 {
+        self.kh
+    }
+}
+
+impl Sample {
+    /// Openings counted in the hour map.
+    pub fn hn(&self) -> u8 {
+        ((self.hours >> 24) & 63) as u8
+    }
+    /// Distinct hours of day seen.
+    pub fn hour_bits(&self) -> u32 {
+        self.hours & 0x00ff_ffff
+    }
+    /// Young at the first touch.
+    pub fn young(&self) -> bool {
+        self.hours & YOUNG != 0
+    }
+    /// Automatic at the last touch.
+    pub fn automatic(&self) -> bool {
+        self.hours & AUTOMATIC != 0
+    }
+    /// Openings in the phase map.
+    pub fn phase_n(&self) -> u8 {
+        self.pn & 63
+    }
+    /// The last gap repeated the one before.
+    pub fn repeats(&self) -> bool {
+        self.pn & REPEAT != 0
+    }
+    /// Ticks between the first and the last touch, at least half a tick.
+    pub fn age_here(&self, now: u16) -> f64 {
+        f64::from(now.wrapping_sub(self.first)).max(0.5)
+    }
+    /// Ticks the key was exposed to the campaign's load: from its first request to its last touch, at least half a tick.
+    /// A key that does little else is exposed until now: users who tried once and left are evidence of unequal load.
+    pub fn age_key(&self, now: u16) -> f64 {
+        let seen = f64::from(self.last.wrapping_sub(self.kfirst)).max(0.5);
+        let q = f64::from(self.cnt) / f64::from(self.tot.max(self.cnt).max(1));
+        if q < 0.5 { seen } else { seen + q * f64::from(now.wrapping_sub(self.last)) }
+    }
+}
+
+/// What a touch brings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Touch {
+    /// Hash of the key (or tenant).
+    pub kh: u32,
+    /// Seconds since the epoch.
+    pub now_s: u32,
+    /// Tick.
+    pub tick: u16,
+    /// Hour of day, 0..=23.
+    pub hour: u8,
+    /// The request opens a conversation.
+    pub single: bool,
+    /// Nobody sent this text before.
+    pub novel: bool,
+    /// The key is young.
+    pub young: bool,
+    /// The key is known to be old.
+    pub old: bool,
+    /// The key is automatic.
+    pub automatic: bool,
+    /// Copied from the key.
+    pub phase: u32,
+    /// Copied from the key.
+    pub phase_n: u8,
+    /// Copied from the key.
+    pub tot: u32,
+    /// Copied from the key.
+    pub kfirst: u16,
+    /// Copied from the key.
+    pub gap: u8,
+    /// Copied from the key.
+    pub repeats: bool,
+}
+
+/// Group flags.
+pub mod flag {
+    /// Confirmed.
+    pub const CONFIRMED: u8 = 1;
+    /// Watched.
+    pub const WATCH: u8 = 2;
+    /// Bought accounts: automatic keys of any age are blocked.
+    pub const AGED: u8 = 4;
+    /// Established users vouch for it: not confirmed.
+    pub const EXEMPT: u8 = 8;
+    /// Released: not confirmed again until `immune_min`.
+    pub const IMMUNE: u8 = 16;
+}
+
+/// Evidence about one value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Group {
+    /// The value with its axis; 0 = free slot.
+    pub tag: u64,
+    /// Seconds since the epoch.
+    pub created_s: u32,
+    /// Last touch, seconds since the epoch.
+    pub last_s: u32,
+    /// Requests, openings among them, novel ones among those (halved at each epoch).
+    pub total: u32,
+    /// See `total`.
+    pub single: u32,
+    /// See `total`.
+    pub novel: u32,
+    /// Largest total of a confirmed or exempt value met in the same request.
+    pub dom: u32,
+    /// Requests a tick of one key (load of its whole traffic).
+    pub lam: f32,
+    /// Evaluate when `total` reaches this.
+    pub next_eval: u32,
+    /// Score at the last evaluation, points.
+    pub score: i16,
+    /// Case, 0 = none.
+    pub case: u16,
+    /// Consecutive evaluations that met the conditions.
+    pub armed: u8,
+    /// See `flag`.
+    pub flags: u8,
+    /// A released group is not confirmed before this minute.
+    pub immune_min: u32,
+    /// Uniform sample of its keys.
+    pub keys: BottomK<Sample, 32>,
+    /// Uniform sample of its old keys.
+    pub old: BottomK<Sample, 16>,
+}
+
+impl Group {
+    /// Is `f` set?
+    pub fn has(&self, f: u8) -> bool {
+        self.flags & f != 0
+    }
+    /// Sets or clears `f`.
+    pub fn set(&mut self, f: u8, on: bool) {
+        self.flags = if on { self.flags | f } else { self.flags & !f };
+    }
+    /// Estimated distinct keys.
+    pub fn distinct(&self) -> f64 {
+        self.keys.estimate()
+    }
+    /// Share of keys that were young at first touch.
+    pub fn young_share(&self) -> f64 {
+        let items = self.keys.items();
+        if items.is_empty() {
+            return 0.0;
+        }
+        items.iter().filter(|s| s.young()).count() as f64 / items.len() as f64
+    }
+    /// One request touches the group.
+    pub fn touch(&mut self, t: &Touch) {
+        self.total = self.total.saturating_add(1);
+        self.last_s = t.now_s;
+        if t.single {
+            self.single = self.single.saturating_add(1);
+            self.novel = self.novel.saturating_add(u32::from(t.novel));
+        }
+        admit(&mut self.keys, t);
+        if t.old {
+            admit(&mut self.old, t);
+        }
+    }
+    /// Epoch boundary: totals halve; samples keep their rates, and leave when their key fell silent.
+    pub fn age(&mut self, tick: u16, silent_ticks: u16) {
+        for v in [&mut self.total, &mut self.single, &mut self.novel, &mut self.dom, &mut self.next_eval] {
+            *v /= 2;
+        }
+        self.next_eval = self.next_eval.max(24);
+        self.keys.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);
+        self.old.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);
+    }
+    fn promise(&self, now_s: u32) -> f64 {
+        let young = self.young_share() >= 0.45;
+        let idle_s = f64::from(now_s.saturating_sub(self.last_s));
+        let fresh = young && now_s.saturating_sub(self.created_s) < 3 * 3600;
+        math::ln(1.0 + self.distinct()) * if young { 1.0 } else { 0.3 } - idle_s / 43_200.0
+            + (f64::from(self.score) / 50.0).max(0.0)
+            + if fresh { 2.0 } else { 0.0 }
+    }
+}
+
+fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
+    if !keys.admits(t.kh) {
+        return;
+    }
+    if let Some(s) = keys.get_mut(t.kh) {
+        update(s, t);
+    } else if t.single {
+        let mut s = Sample { kh: t.kh, first: t.tick, kfirst: t.kfirst, ..Sample::default() };
+        s.hours = if t.young { YOUNG } else { 0 };
+        update(&mut s, t);
+        keys.insert(s);
+    }
+}
+
+fn update(s: &mut Sample, t: &Touch) {
+    s.last = t.tick;
+    if !t.single {
+        return;
+    }
+    s.cnt = s.cnt.saturating_add(1);
+    s.tot = u16::try_from(t.tot).unwrap_or(u16::MAX).max(s.tot);
+    if s.hn() < 63 {
+        s.hours = (s.hours | (1 << (t.hour & 31))).wrapping_add(1 << 24);
+    }
+    s.hours = if t.automatic { s.hours | AUTOMATIC } else { s.hours & !AUTOMATIC };
+    // The key's map restarts at an epoch: keep the old copy until the new one says something.
+    if t.phase_n >= s.phase_n() || t.phase_n >= 16 {
+        s.phase = t.phase;
+        s.pn = t.phase_n & 63;
+    }
+    s.pn = (s.pn & 63) | if t.repeats { REPEAT } else { 0 };
+    s.gap = t.gap;
+}
+
+impl Record for Group {
+    fn put(&self, w: &mut Writer<'_>) {
+        w.u64(self.tag);
+        for v in [
+            self.created_s,
+            self.last_s,
+            self.total,
+            self.single,
+            self.novel,
+            self.dom,
+            self.next_eval,
+            self.immune_min,
+        ] {
+            w.u32(v);
+        }
+        w.f32(self.lam);
+        w.u16(self.score as u16);
+        w.u16(self.case);
+        w.u8(self.armed);
+        w.u8(self.flags);
+        put_sample(&self.keys, w);
+        put_sample(&self.old, w);
+    }
+    fn take(r: &mut Reader<'_>) -> Option<Group> {
+        Some(Group {
+            tag: r.u64()?,
+            created_s: r.u32()?,
+            last_s: r.u32()?,
+            total: r.u32()?,
+            single: r.u32()?,
+            novel: r.u32()?,
+            dom: r.u32()?,
+            next_eval: r.u32()?,
+            immune_min: r.u32()?,
+            lam: r.f32()?,
+            score: r.u16()? as i16,
+            case: r.u16()?,
+            armed: r.u8()?,
+            flags: r.u8()?,
+            keys: take_sample(r)?,
+            old: take_sample(r)?,
+        })
+    }
+}
+
+fn put_sample<const K: usize>(s: &BottomK<Sample, K>, w: &mut Writer<'_>) {
+    w.u32(s.threshold());
+    w.u8(s.items().len() as u8);
+    s.items().iter().for_each(|item| item.put(w));
+}
+
+fn take_sample<const K: usize>(r: &mut Reader<'_>) -> Option<BottomK<Sample, K>> {
+    let threshold = r.u32()?;
+    let n = r.u8()?;
+    let items: Option<Vec<Sample>> = (0..n).map(|_| Sample::take(r)).collect();
+    BottomK::from_parts(&items?, threshold)
+}
+
+const WAYS: usize = 8;
+
+/// All groups.
+#[derive(Debug)]
+pub struct Groups {
+    slots: Vec<Group>,
+    evicted: u64,
+}
+
+impl Groups {
+    /// `capacity` is rounded up to a power of two, at least one bucket of eight.
+    pub fn new(capacity: u32) -> Groups {
+        Groups {
+            slots: vec![Group::default(); (capacity as usize).next_power_of_two().max(WAYS)],
+            evicted: 0,
+        }
+    }
+    /// Bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.slots.len().saturating_mul(std::mem::size_of::<Group>())
+    }
+    /// All slots; free ones have tag 0.
+    pub fn slots(&self) -> &[Group] {
+        &self.slots
+    }
+    /// All slots, to change them.
+    pub fn slots_mut(&mut self) -> &mut [Group] {
+        &mut self.slots
+    }
+    /// Groups given up so far.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+    fn bucket(&self, tag: u64) -> std::ops::Range<usize> {
+        let buckets = (self.slots.len() / WAYS).max(1);
+        let at = (hash::mix(tag ^ 0x6772_6f75_7073) as usize & buckets.wrapping_sub(1)).wrapping_mul(WAYS);
+        at..at.wrapping_add(WAYS)
+    }
+    /// Looks a group up.
+    pub fn get(&self, tag: u64) -> Option<&Group> {
+        self.slots.get(self.bucket(tag))?.iter().find(|g| g.tag == tag)
+    }
+    /// Looks a group up, to change it.
+    pub fn get_mut(&mut self, tag: u64) -> Option<&mut Group> {
+        let range = self.bucket(tag);
+        self.slots.get_mut(range)?.iter_mut().find(|g| g.tag == tag)
+    }
+    /// Makes a group in place of the least promising unconfirmed one of its bucket; `None` if all eight are confirmed.
+    pub fn create(&mut self, tag: u64, now_s: u32) -> Option<&mut Group> {
+        let range = self.bucket(tag);
+        let slots = self.slots.get_mut(range)?;
+        let rank = |g: &Group| if g.tag == 0 { f64::MIN } else { g.promise(now_s) };
+        let slot = slots
+            .iter_mut()
+            .filter(|g| !g.has(flag::CONFIRMED))
+            .min_by(|a, b| rank(a).total_cmp(&rank(b)))?;
+        if slot.tag != 0 {
+            self.evicted = self.evicted.saturating_add(1);
+        }
+        *slot = Group { tag, created_s: now_s, last_s: now_s, next_eval: 24, ..Group::default() };
+        Some(slot)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::hash::mix;
+
+    fn touch(key: u64, now_s: u32) -> Touch {
+        Touch {
+            kh: (mix(key) >> 32) as u32,
+            now_s,
+            tick: (now_s / 600) as u16,
+            hour: ((now_s / 3600) % 24) as u8,
+            single: true,
+            novel: true,
+            young: true,
+            tot: 1,
+            ..Touch::default()
+        }
+    }
+
+    #[test]
+    fn a_group_is_small_and_round_trips() {
+        assert!(std::mem::size_of::<Group>() <= 1_232, "{}", std::mem::size_of::<Group>());
+        assert_eq!(std::mem::size_of::<Sample>(), 24);
+        let mut g = Group { tag: 77, ..Group::default() };
+        (0..500u64).for_each(|k| g.touch(&Touch { old: k % 3 == 0, ..touch(k, 1_000_000 + k as u32) }));
+        let mut bytes = Vec::new();
+        g.put(&mut Writer(&mut bytes));
+        let back = Group::take(&mut Reader(&bytes)).unwrap();
+        let mut again = Vec::new();
+        back.put(&mut Writer(&mut again));
+        assert_eq!(bytes, again);
+        for cut in 0..bytes.len() {
+            assert!(Group::take(&mut Reader(bytes.get(..cut).unwrap())).is_none());
+        }
+    }
+
+    #[test]
+    fn ageing_keeps_rates_and_drops_the_silent() {
+        let mut g = Group { tag: 77, ..Group::default() };
+        (0..20u64).for_each(|k| g.touch(&touch(k, 0)));
+        (0..10u64).for_each(|k| g.touch(&touch(k, 300_000)));
+        g.age(500 + 100, 432);
+        assert_eq!((g.keys.items().len(), g.total), (10, 15));
+        assert!(g.keys.items().iter().all(|s| s.cnt == 2));
+    }
+
+    #[test]
+    fn confirmed_groups_are_never_victims() {
+        let mut groups = Groups::new(8);
+        for tag in 1..=8 {
+            groups.create(tag, 1).unwrap().set(flag::CONFIRMED, true);
+        }
+        assert!(groups.create(9, 2).is_none());
+        groups.get_mut(4).unwrap().set(flag::CONFIRMED, false);
+        assert_eq!(groups.create(9, 2).unwrap().tag, 9);
+        assert!(groups.get(4).is_none());
+        assert_eq!(groups.evicted(), 1);
+    }
+}

@@ -1,0 +1,322 @@
+//! The key table: 64 bytes a key, buckets of eight, bounded.
+//!
+//! Full bucket: the record with the oldest last request and no conviction gives way. Its successor inherits its birth if
+//! it was young (a flood of keys cannot make a key look old) and its limits always (eviction gives no fresh quota).
+
+use crate::engine::hash;
+use crate::engine::wire::record;
+
+/// Slots a key may stand in.
+pub const BUCKET: usize = 8;
+/// Bitmaps take only this many openings: an unbounded bitmap saturates, and then every heavy user looks always-on.
+pub const MAP_LIMIT: u8 = 63;
+
+/// Key flags.
+pub mod flag {
+    /// First seen while learning, or heir of such a key: youth neither accuses nor protects.
+    pub const AGE_UNKNOWN: u8 = 1;
+    /// Never sleeps, spread over the hour, one-shot, never repeats.
+    pub const AUTOMATIC: u8 = 2;
+    /// The request told the account's age.
+    pub const CREATED: u8 = 4;
+    /// The last gap between openings repeated the one before.
+    pub const REPEAT: u8 = 8;
+    /// Another key was already recognised as this key's successor.
+    pub const HEIR: u8 = 16;
+    /// The key has shown a rollout's breadth of shared prompts.
+    pub const ROLLOUT: u8 = 32;
+    /// Convicted: blocked until 72 h after its last request, while its case stands.
+    pub const CONVICTED: u8 = 64;
+    /// Ever matched nothing in five requests or more, or old: see the protected filter.
+    pub const USED: u8 = 128;
+}
+
+/// What is kept of a key.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct KeyState {
+    /// `KeyId`; 0 is never stored.
+    pub id: u64,
+    /// Birth: creation if told, else first request, minutes since the epoch.
+    pub first_min: u32,
+    /// Last request, seconds since the epoch.
+    pub last_s: u32,
+    /// Requests.
+    pub total: u32,
+    /// Openings.
+    pub single: u32,
+    /// Bit per UTC hour of day (24) and openings counted in the maps (8).
+    pub hours: u32,
+    /// Bit per 112.5 s of the hour.
+    pub phase: u32,
+    /// Bits of prompts that another key had sent within the hour.
+    pub dup_map: u64,
+    /// Confirmed values matched in the current case.
+    pub seen_values: u32,
+    /// Number of such prompts.
+    pub dup_x: u16,
+    /// Case of the last match.
+    pub case: u16,
+    /// First request, ticks (wraps after 455 days).
+    pub born: u16,
+    /// Theoretical arrival times of the first two limits, relative to `last_s`, in 1/32768 of the window.
+    pub tat0: u16,
+    /// See `tat0`.
+    pub tat1: u16,
+    /// Sliding window: requests, openings, repeats, matches; all halved at 64.
+    pub win_total: u8,
+    /// See `win_total`.
+    pub win_single: u8,
+    /// See `win_total`.
+    pub win_dup: u8,
+    /// See `win_total`.
+    pub win_match: u8,
+    /// Requests that matched a template since the last epochs (halved at each).
+    pub hits: u8,
+    /// Blocks.
+    pub strikes: u8,
+    /// See `flag`.
+    pub flags: u8,
+    /// Epoch of the last ageing, modulo 256.
+    pub epoch: u8,
+    /// Log code of the last gap between openings, 0 = none.
+    pub gap: u8,
+    /// Of the last eight openings, which matched.
+    pub recent: u8,
+}
+
+const _: () = assert!(std::mem::size_of::<KeyState>() == 64);
+
+record!(KeyState {
+    id: u64,
+    first_min: u32,
+    last_s: u32,
+    total: u32,
+    single: u32,
+    hours: u32,
+    phase: u32,
+    dup_map: u64,
+    seen_values: u32,
+    dup_x: u16,
+    case: u16,
+    born: u16,
+    tat0: u16,
+    tat1: u16,
+    win_total: u8,
+    win_single: u8,
+    win_dup: u8,
+    win_match: u8,
+    hits: u8,
+    strikes: u8,
+    flags: u8,
+    epoch: u8,
+    gap: u8,
+    recent: u8,
+});
+
+impl KeyState {
+    /// Is `f` set?
+    pub fn has(&self, f: u8) -> bool {
+        self.flags & f != 0
+    }
+    /// Sets or clears `f`.
+    pub fn set(&mut self, f: u8, on: bool) {
+        self.flags = if on { self.flags | f } else { self.flags & !f };
+    }
+    /// Openings in the maps.
+    pub fn map_n(&self) -> u8 {
+        (self.hours >> 24) as u8
+    }
+    /// Hours seen.
+    pub fn hour_bits(&self) -> u32 {
+        self.hours & 0x00ff_ffff
+    }
+    /// Known to be younger than `young_for_s`. A struck key does not grow out of it.
+    pub fn is_young(&self, now_s: u32, young_for_s: u64) -> bool {
+        if self.strikes > 0 {
+            return true;
+        }
+        let age_s = u64::from(now_s).saturating_sub(u64::from(self.first_min).saturating_mul(60));
+        !self.has(flag::AGE_UNKNOWN) && age_s < young_for_s
+    }
+    /// Known to be older than `young_for_s`, and never struck.
+    pub fn is_old(&self, now_s: u32, young_for_s: u64) -> bool {
+        !self.has(flag::AGE_UNKNOWN) && !self.is_young(now_s, young_for_s)
+    }
+    /// Share of openings in the window, in percent.
+    pub fn single_percent(&self) -> u32 {
+        percent(self.win_single, self.win_total)
+    }
+    /// Share of repeats among the openings in the window, in percent.
+    pub fn dup_percent(&self) -> u32 {
+        percent(self.win_dup, self.win_total)
+    }
+    /// Counts one request into the sliding window.
+    pub fn window(&mut self, single: bool, dup: bool, matched: bool) {
+        if self.win_total >= 64 {
+            for w in [&mut self.win_total, &mut self.win_single, &mut self.win_dup, &mut self.win_match] {
+                *w >>= 1;
+            }
+        }
+        self.win_total = self.win_total.saturating_add(1);
+        self.win_single = self.win_single.saturating_add(u8::from(single));
+        self.win_dup = self.win_dup.saturating_add(u8::from(dup));
+        self.win_match = self.win_match.saturating_add(u8::from(matched));
+    }
+    /// Epoch boundary.
+    pub fn age_epoch(&mut self, epoch: u8) {
+        let passed = epoch.wrapping_sub(self.epoch);
+        if passed == 0 {
+            return;
+        }
+        self.hits = self.hits.checked_shr(u32::from(passed)).unwrap_or(0);
+        self.seen_values = 0;
+        if self.map_n() >= MAP_LIMIT {
+            self.hours = 0;
+            self.phase = 0;
+        }
+        self.epoch = epoch;
+    }
+}
+
+fn percent(part: u8, whole: u8) -> u32 {
+    u32::from(part).saturating_mul(100).checked_div(u32::from(whole)).unwrap_or(0)
+}
+
+/// All keys of a node.
+#[derive(Debug)]
+pub struct KeyTable {
+    slots: Vec<KeyState>,
+    used: u32,
+    evicted: u64,
+}
+
+impl KeyTable {
+    /// `capacity` is rounded up to a power of two, at least one bucket.
+    pub fn new(capacity: u32) -> KeyTable {
+        let n = (capacity as usize).next_power_of_two().max(BUCKET);
+        KeyTable { slots: vec![KeyState::default(); n], used: 0, evicted: 0 }
+    }
+    /// Keys stored.
+    pub fn used(&self) -> u32 {
+        self.used
+    }
+    /// Keys given up so far.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+    /// Bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.slots.len().saturating_mul(std::mem::size_of::<KeyState>())
+    }
+    /// All slots, empty ones (id 0) included.
+    pub fn slots(&self) -> &[KeyState] {
+        &self.slots
+    }
+    /// The slots, for restoring. Call `recount` afterwards.
+    pub fn slots_mut(&mut self) -> &mut [KeyState] {
+        &mut self.slots
+    }
+    /// Counts the keys again.
+    pub fn recount(&mut self) {
+        self.used = self.slots.iter().filter(|s| s.id != 0).count() as u32;
+    }
+    fn bucket(&self, id: u64) -> std::ops::Range<usize> {
+        let buckets = (self.slots.len() / BUCKET).max(1);
+        let at = (hash::mix(id) as usize & buckets.wrapping_sub(1)).wrapping_mul(BUCKET);
+        at..at.wrapping_add(BUCKET)
+    }
+    /// Looks a key up.
+    pub fn get(&self, id: u64) -> Option<&KeyState> {
+        self.slots.get(self.bucket(id))?.iter().find(|s| s.id == id)
+    }
+    /// Looks a key up, to change it.
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut KeyState> {
+        let range = self.bucket(id);
+        self.slots.get_mut(range)?.iter_mut().find(|s| s.id == id)
+    }
+    /// The place for a new key: an empty slot, or the oldest unconvicted one. Returns the slot and what was in it.
+    pub fn insert(&mut self, fresh: KeyState, now_s: u32, young_for_s: u64) -> Option<&mut KeyState> {
+        let range = self.bucket(fresh.id);
+        let slots = self.slots.get_mut(range)?;
+        let slot = slots.iter_mut().min_by_key(|s| {
+            let kept = s.has(flag::CONVICTED);
+            (s.id != 0, kept, s.last_s)
+        })?;
+        let victim = *slot;
+        *slot = fresh;
+        if victim.id == 0 {
+            self.used = self.used.saturating_add(1);
+        } else {
+            self.evicted = self.evicted.saturating_add(1);
+            if victim.is_young(now_s, young_for_s) && !slot.has(flag::CREATED | flag::AGE_UNKNOWN) {
+                slot.first_min = slot.first_min.max(victim.first_min);
+            }
+            slot.tat0 = victim.tat0;
+            slot.tat1 = victim.tat1;
+        }
+        Some(slot)
+    }
+}
+
+/// Log code of a gap of `secs` seconds, 4 min to about 30 days in steps of 3.7 %; 0 below 4 min.
+pub fn gap_code(secs: u32) -> u8 {
+    if secs < 240 {
+        return 0;
+    }
+    let code = crate::engine::math::ln(f64::from(secs) / 240.0) / 0.0365;
+    (code as u32).saturating_add(1).min(255) as u8
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_keys_gives_no_fresh_quota_and_no_old_age() {
+        let mut t = KeyTable::new(8);
+        for id in 1..=8 {
+            let k = KeyState {
+                id,
+                first_min: 10_000,
+                last_s: 600_000 + id as u32,
+                tat0: 500,
+                ..KeyState::default()
+            };
+            t.insert(k, 600_000, 14 * 86_400).unwrap();
+        }
+        let fresh = KeyState { id: 99, first_min: 9_999, last_s: 600_100, ..KeyState::default() };
+        let got = *t.insert(fresh, 600_100, 14 * 86_400).unwrap();
+        assert_eq!((got.first_min, got.tat0), (10_000, 500));
+        assert_eq!((t.used(), t.evicted()), (8, 1));
+        assert!(t.get(1).is_none() && t.get(99).is_some());
+    }
+
+    #[test]
+    fn convicted_keys_stay() {
+        let mut t = KeyTable::new(8);
+        for id in 1..=8 {
+            let k = KeyState { id, last_s: 5, flags: flag::CONVICTED, ..KeyState::default() };
+            t.insert(k, 5, 0).unwrap();
+        }
+        t.get_mut(3).unwrap().flags = 0;
+        t.get_mut(3).unwrap().last_s = 100;
+        t.insert(KeyState { id: 50, last_s: 101, ..KeyState::default() }, 101, 0).unwrap();
+        assert!(t.get(3).is_none() && t.get(1).is_some());
+    }
+
+    #[test]
+    fn the_window_slides_and_gaps_compare() {
+        let mut k = KeyState::default();
+        for i in 0..1000 {
+            k.window(true, i % 2 == 0, false);
+        }
+        assert_eq!(k.single_percent(), 100);
+        assert!((45..=55).contains(&k.dup_percent()));
+        assert_eq!(gap_code(100), 0);
+        assert!(gap_code(3600).abs_diff(gap_code(3700)) <= 1);
+        assert!(gap_code(3600).abs_diff(gap_code(4200)) > 1);
+        assert!(gap_code(u32::MAX) == 255 || gap_code(u32::MAX) > 200);
+    }
+}

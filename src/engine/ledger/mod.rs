@@ -1,0 +1,612 @@
+//! The half that learns: consumes observations, owns every table, runs the whole ladder, publishes verdicts.
+//!
+//! One a node. Memory is allocated in `new` and does not grow. Time is the observation's; a clock that steps back saturates.
+
+pub mod cases;
+pub mod conviction;
+pub mod doorkeeper;
+pub mod groups;
+pub mod keys;
+pub mod novelty;
+mod publish;
+mod report;
+mod state;
+
+use crate::engine::config::{Campaign, Config, Selector};
+use crate::engine::detect::{self, automation};
+use crate::engine::hash;
+use crate::engine::observation::{self, BatchError, Few, Observation};
+use crate::engine::units::Nanos;
+use crate::engine::verdict::{Evidence, Reason};
+use cases::Cases;
+use doorkeeper::Doorkeeper;
+use groups::{Axis, Group, Groups, Touch};
+use keys::{KeyState, KeyTable, flag};
+use novelty::{Novelty, Openings, Seen};
+
+pub use conviction::Matched;
+
+/// What the ladder says of one observation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Block (campaign evidence), or only watch.
+    pub block: bool,
+    /// Mark for the upstream and the reports, no other effect.
+    pub watch: bool,
+    /// Why.
+    pub reason: Reason,
+    /// Campaign number, 0 if none.
+    pub campaign: u32,
+    /// Figures.
+    pub evidence: Evidence,
+}
+
+/// Numbers that describe the ledger as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clock {
+    /// Latest time seen, seconds.
+    now_s: u32,
+    /// First observation after an empty start.
+    started_s: u32,
+    /// `now / epoch`.
+    epoch: u32,
+    /// Times an observation was earlier than one before it by more than a second.
+    steps_back: u64,
+    /// Last expiry sweep, seconds.
+    swept_s: u32,
+}
+
+/// Who left a network origin last: a key whose credential may be rotated.
+#[derive(Clone, Copy, Debug, Default)]
+struct Origin {
+    tag: u32,
+    key: u64,
+}
+
+const ORIGINS: usize = 1 << 13;
+/// Values of one observation that may touch the learning tables, per axis.
+const ANCHORS: usize = 12;
+/// Values a request may offer to the doorkeeper.
+const FEED: usize = 8;
+
+/// The learning half.
+#[derive(Debug)]
+pub struct Ledger {
+    c: Campaign,
+    learn_s: u32,
+    block_for_s: u32,
+    seed_check: u32,
+    allow: Vec<u64>,
+    clock: Clock,
+    keys: KeyTable,
+    door: Doorkeeper,
+    novelty: Novelty,
+    openings: Openings,
+    groups: Groups,
+    cases: Cases,
+    origins: Vec<Origin>,
+    rollout_keys: u32,
+    alarms: u64,
+    publisher: publish::Publisher,
+}
+
+impl Ledger {
+    /// Allocates all tables.
+    pub fn new(config: &Config) -> Ledger {
+        let mut ledger = Ledger {
+            c: config.campaign.clone(),
+            learn_s: 0,
+            block_for_s: 0,
+            seed_check: config.seed.check(),
+            allow: Vec::new(),
+            clock: Clock::default(),
+            keys: KeyTable::new(config.keys),
+            door: Doorkeeper::new(config.campaign.doorkeeper_bits),
+            novelty: Novelty::new(config.campaign.novelty_bits),
+            openings: Openings::new(config.campaign.novelty_bits),
+            groups: Groups::new(config.campaign.groups),
+            cases: Cases::default(),
+            origins: vec![Origin::default(); ORIGINS],
+            rollout_keys: 0,
+            alarms: 0,
+            publisher: publish::Publisher::default(),
+        };
+        ledger.reconfigure(config);
+        ledger
+    }
+
+    /// New parameters over the tables as they are (their sizes stay).
+    pub fn reconfigure(&mut self, config: &Config) {
+        self.c = config.campaign.clone();
+        self.learn_s = u32::try_from(config.learn.secs()).unwrap_or(u32::MAX);
+        let block_for = config.profiles.first().map_or(0, |p| p.actions.block_for.secs());
+        self.block_for_s = u32::try_from(block_for).unwrap_or(u32::MAX);
+        // Values on an allow list are never confirmed and requests that carry them are not learnt from.
+        self.allow = config
+            .profiles
+            .iter()
+            .flat_map(|p| &p.allow)
+            .filter_map(|e| match e.selector {
+                Selector::Template(v) => Some(Axis::Text.tag(v)),
+                Selector::Network(v) => Some(Axis::Network.tag(v)),
+                _ => None,
+            })
+            .collect();
+        self.allow.sort_unstable();
+    }
+
+    /// Bytes of all tables.
+    pub fn size_bytes(&self) -> usize {
+        [
+            self.keys.size_bytes(),
+            self.door.size_bytes(),
+            self.novelty.size_bytes(),
+            self.openings.size_bytes(),
+            self.groups.size_bytes(),
+            self.cases.size_bytes(),
+            self.origins.len().saturating_mul(std::mem::size_of::<Origin>()),
+        ]
+        .iter()
+        .fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Applies a batch from an edge. `each` sees every observation with its outcome.
+    ///
+    /// # Errors
+    /// A batch that is damaged or foreign is refused whole.
+    pub fn observe(
+        &mut self,
+        batch: &[u8],
+        mut each: impl FnMut(&Observation, Outcome),
+    ) -> Result<u16, BatchError> {
+        let check = self.seed_check;
+        observation::decode(batch, check, |obs| {
+            let outcome = self.observe_one(obs);
+            each(obs, outcome);
+        })
+    }
+
+    /// Expiry and ageing. Any rate is fine; work is done once a minute.
+    pub fn tick(&mut self, now: Nanos) {
+        self.advance(now);
+        if self.clock.now_s.saturating_sub(self.clock.swept_s) < 60 {
+            return;
+        }
+        self.clock.swept_s = self.clock.now_s;
+        let expiry = u32::try_from(self.c.epoch_s).unwrap_or(u32::MAX);
+        for value in self.cases.expired(self.clock.now_s, expiry) {
+            self.cases.release(value);
+            if let Some(g) = self.groups.get_mut(value) {
+                g.set(groups::flag::CONFIRMED | groups::flag::AGED, false);
+                g.armed = 0;
+                g.case = 0;
+            }
+        }
+        self.sweep_alarms();
+    }
+
+    /// A profile alarm whose keys fell silent goes out.
+    fn sweep_alarms(&mut self) {
+        if self.alarms == 0 {
+            return;
+        }
+        let (now_s, off) = (self.clock.now_s, f64::from(self.c.profile_min) * 0.7);
+        for octave in 0..64u32 {
+            let tag = Axis::Profile.tag(u64::from(octave).wrapping_add(1));
+            let on = self
+                .groups
+                .get(tag)
+                .is_some_and(|g| g.distinct() >= off && now_s.saturating_sub(g.last_s) < 86_400);
+            if !on {
+                self.alarms &= !(1u64 << octave);
+            }
+        }
+    }
+
+    /// Moves the clock; ages everything at epoch boundaries, which are aligned to wall time on all nodes.
+    fn advance(&mut self, now: Nanos) {
+        let now_s = u32::try_from(now.secs()).unwrap_or(u32::MAX);
+        if now_s < self.clock.now_s {
+            if self.clock.now_s.saturating_sub(now_s) > 1 {
+                self.clock.steps_back = self.clock.steps_back.saturating_add(1);
+            }
+            return;
+        }
+        self.clock.now_s = now_s;
+        if self.clock.started_s == 0 {
+            self.clock.started_s = now_s;
+        }
+        let epoch = (u64::from(now_s).checked_div(self.c.epoch_s).unwrap_or(0)) as u32;
+        if epoch != self.clock.epoch {
+            if self.clock.epoch != 0 {
+                let tick = tick_of(now_s);
+                let silent = u16::try_from(self.c.epoch_s / 600).unwrap_or(u16::MAX);
+                for g in self.groups.slots_mut().iter_mut().filter(|g| g.tag != 0) {
+                    g.age(tick, silent);
+                }
+                self.cases.age();
+            }
+            self.clock.epoch = epoch;
+        }
+    }
+
+    fn observe_one(&mut self, obs: &Observation) -> Outcome {
+        self.advance(obs.time);
+        if obs.flags & (observation::ANONYMOUS | observation::ALLOWED) != 0 || obs.key == 0 {
+            return Outcome::default();
+        }
+        let now_s = self.clock.now_s;
+        let kh = (hash::mix(if obs.tenant != 0 { obs.tenant } else { obs.key }) >> 32) as u32;
+        self.ensure_key(obs);
+        let conversation = obs.flags & observation::CONVERSATION != 0;
+        // Invented history does not hide an opening: only a first message that this key has sent before continues.
+        let single = !conversation || !self.openings.sent(obs.key, obs.first_user);
+        self.openings.remember(obs.key, obs.last_user);
+        let seen = if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, kh, now_s / 60) };
+        let matched = conviction::find(&self.cases, obs);
+        let touch = self.update_key(obs, kh, single, seen, &matched);
+        self.learn(obs, &touch, &matched);
+        self.settle(obs, &touch, &matched)
+    }
+
+    /// The key's record exists after this (unless its bucket is damaged).
+    fn ensure_key(&mut self, obs: &Observation) {
+        let now_s = self.clock.now_s;
+        let created_min = if obs.created_s == 0 { None } else { Some(obs.created_s.min(now_s) / 60) };
+        if let Some(key) = self.keys.get_mut(obs.key) {
+            if let Some(min) = created_min {
+                key.first_min = key.first_min.min(min);
+                key.set(flag::CREATED, true);
+                key.set(flag::AGE_UNKNOWN, false);
+            }
+            return;
+        }
+        let learning = now_s.saturating_sub(self.clock.started_s) < self.learn_s;
+        let unknown = created_min.is_none() && (learning || self.is_heir(obs));
+        let mut fresh = KeyState {
+            id: obs.key,
+            first_min: created_min.unwrap_or(now_s / 60),
+            last_s: now_s,
+            born: tick_of(now_s),
+            epoch: self.clock.epoch as u8,
+            ..KeyState::default()
+        };
+        fresh.set(flag::CREATED, created_min.is_some());
+        fresh.set(flag::AGE_UNKNOWN, unknown);
+        let young_for = self.c.young_for_s;
+        self.keys.insert(fresh, now_s, young_for);
+    }
+
+    /// Rotated credentials: a new key from the origin of a trusted key takes over its unknown age, once.
+    fn is_heir(&mut self, obs: &Observation) -> bool {
+        let Some(at) = origin_of(obs) else { return false };
+        let Some(o) = self.origins.get_mut(at.0).filter(|o| o.tag == at.1 && o.key != obs.key && o.key != 0)
+        else {
+            return false;
+        };
+        let donor = std::mem::take(&mut o.key);
+        match self.keys.get_mut(donor) {
+            Some(k) if k.strikes == 0 && !k.has(flag::HEIR) => {
+                k.set(flag::HEIR, true);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Brings the key's record up to date and says what the groups should know.
+    fn update_key(&mut self, obs: &Observation, kh: u32, single: bool, seen: Seen, m: &Matched) -> Touch {
+        let now_s = self.clock.now_s;
+        let (c, block_for_s, epoch) = (&self.c, self.block_for_s, self.clock.epoch as u8);
+        let Some(key) = self.keys.get_mut(obs.key) else { return Touch::default() };
+        key.age_epoch(epoch);
+        if key.has(flag::CONVICTED) && now_s.saturating_sub(key.last_s) > block_for_s {
+            key.set(flag::CONVICTED, false);
+        }
+        if key.has(flag::AGE_UNKNOWN)
+            && u64::from(now_s / 60).saturating_sub(u64::from(key.first_min)) > c.young_for_s / 60
+        {
+            key.set(flag::AGE_UNKNOWN, false);
+        }
+        let dup = obs.exact != 0 && !seen.novel;
+        conviction::count(key, m, single, dup);
+        if seen.shared && single {
+            key.dup_x = key.dup_x.saturating_add(1);
+            key.dup_map |= 1u64 << (obs.exact & 63);
+        }
+        if single {
+            if key.total > 1 {
+                let code = keys::gap_code(now_s.saturating_sub(key.last_s));
+                if code != 0 {
+                    key.set(flag::REPEAT, key.gap != 0 && key.gap.abs_diff(code) <= 1);
+                    key.gap = code;
+                }
+            }
+            if key.map_n() < keys::MAP_LIMIT {
+                key.hours = (key.hours | 1 << ((now_s / 3600) % 24)).wrapping_add(1 << 24);
+                key.phase |= 1 << ((u64::from(now_s % 3600) * 32 / 3600) & 31);
+            }
+        }
+        key.last_s = now_s;
+        if let Some(auto) = automation::is_automatic(key) {
+            key.set(flag::AUTOMATIC, auto);
+        }
+        let young = key.is_young(now_s, c.young_for_s);
+        let old = key.is_old(now_s, c.young_for_s);
+        let donor = key.strikes == 0 && (old || key.has(flag::AGE_UNKNOWN)) && !key.has(flag::HEIR);
+        let touch = Touch {
+            kh,
+            now_s,
+            tick: tick_of(now_s),
+            hour: ((now_s / 3600) % 24) as u8,
+            single,
+            novel: seen.novel,
+            young,
+            old,
+            automatic: key.has(flag::AUTOMATIC),
+            phase: key.phase,
+            phase_n: key.map_n(),
+            tot: key.single,
+            kfirst: key.born,
+            gap: key.gap,
+            repeats: key.has(flag::REPEAT),
+        };
+        if donor
+            && let Some((at, tag)) = origin_of(obs)
+            && let Some(o) = self.origins.get_mut(at)
+        {
+            *o = Origin { tag, key: obs.key };
+        }
+        touch
+    }
+
+    /// Groups, doorkeeper, profile: what the observation teaches.
+    fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) {
+        let values = learnt_values(obs, t.single);
+        let allowed = |v: &u64| self.allow.binary_search(v).is_ok();
+        if !self.allow.is_empty() && values.as_slice().iter().chain(&obs.nets).any(allowed) {
+            return;
+        }
+        // The strongest known phrase of this request: what is rarer than a quarter of it is a slot.
+        let mut dom = 0u32;
+        for v in m.values() {
+            dom = dom.max(self.groups.get(*v).map_or(0, |g| g.total));
+        }
+        for v in values.as_slice() {
+            let exempt = |g: &&Group| g.has(groups::flag::EXEMPT);
+            dom = dom.max(self.groups.get(*v).filter(exempt).map_or(0, |g| g.total));
+        }
+        let mut due = Few::<16>::default();
+        let mut fed = 0usize;
+        for &v in values.as_slice() {
+            self.touch_value(v, t, dom, &mut fed, &mut due);
+        }
+        fed = 0;
+        for &v in obs.nets.iter().filter(|v| **v != 0) {
+            self.touch_value(v, t, 0, &mut fed, &mut due);
+        }
+        self.touch_profile(obs, t, m, &mut due);
+        for &v in due.as_slice() {
+            self.evaluate(v, values.as_slice(), dom);
+        }
+    }
+
+    fn touch_value(&mut self, value: u64, t: &Touch, dom: u32, fed: &mut usize, due: &mut Few<16>) {
+        if let Some(g) = self.groups.get_mut(value) {
+            g.dom = g.dom.max(dom);
+            g.touch(t);
+            if g.total >= g.next_eval {
+                due.push(value);
+            }
+            return;
+        }
+        if *fed >= FEED {
+            return;
+        }
+        *fed = fed.saturating_add(1);
+        if self.door.offer(value, t.kh, t.now_s / 60)
+            && let Some(g) = self.groups.create(value, t.now_s)
+        {
+            g.dom = dom;
+            g.touch(t);
+        }
+    }
+
+    fn touch_profile(&mut self, obs: &Observation, t: &Touch, m: &Matched, due: &mut Few<16>) {
+        if !(t.young && t.automatic && t.single) {
+            return;
+        }
+        let Some(key) = self.keys.get(obs.key) else { return };
+        // A campaign that is blocked already must not keep the alarm on.
+        if key.has(flag::CONVICTED) || m.best() > 0 {
+            return;
+        }
+        let tag = Axis::Profile.tag(u64::from(octave(key, t.tick)).wrapping_add(1));
+        if self.groups.get(tag).is_none() {
+            self.groups.create(tag, t.now_s);
+        }
+        if let Some(g) = self.groups.get_mut(tag) {
+            g.touch(t);
+            if g.total >= g.next_eval {
+                due.push(tag);
+            }
+        }
+    }
+
+    /// Re-evaluates one group and acts on the result.
+    fn evaluate(&mut self, value: u64, siblings: &[u64], dom: u32) {
+        let (now_s, tick) = (self.clock.now_s, tick_of(self.clock.now_s));
+        let c = &self.c;
+        let Some(g) = self.groups.get_mut(value) else { return };
+        g.next_eval = g.total.saturating_add(g.total / 7).saturating_add(8);
+        if Axis::of(value) == Axis::Profile {
+            let bit = 1u64 << ((value.wrapping_sub(1)) & 63);
+            let d = g.distinct();
+            if d >= f64::from(c.profile_min) {
+                self.alarms |= bit;
+            } else if d < f64::from(c.profile_min) * 0.7 {
+                self.alarms &= !bit;
+            }
+            return;
+        }
+        let a = detect::assess(g, tick, c);
+        g.score = clamp_i16(a.score);
+        g.lam = a.lam as f32;
+        g.set(groups::flag::EXEMPT, a.exempt);
+        let d_min = if Axis::of(value) == Axis::Text { c.d_min } else { c.net_d_min };
+        g.set(groups::flag::WATCH, a.score >= f64::from(c.t_watch) && a.distinct >= 2.0 * f64::from(d_min));
+        if g.has(groups::flag::CONFIRMED) {
+            if a.aged && !g.has(groups::flag::AGED) {
+                g.set(groups::flag::AGED, true);
+                self.cases.set_aged(value);
+            }
+            let slot = u64::from(g.total).saturating_mul(6) < u64::from(g.dom);
+            let people = a.exempt && a.people;
+            if a.score < f64::from(c.t_release) || a.novel < 0.75 || a.timers() <= -60.0 || slot || people {
+                if people {
+                    let immune = u32::try_from(c.release_immunity_s / 60).unwrap_or(u32::MAX);
+                    g.immune_min = (now_s / 60).saturating_add(immune);
+                }
+                self.release(value);
+            }
+            return;
+        }
+        let dominant = Axis::of(value) != Axis::Text
+            || u64::from(g.total).saturating_mul(u64::from(c.dominance)) >= u64::from(dom.max(g.dom));
+        g.armed =
+            if a.confirm && dominant && now_s / 60 >= g.immune_min { g.armed.saturating_add(1) } else { 0 };
+        if g.armed >= c.arm {
+            let aged = a.aged || (a.aged_path && a.young < detect::ppm(c.y_gate_ppm));
+            self.confirm(value, siblings, dom, aged);
+        }
+    }
+
+    fn release(&mut self, value: u64) {
+        self.cases.release(value);
+        if let Some(g) = self.groups.get_mut(value) {
+            g.set(groups::flag::CONFIRMED | groups::flag::AGED, false);
+            g.armed = 0;
+            g.case = 0;
+        }
+    }
+
+    /// Confirms a value and, on the text axis, its siblings: the other values of the same request with the same spread.
+    fn confirm(&mut self, value: u64, siblings: &[u64], dom: u32, aged: bool) {
+        let now_s = self.clock.now_s;
+        let Some(d) = self.groups.get(value).map(Group::distinct) else { return };
+        let case = self.join_or_open(value, siblings, d);
+        self.mark(value, case, aged);
+        if Axis::of(value) != Axis::Text {
+            return;
+        }
+        for &other in siblings.iter().filter(|v| **v != value) {
+            let Some(g) = self.groups.get(other).filter(|g| !g.has(groups::flag::CONFIRMED)) else {
+                continue;
+            };
+            if now_s / 60 < g.immune_min {
+                continue;
+            }
+            let a = detect::assess(g, tick_of(now_s), &self.c);
+            let near = a.distinct >= 0.5 * d && a.distinct <= 2.0 * d;
+            let young = a.young >= detect::ppm(self.c.y_gate_ppm);
+            let score = if aged && !young { a.score - a.terms[1] + 20.0 } else { a.score };
+            let dominant =
+                u64::from(g.total).saturating_mul(u64::from(self.c.dominance)) >= u64::from(dom.max(g.dom));
+            if near
+                && score >= f64::from(self.c.t_watch)
+                && (young || aged)
+                && a.load() > 0.0
+                && a.single >= detect::ppm(self.c.single_gate_ppm)
+                && !a.exempt
+                && dominant
+            {
+                self.mark(other, case, aged);
+            }
+        }
+    }
+
+    /// The case of a confirmed value of the same request with a like spread, or a new one.
+    fn join_or_open(&mut self, value: u64, siblings: &[u64], d: f64) -> u16 {
+        let now_s = self.clock.now_s;
+        for v in siblings.iter().filter(|v| **v != value) {
+            let (Some(entry), Some(g)) = (self.cases.get(*v), self.groups.get(*v)) else { continue };
+            let case = self.cases.resolve(entry.case);
+            if case != 0 && g.distinct() >= 0.5 * d && g.distinct() <= 2.0 * d {
+                return case;
+            }
+        }
+        self.cases.open(value, now_s)
+    }
+
+    fn mark(&mut self, value: u64, case: u16, aged: bool) {
+        let now_s = self.clock.now_s;
+        if let Some(g) = self.groups.get_mut(value) {
+            g.set(groups::flag::CONFIRMED, true);
+            g.set(groups::flag::AGED, aged);
+            g.case = case;
+        }
+        if let Some(victim) = self.cases.confirm(value, case, aged, now_s)
+            && let Some(g) = self.groups.get_mut(victim)
+        {
+            g.set(groups::flag::CONFIRMED | groups::flag::AGED, false);
+            g.armed = 0;
+        }
+    }
+}
+
+/// The values that teach: for an opening the smallest of all regions, for a continuation only its own.
+fn learnt_values(obs: &Observation, single: bool) -> Few<ANCHORS> {
+    if !single || obs.first_anchors.as_slice().is_empty() {
+        return Few::of(obs.anchors.as_slice().iter().copied());
+    }
+    let mut all: [u64; 24] = [u64::MAX; 24];
+    let both = obs.anchors.as_slice().iter().chain(obs.first_anchors.as_slice());
+    all.iter_mut().zip(both).for_each(|(slot, v)| *slot = *v);
+    all.sort_unstable();
+    let mut out = Few::default();
+    let mut last = u64::MAX;
+    for v in all {
+        if v != last && v != u64::MAX && !out.push(v) {
+            break;
+        }
+        last = v;
+    }
+    out
+}
+
+/// Tick of ten minutes, wrapping.
+fn tick_of(now_s: u32) -> u16 {
+    (now_s / 600) as u16
+}
+
+/// Slot and tag of the request's origin (address prefix and request shape), if both are known.
+fn origin_of(obs: &Observation) -> Option<(usize, u32)> {
+    let [prefix, shape] = obs.nets;
+    if prefix == 0 || shape == 0 {
+        return None;
+    }
+    let h = hash::combine(prefix, shape);
+    Some((h as usize % ORIGINS, (h >> 32) as u32 | 1))
+}
+
+/// Octave of a key's load: floor(log2(requests a day)), 0..=63.
+fn octave(key: &KeyState, tick: u16) -> u8 {
+    let ticks = u32::from(tick.wrapping_sub(key.born)).max(1);
+    let per_day = key.total.saturating_mul(144).checked_div(ticks).unwrap_or(0);
+    (per_day.max(1).ilog2() as u8).min(63)
+}
+
+fn clamp_i16(x: f64) -> i16 {
+    (x as i32).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+mod tests;

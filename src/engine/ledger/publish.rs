@@ -1,0 +1,89 @@
+//! What changed since the last publication, by shard.
+
+use super::Ledger;
+use super::keys::{KeyState, flag};
+use crate::engine::sketch::bloom;
+use crate::engine::snapshot::{FILTER, KeyEntry, SHARDS, Shard, ValueEntry, shard_of};
+
+/// Which shards differ from what was published.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    keys_dirty: u64,
+    values_version: u64,
+    learning: bool,
+}
+
+impl Default for Publisher {
+    fn default() -> Publisher {
+        // Everything is new to an edge that has just started.
+        Publisher { keys_dirty: u64::MAX, values_version: u64::MAX, learning: true }
+    }
+}
+
+impl Publisher {
+    /// A key's standing changed.
+    pub(super) fn note(&mut self, key: u64) {
+        self.keys_dirty |= 1u64 << (shard_of(key) as u32 & 63);
+    }
+}
+
+impl Ledger {
+    /// Does an edge that has applied all earlier shards lack confirmed values?
+    pub fn values_changed(&self) -> bool {
+        self.publisher.values_version != self.cases.version()
+    }
+
+    /// Hands each changed shard to `sink`, encoded. Cost: one pass over 1/64 of the key table a changed shard.
+    pub fn publish(&mut self, mut sink: impl FnMut(u8, &[u8])) {
+        let now_s = self.clock.now_s;
+        let learning = now_s.saturating_sub(self.clock.started_s) < self.learn_s;
+        let all = self.values_changed() || learning != self.publisher.learning;
+        let dirty = if all { u64::MAX } else { self.publisher.keys_dirty };
+        if dirty == 0 {
+            return;
+        }
+        let mut shards: Vec<Option<Shard>> = (0..SHARDS)
+            .map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(|| Shard { learning, ..Shard::default() }))
+            .collect();
+        for v in self.cases.values().iter().filter(|v| v.value != 0) {
+            if let Some(Some(s)) = shards.get_mut(shard_of(v.value)) {
+                let case = self.cases.resolve(v.case);
+                let campaign = self.cases.case(case).map_or(0, |c| c.id);
+                s.values.push(ValueEntry { value: v.value, campaign, case });
+            }
+        }
+        for key in self.keys.slots().iter().filter(|k| k.id != 0) {
+            if let Some(Some(s)) = shards.get_mut(shard_of(key.id)) {
+                self.place(key, now_s, s);
+            }
+        }
+        let mut bytes = Vec::new();
+        for (i, shard) in shards.iter_mut().enumerate() {
+            let Some(s) = shard else { continue };
+            s.values.sort_unstable_by_key(|v| v.value);
+            s.keys.sort_unstable_by_key(|k| k.key);
+            s.encode(i as u8, self.seed_check, &mut bytes);
+            sink(i as u8, &bytes);
+        }
+        self.publisher = Publisher { keys_dirty: 0, values_version: self.cases.version(), learning };
+    }
+
+    fn place(&self, key: &KeyState, now_s: u32, shard: &mut Shard) {
+        if key.has(flag::CONVICTED) {
+            let case = self.cases.resolve(key.case);
+            let until_s = key.last_s.saturating_add(self.block_for_s);
+            if (case != 0 || key.case == 0) && until_s >= now_s {
+                let campaign = self.cases.case(case).map_or(0, |c| c.id);
+                shard.keys.push(KeyEntry { key: key.id, campaign, until_s });
+            }
+            return;
+        }
+        let unmatched = key.win_total.saturating_sub(key.win_match) >= 5;
+        if key.strikes == 0 && (unmatched || !key.is_young(now_s, self.c.young_for_s)) {
+            if shard.protected.is_empty() {
+                shard.protected = vec![0; FILTER];
+            }
+            bloom::add(&mut shard.protected, key.id);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The algorithm on synthetic observations: a campaign among people, fleets and agents. Seeds vary; no prompt text.
+
+use super::*;
+use crate::engine::hash::mix;
+use std::collections::{HashMap, HashSet};
+
+struct Rng(u64);
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        mix(self.0)
+    }
+    fn unit(&mut self) -> f64 {
+        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+    fn exp(&mut self, mean: f64) -> f64 {
+        -self.unit().ln() * mean
+    }
+    fn normal(&mut self) -> f64 {
+        (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
+    }
+}
+
+const HOUR: f64 = 3600.0;
+const DAY: f64 = 24.0 * HOUR;
+const START: f64 = 1_780_000_000.0;
+
+/// One class of keys sharing `values` template values.
+struct Class {
+    name: &'static str,
+    keys: u64,
+    template: u64,
+    values: u64,
+    young: f64,
+    /// Next gap in seconds for a key with its own rate factor.
+    gap: fn(&mut Rng, f64, f64) -> f64,
+    spread: f64,
+    follow_up: f64,
+    start_h: f64,
+}
+
+fn queue(r: &mut Rng, _: f64, _: f64) -> f64 {
+    r.exp(HOUR)
+}
+fn people(r: &mut Rng, rate: f64, _: f64) -> f64 {
+    r.exp(8.0 * HOUR / rate)
+}
+fn hourly(_: &mut Rng, _: f64, _: f64) -> f64 {
+    HOUR
+}
+
+fn config(extra: impl FnOnce(&mut Config)) -> Config {
+    let mut c = crate::engine::config::parse("{}").unwrap();
+    c.learn = Nanos(0);
+    extra(&mut c);
+    c
+}
+
+struct Result {
+    blocked: HashMap<&'static str, HashSet<u64>>,
+    served: HashMap<&'static str, (u64, u64)>,
+    first_block_h: f64,
+    ledger: Ledger,
+}
+
+fn run(classes: &[Class], days: f64, seed: u64, config: &Config) -> Result {
+    let mut rng = Rng(seed << 32);
+    let mut ledger = Ledger::new(config);
+    let mut events: std::collections::BinaryHeap<std::cmp::Reverse<(u64, usize, u64)>> = Default::default();
+    let mut rates = HashMap::new();
+    for (ci, c) in classes.iter().enumerate() {
+        for k in 0..c.keys {
+            let rate = (c.spread * rng.normal()).exp();
+            rates.insert((ci, k), rate);
+            let t = START + c.start_h * HOUR + rng.unit() * (c.gap)(&mut rng, rate, 0.0).max(HOUR);
+            events.push(std::cmp::Reverse(((t * 1000.0) as u64, ci, k)));
+        }
+    }
+    let mut out = Result {
+        blocked: HashMap::new(),
+        served: HashMap::new(),
+        first_block_h: f64::INFINITY,
+        ledger: Ledger::new(config),
+    };
+    let end = ((START + days * DAY) * 1000.0) as u64;
+    let mut last_text = HashMap::new();
+    while let Some(std::cmp::Reverse((t, ci, k))) = events.pop() {
+        if t > end {
+            break;
+        }
+        let c = &classes[ci];
+        let id = mix((ci as u64 + 1) << 40 | k);
+        let now_s = t as f64 / 1000.0;
+        let follow = rng.unit() < c.follow_up && last_text.contains_key(&id);
+        let text = rng.next();
+        let age_days = if (k as f64) < c.young * c.keys as f64 { 2.0 } else { 200.0 };
+        let mut values: Vec<u64> = (0..c.values).map(|v| mix(c.template << 8 | v) >> 2).collect();
+        values.extend((0..6).map(|_| rng.next() >> 2));
+        values.sort_unstable();
+        let obs = Observation {
+            time: Nanos(t * 1_000_000),
+            key: id,
+            created_s: (START - age_days * DAY) as u32,
+            flags: if follow { observation::CONVERSATION } else { 0 },
+            nfp: values.len() as u8,
+            exact: text,
+            last_user: text,
+            first_user: if follow { last_text[&id] } else { text },
+            nets: [Axis::Network.tag(mix(id)), Axis::Network.tag(mix(ci as u64 + 77))],
+            anchors: Few::of(values.iter().copied()),
+            matched: Few::of(values.iter().skip(12).copied().filter(|v| ledger.cases.get(*v).is_some())),
+            ..Observation::default()
+        };
+        last_text.entry(id).or_insert(text);
+        let o = ledger.observe_one(&obs);
+        ledger.tick(obs.time);
+        let tally = out.served.entry(c.name).or_insert((0, 0));
+        tally.0 += 1;
+        if o.block {
+            out.blocked.entry(c.name).or_default().insert(id);
+            out.first_block_h = out.first_block_h.min((now_s - START) / HOUR - c.start_h);
+        } else {
+            tally.1 += 1;
+        }
+        let next = now_s + (c.gap)(&mut rng, rates[&(ci, k)], now_s).max(1.0);
+        events.push(std::cmp::Reverse(((next * 1000.0) as u64, ci, k)));
+    }
+    out.ledger = ledger;
+    out
+}
+
+fn honest() -> Vec<Class> {
+    vec![
+        Class {
+            name: "chat",
+            keys: 300,
+            template: 1,
+            values: 0,
+            young: 0.1,
+            gap: people,
+            spread: 1.0,
+            follow_up: 0.5,
+            start_h: 0.0,
+        },
+        Class {
+            name: "agents",
+            keys: 150,
+            template: 2,
+            values: 15,
+            young: 0.4,
+            gap: people,
+            spread: 1.2,
+            follow_up: 0.6,
+            start_h: 0.0,
+        },
+        Class {
+            name: "new app",
+            keys: 150,
+            template: 3,
+            values: 12,
+            young: 1.0,
+            gap: people,
+            spread: 1.0,
+            follow_up: 0.2,
+            start_h: 10.0,
+        },
+        Class {
+            name: "cron",
+            keys: 120,
+            template: 4,
+            values: 10,
+            young: 0.6,
+            gap: hourly,
+            spread: 0.0,
+            follow_up: 0.0,
+            start_h: 0.0,
+        },
+    ]
+}
+
+fn campaign() -> Class {
+    Class {
+        name: "campaign",
+        keys: 420,
+        template: 9,
+        values: 14,
+        young: 1.0,
+        gap: queue,
+        spread: 0.0,
+        follow_up: 0.0,
+        start_h: 12.0,
+    }
+}
+
+#[test]
+fn a_campaign_is_convicted_and_nobody_else() {
+    for seed in 1..=12 {
+        let mut classes = honest();
+        classes.push(campaign());
+        let r = run(&classes, 2.0, seed, &config(|_| ()));
+        let (total, served) = r.served["campaign"];
+        let share = 100.0 * served as f64 / total as f64;
+        println!("seed {seed}: {total} requests, {share:.2} % served, first block {:.2} h", r.first_block_h);
+        assert!(r.ledger.status().convicted >= 400, "{:?}", r.ledger.status());
+        assert!(share < 12.0, "{share}");
+        for (name, keys) in &r.blocked {
+            assert!(*name == "campaign", "{name}: {} keys blocked", keys.len());
+        }
+    }
+}
+
+#[test]
+fn honest_traffic_alone_is_never_blocked() {
+    for seed in 1..=12 {
+        let r = run(&honest(), 4.0, seed, &config(|_| ()));
+        assert!(r.blocked.is_empty(), "{:?}", r.blocked.keys());
+    }
+}
+
+#[test]
+fn state_round_trips_and_foreign_state_is_refused() {
+    let mut classes = honest();
+    classes.push(campaign());
+    let c = config(|_| ());
+    let r = run(&classes, 1.5, 1, &c);
+    let bytes = r.ledger.write_state();
+    let mut back = Ledger::new(&c);
+    back.read_state(&bytes).unwrap();
+    assert_eq!(back.write_state(), bytes);
+    assert_eq!(back.status().convicted, r.ledger.status().convicted);
+    let other = config(|c| c.seed = crate::engine::hash::Seed::from_text("other"));
+    assert_eq!(Ledger::new(&other).read_state(&bytes), Err(crate::engine::StateError::Seed));
+    let mut bad = bytes.clone();
+    bad[100] ^= 1;
+    assert_eq!(Ledger::new(&c).read_state(&bad), Err(crate::engine::StateError::Checksum));
+    for cut in [0, 5, 30, 1000, bytes.len() - 1] {
+        assert!(Ledger::new(&c).read_state(&bytes[..cut]).is_err());
+    }
+}
+
+#[test]
+fn memory_is_fixed() {
+    let c = config(|_| ());
+    let mut ledger = Ledger::new(&c);
+    let before = ledger.size_bytes();
+    println!("ledger at {} keys: {before} bytes", c.keys);
+    assert!(before <= 8 << 20, "{before}");
+    let mut rng = Rng(1);
+    for i in 0..200_000u64 {
+        let obs = Observation {
+            time: Nanos::from_secs(START as u64 + i),
+            key: rng.next(),
+            exact: rng.next(),
+            anchors: Few::of((0..12).map(|_| rng.next() >> 2)),
+            ..Observation::default()
+        };
+        ledger.observe_one(&obs);
+    }
+    assert_eq!(ledger.size_bytes(), before);
+    assert!(ledger.status().keys <= c.keys);
+}

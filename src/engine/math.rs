@@ -1,0 +1,177 @@
+//! Arithmetic that gives the same bits on every target: one software logarithm and a few tables.
+//!
+//! The platform's `ln`, `log2` and `powf` differ between libraries; additions, multiplications and divisions of IEEE 754
+//! doubles do not. Everything here uses only those.
+
+/// Natural logarithm, relative error below 1e-14 for normal positive numbers; a very negative number for x <= 0.
+pub fn ln(x: f64) -> f64 {
+    if x.is_nan() || x <= 0.0 {
+        return -1.0e3;
+    }
+    let bits = x.to_bits();
+    let mut exponent = f64::from(((bits >> 52) & 0x7ff) as u32) - 1023.0;
+    let mut m = f64::from_bits((bits & 0x000f_ffff_ffff_ffff) | 0x3ff0_0000_0000_0000);
+    if m > std::f64::consts::SQRT_2 {
+        m *= 0.5;
+        exponent += 1.0;
+    }
+    // ln m = 2 atanh((m-1)/(m+1)); |s| <= 0.1716, so nine odd terms suffice.
+    let s = (m - 1.0) / (m + 1.0);
+    let t = s * s;
+    let series = 1.0
+        + t * (1.0 / 3.0
+            + t * (1.0 / 5.0
+                + t * (1.0 / 7.0
+                    + t * (1.0 / 9.0 + t * (1.0 / 11.0 + t * (1.0 / 13.0 + t * (1.0 / 15.0 + t / 17.0)))))));
+    2.0 * s * series + exponent * std::f64::consts::LN_2
+}
+
+/// Base-2 logarithm.
+pub fn log2(x: f64) -> f64 {
+    ln(x) * std::f64::consts::LOG2_E
+}
+
+const LN_FACT: [f64; 128] = ln_factorials();
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time only")]
+const fn ln_factorials() -> [f64; 128] {
+    // ln k! by the product's logarithm, from a series that const evaluation can run.
+    let mut out = [0.0; 128];
+    let mut k = 2usize;
+    while k < 128 {
+        out[k] = out[k - 1] + const_ln(k as f64);
+        k += 1;
+    }
+    out
+}
+
+const fn const_ln(x: f64) -> f64 {
+    let mut m = x;
+    let mut exponent = 0.0;
+    while m > std::f64::consts::SQRT_2 {
+        m *= 0.5;
+        exponent += 1.0;
+    }
+    let s = (m - 1.0) / (m + 1.0);
+    let t = s * s;
+    let mut term = s;
+    let mut sum = 0.0;
+    let mut i = 1.0;
+    while i < 25.0 {
+        sum += term / i;
+        term *= t;
+        i += 2.0;
+    }
+    2.0 * sum + exponent * std::f64::consts::LN_2
+}
+
+/// ln k!: a table to 127, Stirling's series beyond (error below 1e-9).
+pub fn ln_factorial(k: u32) -> f64 {
+    match LN_FACT.get(k as usize) {
+        Some(v) => *v,
+        None => {
+            let x = f64::from(k);
+            x * ln(x) - x + 0.5 * ln(2.0 * std::f64::consts::PI * x) + 1.0 / (12.0 * x)
+        }
+    }
+}
+
+/// Expected number of distinct bins hit by `n` uniform draws.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time only")]
+pub const fn expected_table<const BINS: usize>() -> [f64; 65] {
+    let mut out = [0.0; 65];
+    let keep = 1.0 - 1.0 / BINS as f64;
+    let mut empty = 1.0;
+    let mut n = 0;
+    while n < 65 {
+        out[n] = BINS as f64 * (1.0 - empty);
+        empty *= keep;
+        n += 1;
+    }
+    out
+}
+
+static HOURS: [f64; 65] = expected_table::<24>();
+static PHASES: [f64; 65] = expected_table::<32>();
+
+/// Expected distinct hours of the day after `n` uniform requests (n <= 64).
+pub fn expected_hours(n: u8) -> f64 {
+    HOURS.get(usize::from(n)).copied().unwrap_or(24.0)
+}
+
+/// Expected distinct 112.5 s bins of the hour after `n` uniform requests (n <= 64).
+pub fn expected_phases(n: u8) -> f64 {
+    PHASES.get(usize::from(n)).copied().unwrap_or(32.0)
+}
+
+/// Longest circular run of zero bits among the low `width` bits.
+pub fn longest_gap(bits: u32, width: u32) -> u32 {
+    let mask = if width >= 32 { u32::MAX } else { (1u32 << width).wrapping_sub(1) };
+    if bits & mask == 0 {
+        return width;
+    }
+    let mut empty = u64::from(!bits & mask);
+    empty |= empty << width;
+    let mut run = 0u32;
+    while empty != 0 {
+        empty &= empty << 1;
+        run = run.wrapping_add(1);
+    }
+    run.min(width)
+}
+
+/// `x` limited to `lo..=hi`; NaN becomes `lo`.
+pub fn clamp(x: f64, lo: f64, hi: f64) -> f64 {
+    if x >= hi {
+        hi
+    } else if x >= lo {
+        x
+    } else {
+        lo
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithm_agrees_with_the_platform() {
+        let mut x = 1.0e-9;
+        while x < 1.0e12 {
+            assert!((ln(x) - f64::ln(x)).abs() <= 1e-12 * f64::ln(x).abs().max(1.0), "{x}");
+            x *= 1.137;
+        }
+        assert!(ln(0.0) < -900.0 && ln(-1.0) < -900.0 && ln(f64::NAN) < -900.0);
+    }
+
+    #[test]
+    fn factorials_and_expectations() {
+        let mut sum = 0.0;
+        for k in 1..400u32 {
+            sum += f64::from(k).ln();
+            assert!((ln_factorial(k) - sum).abs() < 1e-6, "{k}");
+        }
+        assert!((expected_hours(1) - 1.0).abs() < 1e-12);
+        assert!((expected_phases(64) - 32.0 * (1.0 - (31.0f64 / 32.0).powi(64))).abs() < 1e-9);
+    }
+
+    #[test]
+    fn gaps_are_circular() {
+        let slow = |bits: u32| {
+            (0..24u32)
+                .map(|s| (0..24).take_while(|i| bits & (1 << ((s + i) % 24)) == 0).count() as u32)
+                .max()
+                .unwrap_or(0)
+        };
+        let mut x = 12345u64;
+        for _ in 0..2000 {
+            x = crate::engine::hash::mix(x);
+            let bits = (x as u32) & ((x >> 32) as u32) & 0xff_ffff;
+            assert_eq!(longest_gap(bits, 24), slow(bits), "{bits:b}");
+        }
+        assert_eq!(longest_gap(0, 24), 24);
+        assert_eq!(longest_gap(0xff_ffff, 24), 0);
+    }
+}

@@ -1,0 +1,289 @@
+//! What the edge tells the ledger about one request: hashes and counts, 70 to 350 bytes, no text.
+//!
+//! A batch is a header (magic, version, seed check, count), the records, and a checksum. A batch that was cut, damaged,
+//! written by another layout or under another seed is refused whole, with a named error; nothing of it is applied.
+
+use super::units::Nanos;
+use super::wire::{self, Reader, Writer};
+
+const MAGIC: u16 = 0x4f57;
+const VERSION: u8 = 1;
+const HEADER: usize = 12;
+
+/// A short list of values, fixed capacity, no allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Few<const N: usize> {
+    len: u8,
+    items: [u64; N],
+}
+
+impl<const N: usize> Default for Few<N> {
+    fn default() -> Few<N> {
+        Few { len: 0, items: [0; N] }
+    }
+}
+
+impl<const N: usize> Few<N> {
+    /// The first `N` of `values`.
+    pub fn of(values: impl IntoIterator<Item = u64>) -> Few<N> {
+        let mut few = Few::default();
+        for v in values {
+            if !few.push(v) {
+                break;
+            }
+        }
+        few
+    }
+    /// Appends; `false` when full.
+    pub fn push(&mut self, v: u64) -> bool {
+        match self.items.get_mut(usize::from(self.len)) {
+            Some(slot) => {
+                *slot = v;
+                self.len = self.len.saturating_add(1);
+                true
+            }
+            None => false,
+        }
+    }
+    /// The values.
+    pub fn as_slice(&self) -> &[u64] {
+        self.items.get(..usize::from(self.len)).unwrap_or_default()
+    }
+    fn put(&self, w: &mut Writer<'_>) {
+        w.u8(self.len);
+        for &v in self.as_slice() {
+            w.u64(v);
+        }
+    }
+    fn take(r: &mut Reader<'_>) -> Option<Few<N>> {
+        let n = r.u8()?;
+        let mut few = Few::default();
+        for _ in 0..n {
+            if !few.push(r.u64()?) {
+                return None;
+            }
+        }
+        Some(few)
+    }
+}
+
+/// An assistant or tool message was present.
+pub const CONVERSATION: u8 = 1;
+/// The request is on an allow list: counted, not learnt from.
+pub const ALLOWED: u8 = 2;
+/// No key could be derived.
+pub const ANONYMOUS: u8 = 4;
+/// The body could not be read: no text evidence.
+pub const UNREADABLE: u8 = 8;
+
+/// One request, as the ledger sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// When it was decided at the edge.
+    pub time: Nanos,
+    /// `KeyId`.
+    pub key: u64,
+    /// Keyed hash of the tenant, 0 if none.
+    pub tenant: u64,
+    /// Creation of the account, seconds since the epoch, 0 if unknown.
+    pub created_s: u32,
+    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`.
+    pub flags: u8,
+    /// Profile that applied.
+    pub profile: u8,
+    /// Values of the request, all regions (saturating).
+    pub nfp: u8,
+    /// Hash of all words in order, 0 if fewer than four.
+    pub exact: u64,
+    /// Hash of the last user message.
+    pub last_user: u64,
+    /// Hash of the first user message (equal to `last_user` when there is one).
+    pub first_user: u64,
+    /// Network tags (address prefix, request shape), 0 if unknown.
+    pub nets: [u64; 2],
+    /// Smallest values of instructions and last user message.
+    pub anchors: Few<12>,
+    /// Smallest values of the first user message, if it differs from the last.
+    pub first_anchors: Few<12>,
+    /// Other values of the request that the edge's snapshot knows as confirmed.
+    pub matched: Few<16>,
+}
+
+impl Observation {
+    fn put(&self, w: &mut Writer<'_>) {
+        w.u64(self.time.0);
+        w.u64(self.key);
+        w.u64(self.tenant);
+        w.u32(self.created_s);
+        w.u8(self.flags);
+        w.u8(self.profile);
+        w.u8(self.nfp);
+        w.u64(self.exact);
+        w.u64(self.last_user);
+        w.u64(self.first_user);
+        for net in self.nets {
+            w.u64(net);
+        }
+        self.anchors.put(w);
+        self.first_anchors.put(w);
+        self.matched.put(w);
+    }
+    fn take(r: &mut Reader<'_>) -> Option<Observation> {
+        Some(Observation {
+            time: Nanos(r.u64()?),
+            key: r.u64()?,
+            tenant: r.u64()?,
+            created_s: r.u32()?,
+            flags: r.u8()?,
+            profile: r.u8()?,
+            nfp: r.u8()?,
+            exact: r.u64()?,
+            last_user: r.u64()?,
+            first_user: r.u64()?,
+            nets: [r.u64()?, r.u64()?],
+            anchors: Few::take(r)?,
+            first_anchors: Few::take(r)?,
+            matched: Few::take(r)?,
+        })
+    }
+}
+
+/// Why a batch was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchError {
+    /// Not a batch, cut short, or with something behind it.
+    Malformed,
+    /// Another layout version.
+    Version(u8),
+    /// Another seed.
+    Seed,
+    /// The checksum does not match.
+    Checksum,
+}
+
+/// Collects observations; one a worker.
+#[derive(Debug, Default)]
+pub struct Batch {
+    records: Vec<u8>,
+    count: u16,
+}
+
+impl Batch {
+    /// Appends; `false` (and not appended) when the batch holds `limit` bytes already: the caller counts the loss.
+    pub fn push(&mut self, obs: &Observation, limit: usize) -> bool {
+        if self.records.len() >= limit || self.count == u16::MAX {
+            return false;
+        }
+        obs.put(&mut Writer(&mut self.records));
+        self.count = self.count.saturating_add(1);
+        true
+    }
+    /// Observations waiting.
+    pub fn len(&self) -> u16 {
+        self.count
+    }
+    /// None waiting?
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+    /// Writes the batch into `out` (replacing it) and starts a new one.
+    pub fn drain(&mut self, seed_check: u32, out: &mut Vec<u8>) {
+        out.clear();
+        let mut w = Writer(out);
+        w.u16(MAGIC);
+        w.u8(VERSION);
+        w.u8(0);
+        w.u32(seed_check);
+        w.u16(self.count);
+        w.u16(0);
+        out.append(&mut self.records);
+        let sum = wire::checksum(out);
+        out.extend_from_slice(&sum.to_le_bytes());
+        self.count = 0;
+    }
+}
+
+/// Decodes a batch, handing each observation to `each`. The whole batch is checked before the first is handed on.
+///
+/// # Errors
+/// See `BatchError`.
+pub fn decode(bytes: &[u8], seed_check: u32, mut each: impl FnMut(&Observation)) -> Result<u16, BatchError> {
+    let body_len = bytes.len().checked_sub(4).ok_or(BatchError::Malformed)?;
+    let (body, sum) = bytes.split_at_checked(body_len).ok_or(BatchError::Malformed)?;
+    let mut r = Reader(body);
+    let head = (r.u16(), r.u8(), r.u8(), r.u32(), r.u16(), r.u16());
+    let (Some(MAGIC), Some(version), Some(_), Some(check), Some(count), Some(_)) = head else {
+        return Err(BatchError::Malformed);
+    };
+    if version != VERSION {
+        return Err(BatchError::Version(version));
+    }
+    if check != seed_check {
+        return Err(BatchError::Seed);
+    }
+    if Reader(sum).u32() != Some(wire::checksum(body)) {
+        return Err(BatchError::Checksum);
+    }
+    let mut probe = Reader(body.get(HEADER..).unwrap_or_default());
+    let start = probe;
+    for _ in 0..count {
+        Observation::take(&mut probe).ok_or(BatchError::Malformed)?;
+    }
+    if !probe.0.is_empty() {
+        return Err(BatchError::Malformed);
+    }
+    let mut r = start;
+    for _ in 0..count {
+        if let Some(obs) = Observation::take(&mut r) {
+            each(&obs);
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn sample(i: u64) -> Observation {
+        Observation {
+            time: Nanos(i),
+            key: i * 7,
+            created_s: 5,
+            nfp: 9,
+            exact: i,
+            anchors: Few::of(0..i % 13),
+            first_anchors: Few::of(0..i % 5),
+            matched: Few::of(0..i % 17),
+            ..Observation::default()
+        }
+    }
+
+    #[test]
+    fn batches_round_trip_and_every_damage_is_named() {
+        let mut batch = Batch::default();
+        let sent: Vec<_> = (0..40).map(sample).collect();
+        for obs in &sent {
+            assert!(batch.push(obs, 1 << 16));
+        }
+        let mut bytes = Vec::new();
+        batch.drain(7, &mut bytes);
+        assert!(batch.is_empty());
+        let mut got = Vec::new();
+        assert_eq!(decode(&bytes, 7, |o| got.push(*o)), Ok(40));
+        assert_eq!(got, sent);
+        assert_eq!(decode(&bytes, 8, |_| ()), Err(BatchError::Seed));
+        for cut in 0..bytes.len() {
+            assert!(decode(&bytes[..cut], 7, |_| panic!("applied a cut batch")).is_err());
+        }
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x10;
+            if at != 3 && at != 10 && at != 11 {
+                assert!(decode(&bad, 7, |_| panic!("applied a damaged batch")).is_err(), "byte {at}");
+            }
+        }
+        assert!(!batch.push(&sent[0], 0));
+    }
+}

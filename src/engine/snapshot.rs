@@ -1,0 +1,267 @@
+//! Read-only verdict tables at the edge, received as 64 shards: versioned, seed-checked, checksummed, replaced one by one.
+//!
+//! A shard holds the confirmed values, the key verdicts and the protected keys (a Bloom filter) whose hash falls into it.
+
+use super::hash;
+use super::sketch::bloom;
+use super::wire::{self, Reader, Writer};
+
+/// Shards.
+pub const SHARDS: usize = 64;
+/// Bytes of a shard's filter of protected keys: eight bits a key at 131,072 keys.
+pub const FILTER: usize = 2_048;
+const MAGIC: u16 = 0x5357;
+const VERSION: u8 = 1;
+
+/// The shard of a key or value.
+pub fn shard_of(id: u64) -> usize {
+    (hash::mix(id) >> 58) as usize
+}
+
+/// A confirmed value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueEntry {
+    /// The value with its axis.
+    pub value: u64,
+    /// Campaign number.
+    pub campaign: u32,
+    /// Case, to count a request's values per template.
+    pub case: u16,
+}
+
+/// A convicted key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// `KeyId`.
+    pub key: u64,
+    /// Campaign number.
+    pub campaign: u32,
+    /// The conviction lasts until then, seconds since the epoch (later requests extend it).
+    pub until_s: u32,
+}
+
+/// One shard, decoded.
+#[derive(Clone, Debug, Default)]
+pub struct Shard {
+    /// Sorted by value.
+    pub values: Vec<ValueEntry>,
+    /// Sorted by key.
+    pub keys: Vec<KeyEntry>,
+    /// Bloom filter of protected keys; empty = none.
+    pub protected: Vec<u8>,
+    /// While learning, a key that no ledger has seen is age unknown, not young.
+    pub learning: bool,
+}
+
+/// Why a shard was refused. The shard before it stays in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// Not a shard, cut short, or unsorted.
+    Malformed,
+    /// Another layout version.
+    Version(u8),
+    /// Another seed.
+    Seed,
+    /// The checksum does not match.
+    Checksum,
+}
+
+impl Shard {
+    /// Encodes the shard into `out`, replacing it.
+    pub fn encode(&self, index: u8, seed_check: u32, out: &mut Vec<u8>) {
+        out.clear();
+        let mut w = Writer(out);
+        w.u16(MAGIC);
+        w.u8(VERSION);
+        w.u8(index);
+        w.u32(seed_check);
+        w.u8(u8::from(self.learning));
+        w.u32(self.values.len() as u32);
+        for v in &self.values {
+            w.u64(v.value);
+            w.u32(v.campaign);
+            w.u16(v.case);
+        }
+        w.u32(self.keys.len() as u32);
+        for k in &self.keys {
+            w.u64(k.key);
+            w.u32(k.campaign);
+            w.u32(k.until_s);
+        }
+        w.u32(self.protected.len() as u32);
+        out.extend_from_slice(&self.protected);
+        let sum = wire::checksum(out);
+        out.extend_from_slice(&sum.to_le_bytes());
+    }
+
+    /// Decodes a shard and its index.
+    ///
+    /// # Errors
+    /// See `SnapshotError`.
+    pub fn decode(bytes: &[u8], seed_check: u32) -> Result<(usize, Shard), SnapshotError> {
+        let cut = bytes.len().checked_sub(4).ok_or(SnapshotError::Malformed)?;
+        let (body, sum) = bytes.split_at_checked(cut).ok_or(SnapshotError::Malformed)?;
+        let mut r = Reader(body);
+        let (Some(MAGIC), Some(version), Some(index), Some(check)) = (r.u16(), r.u8(), r.u8(), r.u32())
+        else {
+            return Err(SnapshotError::Malformed);
+        };
+        if version != VERSION {
+            return Err(SnapshotError::Version(version));
+        }
+        if check != seed_check {
+            return Err(SnapshotError::Seed);
+        }
+        if Reader(sum).u32() != Some(wire::checksum(body)) {
+            return Err(SnapshotError::Checksum);
+        }
+        let shard =
+            Shard::body(&mut r).filter(|s| r.0.is_empty() && s.sound()).ok_or(SnapshotError::Malformed)?;
+        Ok((usize::from(index) % SHARDS, shard))
+    }
+
+    fn body(r: &mut Reader<'_>) -> Option<Shard> {
+        let learning = r.u8()? != 0;
+        let values = (0..r.u32()?)
+            .map(|_| Some(ValueEntry { value: r.u64()?, campaign: r.u32()?, case: r.u16()? }))
+            .collect::<Option<Vec<_>>>()?;
+        let keys = (0..r.u32()?)
+            .map(|_| Some(KeyEntry { key: r.u64()?, campaign: r.u32()?, until_s: r.u32()? }))
+            .collect::<Option<Vec<_>>>()?;
+        let n = r.u32()? as usize;
+        let protected = r.bytes(n)?.to_vec();
+        Some(Shard { values, keys, protected, learning })
+    }
+
+    fn sound(&self) -> bool {
+        self.values.is_sorted_by_key(|v| v.value)
+            && self.keys.is_sorted_by_key(|k| k.key)
+            && (self.protected.is_empty() || self.protected.len().is_power_of_two())
+    }
+}
+
+/// What one request's values say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Values of the best case.
+    pub count: u32,
+    /// Its campaign number.
+    pub campaign: u32,
+}
+
+/// The tables of one edge.
+#[derive(Debug)]
+pub struct Snapshot {
+    shards: Vec<Shard>,
+    /// One bit per low 16 bits of a confirmed value: most values are not confirmed, and most look-ups end here.
+    filter: Vec<u64>,
+    values: usize,
+    seed_check: u32,
+}
+
+impl Snapshot {
+    /// Empty tables.
+    pub fn new(seed_check: u32) -> Snapshot {
+        Snapshot { shards: vec![Shard::default(); SHARDS], filter: vec![0; 1024], values: 0, seed_check }
+    }
+    /// Bytes held now.
+    pub fn size_bytes(&self) -> usize {
+        let shard = |s: &Shard| {
+            (s.values.capacity().saturating_mul(std::mem::size_of::<ValueEntry>()))
+                .saturating_add(s.keys.capacity().saturating_mul(std::mem::size_of::<KeyEntry>()))
+                .saturating_add(s.protected.capacity())
+        };
+        self.shards.iter().map(shard).fold(8_192, usize::saturating_add)
+    }
+    /// Replaces one shard.
+    ///
+    /// # Errors
+    /// A refused shard leaves the one before in force.
+    pub fn apply(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let (index, shard) = Shard::decode(bytes, self.seed_check)?;
+        if let Some(slot) = self.shards.get_mut(index) {
+            *slot = shard;
+        }
+        self.filter.fill(0);
+        self.values = 0;
+        for v in self.shards.iter().flat_map(|s| &s.values) {
+            self.values = self.values.saturating_add(1);
+            if let Some(word) = self.filter.get_mut((v.value as usize >> 6) & 1023) {
+                *word |= 1u64 << (v.value & 63);
+            }
+        }
+        Ok(())
+    }
+    /// Is the value confirmed?
+    pub fn value(&self, value: u64) -> Option<&ValueEntry> {
+        let bit =
+            self.filter.get((value as usize >> 6) & 1023).is_some_and(|w| w & (1u64 << (value & 63)) != 0);
+        if !bit {
+            return None;
+        }
+        let values = &self.shards.get(shard_of(value))?.values;
+        values.binary_search_by_key(&value, |v| v.value).ok().and_then(|i| values.get(i))
+    }
+    /// No value confirmed at all?
+    pub fn is_empty(&self) -> bool {
+        self.values == 0
+    }
+    /// Verdict on a key, unless it has expired.
+    pub fn key(&self, key: u64, now_s: u32) -> Option<&KeyEntry> {
+        let keys = &self.shards.get(shard_of(key))?.keys;
+        let i = keys.binary_search_by_key(&key, |k| k.key).ok()?;
+        keys.get(i).filter(|k| k.until_s >= now_s)
+    }
+    /// Does the ledger vouch for the key (or is it learning)? A false yes serves a probe until the key's own verdict arrives.
+    pub fn is_protected(&self, key: u64) -> bool {
+        self.shards.get(shard_of(key)).is_none_or(|s| s.learning || bloom::has(&s.protected, key))
+    }
+    /// The case that most of a request's values belong to.
+    pub fn best_match(&self, values: &[u64]) -> Match {
+        let mut tally: [(u16, u32, u32); 8] = Default::default();
+        for entry in values.iter().filter_map(|v| self.value(*v)) {
+            if let Some(t) = tally.iter_mut().find(|t| t.0 == entry.case || t.0 == 0) {
+                *t = (entry.case, t.1.saturating_add(1), entry.campaign);
+            }
+        }
+        let best = tally.iter().fold((0, 0, 0), |best, t| if t.1 > best.1 { *t } else { best });
+        Match { count: best.1, campaign: best.2 }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_round_trip_and_damage_is_named() {
+        let value = (1..).find(|v| shard_of(*v) == 3).unwrap();
+        let key = (1..).find(|v| shard_of(*v) == 3).unwrap();
+        let mut protected = vec![0; FILTER];
+        bloom::add(&mut protected, 77);
+        let shard = Shard {
+            values: vec![ValueEntry { value, campaign: 9, case: 1 }],
+            keys: vec![KeyEntry { key, campaign: 9, until_s: 100 }],
+            protected,
+            learning: false,
+        };
+        let mut bytes = Vec::new();
+        shard.encode(3, 5, &mut bytes);
+        let mut s = Snapshot::new(5);
+        s.apply(&bytes).unwrap();
+        assert_eq!(s.value(value).unwrap().campaign, 9);
+        assert_eq!(s.best_match(&[value, 12345]), Match { count: 1, campaign: 9 });
+        assert!(s.key(key, 100).is_some() && s.key(key, 101).is_none());
+        assert_eq!(Snapshot::new(6).apply(&bytes), Err(SnapshotError::Seed));
+        for cut in 0..bytes.len() {
+            assert!(s.apply(&bytes[..cut]).is_err());
+        }
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(s.apply(&bad).is_err(), "byte {at}");
+        }
+        assert!(s.value(value).is_some(), "a refused shard leaves the old one");
+    }
+}

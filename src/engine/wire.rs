@@ -1,0 +1,144 @@
+//! Little-endian encoding for batches, snapshot shards and saved state. Reading is total: past the end gives `None`.
+
+use super::hash;
+
+/// Appends integers to a buffer.
+#[derive(Debug)]
+pub struct Writer<'a>(pub &'a mut Vec<u8>);
+
+impl Writer<'_> {
+    /// One byte.
+    pub fn u8(&mut self, v: u8) {
+        self.0.push(v);
+    }
+    /// Two bytes.
+    pub fn u16(&mut self, v: u16) {
+        self.0.extend_from_slice(&v.to_le_bytes());
+    }
+    /// Four bytes.
+    pub fn u32(&mut self, v: u32) {
+        self.0.extend_from_slice(&v.to_le_bytes());
+    }
+    /// Eight bytes.
+    pub fn u64(&mut self, v: u64) {
+        self.0.extend_from_slice(&v.to_le_bytes());
+    }
+    /// A float, by its bits.
+    pub fn f32(&mut self, v: f32) {
+        self.u32(v.to_bits());
+    }
+}
+
+/// Takes integers from the front of a slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next `n` bytes.
+    pub fn bytes(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(head)
+    }
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+    /// One byte.
+    pub fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[b]| b)
+    }
+    /// Two bytes.
+    pub fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+    /// Four bytes.
+    pub fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+    /// Eight bytes.
+    pub fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+    /// A finite float, by its bits.
+    pub fn f32(&mut self) -> Option<f32> {
+        self.u32().map(f32::from_bits).filter(|v| v.is_finite())
+    }
+}
+
+/// A value with one encoding of fixed meaning.
+pub trait Record: Sized {
+    /// Appends the value.
+    fn put(&self, w: &mut Writer<'_>);
+    /// Reads the value; `None` when the bytes end or do not make one.
+    fn take(r: &mut Reader<'_>) -> Option<Self>;
+}
+
+impl Record for u64 {
+    fn put(&self, w: &mut Writer<'_>) {
+        w.u64(*self);
+    }
+    fn take(r: &mut Reader<'_>) -> Option<u64> {
+        r.u64()
+    }
+}
+
+impl Record for u32 {
+    fn put(&self, w: &mut Writer<'_>) {
+        w.u32(*self);
+    }
+    fn take(r: &mut Reader<'_>) -> Option<u32> {
+        r.u32()
+    }
+}
+
+/// Implements `Record` for a struct of integers, field by field.
+macro_rules! record {
+    ($name:ident { $($field:ident : $kind:ident),+ $(,)? }) => {
+        impl $crate::engine::wire::Record for $name {
+            fn put(&self, w: &mut $crate::engine::wire::Writer<'_>) {
+                $(w.$kind(self.$field);)+
+            }
+            fn take(r: &mut $crate::engine::wire::Reader<'_>) -> Option<$name> {
+                Some($name { $($field: r.$kind()?),+ })
+            }
+        }
+    };
+}
+pub(crate) use record;
+
+/// Writes a table sparsely: its length, then index and record of each slot that `live` accepts.
+pub fn put_table<T: Record>(out: &mut Vec<u8>, table: &[T], live: impl Fn(&T) -> bool) {
+    let n = table.iter().filter(|t| live(t)).count();
+    let mut w = Writer(out);
+    w.u32(table.len() as u32);
+    w.u32(n as u32);
+    for (i, slot) in table.iter().enumerate().filter(|(_, t)| live(t)) {
+        w.u32(i as u32);
+        slot.put(&mut w);
+    }
+}
+
+/// Reads what `put_table` wrote into a table of the same length. `None`: another length, an index out of range, or cut short.
+pub fn take_table<T: Record>(r: &mut Reader<'_>, table: &mut [T]) -> Option<()> {
+    let len = r.u32()?;
+    if len as usize != table.len() {
+        return None;
+    }
+    for _ in 0..r.u32()? {
+        let i = r.u32()? as usize;
+        *table.get_mut(i)? = T::take(r)?;
+    }
+    Some(())
+}
+
+/// Checksum of a block: detects damage, not tampering (the channel is inside the proxy).
+pub fn checksum(bytes: &[u8]) -> u32 {
+    let mut h = bytes.len() as u64;
+    for block in bytes.chunks(8) {
+        h = (h ^ hash::read_u64(block, 0)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        h ^= h >> 32;
+    }
+    (hash::mix(h) >> 32) as u32
+}
