@@ -242,7 +242,13 @@ pub fn decode(bytes: &[u8], seed_check: u32, mut each: impl FnMut(&Observation))
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    reason = "tests"
+)]
 mod tests {
     use super::*;
 

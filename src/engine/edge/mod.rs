@@ -189,7 +189,7 @@ impl Edge {
             }
             // Two profiles may limit one key differently: each has its own buckets.
             let bucket = hash::combine(key, u64::from(session.profile));
-            limiter.charge(now, bucket, limits).err().map(|d| d.retry_after)
+            limiter.charge(now, bucket, limits).err().map(|d| d.retry_after).or(outcome.over)
         })
     }
 

@@ -9,10 +9,11 @@ pub mod groups;
 pub mod keys;
 pub mod novelty;
 mod publish;
+pub mod quota;
 mod report;
 mod state;
 
-use crate::engine::config::{Campaign, Config, Selector};
+use crate::engine::config::{Campaign, Config, Limit, Selector};
 use crate::engine::detect::{self, automation};
 use crate::engine::hash;
 use crate::engine::observation::{self, BatchError, Few, Observation};
@@ -31,6 +32,8 @@ pub use conviction::Matched;
 pub struct Outcome {
     /// Block (campaign evidence), or only watch.
     pub block: bool,
+    /// A limit is exceeded over all workers together: how long until a request would conform.
+    pub over: Option<Nanos>,
     /// Mark for the upstream and the reports, no other effect.
     pub watch: bool,
     /// Why.
@@ -77,6 +80,7 @@ pub struct Ledger {
     block_for_s: u32,
     seed_check: u32,
     allow: Vec<u64>,
+    limits: Vec<Vec<Limit>>,
     clock: Clock,
     keys: KeyTable,
     door: Doorkeeper,
@@ -99,6 +103,7 @@ impl Ledger {
             block_for_s: 0,
             seed_check: config.seed.check(),
             allow: Vec::new(),
+            limits: Vec::new(),
             clock: Clock::default(),
             keys: KeyTable::new(config.keys),
             door: Doorkeeper::new(config.campaign.doorkeeper_bits),
@@ -121,6 +126,7 @@ impl Ledger {
         self.learn_s = u32::try_from(config.learn.secs()).unwrap_or(u32::MAX);
         let block_for = config.profiles.first().map_or(0, |p| p.actions.block_for.secs());
         self.block_for_s = u32::try_from(block_for).unwrap_or(u32::MAX);
+        self.limits = config.profiles.iter().map(|p| p.limits.iter().take(2).cloned().collect()).collect();
         // Values on an allow list are never confirmed and requests that carry them are not learnt from.
         self.allow = config
             .profiles
@@ -244,9 +250,18 @@ impl Ledger {
         self.openings.remember(obs.key, obs.last_user);
         let seen = if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, kh, now_s / 60) };
         let matched = conviction::find(&self.cases, obs);
+        let over = self.charge(obs);
         let touch = self.update_key(obs, kh, single, seen, &matched);
         self.learn(obs, &touch, &matched);
-        self.settle(obs, &touch, &matched)
+        Outcome { over, ..self.settle(obs, &touch, &matched) }
+    }
+
+    /// Charges the limits of the observation's profile, over all workers together.
+    fn charge(&mut self, obs: &Observation) -> Option<Nanos> {
+        let limits = self.limits.get(usize::from(obs.profile))?;
+        let key = self.keys.get_mut(obs.key)?;
+        let elapsed = self.clock.now_s.saturating_sub(key.last_s);
+        quota::charge(key, limits, Nanos::from_secs(u64::from(elapsed)))
     }
 
     /// The key's record exists after this (unless its bucket is damaged).
