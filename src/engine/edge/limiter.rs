@@ -1,28 +1,131 @@
-//! Placeholder.
+//! Worker-local limits: acts at once on bursts; the ledger corrects what several workers let through together.
+//!
+//! Memory: fixed, 16 bytes and 8 a limit for each key. A full bucket of eight gives up the key that was idle longest, and
+//! the newcomer inherits its arrival times: a flood of keys gains nobody a fresh quota.
+
 use crate::engine::config::Limit;
+use crate::engine::hash;
+use crate::engine::sketch::gcra;
 use crate::engine::units::Nanos;
-/// x
-#[derive(Debug)]
-pub struct Limiter {}
-/// x
-#[derive(Debug)]
+
+const WAYS: usize = 8;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    key: u64,
+    last: u64,
+}
+
+/// A limit refused a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denied {
-    /// x
+    /// Which limit, the one with the longest wait.
+    pub index: usize,
+    /// Until a request would conform.
     pub retry_after: Nanos,
 }
+
+/// Arrival times of the keys seen last.
+#[derive(Debug)]
+pub struct Limiter {
+    slots: Vec<Slot>,
+    tats: Vec<u64>,
+    per_key: usize,
+}
+
 impl Limiter {
-    /// x
-    pub fn new(_: usize, _: usize) -> Limiter {
-        Limiter {}
+    /// `capacity` keys (rounded up to a power of two) with up to `per_key` limits each.
+    pub fn new(capacity: usize, per_key: usize) -> Limiter {
+        let n = capacity.next_power_of_two().max(WAYS);
+        Limiter { slots: vec![Slot::default(); n], tats: vec![0; n.saturating_mul(per_key)], per_key }
     }
-    /// x
+
+    /// Bytes.
     pub fn size_bytes(&self) -> usize {
-        0
+        self.slots.len().saturating_mul(16).saturating_add(self.tats.len().saturating_mul(8))
     }
-    /// x
+
+    /// Charges one request to all `limits`, or to none.
+    ///
     /// # Errors
-    /// x
-    pub fn charge(&mut self, _: Nanos, _: u64, _: &[Limit]) -> Result<(), Denied> {
+    /// A limit is exceeded; the longest wait is told.
+    pub fn charge(&mut self, now: Nanos, key: u64, limits: &[Limit]) -> Result<(), Denied> {
+        let Some(at) = self.place(now, key.max(1)) else { return Ok(()) };
+        let from = at.saturating_mul(self.per_key);
+        let Some(tats) = self.tats.get_mut(from..from.saturating_add(self.per_key)) else { return Ok(()) };
+        let mut worst: Option<Denied> = None;
+        for (index, (limit, tat)) in limits.iter().zip(tats.iter()).enumerate() {
+            if let Err(wait) = check(limit, *tat, now) {
+                let denied = Denied { index, retry_after: Nanos(wait) };
+                if worst.is_none_or(|w| w.retry_after < denied.retry_after) {
+                    worst = Some(denied);
+                }
+            }
+        }
+        if let Some(denied) = worst {
+            return Err(denied);
+        }
+        for (limit, tat) in limits.iter().zip(tats.iter_mut()) {
+            *tat = check(limit, *tat, now).unwrap_or(*tat);
+        }
         Ok(())
+    }
+
+    /// The key's slot; a full bucket gives up its idlest key, whose arrival times stay.
+    fn place(&mut self, now: Nanos, key: u64) -> Option<usize> {
+        let buckets = (self.slots.len() / WAYS).max(1);
+        let base = (hash::mix(key) as usize & buckets.wrapping_sub(1)).wrapping_mul(WAYS);
+        let ways = self.slots.get_mut(base..base.saturating_add(WAYS))?;
+        let way = match ways.iter().position(|s| s.key == key) {
+            Some(way) => way,
+            None => ways.iter().enumerate().min_by_key(|(_, s)| (s.key != 0, s.last)).map(|(i, _)| i)?,
+        };
+        *ways.get_mut(way)? = Slot { key, last: now.0 };
+        Some(base.saturating_add(way))
+    }
+}
+
+fn check(limit: &Limit, tat: u64, now: Nanos) -> Result<u64, u64> {
+    let interval = limit.per.0.checked_div(u64::from(limit.requests)).unwrap_or(u64::MAX);
+    gcra::check(tat, now.0, interval, limit.per.0.saturating_sub(interval))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn limits() -> Vec<Limit> {
+        vec![
+            Limit { name: "burst".into(), requests: 60, per: Nanos::from_secs(60) },
+            Limit { name: "daily".into(), requests: 100, per: Nanos::from_hours(24) },
+        ]
+    }
+
+    #[test]
+    fn bursts_stop_and_refill() {
+        let mut l = Limiter::new(64, 8);
+        let t0 = Nanos::from_secs(1_000_000);
+        let passed = (0..100).filter(|_| l.charge(t0, 7, &limits()).is_ok()).count();
+        assert_eq!(passed, 60);
+        let wait = l.charge(t0, 7, &limits()).unwrap_err().retry_after;
+        assert_eq!(wait, Nanos::from_secs(1));
+        assert!(l.charge(t0.plus(wait), 7, &limits()).is_ok());
+        assert!(l.charge(t0, 8, &limits()).is_ok(), "keys are independent");
+        // The daily limit is the strictest after 100 in all.
+        let passed =
+            (0..200u64).filter(|i| l.charge(t0.plus(Nanos::from_secs(10 + i)), 7, &limits()).is_ok()).count();
+        assert_eq!(passed, 39);
+        assert_eq!(l.charge(t0.plus(Nanos::from_secs(300)), 7, &limits()).unwrap_err().index, 1);
+    }
+
+    #[test]
+    fn a_flood_of_keys_gives_no_fresh_quota() {
+        let mut l = Limiter::new(8, 8);
+        let t0 = Nanos::from_secs(1_000_000);
+        let size = l.size_bytes();
+        let passed = (0..10_000u64).filter(|k| l.charge(t0, *k, &limits()).is_ok()).count();
+        assert!(passed <= 8 * 60, "{passed}");
+        assert_eq!(l.size_bytes(), size);
     }
 }

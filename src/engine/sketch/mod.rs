@@ -2,3 +2,4 @@
 
 pub mod bloom;
 pub mod bottom_k;
+pub mod gcra;
