@@ -88,6 +88,7 @@ impl Window {
     /// Appends.
     pub fn push(&mut self, bytes: &[u8]) {
         self.len = self.len.saturating_add(bytes.len() as u64);
+        debug_assert!(self.head.len() <= HEAD, "push after regions");
         let room = HEAD.saturating_sub(self.head.len()).min(bytes.len());
         let (first, rest) = bytes.split_at(room);
         self.head.extend_from_slice(first);
@@ -102,6 +103,13 @@ impl Window {
             }
             self.at = self.at.wrapping_add(1) % TAIL;
         }
+    }
+    /// Appends another text, on a line of its own.
+    pub fn absorb(&mut self, other: &mut Window) {
+        self.push(b"\n");
+        let (head, tail) = other.regions();
+        self.push(head);
+        self.push(tail);
     }
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
@@ -118,13 +126,14 @@ impl Window {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-    /// The one or two regions to fingerprint. Makes the ring contiguous.
+    /// The one or two regions to fingerprint. Makes the ring contiguous; nothing may be pushed afterwards.
     pub fn regions(&mut self) -> (&[u8], &[u8]) {
         if self.at != 0 {
             self.tail.rotate_left(self.at);
             self.at = 0;
         }
-        if self.len <= (HEAD.saturating_add(TAIL)) as u64 && !self.tail.is_empty() {
+        // Up to head and tail together the text is whole: one region, so that no shingle is lost at the seam.
+        if self.len <= (HEAD.saturating_add(TAIL)) as u64 {
             self.head.append(&mut self.tail);
         }
         (&self.head, &self.tail)

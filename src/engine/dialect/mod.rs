@@ -1,5 +1,174 @@
-//! Request wire formats. A dialect turns scanner events into `Facts`; it never decides anything.
+//! Request wire formats. A dialect is a set of tables that steer the reader, the paths it claims, and its error bodies; it
+//! never decides anything. To add one: a file, a line in `DIALECTS`, fixtures, a row in the README.
 
+mod anthropic_messages;
+mod bedrock_converse;
+mod bedrock_invoke;
+mod cohere_chat;
 pub mod facts;
+mod gemini_generate;
+mod ollama_chat;
+mod ollama_generate;
+mod openai_chat;
+mod openai_completions;
+mod openai_embeddings;
+mod openai_responses;
+pub mod path;
+pub mod reader;
+pub mod reply;
 
 pub use facts::{Facts, Unreadable, Window};
+pub use reply::Reply;
+
+/// What a value in a body is, to the reader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Field {
+    /// The document.
+    Root,
+    /// Of no interest.
+    #[default]
+    Ignore,
+    /// The model's name.
+    Model,
+    /// `stream`.
+    Stream,
+    /// A sampling parameter: its value belongs to the request shape.
+    Param,
+    /// An object of sampling parameters.
+    Params,
+    /// System or developer text: a string, or parts.
+    Instructions,
+    /// User text outside of messages: a string, strings, or token ids.
+    Prompt,
+    /// Either a prompt string or a list of messages.
+    Input,
+    /// A list of messages.
+    Messages,
+    /// One message.
+    Message,
+    /// Its role.
+    Role,
+    /// Its text: a string, or parts.
+    Content,
+    /// The answer of a tool: user text that makes the request a conversation.
+    ToolText,
+    /// A tool call of the model: makes the request a conversation.
+    ToolCall,
+    /// Images, audio, files: not looked at.
+    Media,
+}
+
+/// A wire format.
+pub trait Dialect: Sync + std::fmt::Debug {
+    /// Name in reports, metrics and fixtures.
+    fn name(&self) -> &'static str;
+    /// Does it claim this path (normalised: see `path::normalise`)?
+    fn claims(&self, path: &[u8]) -> bool;
+    /// What the keys of an object are that is itself `of`.
+    fn fields(&self, of: Field) -> &'static [(&'static str, Field)];
+    /// The asker may want a stream that the path, not the body, asks for.
+    fn streams(&self, _path: &[u8]) -> bool {
+        false
+    }
+    /// Appends the error body.
+    fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>);
+    /// Appends headers of its own.
+    fn headers(&self, _reply: &Reply<'_>, _out: &mut Vec<(&'static str, String)>) {}
+}
+
+/// All wire formats, most specific first.
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &openai_chat::Chat,
+    &openai_completions::Completions,
+    &openai_responses::Responses,
+    &openai_embeddings::Embeddings,
+    &anthropic_messages::Messages,
+    &gemini_generate::Generate,
+    &bedrock_converse::Converse,
+    &bedrock_invoke::Invoke,
+    &cohere_chat::Chat,
+    &ollama_generate::Generate,
+    &ollama_chat::Chat,
+];
+
+/// The dialect that claims a path (as sent).
+pub fn dialect_for(raw_path: &[u8]) -> Option<&'static dyn Dialect> {
+    let mut buf = [0u8; path::MAX];
+    let p = path::normalise(raw_path, &mut buf);
+    DIALECTS.iter().find(|d| d.claims(p)).copied()
+}
+
+/// Parts of a message that the chat formats share.
+pub(crate) const PARTS: &[(&str, Field)] = &[
+    ("text", Field::Content),
+    ("content", Field::ToolText),
+    ("output", Field::ToolText),
+    ("toolresult", Field::ToolText),
+    ("image_url", Field::Media),
+    ("input_image", Field::Media),
+    ("input_audio", Field::Media),
+    ("input_file", Field::Media),
+    ("source", Field::Media),
+    ("image", Field::Media),
+    ("document", Field::Media),
+    ("video", Field::Media),
+    ("file", Field::Media),
+    ("file_data", Field::Media),
+    ("tooluse", Field::ToolCall),
+    ("tool_use_id", Field::ToolCall),
+];
+
+/// Parts of an answer of a tool.
+pub(crate) const TOOL_PARTS: &[(&str, Field)] = &[
+    ("text", Field::ToolText),
+    ("content", Field::ToolText),
+    ("output", Field::ToolText),
+    ("json", Field::ToolText),
+    ("image", Field::Media),
+    ("source", Field::Media),
+    ("document", Field::Media),
+];
+
+/// Parts of instructions.
+pub(crate) const INSTRUCTION_PARTS: &[(&str, Field)] =
+    &[("text", Field::Instructions), ("parts", Field::Instructions)];
+
+/// Tables that most formats share.
+pub(crate) fn common(of: Field) -> &'static [(&'static str, Field)] {
+    match of {
+        Field::Content => PARTS,
+        Field::ToolText => TOOL_PARTS,
+        Field::Instructions => INSTRUCTION_PARTS,
+        Field::Prompt => &[("text", Field::Prompt)],
+        Field::Params => &[
+            ("temperature", Field::Param),
+            ("topp", Field::Param),
+            ("top_p", Field::Param),
+            ("topk", Field::Param),
+            ("candidatecount", Field::Param),
+            ("maxoutputtokens", Field::Param),
+            ("maxtokens", Field::Param),
+            ("num_predict", Field::Param),
+            ("seed", Field::Param),
+            ("responselogprobs", Field::Param),
+            ("logprobs", Field::Param),
+            ("maxtokencount", Field::Param),
+        ],
+        _ => &[],
+    }
+}
+
+/// A chat message of the OpenAI family.
+pub(crate) const CHAT_MESSAGE: &[(&str, Field)] = &[
+    ("role", Field::Role),
+    ("content", Field::Content),
+    ("text", Field::Content),
+    ("message", Field::Content),
+    ("parts", Field::Content),
+    ("output", Field::ToolText),
+    ("images", Field::Media),
+    ("tool_calls", Field::ToolCall),
+    ("tool_call_id", Field::ToolCall),
+    ("call_id", Field::ToolCall),
+    ("refusal", Field::Ignore),
+];

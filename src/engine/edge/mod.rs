@@ -3,6 +3,7 @@
 pub mod decide;
 pub mod identity;
 pub mod limiter;
+pub mod scan;
 pub mod session;
 
 use super::config::Config;
@@ -140,7 +141,7 @@ impl Edge {
         obs.anchors = Few::of(self.own.values.iter().copied());
         self.values.clear();
         self.values.extend_from_slice(&self.own.values);
-        if several && facts.conversation {
+        if several {
             let (head, tail) = facts.first_user.regions();
             self.fingerprinter.take(&[head, tail], &mut self.first);
             obs.first_anchors = Few::of(self.first.values.iter().copied());

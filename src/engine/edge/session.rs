@@ -1,8 +1,21 @@
-//! One request in flight: chunks in, `Next` out. Placeholder.
+//! One request in flight: head and chunks in, `Next` out. Decides nothing; bounded at about 20 KiB.
+//!
+//! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so: the empty last
+//! call of a host may come too late to keep the request back.
 
-use super::identity::{Head, Identity};
+use super::identity::{Head, Identity, Keys, identify};
+use super::scan::Scanner;
+use crate::engine::config::routes::RouteQuery;
 use crate::engine::config::{Config, ProfileId};
-use crate::engine::dialect::Facts;
+use crate::engine::dialect::path;
+use crate::engine::dialect::reader::Reader;
+use crate::engine::dialect::{Dialect, Facts, Unreadable, dialect_for};
+use crate::engine::verdict::Mode;
+
+/// Header pairs that are looked at.
+pub const MAX_PAIRS: usize = 128;
+/// Bytes of headers that are looked at.
+pub const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// What the host does with the body so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +28,19 @@ pub enum Next {
     Release,
 }
 
+#[derive(Debug)]
+struct Body {
+    scanner: Scanner,
+    reader: Reader,
+    received: u64,
+    length: Option<u64>,
+    hold: u64,
+    inspect: u64,
+    failed: bool,
+    /// The path asks for a stream.
+    streams: bool,
+}
+
 /// State between callbacks.
 #[derive(Debug)]
 pub struct Session {
@@ -22,33 +48,162 @@ pub struct Session {
     pub profile: ProfileId,
     /// Who.
     pub identity: Identity,
-    /// Name of the dialect that claims the path (`None`: not inference).
-    pub dialect: Option<&'static str>,
-    /// What the body said so far.
+    /// The dialect that claims the path (`None`: not inference).
+    pub dialect: Option<&'static dyn Dialect>,
+    /// What the body said; complete after `finish`.
     pub facts: Facts,
+    /// The request is gRPC: replies carry a status in trailers.
+    pub grpc: bool,
+    /// `accept` asks for problem details.
+    pub problem_json: bool,
     /// `decide` ran.
     pub decided: bool,
+    body: Option<Box<Body>>,
 }
 
 impl Session {
     /// Starts a request.
-    pub fn open(_config: &Config, _keys: &super::identity::Keys, _head: &Head<'_>) -> Session {
-        Session {
-            profile: 0,
+    pub fn open(config: &Config, keys: &Keys, head: &Head<'_>) -> Session {
+        let profile = config.routes.select(&RouteQuery {
+            route: head.route,
+            virtual_host: head.virtual_host,
+            authority: head.authority,
+            path: head.path,
+            service: head.service,
+            metadata_profile: head.metadata_profile,
+        });
+        let mut session = Session {
+            profile,
             identity: Identity::default(),
             dialect: None,
             facts: Facts::default(),
+            grpc: false,
+            problem_json: false,
             decided: false,
+            body: None,
+        };
+        let Some(p) = config.profile(profile).filter(|p| p.mode != Mode::Off) else { return session };
+        let facts = HeaderFacts::of(head);
+        session.grpc = facts.grpc;
+        session.problem_json = facts.problem_json;
+        session.identity = identify(&p.identity, keys, head);
+        let carries =
+            !matches!(head.method, b"GET" | b"HEAD" | b"OPTIONS" | b"CONNECT" | b"TRACE") && !facts.upgrade;
+        session.dialect = if carries { dialect_for(head.path) } else { None };
+        let Some(dialect) = session.dialect else { return session };
+        let failure =
+            facts.failure.or((head.end_of_stream || facts.length == Some(0)).then_some(Unreadable::Empty));
+        if failure.is_some() {
+            session.facts.unreadable = failure;
+            return session;
         }
+        session.body = Some(Box::new(Body {
+            scanner: Scanner::default(),
+            reader: Reader::new(dialect),
+            received: 0,
+            length: facts.length,
+            hold: u64::from(p.inspect.max_hold_bytes),
+            inspect: u64::from(p.inspect.max_inspect_bytes),
+            failed: false,
+            streams: {
+                let mut buf = [0; path::MAX];
+                dialect.streams(path::normalise(head.path, &mut buf))
+            },
+        }));
+        session
     }
+
     /// Can the request be decided without a body?
     pub fn is_ready(&self) -> bool {
-        true
+        self.body.is_none()
     }
+
     /// Feeds a chunk; `end` on the last one (an empty last chunk is fine; trailers count as the end).
-    pub fn push(&mut self, _chunk: &[u8], _end: bool) -> Next {
-        Next::Ready
+    pub fn push(&mut self, chunk: &[u8], end: bool) -> Next {
+        let Some(body) = &mut self.body else { return Next::Ready };
+        let room = body.inspect.saturating_sub(body.received);
+        let seen = chunk.get(..usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len())).unwrap_or(chunk);
+        body.received = body.received.saturating_add(chunk.len() as u64);
+        if !body.failed && !body.scanner.is_done() {
+            match body.scanner.feed(seen, &mut body.reader) {
+                Ok(rest) if rest.iter().any(|b| !b.is_ascii_whitespace()) => {
+                    body.reader.fail(Unreadable::Trailing)
+                }
+                Ok(_) => {}
+                Err(what) => {
+                    body.failed = true;
+                    body.reader.fail(what);
+                }
+            }
+        } else if seen.iter().any(|b| !b.is_ascii_whitespace()) {
+            body.reader.fail(Unreadable::Trailing);
+        }
+        let complete = body.length.is_some_and(|n| body.received >= n);
+        // A complete document in a body of unknown length could be followed by more: wait for the end, within the hold.
+        let told = body.length.is_none() && body.scanner.is_done() && body.received > body.hold;
+        if end || complete || body.failed || told || body.received >= body.inspect {
+            if end && body.length.is_some_and(|n| body.received < n) {
+                body.reader.fail(Unreadable::Truncated);
+            }
+            self.finish();
+            return Next::Ready;
+        }
+        if body.received > body.hold { Next::Release } else { Next::More }
     }
-    /// No more body will come although the end was not seen (reset, or the host stops): the facts are final.
-    pub fn finish(&mut self) {}
+
+    /// No more body will come: the facts are final. Idempotent.
+    pub fn finish(&mut self) {
+        let Some(mut body) = self.body.take() else { return };
+        if !body.failed
+            && let Err(what) = body.scanner.finish(&mut body.reader)
+        {
+            if body.received >= body.inspect {
+                body.reader.beyond();
+            } else {
+                body.reader.fail(what);
+            }
+        }
+        self.facts = body.reader.into_facts();
+        self.facts.stream |= body.streams;
+    }
+}
+
+/// What the headers say about the body.
+#[derive(Default)]
+struct HeaderFacts {
+    length: Option<u64>,
+    failure: Option<Unreadable>,
+    upgrade: bool,
+    grpc: bool,
+    problem_json: bool,
+}
+
+impl HeaderFacts {
+    fn of(head: &Head<'_>) -> HeaderFacts {
+        let mut out = HeaderFacts::default();
+        let bytes =
+            head.headers.iter().fold(0usize, |n, (k, v)| n.saturating_add(k.len()).saturating_add(v.len()));
+        if head.headers.len() > MAX_PAIRS || bytes > MAX_HEADER_BYTES {
+            out.failure = Some(Unreadable::Headers);
+        }
+        for (name, value) in head.headers {
+            let is = |n: &str| name.eq_ignore_ascii_case(n.as_bytes());
+            if is("content-length") {
+                out.length = std::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok());
+            } else if is("content-encoding") {
+                if !value.is_empty() && !value.eq_ignore_ascii_case(b"identity") {
+                    out.failure.get_or_insert(Unreadable::Compressed);
+                }
+            } else if is("upgrade") {
+                out.upgrade = !value.is_empty();
+            } else if is("content-type") {
+                let lower = value.to_ascii_lowercase();
+                out.grpc = lower.starts_with(b"application/grpc");
+            } else if is("accept") {
+                out.problem_json =
+                    value.windows(24).any(|w| w.eq_ignore_ascii_case(b"application/problem+json"));
+            }
+        }
+        out
+    }
 }

@@ -1,0 +1,54 @@
+//! Bedrock converse and converse-stream.
+
+use super::path::split_last;
+use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+
+/// `/model/ID/converse`.
+#[derive(Debug)]
+pub struct Converse;
+
+/// The error type travels in a header.
+pub(super) fn error_type(reply: &Reply<'_>, out: &mut Vec<(&'static str, String)>) {
+    let kind = match reply.status {
+        400 => "ValidationException",
+        403 => "AccessDeniedException",
+        _ => "ThrottlingException",
+    };
+    out.push(("x-amzn-errortype", kind.to_string()));
+}
+
+/// Is `path` `…/model/ID/VERB`?
+pub(super) fn is_model_path(path: &[u8], verbs: &[&[u8]]) -> bool {
+    let (before, verb) = split_last(path);
+    let (before, _) = split_last(before);
+    verbs.contains(&verb) && split_last(before).1 == b"model"
+}
+
+impl Dialect for Converse {
+    fn name(&self) -> &'static str {
+        "bedrock_converse"
+    }
+    fn claims(&self, path: &[u8]) -> bool {
+        is_model_path(path, &[b"converse", b"converse-stream"])
+    }
+    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+        match of {
+            Field::Root => &[
+                ("messages", Field::Messages),
+                ("system", Field::Instructions),
+                ("inferenceconfig", Field::Params),
+            ],
+            Field::Message => CHAT_MESSAGE,
+            other => common(other),
+        }
+    }
+    fn streams(&self, path: &[u8]) -> bool {
+        path.ends_with(b"-stream")
+    }
+    fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>) {
+        reply.bare("message", out);
+    }
+    fn headers(&self, reply: &Reply<'_>, out: &mut Vec<(&'static str, String)>) {
+        error_type(reply, out);
+    }
+}

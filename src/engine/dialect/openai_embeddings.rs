@@ -1,0 +1,26 @@
+//! OpenAI embeddings.
+
+use super::path::ends_with;
+use super::{Dialect, Field, Reply, common};
+
+/// `…/embeddings`.
+#[derive(Debug)]
+pub struct Embeddings;
+
+impl Dialect for Embeddings {
+    fn name(&self) -> &'static str {
+        "openai_embeddings"
+    }
+    fn claims(&self, path: &[u8]) -> bool {
+        ends_with(path, "/embeddings")
+    }
+    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+        match of {
+            Field::Root => &[("input", Field::Prompt), ("model", Field::Model), ("dimensions", Field::Param)],
+            other => common(other),
+        }
+    }
+    fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>) {
+        reply.openai(out);
+    }
+}

@@ -1,0 +1,545 @@
+//! A streaming JSON scanner: bytes in any chunks to events, in bounded memory (64 levels, 64-byte keys, 40-byte scalars).
+//!
+//! Guarantee: the events depend on the bytes, not on the chunks. Strict about structure; strings may hold raw bytes that
+//! are not UTF-8, because serving stacks differ there and the text folds leniently later. Raw control characters in strings,
+//! NaN, comments and trailing commas are errors: an explicit verdict, never a silent difference to what the model reads.
+//! Cost: one pass; strings nobody wants are skipped at the speed of a byte search.
+
+use crate::engine::dialect::Unreadable;
+
+/// Nesting allowed.
+pub const DEPTH: usize = 64;
+/// Longest key that is compared; longer ones match nothing.
+pub const KEY: usize = 64;
+const SCALAR: usize = 40;
+
+/// Receives events.
+pub trait Sink {
+    /// A value starts that is an object or array; its key or place was told before.
+    fn open(&mut self, array: bool);
+    /// The innermost object or array ends.
+    fn close(&mut self);
+    /// A key of the innermost object, unescaped (empty if longer than `KEY`).
+    fn key(&mut self, key: &[u8]);
+    /// A string value starts. `false`: its pieces are not wanted.
+    fn string(&mut self) -> bool;
+    /// A piece of the wanted string, unescaped.
+    fn piece(&mut self, bytes: &[u8]);
+    /// The string value ends.
+    fn string_end(&mut self);
+    /// A number, `true`, `false` or `null`, as written (cut at 40 bytes).
+    fn scalar(&mut self, text: &[u8]);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A value must come.
+    Value,
+    /// After `[`: a value or `]`.
+    First,
+    /// After `{`: a key or `}`.
+    FirstKey,
+    /// After `,` in an object.
+    Key,
+    /// After a key.
+    Colon,
+    /// After a value.
+    After,
+    /// In a string; `key` tells which kind.
+    Text,
+    /// After a backslash.
+    Escape,
+    /// In `\uXXXX`.
+    Unicode,
+    /// In a number or word.
+    Scalar,
+    /// The document is complete.
+    Done,
+}
+
+/// The scanner of one document.
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    state: State,
+    /// One bit a level: 1 = array.
+    arrays: u64,
+    depth: usize,
+    in_key: bool,
+    wanted: bool,
+    buf: [u8; KEY],
+    len: usize,
+    long: bool,
+    unit: u16,
+    digits: u8,
+    high: u16,
+    bom: u8,
+}
+
+impl Default for Scanner {
+    fn default() -> Scanner {
+        Scanner {
+            state: State::Value,
+            arrays: 0,
+            depth: 0,
+            in_key: false,
+            wanted: false,
+            buf: [0; KEY],
+            len: 0,
+            long: false,
+            unit: 0,
+            digits: 0,
+            high: 0,
+            bom: 0,
+        }
+    }
+}
+
+impl Scanner {
+    /// Is the document complete?
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Scans a chunk. `Ok(rest)`: the bytes behind the document once it is complete, else empty.
+    ///
+    /// # Errors
+    /// `NotJson` or `Depth`; scanning must stop.
+    pub fn feed<'a>(&mut self, chunk: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
+        let mut rest = self.skip_bom(chunk);
+        while let Some((&b, after)) = rest.split_first() {
+            match self.state {
+                State::Done => return Ok(rest),
+                State::Text => {
+                    rest = self.text(rest, sink)?;
+                    continue;
+                }
+                State::Scalar if !matches!(b, b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n') => {
+                    self.push(b, SCALAR);
+                    rest = after;
+                    continue;
+                }
+                State::Scalar => self.scalar(sink)?,
+                _ => {}
+            }
+            self.step(b, sink)?;
+            rest = after;
+        }
+        Ok(rest)
+    }
+
+    /// No more bytes will come. A number at the top level ends here.
+    ///
+    /// # Errors
+    /// `Truncated` if the document is not complete.
+    pub fn finish(&mut self, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        if self.state == State::Scalar && self.depth == 0 {
+            self.scalar(sink)?;
+        }
+        if self.is_done() { Ok(()) } else { Err(Unreadable::Truncated) }
+    }
+
+    /// A byte order mark at the very start is what some clients send and most servers drop.
+    fn skip_bom<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
+        let mut rest = chunk;
+        while let (Some(want), Some((&b, after))) =
+            ([0xef, 0xbb, 0xbf].get(usize::from(self.bom)), rest.split_first())
+        {
+            if b != *want {
+                // Without a mark there is nothing to skip; after a part of one, the next byte is an error anyway.
+                self.bom = if self.bom == 0 { 3 } else { 4 };
+                break;
+            }
+            self.bom = self.bom.saturating_add(1);
+            rest = after;
+        }
+        rest
+    }
+
+    fn push(&mut self, b: u8, limit: usize) {
+        match self.buf.get_mut(self.len) {
+            Some(slot) if self.len < limit => {
+                *slot = b;
+                self.len = self.len.saturating_add(1);
+            }
+            _ => self.long = true,
+        }
+    }
+
+    fn step(&mut self, b: u8, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        if self.bom == 4 {
+            return Err(Unreadable::NotJson);
+        }
+        if matches!(b, b' ' | b'\t' | b'\r' | b'\n') && !matches!(self.state, State::Escape | State::Unicode)
+        {
+            return Ok(());
+        }
+        match (self.state, b) {
+            (State::First, b']') | (State::FirstKey, b'}') => self.close(sink),
+            (State::Value | State::First, _) => return self.value(b, sink),
+            (State::FirstKey | State::Key, b'"') => self.begin_text(true, true),
+            (State::Colon, b':') => self.state = State::Value,
+            (State::After, b',') => self.state = if self.in_array() { State::Value } else { State::Key },
+            (State::After, b']') if self.in_array() => self.close(sink),
+            (State::After, b'}') if !self.in_array() => self.close(sink),
+            (State::Escape, _) => return self.escape(b, sink),
+            (State::Unicode, _) => return self.unicode(b, sink),
+            _ => return Err(Unreadable::NotJson),
+        }
+        Ok(())
+    }
+
+    fn in_array(&self) -> bool {
+        self.arrays & 1 == 1
+    }
+
+    fn value(&mut self, b: u8, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        match b {
+            b'{' | b'[' => {
+                if self.depth >= DEPTH {
+                    return Err(Unreadable::Depth);
+                }
+                self.depth = self.depth.saturating_add(1);
+                self.arrays = self.arrays << 1 | u64::from(b == b'[');
+                self.state = if b == b'[' { State::First } else { State::FirstKey };
+                sink.open(b == b'[');
+            }
+            b'"' => {
+                let wanted = sink.string();
+                self.begin_text(false, wanted);
+            }
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                (self.len, self.long) = (0, false);
+                self.push(b, SCALAR);
+                self.state = State::Scalar;
+            }
+            _ => return Err(Unreadable::NotJson),
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, sink: &mut impl Sink) {
+        self.arrays >>= 1;
+        self.depth = self.depth.saturating_sub(1);
+        sink.close();
+        self.after_value();
+    }
+
+    fn after_value(&mut self) {
+        self.state = if self.depth == 0 { State::Done } else { State::After };
+    }
+
+    fn scalar(&mut self, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let text = self.buf.get(..self.len).unwrap_or_default();
+        let word = matches!(text, b"true" | b"false" | b"null");
+        if !(word || is_number(text, self.long)) {
+            return Err(Unreadable::NotJson);
+        }
+        sink.scalar(text);
+        self.after_value();
+        Ok(())
+    }
+
+    fn begin_text(&mut self, key: bool, wanted: bool) {
+        (self.in_key, self.wanted, self.high) = (key, wanted, 0);
+        (self.len, self.long) = (0, false);
+        self.state = State::Text;
+    }
+
+    /// Runs to the next quote or backslash, or to the end of the chunk.
+    fn text<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
+        let n = run(rest);
+        let (plain, after) = rest.split_at_checked(n).unwrap_or((rest, &[]));
+        if !plain.is_empty() {
+            self.emit(plain, sink);
+        }
+        match after.split_first() {
+            None => Ok(after),
+            Some((b'"', after)) => {
+                self.flush_high(sink);
+                if self.in_key {
+                    let key = if self.long { &[][..] } else { self.buf.get(..self.len).unwrap_or_default() };
+                    sink.key(key);
+                    self.state = State::Colon;
+                } else {
+                    sink.string_end();
+                    self.after_value();
+                }
+                Ok(after)
+            }
+            Some((b'\\', after)) => {
+                self.state = State::Escape;
+                Ok(after)
+            }
+            // Raw control characters are not JSON.
+            Some(_) => Err(Unreadable::NotJson),
+        }
+    }
+
+    fn emit(&mut self, bytes: &[u8], sink: &mut impl Sink) {
+        self.flush_high(sink);
+        self.give(bytes, sink);
+    }
+
+    fn give(&mut self, bytes: &[u8], sink: &mut impl Sink) {
+        if self.in_key {
+            for &b in bytes.iter().take(KEY.saturating_add(1)) {
+                self.push(b, KEY);
+            }
+        } else if self.wanted {
+            sink.piece(bytes);
+        }
+    }
+
+    /// A high surrogate that no low one followed reads as U+FFFD, as in most parsers.
+    fn flush_high(&mut self, sink: &mut impl Sink) {
+        if std::mem::take(&mut self.high) != 0 {
+            self.give("\u{fffd}".as_bytes(), sink);
+        }
+    }
+
+    fn escape(&mut self, b: u8, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let out = match b {
+            b'"' | b'\\' | b'/' => b,
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                (self.unit, self.digits) = (0, 0);
+                self.state = State::Unicode;
+                return Ok(());
+            }
+            _ => return Err(Unreadable::NotJson),
+        };
+        self.emit(&[out], sink);
+        self.state = State::Text;
+        Ok(())
+    }
+
+    fn unicode(&mut self, b: u8, sink: &mut impl Sink) -> Result<(), Unreadable> {
+        let digit = char::from(b).to_digit(16).ok_or(Unreadable::NotJson)?;
+        self.unit = self.unit << 4 | digit as u16;
+        self.digits = self.digits.saturating_add(1);
+        if self.digits < 4 {
+            return Ok(());
+        }
+        self.state = State::Text;
+        let unit = u32::from(self.unit);
+        let code = match unit {
+            0xd800..=0xdbff => {
+                self.flush_high(sink);
+                self.high = self.unit;
+                return Ok(());
+            }
+            0xdc00..=0xdfff if self.high != 0 => {
+                let high = u32::from(std::mem::take(&mut self.high));
+                0x1_0000u32.saturating_add((high & 0x3ff) << 10 | unit & 0x3ff)
+            }
+            _ => {
+                self.flush_high(sink);
+                unit
+            }
+        };
+        let mut utf8 = [0; 4];
+        let text = char::from_u32(code).unwrap_or('\u{fffd}').encode_utf8(&mut utf8);
+        self.give(text.as_bytes(), sink);
+        Ok(())
+    }
+}
+
+/// Bytes before the first quote, backslash or control character.
+fn run(bytes: &[u8]) -> usize {
+    // Blocks without a special byte are passed over whole; the loop over a block has no branches, so it vectorises.
+    let special = |b: u8| (b == b'"') | (b == b'\\') | (b < 0x20);
+    let mut at = 0usize;
+    for block in bytes.chunks_exact(32) {
+        if block.iter().fold(false, |any, &b| any | special(b)) {
+            break;
+        }
+        at = at.saturating_add(32);
+    }
+    let tail = bytes.get(at..).unwrap_or_default();
+    at.saturating_add(tail.iter().position(|&b| special(b)).unwrap_or(tail.len()))
+}
+
+/// JSON's number grammar; a number longer than the buffer is checked as far as it is kept.
+fn is_number(text: &[u8], cut: bool) -> bool {
+    let digits = |t: &[u8]| t.iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut t = text.strip_prefix(b"-").unwrap_or(text);
+    let n = digits(t);
+    if n == 0 || (n > 1 && t.first() == Some(&b'0')) {
+        return false;
+    }
+    t = t.get(n..).unwrap_or_default();
+    if let Some(fraction) = t.strip_prefix(b".") {
+        let n = digits(fraction);
+        t = fraction.get(n..).unwrap_or_default();
+        if n == 0 {
+            return cut && t.is_empty();
+        }
+    }
+    if let Some((b'e' | b'E', exponent)) = t.split_first() {
+        let e = exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let n = digits(e);
+        t = e.get(n..).unwrap_or_default();
+        if n == 0 {
+            return cut && t.is_empty();
+        }
+    }
+    t.is_empty()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    /// Rebuilds the document from the events.
+    #[derive(Default)]
+    struct Build {
+        out: String,
+        text: Vec<u8>,
+        comma: Vec<bool>,
+    }
+    impl Build {
+        fn sep(&mut self) {
+            if self.out.ends_with(':') {
+                return;
+            }
+            if let Some(c) = self.comma.last_mut() {
+                if std::mem::replace(c, true) {
+                    self.out.push(',');
+                }
+            }
+        }
+    }
+    impl Sink for Build {
+        fn open(&mut self, array: bool) {
+            self.sep();
+            self.out.push(if array { '[' } else { '{' });
+            self.comma.push(false);
+        }
+        fn close(&mut self) {
+            self.comma.pop();
+            self.out.push(')');
+        }
+        fn key(&mut self, key: &[u8]) {
+            self.sep();
+            self.out.push_str(&serde_json::to_string(&String::from_utf8_lossy(key)).unwrap());
+            self.out.push(':');
+        }
+        fn string(&mut self) -> bool {
+            self.sep();
+            self.text.clear();
+            true
+        }
+        fn piece(&mut self, bytes: &[u8]) {
+            self.text.extend(bytes);
+        }
+        fn string_end(&mut self) {
+            self.out.push_str(&serde_json::to_string(&String::from_utf8_lossy(&self.text)).unwrap());
+        }
+        fn scalar(&mut self, text: &[u8]) {
+            self.sep();
+            self.out.push_str(std::str::from_utf8(text).unwrap());
+        }
+    }
+
+    fn events(chunks: &[&[u8]]) -> Result<String, Unreadable> {
+        let (mut s, mut b) = (Scanner::default(), Build::default());
+        for c in chunks {
+            let rest = s.feed(c, &mut b)?;
+            if rest.iter().any(|b| !b.is_ascii_whitespace()) {
+                return Err(Unreadable::Trailing);
+            }
+        }
+        s.finish(&mut b)?;
+        Ok(b.out)
+    }
+
+    /// The same notation from serde_json's reading.
+    fn show(v: &Value) -> String {
+        match v {
+            Value::Array(a) => format!("[{})", a.iter().map(show).collect::<Vec<_>>().join(",")),
+            Value::Object(o) => {
+                let pair =
+                    |(k, v): (&String, &Value)| format!("{}:{}", serde_json::to_string(k).unwrap(), show(v));
+                format!("{{{})", o.iter().map(pair).collect::<Vec<_>>().join(","))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(|n| Value::Number(n.into())),
+            ".{0,40}".prop_map(Value::String),
+        ];
+        leaf.prop_recursive(5, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+                // One key, so that the order of serde_json's map does not matter.
+                ("[a-zé\"\\\\]{0,9}", inner).prop_map(|(k, v)| Value::Object([(k, v)].into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn reads_what_serde_json_reads(v in json(), pretty: bool, cut in 1usize..9) {
+            let text = if pretty { serde_json::to_string_pretty(&v) } else { serde_json::to_string(&v) }.unwrap();
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
+            prop_assert_eq!(events(&chunks), Ok(show(&v)));
+        }
+
+        #[test]
+        fn accepts_and_refuses_like_serde_json(bytes in "[\\[\\]{}\",:0-9eE.+\\-truefalsn \\\\u]{0,24}") {
+            let ours = events(&[bytes.as_bytes()]).is_ok();
+            let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&bytes).is_ok();
+            prop_assert_eq!(ours, theirs, "{}", bytes);
+        }
+
+        #[test]
+        fn any_bytes_in_any_chunks_give_one_answer(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 1usize..20) {
+            let chunks: Vec<&[u8]> = bytes.chunks(cut).collect();
+            prop_assert_eq!(events(&[&bytes]), events(&chunks));
+        }
+    }
+
+    #[test]
+    fn named_cases() {
+        let ok = |t: &str| events(&[t.as_bytes()]);
+        assert_eq!(ok("\u{feff}{\"a\":1}").unwrap(), "{\"a\":1)");
+        assert_eq!(ok(r#""\ud83d\ude00""#).unwrap(), "\"😀\"");
+        assert_eq!(ok(r#""\ud83dx""#).unwrap(), "\"\u{fffd}x\"");
+        assert_eq!(ok(r#""\ude00""#).unwrap(), "\"\u{fffd}\"");
+        assert_eq!(ok(r#"{"mess\u0061ges":[]}"#).unwrap(), "{\"messages\":[))");
+        for bad in [
+            "NaN",
+            "{\"a\":Infinity}",
+            "// x\n1",
+            "[1,]",
+            "{'a':1}",
+            "\"a\nb\"",
+            "01",
+            "1.",
+            "-",
+            "[1 2]",
+            "\u{feff}\u{feff}1",
+            "",
+        ] {
+            assert!(ok(bad).is_err(), "{bad}");
+        }
+        assert_eq!(ok(&"[".repeat(65)), Err(Unreadable::Depth));
+        assert!(ok(&("[".repeat(64) + &"]".repeat(64))).is_ok());
+        assert_eq!(ok("{\"a\":1"), Err(Unreadable::Truncated));
+        assert_eq!(ok("1 x"), Err(Unreadable::Trailing));
+        assert!(ok(&format!("[{}]", "9".repeat(5000))).is_ok());
+    }
+}

@@ -1,0 +1,236 @@
+//! Every wire format: `tests/fixtures/<dialect>/*.json` name a path, a body, and the facts it must give, in any chunks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use weir::engine::Engine;
+use weir::engine::config;
+use weir::engine::dialect::{DIALECTS, Reply, Unreadable, dialect_for};
+use weir::engine::edge::identity::{Head, NoProperties};
+use weir::engine::edge::session::{Next, Session};
+use weir::engine::units::Nanos;
+
+fn engine() -> Engine {
+    Engine::new(Arc::new(config::parse("{}").unwrap()))
+}
+
+fn open(engine: &Engine, path: &str, headers: &[(&str, &str)]) -> Session {
+    let pairs: Vec<(&[u8], &[u8])> = headers.iter().map(|(k, v)| (k.as_bytes(), v.as_bytes())).collect();
+    let head = Head {
+        method: b"POST",
+        path: path.as_bytes(),
+        authority: b"api.example.com",
+        headers: &pairs,
+        source: b"203.0.113.7:1",
+        route: b"",
+        virtual_host: b"",
+        service: b"",
+        metadata_profile: b"",
+        properties: &NoProperties,
+        end_of_stream: false,
+    };
+    engine.open(Nanos(0), &head)
+}
+
+fn facts(engine: &Engine, path: &str, body: &[u8], chunk: usize) -> Value {
+    let mut s = open(engine, path, &[]);
+    let name = s.dialect.map(|d| d.name());
+    let mut last = Next::More;
+    for c in body.chunks(chunk.max(1)) {
+        last = s.push(c, false);
+        if last == Next::Ready {
+            break;
+        }
+    }
+    if last != Next::Ready {
+        assert_eq!(s.push(b"", true), Next::Ready);
+    }
+    s.finish();
+    let text = |(a, b): (&[u8], &[u8])| String::from_utf8_lossy(&[a, b].concat()).into_owned();
+    json!({
+        "dialect": name,
+        "instructions": String::from_utf8_lossy(&s.facts.instructions),
+        "user": text(s.facts.user.regions()),
+        "first_user": text(s.facts.first_user.regions()),
+        "conversation": s.facts.conversation,
+        "stream": s.facts.stream,
+        "media": s.facts.media,
+        "unreadable": s.facts.unreadable.map(Unreadable::name),
+        "shape": s.facts.shape,
+    })
+}
+
+fn fixtures() -> Vec<(String, Value)> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let mut out = Vec::new();
+    for dir in std::fs::read_dir(root).unwrap() {
+        let dir = dir.unwrap().path();
+        for file in std::fs::read_dir(&dir).unwrap() {
+            let file = file.unwrap().path();
+            let name =
+                format!("{}/{}", dir.file_name().unwrap().display(), file.file_name().unwrap().display());
+            out.push((name, serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()));
+        }
+    }
+    out.sort_by(|a, b| a.0.cmp(&b.0));
+    out
+}
+
+fn body_of(fixture: &Value) -> Vec<u8> {
+    match fixture.get("raw") {
+        Some(raw) => raw.as_str().unwrap().as_bytes().to_vec(),
+        None => serde_json::to_vec(&fixture["body"]).unwrap(),
+    }
+}
+
+#[test]
+fn fixtures_give_their_facts_in_any_chunks() {
+    let engine = engine();
+    let all = fixtures();
+    assert!(all.len() >= 50, "{}", all.len());
+    for (name, fixture) in &all {
+        let body = body_of(fixture);
+        let path = fixture["path"].as_str().unwrap();
+        let got = facts(&engine, path, &body, body.len());
+        let dialect = name.split('/').next().unwrap();
+        assert_eq!(got["dialect"], dialect, "{name}");
+        let defaults = json!({"instructions":"","user":"","first_user":"","conversation":false,"stream":false,"media":false,"unreadable":null});
+        for (key, default) in defaults.as_object().unwrap() {
+            let want = fixture["expect"].get(key).unwrap_or(default);
+            // A body that cannot be read promises nothing else.
+            if fixture["expect"].get("unreadable").is_none() || fixture["expect"].get(key).is_some() {
+                assert_eq!(&got[key], want, "{name}: {key}");
+            }
+        }
+        for chunk in 1..=body.len().min(17) {
+            assert_eq!(facts(&engine, path, &body, chunk), got, "{name} in chunks of {chunk}");
+        }
+    }
+    for d in DIALECTS {
+        assert!(
+            all.iter().any(|(n, _)| n.starts_with(&format!("{}/", d.name()))),
+            "no fixture for {}",
+            d.name()
+        );
+    }
+}
+
+#[test]
+fn spelling_of_a_path_does_not_matter() {
+    for p in [
+        "/v1/chat/completions",
+        "//v1///chat/completions",
+        "/v1/chat/completions/",
+        "/v1/chat/completions?x=/y",
+        "/V1/Chat/Completions",
+        "/v1/chat%2fcompletions",
+        "/v1/c%68at/completions",
+        "/v1/x/../chat/./completions",
+        "/v1/chat;a=b/completions;c",
+        "\\v1\\chat\\completions",
+    ] {
+        assert_eq!(dialect_for(p.as_bytes()).map(|d| d.name()), Some("openai_chat"), "{p}");
+    }
+    let long = format!("/{}/v1/chat/completions", "x".repeat(5000));
+    assert_eq!(dialect_for(long.as_bytes()).map(|d| d.name()), Some("openai_chat"));
+    for p in ["/", "", "/v1/models", "/chat/completions.html", "/v1/chat/completionsx", "/model/x/y"] {
+        assert!(dialect_for(p.as_bytes()).is_none(), "{p}");
+    }
+}
+
+#[test]
+fn bodies_end_where_they_end() {
+    let engine = engine();
+    let body = br#"{"messages":[{"role":"user","content":"four words are here"}]}"#;
+    let n = body.len().to_string();
+    let mut s = open(&engine, "/v1/chat/completions", &[("content-length", &n)]);
+    assert_eq!(s.push(&body[..20], false), Next::More);
+    assert_eq!(s.push(&body[20..], false), Next::Ready, "at content-length, without waiting for the end");
+    assert_eq!(s.facts.unreadable, None);
+    let mut s = open(&engine, "/v1/chat/completions", &[("content-length", "500")]);
+    assert_eq!(s.push(body, true), Next::Ready);
+    assert_eq!(s.facts.unreadable, Some(Unreadable::Truncated));
+    let mut s = open(&engine, "/v1/chat/completions", &[]);
+    let big = format!(r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#, "word ".repeat(400_000));
+    let mut states = Vec::new();
+    for c in big.as_bytes().chunks(4096) {
+        states.push(s.push(c, false));
+        if states.last() == Some(&Next::Ready) {
+            break;
+        }
+    }
+    assert_eq!(states[0], Next::More);
+    assert_eq!(states[4], Next::Release, "held at most 16 KiB");
+    assert_eq!(states.len(), 256, "inspected at most 1 MiB");
+    assert_eq!(s.facts.unreadable, Some(Unreadable::BeyondWindow));
+    let s = open(&engine, "/v1/chat/completions", &[("content-encoding", "gzip")]);
+    assert!(s.is_ready());
+    assert_eq!(s.facts.unreadable, Some(Unreadable::Compressed));
+    let many: Vec<(&str, &str)> = (0..200).map(|_| ("x", "y")).collect();
+    assert_eq!(open(&engine, "/v1/messages", &many).facts.unreadable, Some(Unreadable::Headers));
+    assert!(open(&engine, "/v1/chat/completions", &[("upgrade", "websocket")]).dialect.is_none());
+    assert!(open(&engine, "/index.html", &[]).is_ready());
+}
+
+#[test]
+fn replies_are_json_in_the_dialect_and_never_name_the_signal() {
+    for d in DIALECTS {
+        for status in [429, 400, 403, 503] {
+            let mut out = Vec::new();
+            let reply = Reply { status, case: "7f3a9c21", retry_after_s: Some(30) };
+            d.body(&reply, &mut out);
+            let v: Value = serde_json::from_slice(&out).unwrap();
+            let text = v.to_string();
+            assert!(text.contains("Case 7f3a9c21."), "{text}");
+            for word in ["template", "network", "campaign", "convict", "rollout"] {
+                assert!(!text.contains(word), "{text}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn text_is_what_serde_json_reads(system in ".{0,200}", users in prop::collection::vec(".{1,80}", 1..4), ascii: bool, chunk in 1usize..50) {
+        let engine = engine_once();
+        let mut messages = vec![json!({"role": "system", "content": system})];
+        for (i, u) in users.iter().enumerate() {
+            if i > 0 {
+                messages.push(json!({"role": "assistant", "content": "ok"}));
+            }
+            messages.push(json!({"role": "user", "content": u}));
+        }
+        let mut body = serde_json::to_string(&json!({"model": "m", "messages": messages})).unwrap();
+        if ascii {
+            body = body.chars().map(|c| if c.is_ascii() { c.to_string() } else {
+                c.encode_utf16(&mut [0; 2]).iter().map(|u| format!("\\u{u:04x}")).collect()
+            }).collect();
+        }
+        let got = facts(engine, "/v1/chat/completions", body.as_bytes(), chunk);
+        prop_assert_eq!(got["user"].as_str().unwrap(), users.last().unwrap());
+        prop_assert_eq!(got["conversation"].as_bool().unwrap(), users.len() > 1);
+        prop_assert_eq!(got["first_user"].as_str().unwrap(), if users.len() > 1 { &users[0] } else { "" });
+        prop_assert_eq!(got["instructions"].as_str().unwrap(), &system);
+    }
+
+    #[test]
+    fn any_bytes_on_any_path_give_a_value(body in prop::collection::vec(any::<u8>(), 0..300), d in 0usize..11, chunk in 1usize..40) {
+        let paths = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/messages", "/v1beta/models/x:generateContent",
+            "/model/x/converse", "/model/x/invoke", "/v1/chat", "/api/generate", "/api/chat"];
+        let whole = facts(engine_once(), paths[d], &body, body.len());
+        prop_assert_eq!(facts(engine_once(), paths[d], &body, chunk), whole);
+    }
+}
+
+fn engine_once() -> &'static Engine {
+    static ENGINE: std::sync::OnceLock<Engine> = std::sync::OnceLock::new();
+    ENGINE.get_or_init(engine)
+}
