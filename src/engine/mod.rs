@@ -44,6 +44,34 @@ pub struct Decision {
     pub changed: bool,
 }
 
+impl Decision {
+    /// The decision record: one JSON line with hashes and figures, enough to explain and to appeal, without text.
+    pub fn record(&self, now: Nanos, policy: &str, profile: &str) -> String {
+        let v = &self.verdict;
+        let e = &v.evidence;
+        let case = v.case.map_or_else(|| "null".to_string(), |c| format!("\"{c}\""));
+        format!(
+            "{{\"weir\":\"decision\",\"t_ms\":{},\"case\":{case},\"campaign\":\"{:08x}\",\"key\":\"{}\",\"policy\":\"{policy}\",\
+             \"profile\":{},\"mode\":\"{}\",\"action\":\"{}\",\"would\":\"{}\",\"reason\":\"{}\",\"evidence\":{{\"matched\":{},\
+             \"values\":{},\"score\":{},\"group_keys\":{},\"strikes\":{},\"requests\":{}}}}}",
+            now.millis(),
+            v.campaign,
+            self.key,
+            serde_json::Value::from(profile),
+            self.mode.name(),
+            self.action.name(),
+            v.action.name(),
+            v.reason.name(),
+            e.matched,
+            e.values,
+            e.score,
+            e.group_keys,
+            e.strikes,
+            e.requests,
+        )
+    }
+}
+
 /// A template, network or profile group, for reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupReport {

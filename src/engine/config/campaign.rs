@@ -1,5 +1,8 @@
 //! Detection parameters: one place, each with its unit. Defaults and their measurements: DETECTION 4.6 and 5.6.
 
+use super::read::{Object, Problems};
+use crate::engine::units::Nanos;
+
 /// `campaign` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Campaign {
@@ -91,4 +94,66 @@ impl Default for Campaign {
             novelty_bits: 17,
         }
     }
+}
+
+/// Reads `campaign`.
+pub(super) fn read(mut o: Object<'_>, p: &mut Problems) -> Campaign {
+    let d = Campaign::default();
+    let n = |o: &mut Object<'_>, p: &mut Problems, key, default: u32, lo, hi| {
+        u32::try_from(o.number(key, u64::from(default), lo, hi, p)).unwrap_or(default)
+    };
+    let points = |o: &mut Object<'_>, p: &mut Problems, key, default: i32| {
+        i32::try_from(o.number(key, default.unsigned_abs().into(), 0, 1_000, p)).unwrap_or(default)
+    };
+    let secs = |o: &mut Object<'_>, p: &mut Problems, key, default: u64, lo: u64, hi: u64| {
+        o.duration(key, Nanos::from_secs(default), Nanos::from_secs(lo), Nanos::from_secs(hi), p).secs()
+    };
+    let out = Campaign {
+        d_min: n(&mut o, p, "d_min", d.d_min, 12, 100_000),
+        net_d_min: n(&mut o, p, "net_d_min", d.net_d_min, 12, 100_000),
+        t_confirm: points(&mut o, p, "t_confirm", d.t_confirm),
+        t_watch: points(&mut o, p, "t_watch", d.t_watch),
+        t_release: points(&mut o, p, "t_release", d.t_release),
+        v_gate: points(&mut o, p, "v_gate", d.v_gate),
+        net_v_gate: points(&mut o, p, "net_v_gate", d.net_v_gate),
+        a_min_ppm: o.share("a_min", d.a_min_ppm, p),
+        y_gate_ppm: o.share("y_gate", d.y_gate_ppm, p),
+        n_gate_ppm: o.share("n_gate", d.n_gate_ppm, p),
+        single_gate_ppm: o.share("single_gate", d.single_gate_ppm, p),
+        fleet_cap: n(&mut o, p, "fleet_cap", d.fleet_cap, 0, 1_000_000),
+        reg_weight: points(&mut o, p, "reg_weight", d.reg_weight),
+        dominance: n(&mut o, p, "dominance", d.dominance, 1, 100),
+        part_values: n(&mut o, p, "part_values", d.part_values, 1, 32),
+        part_density: n(&mut o, p, "part_density", d.part_density, 1, 64),
+        young_for_s: secs(&mut o, p, "young_for", d.young_for_s, 3_600, 365 * 86_400),
+        epoch_s: secs(&mut o, p, "epoch", d.epoch_s, 3_600, 30 * 86_400),
+        strikes: n(&mut o, p, "strikes", d.strikes.into(), 1, 100) as u8,
+        arm: n(&mut o, p, "arm", d.arm.into(), 1, 10) as u8,
+        profile_min: n(&mut o, p, "profile_min", d.profile_min, 12, 1_000_000),
+        aged_d_min: n(&mut o, p, "aged_d_min", d.aged_d_min, 12, 1_000_000),
+        rollout_keys: n(&mut o, p, "rollout_keys", d.rollout_keys, 1, 1_000_000),
+        release_immunity_s: secs(&mut o, p, "release_immunity", d.release_immunity_s, 0, 365 * 86_400),
+        groups: n(&mut o, p, "groups", d.groups, 64, 16_384),
+        doorkeeper_bits: n(&mut o, p, "doorkeeper_bits", d.doorkeeper_bits.into(), 10, 22) as u8,
+        novelty_bits: n(&mut o, p, "novelty_bits", d.novelty_bits.into(), 10, 22) as u8,
+    };
+    let order = [
+        (
+            "t_release",
+            out.t_release > out.t_watch,
+            "is above t_watch: a confirmed group would be released while it is still watched",
+        ),
+        (
+            "t_watch",
+            out.t_watch > out.t_confirm,
+            "is above t_confirm: nothing would be watched before it is confirmed",
+        ),
+    ];
+    for (key, wrong, message) in order {
+        if wrong {
+            p.add(&o.at(key), message);
+        }
+    }
+    o.finish(p);
+    out
 }

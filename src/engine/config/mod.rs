@@ -2,14 +2,16 @@
 
 pub mod campaign;
 mod raw;
+pub mod read;
 pub mod routes;
+mod unique;
 
 use super::edge::identity::KeyId;
 use super::hash::Seed;
 use super::units::Nanos;
 use super::verdict::Mode;
 pub use campaign::Campaign;
-pub use raw::{ConfigError, Problem, parse};
+pub use raw::{ConfigError, Problem, parse, parse_with_env};
 use routes::Routes;
 
 /// A whole configuration. Profile 0 is the top level ("default").
@@ -35,6 +37,8 @@ pub struct Config {
     pub keys: u32,
     /// `status.path`, if any (reserved; parsed and kept).
     pub status_path: Option<String>,
+    /// Unwise, but allowed.
+    pub warnings: Vec<Problem>,
 }
 
 /// Index into `Config::profiles`.

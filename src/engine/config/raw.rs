@@ -1,59 +1,667 @@
-//! Strict JSON half. To be replaced.
-use super::*;
+//! The strict JSON half: unknown keys, wrong units, empty selectors and contradictions are problems that name the JSON
+//! path, the value, what is allowed and the fix. All problems of a file are told at once.
 
-/// Placeholder.
-#[derive(Clone, Debug)]
+use super::read::{Object, Problems, show};
+use super::routes::{Match, Pattern, Routes, Rule};
+use super::*;
+use serde_json::{Map, Value};
+
+/// Something wrong (or, as a warning, unwise) in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// JSON path.
+    /// JSON path; empty for the file itself.
     pub path: String,
     /// What is wrong, and the fix.
     pub message: String,
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = if self.path.is_empty() { "(file)" } else { &self.path };
+        write!(f, "{path}: {}", self.message)
+    }
+}
+
 /// All problems of one file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);
 
-/// Parses and validates.
-pub fn parse(_json: &str) -> Result<Config, ConfigError> {
-    Ok(Config {
-        policy: "default".into(),
-        seed: Seed::from_text("default"),
-        seed_is_derived: true,
-        learn: Nanos::from_hours(24),
-        campaign: Campaign::default(),
-        profiles: vec![Profile {
-            name: "default".into(),
-            mode: Mode::Enforce,
-            enforce_percent: 100,
-            identity: IdentityConfig {
-                sources: vec![Source::Bearer],
-                tenant: None,
-                age: None,
-                ja4: None,
-                trusted_hops: 0,
-            },
-            inspect: Inspect {
-                max_hold_bytes: 16384,
-                max_inspect_bytes: 1 << 20,
-                hold_headers: false,
-                on_unreadable: OnUnreadable::Limit,
-            },
-            limits: vec![],
-            actions: Actions {
-                watch_tags: true,
-                throttle_retry_after: Nanos::from_secs(30),
-                block_for: Nanos::from_hours(72),
-                block_status: 429,
-            },
-            allow: vec![],
-            deny: vec![],
-            failure_mode: FailureMode::Open,
-            log: LogDecisions::Changes,
-        }],
-        routes: Routes::default(),
-        time_scale: 1,
-        keys: 32768,
-        status_path: None,
-    })
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, p) in self.0.iter().enumerate() {
+            write!(f, "{}{p}", if i > 0 { "\n" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+const MAX_PROFILES: usize = 64;
+const MAX_ROUTES: usize = 1_024;
+const MAX_LIST: usize = 65_536;
+const MAX_LIMITS: usize = 8;
+/// Keys that belong to the whole policy: one ledger serves all profiles.
+const TOP_ONLY: [&str; 12] = [
+    "version", "policy", "seed", "campaign", "profiles", "routes", "_rules_", "demo", "keys", "fleet",
+    "status", "scope",
+];
+
+/// Parses and validates; the seed must be in the file or is derived from the policy's name.
+///
+/// # Errors
+/// Every problem of the file.
+pub fn parse(json: &str) -> Result<Config, ConfigError> {
+    parse_with_env(json, None)
+}
+
+/// The same, with the seed of the environment (`WEIR_SEED`) where the file has none.
+///
+/// # Errors
+/// Every problem of the file.
+pub fn parse_with_env(json: &str, env_seed: Option<&str>) -> Result<Config, ConfigError> {
+    let mut p = Problems::default();
+    let json = if json.trim().is_empty() { "{}" } else { json };
+    let value: Value = match serde_json::from_str::<super::unique::Unique>(json) {
+        Ok(v) => v.0,
+        Err(e) => {
+            p.add("", format!("is not JSON: {e}"));
+            return Err(ConfigError(p.0));
+        }
+    };
+    let config = whole(&value, env_seed, &mut p);
+    if p.0.is_empty() { Ok(config) } else { Err(ConfigError(p.0)) }
+}
+
+fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
+    let mut top = Object::new(value, "", p);
+    let mut warnings = Problems::default();
+    top.number("version", 1, 1, 1, p);
+    let policy = policy(&mut top, p);
+    let (seed, seed_is_derived) = seed(&mut top, env_seed, &policy, &mut warnings, p);
+    let campaign = super::campaign::read(top.object("campaign", p), p);
+    let keys = top.number("keys", 32_768, 1_024, 131_072, p);
+    top.word("scope", &[("vm", ())], (), p);
+    let mut demo = top.object("demo", p);
+    let time_scale = demo.number("time_scale", 1, 1, 86_400, p);
+    demo.finish(p);
+    if time_scale > 1 {
+        warnings.add("demo.time_scale", "the clock runs fast: for demonstrations only");
+    }
+    inert(&mut top, &mut warnings, p);
+    let status_path = status(&mut top, p);
+    let (default, learn) = profile(&mut top, "default", p, &mut warnings);
+    let mut profiles = vec![default];
+    named_profiles(value, &mut top, &mut profiles, p);
+    let routes = routes_of(value, &mut top, &mut profiles, p);
+    top.finish(p);
+    Config {
+        policy,
+        seed,
+        seed_is_derived,
+        learn,
+        campaign,
+        profiles,
+        routes,
+        time_scale: time_scale as u32,
+        keys: (keys as u32).next_power_of_two(),
+        status_path,
+        warnings: warnings.0,
+    }
+}
+
+fn policy(top: &mut Object<'_>, p: &mut Problems) -> String {
+    let name = top.string("policy", p).unwrap_or("default");
+    let good = (1..=32).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !good {
+        p.add("policy", format!("is {name:?}, must be 1 to 32 of a-z, 0-9 and -"));
+    }
+    name.to_string()
+}
+
+fn seed(
+    top: &mut Object<'_>,
+    env: Option<&str>,
+    policy: &str,
+    w: &mut Problems,
+    p: &mut Problems,
+) -> (Seed, bool) {
+    let text = match (top.string("seed", p), env) {
+        (Some(s), _) => Some((s, "seed")),
+        (None, Some(s)) => Some((s, "WEIR_SEED")),
+        _ => None,
+    };
+    match text {
+        Some((s, path)) => match Seed::from_hex(s) {
+            Some(seed) => return (seed, false),
+            // The value is a secret: it is not shown.
+            None => p.add(path, "must be 64 hexadecimal digits, for example from: openssl rand -hex 32"),
+        },
+        None => w.add(
+            "seed",
+            "absent: hashes are derived from the policy's name and can be predicted; set seed or WEIR_SEED",
+        ),
+    }
+    (Seed::from_text(policy), true)
+}
+
+/// Keys of later versions: checked, kept out of effect, and said so.
+fn inert(top: &mut Object<'_>, w: &mut Problems, p: &mut Problems) {
+    let present = top.get("fleet").is_some();
+    let mut fleet = top.object("fleet", p);
+    fleet.word("backend", &[("redis-rest", ())], (), p);
+    fleet.string("cluster", p);
+    fleet.string("token_env", p);
+    fleet.duration("every", Nanos::from_secs(1), Nanos::from_millis(100), Nanos::from_hours(1), p);
+    fleet.finish(p);
+    if present {
+        w.add("fleet", "has no effect in this version");
+    }
+}
+
+fn status(top: &mut Object<'_>, p: &mut Problems) -> Option<String> {
+    let mut status = top.object("status", p);
+    let path = status.string("path", p).map(str::to_string);
+    if path.as_deref().is_some_and(|s| !s.starts_with('/')) {
+        p.add("status.path", "must start with /");
+    }
+    status.finish(p);
+    path
+}
+
+/// Everything a profile may hold, read from the top level or from a merged profile.
+fn profile(o: &mut Object<'_>, name: &str, p: &mut Problems, w: &mut Problems) -> (Profile, Nanos) {
+    let mode = mode(o, p);
+    let enforce_percent = o.number("enforce_percent", 100, 0, 100, p) as u8;
+    let (identity, learn) = identity(o.object("identity", p), p, w);
+    let profile = Profile {
+        name: name.to_string(),
+        mode,
+        enforce_percent,
+        identity,
+        inspect: inspect(o.object("inspect", p), p),
+        limits: limits(o, p),
+        actions: actions(o.object("actions", p), p),
+        allow: entries(o, "allow", p),
+        deny: entries(o, "deny", p),
+        failure_mode: o.word(
+            "failure_mode",
+            &[("open", FailureMode::Open), ("closed", FailureMode::Closed)],
+            FailureMode::Open,
+            p,
+        ),
+        log: log(o.object("log", p), p),
+    };
+    for entry in profile.allow.iter().filter(|a| profile.deny.iter().any(|d| d.selector == a.selector)) {
+        p.add(&o.at("allow"), format!("{:?} is in deny too: remove one of the two", entry.name));
+    }
+    (profile, learn)
+}
+
+fn mode(o: &mut Object<'_>, p: &mut Problems) -> Mode {
+    let path = o.at("mode");
+    match o.get("mode") {
+        None => Mode::Shadow,
+        // YAML 1.1 reads a bare off as false.
+        Some(Value::Bool(false)) => Mode::Off,
+        Some(Value::Bool(true)) => {
+            p.add(
+                &path,
+                "is true (YAML reads a bare on or yes so), must be one of \"off\", \"shadow\", \"enforce\"",
+            );
+            Mode::Shadow
+        }
+        Some(Value::String(s)) if s == "off" => Mode::Off,
+        Some(Value::String(s)) if s == "shadow" => Mode::Shadow,
+        Some(Value::String(s)) if s == "enforce" => Mode::Enforce,
+        Some(other) => {
+            p.add(&path, format!("is {}, must be one of \"off\", \"shadow\", \"enforce\"", show(other)));
+            Mode::Shadow
+        }
+    }
+}
+
+fn identity(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> (IdentityConfig, Nanos) {
+    let learn = o.duration("learn", Nanos::from_hours(24), Nanos(0), Nanos::from_hours(24 * 30), p);
+    let path = o.at("sources");
+    let sources = match o.list("sources", p) {
+        None => default_sources(),
+        Some(list) if list.is_empty() => {
+            p.add(&path, "is empty: nobody could be told apart; name at least one source");
+            default_sources()
+        }
+        Some(list) if list.len() > 16 => {
+            p.add(&path, format!("has {} entries, at most 16 are allowed", list.len()));
+            default_sources()
+        }
+        Some(list) => {
+            list.iter().enumerate().filter_map(|(i, v)| source(v, &format!("{path}[{i}]"), p)).collect()
+        }
+    };
+    if !sources.is_empty() && sources.iter().all(|s| matches!(s, Source::Address { .. })) {
+        w.add(&path, "only addresses: all users behind one address are one key");
+    }
+    let mut one = |key: &'static str| {
+        let path = o.at(key);
+        o.get(key).and_then(|v| source(v, &path, p))
+    };
+    let (tenant, age, ja4) = (one("tenant"), one("age"), one("ja4"));
+    let trusted_hops = o.number("trusted_hops", 0, 0, 16, p) as u8;
+    o.finish(p);
+    (IdentityConfig { sources, tenant, age, ja4, trusted_hops }, learn)
+}
+
+fn default_sources() -> Vec<Source> {
+    vec![
+        Source::Header("x-client-id".into()),
+        Source::Bearer,
+        Source::Header("x-api-key".into()),
+        Source::Header("api-key".into()),
+        Source::Header("x-goog-api-key".into()),
+        Source::Address { ipv4: 32, ipv6: 64 },
+    ]
+}
+
+fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
+    let mut o = Object::new(v, path, p);
+    let kinds = o.keys().count();
+    if kinds != 1 {
+        p.add(path, "must name exactly one of header, bearer, query, property, address");
+        return None;
+    }
+    let mut name = |key: &'static str, p: &mut Problems| -> Option<String> {
+        o.get(key)?;
+        let s = o.string(key, p)?;
+        if s.trim().is_empty() {
+            p.add(&o.at(key), "is empty");
+            return None;
+        }
+        Some(s.to_string())
+    };
+    let header = name("header", p).map(|s| Source::Header(s.to_ascii_lowercase()));
+    let query = name("query", p).map(Source::Query);
+    let property = name("property", p).map(Source::Property);
+    let bearer = match o.get("bearer") {
+        None => None,
+        Some(Value::Bool(true)) => Some(Source::Bearer),
+        Some(other) => {
+            p.add(&o.at("bearer"), format!("is {}, must be true", show(other)));
+            None
+        }
+    };
+    let address = if o.get("address").is_some() {
+        let mut a = o.object("address", p);
+        let (ipv4, ipv6) = (a.number("ipv4", 32, 8, 32, p) as u8, a.number("ipv6", 64, 16, 128, p) as u8);
+        a.finish(p);
+        Some(Source::Address { ipv4, ipv6 })
+    } else {
+        None
+    };
+    o.finish(p);
+    header.or(query).or(property).or(bearer).or(address)
+}
+
+fn inspect(mut o: Object<'_>, p: &mut Problems) -> Inspect {
+    let hold = o.size("max_hold_bytes", 16 << 10, 0, 8 << 20, p);
+    let inspect = o.size("max_inspect_bytes", 1 << 20, 1 << 10, 64 << 20, p);
+    if hold > inspect {
+        p.add(
+            &o.at("max_hold_bytes"),
+            "is larger than max_inspect_bytes: what is held would not be looked at",
+        );
+    }
+    let words =
+        [("allow", OnUnreadable::Allow), ("limit", OnUnreadable::Limit), ("reject", OnUnreadable::Reject)];
+    let out = Inspect {
+        max_hold_bytes: hold as u32,
+        max_inspect_bytes: inspect as u32,
+        hold_headers: o.boolean("hold_headers", false, p),
+        on_unreadable: o.word("on_unreadable", &words, OnUnreadable::Limit, p),
+    };
+    o.finish(p);
+    out
+}
+
+fn limits(o: &mut Object<'_>, p: &mut Problems) -> Vec<Limit> {
+    let path = o.at("limits");
+    let limit = |name: &str, requests, per| Limit { name: name.to_string(), requests, per };
+    let Some(list) = o.list("limits", p) else {
+        return vec![limit("burst", 60, Nanos::from_secs(60)), limit("daily", 5_000, Nanos::from_hours(24))];
+    };
+    if list.len() > MAX_LIMITS {
+        p.add(&path, format!("has {} entries, at most {MAX_LIMITS} are allowed", list.len()));
+        return Vec::new();
+    }
+    let mut out: Vec<Limit> = Vec::new();
+    for (i, v) in list.iter().enumerate() {
+        let mut l = Object::new(v, &format!("{path}[{i}]"), p);
+        let name = l.string("name", p).unwrap_or_default().to_string();
+        for key in ["requests", "per"] {
+            if !l.keys().any(|k| k == key) {
+                p.add(&l.at(key), "is missing");
+            }
+        }
+        let requests = l.number("requests", 1, 1, 1_000_000_000, p) as u32;
+        let per = l.duration("per", Nanos::from_secs(60), Nanos::from_secs(1), Nanos::from_hours(24 * 31), p);
+        if name.is_empty() {
+            p.add(&l.at("name"), "is missing or empty");
+        } else if out.iter().any(|o| o.name == name) {
+            p.add(&l.at("name"), format!("is {name:?}, which another limit has already"));
+        }
+        l.finish(p);
+        out.push(Limit { name, requests, per });
+    }
+    out
+}
+
+fn actions(mut o: Object<'_>, p: &mut Problems) -> Actions {
+    let watch_tags = o.word("watch", &[("tag", true), ("none", false)], true, p);
+    let mut t = o.object("throttle", p);
+    // Clients obey waits up to a minute and give up on longer ones.
+    let retry = t.duration("retry_after", Nanos::from_secs(30), Nanos::from_secs(1), Nanos::from_secs(60), p);
+    t.finish(p);
+    let mut b = o.object("block", p);
+    let block_for =
+        b.duration("for", Nanos::from_hours(72), Nanos::from_secs(60), Nanos::from_hours(24 * 90), p);
+    let status = b.number("status", 429, 400, 599, p) as u16;
+    b.finish(p);
+    o.finish(p);
+    Actions { watch_tags, throttle_retry_after: retry, block_for, block_status: status }
+}
+
+fn log(mut o: Object<'_>, p: &mut Problems) -> LogDecisions {
+    let words =
+        [("none", LogDecisions::None), ("changes", LogDecisions::Changes), ("all", LogDecisions::All)];
+    let out = o.word("decisions", &words, LogDecisions::Changes, p);
+    o.finish(p);
+    out
+}
+
+fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> Vec<ListEntry> {
+    let path = o.at(key);
+    let list = o.list(key, p).map(Vec::as_slice).unwrap_or_default();
+    if list.len() > MAX_LIST {
+        p.add(&path, format!("has {} entries, at most {MAX_LIST} are allowed", list.len()));
+        return Vec::new();
+    }
+    let mut out: Vec<ListEntry> = Vec::with_capacity(list.len());
+    let mut seen = std::collections::HashSet::new();
+    for (i, v) in list.iter().enumerate() {
+        let mut e = Object::new(v, &format!("{path}[{i}]"), p);
+        let name = e.string("name", p).unwrap_or_default().to_string();
+        let mut found = None;
+        type Kind = (&'static str, &'static str, fn(u64) -> Selector);
+        let kinds: [Kind; 4] = [
+            ("key", "kid:", |h| Selector::Key(KeyId(h))),
+            ("tenant", "ten:", Selector::Tenant),
+            ("template", "tid:", Selector::Template),
+            ("network", "nid:", Selector::Network),
+        ];
+        for (kind, prefix, make) in kinds {
+            if e.get(kind).is_none() {
+                continue;
+            }
+            let Some(text) = e.string(kind, p) else { continue };
+            let hash = text
+                .strip_prefix(prefix)
+                .filter(|h| h.len() == 16)
+                .and_then(|h| u64::from_str_radix(h, 16).ok());
+            match hash {
+                Some(h) if found.is_none() => found = Some(make(h)),
+                Some(_) => p.add(&e.at(kind), "an entry selects one thing: write a second entry"),
+                None => p.add(&e.at(kind), format!("must be \"{prefix}\" and 16 hexadecimal digits")),
+            }
+        }
+        let at = e.at("key");
+        match found {
+            Some(selector) if !seen.insert(selector) => {
+                p.add(&at, "is listed twice");
+            }
+            Some(selector) => out.push(ListEntry { name, selector }),
+            None if e.keys().all(|k| k == "name") => {
+                p.add(&path, format!("[{i}] selects nothing: name key, tenant, template or network"))
+            }
+            None => {}
+        }
+        e.finish(p);
+    }
+    out
+}
+
+/// RFC 7396.
+fn merge(base: &mut Value, patch: &Value) {
+    match (base, patch) {
+        (Value::Object(b), Value::Object(patch)) => {
+            for (k, v) in patch {
+                if v.is_null() {
+                    b.remove(k);
+                } else {
+                    merge(b.entry(k.clone()).or_insert(Value::Null), v);
+                }
+            }
+        }
+        (base, patch) => *base = patch.clone(),
+    }
+}
+
+/// A profile as a patch over the top level. Problems are told at the patch's own path.
+fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems) -> Option<Profile> {
+    let Value::Object(keys) = patch else {
+        p.add(path, format!("is {}, must be an object {{…}}", show(patch)));
+        return None;
+    };
+    let mut sound = true;
+    for key in TOP_ONLY.iter().filter(|k| keys.contains_key(**k)) {
+        p.add(
+            &format!("{path}.{key}"),
+            "belongs to the whole policy, not to a profile: move it to the top level",
+        );
+        sound = false;
+    }
+    if keys.get("identity").and_then(|i| i.get("learn")).is_some() {
+        p.add(
+            &format!("{path}.identity.learn"),
+            "belongs to the whole policy, not to a profile: move it to the top level",
+        );
+        sound = false;
+    }
+    if !sound {
+        return None;
+    }
+    let mut base = Map::new();
+    if let Value::Object(top) = top {
+        base.extend(
+            top.iter().filter(|(k, _)| !TOP_ONLY.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())),
+        );
+    }
+    let mut merged = Value::Object(base);
+    merge(&mut merged, patch);
+    // What is wrong at the top level was told there.
+    let (mut inner, mut old) = (Problems::default(), Problems::default());
+    let mut o = Object::new(&merged, path, &mut inner);
+    let (profile, _) = profile(&mut o, name, &mut inner, &mut Problems::default());
+    o.finish(&mut inner);
+    let mut before = Object::new(top, path, &mut old);
+    let _ = self::profile(&mut before, name, &mut old, &mut Problems::default());
+    p.0.extend(inner.0.into_iter().filter(|i| !old.0.contains(i)));
+    Some(profile)
+}
+
+fn named_profiles(top_value: &Value, top: &mut Object<'_>, profiles: &mut Vec<Profile>, p: &mut Problems) {
+    let Some(v) = top.get("profiles") else { return };
+    let Value::Object(map) = v else {
+        p.add("profiles", format!("is {}, must be an object {{name: settings}}", show(v)));
+        return;
+    };
+    if map.len() > MAX_PROFILES {
+        p.add("profiles", format!("has {} entries, at most {MAX_PROFILES} are allowed", map.len()));
+        return;
+    }
+    for (name, patch) in map {
+        let path = format!("profiles.{name}");
+        if name.is_empty() || name == "default" || name.contains('@') {
+            p.add(&path, "is not a name for a profile: it must not be empty, \"default\" or contain @");
+            continue;
+        }
+        if let Some(profile) = patched(top_value, patch, name, &path, p) {
+            profiles.push(profile);
+        }
+    }
+}
+
+/// The profile of a route: a named one, a mode, or both.
+fn with_mode(profiles: &mut Vec<Profile>, base: usize, mode: Option<Mode>) -> Option<ProfileId> {
+    let wanted = profiles.get(base)?.clone();
+    let Some(mode) = mode.filter(|m| *m != wanted.mode) else { return u8::try_from(base).ok() };
+    let name = format!("{}@{}", wanted.name, mode.name());
+    let at = profiles.iter().position(|p| p.name == name).unwrap_or(profiles.len());
+    if at == profiles.len() {
+        profiles.push(Profile { name, mode, ..wanted });
+    }
+    u8::try_from(at).ok()
+}
+
+fn routes_of(
+    top_value: &Value,
+    top: &mut Object<'_>,
+    profiles: &mut Vec<Profile>,
+    p: &mut Problems,
+) -> Routes {
+    let (routes, rules) = (top.list("routes", p), top.list("_rules_", p));
+    let mut out = Vec::new();
+    let both = routes.is_some_and(|r| !r.is_empty()) && rules.is_some_and(|r| !r.is_empty());
+    if both {
+        p.add("_rules_", "and routes are both given: use one of the two");
+    }
+    for (list, path) in [(routes, "routes"), (rules, "_rules_")] {
+        let list = list.map(Vec::as_slice).unwrap_or_default();
+        if list.len() > MAX_ROUTES {
+            p.add(path, format!("has {} entries, at most {MAX_ROUTES} are allowed", list.len()));
+            continue;
+        }
+        for (i, v) in list.iter().enumerate() {
+            let at = format!("{path}[{i}]");
+            let rule = if path == "routes" {
+                route(v, &at, profiles, p)
+            } else {
+                higress(top_value, v, &at, profiles, p)
+            };
+            out.extend(rule);
+        }
+    }
+    if let Some(i) = out.iter().position(Rule::matches_all)
+        && i.saturating_add(1) < out.len()
+    {
+        p.add(
+            &format!("routes[{}]", i.saturating_add(1)),
+            format!("is never reached: routes[{i}] matches everything"),
+        );
+    }
+    let names = profiles.iter().map(|p| p.name.clone()).collect();
+    Routes::new(out, names)
+}
+
+fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -> Option<Rule> {
+    let mut o = Object::new(v, path, p);
+    let mut m = o.object("match", p);
+    let mut matches = Vec::new();
+    let text = |m: &mut Object<'_>, key: &'static str, p: &mut Problems| -> Option<String> {
+        m.get(key)?;
+        let s = m.string(key, p)?;
+        if s.is_empty() {
+            p.add(&m.at(key), "is empty");
+            return None;
+        }
+        Some(s.to_string())
+    };
+    matches.extend(text(&mut m, "route", p).map(|s| Match::Route(Pattern::glob(&s))));
+    matches.extend(text(&mut m, "virtual_host", p).map(|s| Match::VirtualHost(Pattern::glob(&s))));
+    matches.extend(text(&mut m, "domain", p).map(|s| Match::Domain(Pattern::glob(&s.to_ascii_lowercase()))));
+    matches.extend(text(&mut m, "service", p).map(|s| Match::Service(Pattern::glob(&s))));
+    let prefix = text(&mut m, "path", p);
+    if prefix.as_ref().is_some_and(|s| !s.starts_with('/')) {
+        p.add(&m.at("path"), "must start with /");
+    }
+    matches.extend(prefix.map(|s| Match::Path(s.to_ascii_lowercase())));
+    if matches.is_empty() && m.keys().count() == 0 {
+        p.add(&m.at(""), "selects nothing: give route, virtual_host, domain, path or service");
+    }
+    m.finish(p);
+    let base = match o.string("profile", p) {
+        None => Some(0),
+        Some(name) => {
+            let found = profiles.iter().position(|x| x.name == name);
+            if found.is_none() {
+                p.add(&o.at("profile"), format!("is {name:?}, which is not under profiles"));
+            }
+            found
+        }
+    };
+    let has_mode = o.keys().any(|k| k == "mode");
+    let mode = has_mode.then(|| mode(&mut o, p));
+    o.get("mode");
+    if !has_mode && !o.keys().any(|k| k == "profile") {
+        p.add(path, "changes nothing: give profile or mode");
+    }
+    o.finish(p);
+    let profile = base.and_then(|b| with_mode(profiles, b, mode));
+    if base.is_some() && profile.is_none() {
+        p.add(path, "needs more than 256 profiles in all");
+    }
+    Some(Rule { matches, profile: profile? })
+}
+
+/// A rule in Higress's form: one selector kind, and the settings beside it.
+fn higress(
+    top: &Value,
+    v: &Value,
+    path: &str,
+    profiles: &mut Vec<Profile>,
+    p: &mut Problems,
+) -> Option<Rule> {
+    let Value::Object(map) = v else {
+        p.add(path, format!("is {}, must be an object {{…}}", show(v)));
+        return None;
+    };
+    let kinds = ["_match_route_", "_match_route_prefix_", "_match_domain_", "_match_service_"];
+    let present: Vec<&str> = kinds.iter().copied().filter(|k| map.contains_key(*k)).collect();
+    let [kind] = present.as_slice() else {
+        p.add(path, format!("must have exactly one of {}", kinds.join(", ")));
+        return None;
+    };
+    let names: Vec<&str> = map
+        .get(*kind)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .filter(|s| !s.is_empty())
+        .collect();
+    if names.is_empty() {
+        p.add(&format!("{path}.{kind}"), "must be a list of names that is not empty");
+        return None;
+    }
+    let any: Vec<Match> = names
+        .iter()
+        .map(|n| match *kind {
+            "_match_route_" => Match::Route(Pattern::exact(n)),
+            "_match_route_prefix_" => Match::Route(Pattern::prefix(n)),
+            "_match_domain_" => Match::Domain(Pattern::glob(&n.to_ascii_lowercase())),
+            _ => Match::Service(Pattern::glob(n)),
+        })
+        .collect();
+    let patch: Map<String, Value> = map
+        .iter()
+        .filter(|(k, _)| !kinds.contains(&k.as_str()))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let name = format!("{path}@rule");
+    let profile = patched(top, &Value::Object(patch), &name, path, p)?;
+    let Ok(id) = u8::try_from(profiles.len()) else {
+        p.add(path, "needs more than 256 profiles in all");
+        return None;
+    };
+    profiles.push(profile);
+    Some(Rule { matches: vec![Match::Any(any)], profile: id })
 }

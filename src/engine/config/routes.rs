@@ -1,6 +1,7 @@
-//! Selectors to profile: first match wins.
+//! Selectors to profile: first match wins. A profile named by the route's own metadata wins over all selectors.
 
 use super::ProfileId;
+use crate::engine::dialect::path;
 
 /// What is known of a request's route. Empty = unknown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -9,7 +10,7 @@ pub struct RouteQuery<'a> {
     pub route: &'a [u8],
     /// `xds.virtual_host_name`.
     pub virtual_host: &'a [u8],
-    /// `:authority`, without port.
+    /// `:authority`, with or without port.
     pub authority: &'a [u8],
     /// `:path`, with or without query.
     pub path: &'a [u8],
@@ -19,17 +20,220 @@ pub struct RouteQuery<'a> {
     pub metadata_profile: &'a [u8],
 }
 
+/// A name with `*` as "anything".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    parts: Vec<Vec<u8>>,
+}
+
+impl Pattern {
+    /// `*` stands for any run of bytes.
+    pub fn glob(text: &str) -> Pattern {
+        Pattern { parts: text.split('*').map(|p| p.as_bytes().to_vec()).collect() }
+    }
+    /// This name only.
+    pub fn exact(text: &str) -> Pattern {
+        Pattern { parts: vec![text.as_bytes().to_vec()] }
+    }
+    /// Names that start so.
+    pub fn prefix(text: &str) -> Pattern {
+        Pattern { parts: vec![text.as_bytes().to_vec(), Vec::new()] }
+    }
+    fn is_any(&self) -> bool {
+        self.parts.len() > 1 && self.parts.iter().all(Vec::is_empty)
+    }
+    /// Does the name match? Cost: linear in its length.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        let Some((first, rest)) = self.parts.split_first() else { return name.is_empty() };
+        let Some((last, middle)) = rest.split_last() else { return name == first.as_slice() };
+        let Some(mut at) = name.strip_prefix(first.as_slice()) else { return false };
+        for part in middle.iter().filter(|p| !p.is_empty()) {
+            match at.windows(part.len()).position(|w| w == part.as_slice()) {
+                Some(i) => at = at.get(i.saturating_add(part.len())..).unwrap_or_default(),
+                None => return false,
+            }
+        }
+        at.ends_with(last)
+    }
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// Route name.
+    Route(Pattern),
+    /// Virtual host name.
+    VirtualHost(Pattern),
+    /// Host part of `:authority`, lower case.
+    Domain(Pattern),
+    /// Cluster name.
+    Service(Pattern),
+    /// Prefix of the normalised path.
+    Path(String),
+    /// Any of these.
+    Any(Vec<Match>),
+}
+
+/// Conditions that must all hold, and the profile they give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// All must hold.
+    pub matches: Vec<Match>,
+    /// The profile.
+    pub profile: ProfileId,
+}
+
+impl Rule {
+    /// Does it match every request?
+    pub fn matches_all(&self) -> bool {
+        self.matches.iter().all(|m| match m {
+            Match::Route(p) | Match::VirtualHost(p) | Match::Domain(p) | Match::Service(p) => p.is_any(),
+            Match::Path(prefix) => prefix == "/",
+            Match::Any(_) => false,
+        })
+    }
+}
+
 /// The routing table.
 #[derive(Clone, Debug, Default)]
-pub struct Routes {}
+pub struct Routes {
+    rules: Vec<Rule>,
+    names: Vec<String>,
+    route: bool,
+    virtual_host: bool,
+    service: bool,
+}
 
 impl Routes {
-    /// The profile of a request.
-    pub fn select(&self, _query: &RouteQuery<'_>) -> ProfileId {
-        0
+    /// `names`: the profiles' names, by id.
+    pub fn new(rules: Vec<Rule>, names: Vec<String>) -> Routes {
+        fn uses(ms: &[Match], f: &dyn Fn(&Match) -> bool) -> bool {
+            ms.iter().any(|m| f(m) || matches!(m, Match::Any(inner) if uses(inner, f)))
+        }
+        let any = |f: &dyn Fn(&Match) -> bool| rules.iter().any(|r| uses(&r.matches, f));
+        let (route, virtual_host, service) = (
+            any(&|m| matches!(m, Match::Route(_))),
+            any(&|m| matches!(m, Match::VirtualHost(_))),
+            any(&|m| matches!(m, Match::Service(_))),
+        );
+        Routes { rules, names, route, virtual_host, service }
     }
-    /// Does any selector need the host's route properties? (Each costs a host call.)
+    /// Rules.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+    /// No rules?
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+    /// The profile of a request.
+    pub fn select(&self, query: &RouteQuery<'_>) -> ProfileId {
+        self.find(query).map_or(0, |(id, _)| id)
+    }
+    /// The profile and, for people, why.
+    pub fn explain(&self, query: &RouteQuery<'_>) -> (ProfileId, String) {
+        match self.find(query) {
+            Some((id, None)) => (id, "named by the route's metadata".into()),
+            Some((id, Some(i))) => (id, format!("rule {i} is the first that matches")),
+            None if !query.metadata_profile.is_empty() => {
+                (0, "the route's metadata names no profile of this configuration, and no rule matches".into())
+            }
+            None => (0, "no rule matches".into()),
+        }
+    }
+    /// Does any selector need the route's name? (Each property costs a host call.)
     pub fn needs_route_name(&self) -> bool {
-        false
+        self.route
+    }
+    /// ... the virtual host's name?
+    pub fn needs_virtual_host(&self) -> bool {
+        self.virtual_host
+    }
+    /// ... the cluster's name?
+    pub fn needs_service(&self) -> bool {
+        self.service
+    }
+    /// Can the route's metadata name a profile?
+    pub fn needs_metadata(&self) -> bool {
+        self.names.len() > 1
+    }
+
+    fn find(&self, q: &RouteQuery<'_>) -> Option<(ProfileId, Option<usize>)> {
+        if !q.metadata_profile.is_empty()
+            && let Some(i) = self.names.iter().position(|n| n.as_bytes() == q.metadata_profile)
+        {
+            return Some((u8::try_from(i).ok()?, None));
+        }
+        if self.rules.is_empty() {
+            return None;
+        }
+        let mut buf = [0u8; path::MAX];
+        let normal = path::normalise(q.path, &mut buf);
+        let mut host = [0u8; 256];
+        let host = lower_host(q.authority, &mut host);
+        let i = self.rules.iter().position(|r| r.matches.iter().all(|m| holds(m, q, normal, host)))?;
+        self.rules.get(i).map(|r| (r.profile, Some(i)))
+    }
+}
+
+fn holds(m: &Match, q: &RouteQuery<'_>, path: &[u8], host: &[u8]) -> bool {
+    match m {
+        Match::Route(p) => p.matches(q.route),
+        Match::VirtualHost(p) => p.matches(q.virtual_host),
+        Match::Domain(p) => p.matches(host),
+        Match::Service(p) => p.matches(q.service),
+        Match::Path(prefix) => {
+            let prefix = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        }
+        Match::Any(list) => list.iter().any(|m| holds(m, q, path, host)),
+    }
+}
+
+/// `:authority` without port, in lower case.
+fn lower_host<'a>(authority: &[u8], buf: &'a mut [u8; 256]) -> &'a [u8] {
+    let end = match authority.iter().rposition(|b| *b == b':') {
+        Some(i) if authority.get(i..).is_some_and(|t| t.iter().skip(1).all(u8::is_ascii_digit)) => i,
+        _ => authority.len(),
+    };
+    let host = authority.get(..end.min(256)).unwrap_or_default();
+    buf.iter_mut().zip(host).for_each(|(d, s)| *d = s.to_ascii_lowercase());
+    buf.get(..host.len()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs() {
+        for (glob, name, want) in [
+            ("chat-*", "chat-1", true),
+            ("chat-*", "xchat-1", false),
+            ("*", "", true),
+            ("*.example.com", "api.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("a*b*c", "a__b__c", true),
+            ("a*b*c", "acb", false),
+            ("ab", "ab", true),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(Pattern::glob(glob).matches(name.as_bytes()), want, "{glob} {name}");
+        }
+    }
+
+    #[test]
+    fn spelling_of_path_and_host_does_not_change_the_profile() {
+        let rule = |m| Rule { matches: vec![m], profile: 1 };
+        let routes =
+            Routes::new(vec![rule(Match::Path("/v1/embeddings".into()))], vec!["default".into(), "x".into()]);
+        let select = |p: &str| routes.select(&RouteQuery { path: p.as_bytes(), ..RouteQuery::default() });
+        assert_eq!(select("/v1/embeddings?x"), 1);
+        assert_eq!(select("//V1/%65mbeddings/"), 1);
+        assert_eq!(select("/v1/embeddingsx"), 0);
+        let routes = Routes::new(vec![rule(Match::Domain(Pattern::glob("*.example.com")))], vec![]);
+        let select =
+            |h: &str| routes.select(&RouteQuery { authority: h.as_bytes(), ..RouteQuery::default() });
+        assert_eq!((select("API.Example.com:8443"), select("example.org")), (1, 0));
     }
 }

@@ -50,7 +50,7 @@ fn hourly(_: &mut Rng, _: f64, _: f64) -> f64 {
 }
 
 fn config(extra: impl FnOnce(&mut Config)) -> Config {
-    let mut c = crate::engine::config::parse("{}").unwrap();
+    let mut c = crate::engine::config::parse(r#"{"mode":"enforce"}"#).unwrap();
     c.learn = Nanos(0);
     extra(&mut c);
     c

@@ -1,1 +1,119 @@
-//! proxy-wasm ABI 0.2.1, raw.
+//! The proxy-wasm shell: exports to calls on `Plugin` and `Stream`. Only the callbacks that are needed are exported: the host
+//! enters the VM for every callback that exists, so there is none for responses.
+
+mod abi;
+mod metrics;
+mod plugin;
+mod reply;
+mod stream;
+
+use plugin::Plugin;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use stream::Stream;
+
+/// A stream may be held at its headers for so long before the watchdog lets it go.
+const HOLD_LIMIT_NS: u64 = 1_000_000_000;
+
+#[derive(Default)]
+struct Vm {
+    plugin: Plugin,
+    streams: BTreeMap<u32, Stream>,
+}
+
+thread_local! {
+    // A VM is single-threaded: this is one plain static.
+    static VM: RefCell<Vm> = RefCell::default();
+}
+
+/// Runs `f` on the VM's state; `otherwise` if a callback is re-entered (never seen; must not trap).
+fn with<T>(otherwise: T, f: impl FnOnce(&mut Vm) -> T) -> T {
+    VM.with(|vm| match vm.try_borrow_mut() {
+        Ok(mut vm) => f(&mut vm),
+        Err(_) => otherwise,
+    })
+}
+
+fn on_stream(id: u32, f: impl FnOnce(&mut Stream, &mut Plugin) -> u32) -> u32 {
+    with(abi::CONTINUE, |vm| match vm.streams.get_mut(&id) {
+        Some(stream) => f(stream, &mut vm.plugin),
+        None => abi::CONTINUE,
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_1() {}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    abi::allocate(size)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(id: u32, root: u32) {
+    if root != 0 {
+        with((), |vm| {
+            vm.streams.insert(id, Stream::new(root));
+        });
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_vm_start(_root: u32, _size: usize) -> u32 {
+    1
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
+    with(0, |vm| u32::from(vm.plugin.configure(root, size)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(root: u32) {
+    let hung: Vec<u32> = with(Vec::new(), |vm| {
+        vm.plugin.tick(root);
+        let held = |s: &Stream| s.root == root && s.held_since > 1;
+        if !vm.streams.values().any(held) {
+            return Vec::new();
+        }
+        let limit = abi::now().saturating_sub(HOLD_LIMIT_NS);
+        let mut hung = Vec::new();
+        for (id, s) in vm.streams.iter_mut().filter(|(_, s)| held(s) && s.held_since < limit && !s.has_body())
+        {
+            s.held_since = 0;
+            vm.plugin.hold_failed(root);
+            hung.push(*id);
+        }
+        hung
+    });
+    // Outside of the borrow: the host may call back while it resumes.
+    hung.into_iter().for_each(abi::resume);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(id: u32, _count: usize, end: u32) -> u32 {
+    on_stream(id, |s, p| s.headers(p, end != 0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_body(id: u32, size: usize, end: u32) -> u32 {
+    on_stream(id, |s, p| s.body(p, size, end != 0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_trailers(id: u32, _count: usize) -> u32 {
+    on_stream(id, |s, p| s.trailers(p))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_done(_id: u32) -> u32 {
+    1
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(id: u32) {
+    with((), |vm| match vm.streams.remove(&id) {
+        Some(mut s) => s.done(&mut vm.plugin),
+        None => vm.plugin.drop_root(id),
+    });
+}

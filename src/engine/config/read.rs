@@ -1,0 +1,276 @@
+//! Typed reading of a JSON value that collects every problem instead of stopping at the first.
+
+use super::{Nanos, Problem};
+use serde_json::{Map, Value};
+
+/// Collects problems under a JSON path.
+#[derive(Debug, Default)]
+pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    /// Notes a problem.
+    pub fn add(&mut self, path: &str, message: impl Into<String>) {
+        self.0.push(Problem { path: path.to_string(), message: message.into() });
+    }
+}
+
+/// One object of the configuration: every key must be asked for, or it is unknown.
+#[derive(Debug)]
+pub struct Object<'a> {
+    map: &'a Map<String, Value>,
+    path: String,
+    asked: Vec<&'static str>,
+}
+
+static EMPTY: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::Object(Map::new()));
+
+/// A short rendering of a value for messages. Strings are cut: a secret in the wrong place must not reach a log whole.
+pub fn show(v: &Value) -> String {
+    match v {
+        Value::String(s) if s.chars().count() > 24 => {
+            format!("\"{}…\"", s.chars().take(8).collect::<String>())
+        }
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "an object".into(),
+        other => other.to_string(),
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_string() } else { format!("{path}.{key}") }
+}
+
+impl<'a> Object<'a> {
+    /// Reads `v` as an object; something else is a problem and reads as empty.
+    pub fn new(v: &'a Value, path: &str, p: &mut Problems) -> Object<'a> {
+        let map = match v {
+            Value::Object(m) => m,
+            other => {
+                p.add(path, format!("is {}, must be an object {{…}}", show(other)));
+                match &*EMPTY {
+                    Value::Object(m) => m,
+                    _ => return Object { map: empty_map(), path: path.to_string(), asked: Vec::new() },
+                }
+            }
+        };
+        Object { map, path: path.to_string(), asked: Vec::new() }
+    }
+    /// The path of a key.
+    pub fn at(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+    /// The value of a key, if present.
+    pub fn get(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.asked.push(key);
+        self.map.get(key)
+    }
+    /// Keys present.
+    pub fn keys(&self) -> impl Iterator<Item = &'a String> {
+        self.map.keys()
+    }
+    /// An inner object; absent reads as empty.
+    pub fn object(&mut self, key: &'static str, p: &mut Problems) -> Object<'a> {
+        let path = self.at(key);
+        match self.get(key) {
+            Some(v) => Object::new(v, &path, p),
+            None => Object { map: empty_map(), path, asked: Vec::new() },
+        }
+    }
+    /// A string.
+    pub fn string(&mut self, key: &'static str, p: &mut Problems) -> Option<&'a str> {
+        match self.get(key)? {
+            Value::String(s) => Some(s),
+            other => {
+                p.add(&self.at(key), format!("is {}, must be a string", show(other)));
+                None
+            }
+        }
+    }
+    /// A boolean.
+    pub fn boolean(&mut self, key: &'static str, default: bool, p: &mut Problems) -> bool {
+        match self.get(key) {
+            None => default,
+            Some(Value::Bool(b)) => *b,
+            Some(other) => {
+                p.add(&self.at(key), format!("is {}, must be true or false", show(other)));
+                default
+            }
+        }
+    }
+    /// A whole number in a range.
+    pub fn number(&mut self, key: &'static str, default: u64, lo: u64, hi: u64, p: &mut Problems) -> u64 {
+        match self.get(key) {
+            None => default,
+            Some(v) => match v.as_u64().filter(|n| (lo..=hi).contains(n)) {
+                Some(n) => n,
+                None => {
+                    p.add(&self.at(key), format!("is {}, must be a whole number from {lo} to {hi}", show(v)));
+                    default
+                }
+            },
+        }
+    }
+    /// A share from 0 to 1, as parts per million.
+    pub fn share(&mut self, key: &'static str, default_ppm: u32, p: &mut Problems) -> u32 {
+        match self.get(key) {
+            None => default_ppm,
+            Some(v) => match v.as_f64().filter(|x| (0.0..=1.0).contains(x)) {
+                Some(x) => (x * 1_000_000.0 + 0.5) as u32,
+                None => {
+                    p.add(&self.at(key), format!("is {}, must be a number from 0 to 1", show(v)));
+                    default_ppm
+                }
+            },
+        }
+    }
+    /// A duration with a unit, in a range.
+    pub fn duration(
+        &mut self,
+        key: &'static str,
+        default: Nanos,
+        lo: Nanos,
+        hi: Nanos,
+        p: &mut Problems,
+    ) -> Nanos {
+        let Some(v) = self.get(key) else { return default };
+        let range = || format!("{} to {}", show_duration(lo), show_duration(hi));
+        match v.as_str().and_then(parse_duration) {
+            Some(d) if d >= lo && d <= hi => d,
+            Some(_) => {
+                p.add(&self.at(key), format!("is {}, must be {}", show(v), range()));
+                default
+            }
+            None => {
+                p.add(
+                    &self.at(key),
+                    format!("is {}, must be a duration with a unit such as \"30s\", \"5m\", \"24h\" or \"14d\" ({})", show(v), range()),
+                );
+                default
+            }
+        }
+    }
+    /// A size with a unit, in a range.
+    pub fn size(&mut self, key: &'static str, default: u64, lo: u64, hi: u64, p: &mut Problems) -> u64 {
+        let Some(v) = self.get(key) else { return default };
+        match v.as_str().and_then(parse_size).filter(|n| (lo..=hi).contains(n)) {
+            Some(n) => n,
+            None => {
+                p.add(
+                    &self.at(key),
+                    format!("is {}, must be a size with a unit such as \"16KiB\" or \"1MiB\", from {lo} to {hi} bytes", show(v)),
+                );
+                default
+            }
+        }
+    }
+    /// One of some words.
+    pub fn word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        default: T,
+        p: &mut Problems,
+    ) -> T {
+        let Some(v) = self.get(key) else { return default };
+        let found = v.as_str().and_then(|s| words.iter().find(|(w, _)| *w == s));
+        match found {
+            Some((_, t)) => *t,
+            None => {
+                let all: Vec<String> = words.iter().map(|(w, _)| format!("\"{w}\"")).collect();
+                p.add(&self.at(key), format!("is {}, must be one of {}", show(v), all.join(", ")));
+                default
+            }
+        }
+    }
+    /// A list; absent reads as `None`.
+    pub fn list(&mut self, key: &'static str, p: &mut Problems) -> Option<&'a Vec<Value>> {
+        match self.get(key)? {
+            Value::Array(a) => Some(a),
+            other => {
+                p.add(&self.at(key), format!("is {}, must be a list […]", show(other)));
+                None
+            }
+        }
+    }
+    /// Call last: keys that nobody asked for are unknown.
+    pub fn finish(self, p: &mut Problems) {
+        for key in self.map.keys().filter(|k| !self.asked.contains(&k.as_str())) {
+            let near = self.asked.iter().map(|a| (distance(a, key), a)).min().filter(|(d, _)| *d <= 2);
+            let hint = match near {
+                Some((_, a)) => format!("unknown key; did you mean \"{a}\"?"),
+                None if self.asked.is_empty() => "unknown key".to_string(),
+                None => format!("unknown key; known here: {}", self.asked.join(", ")),
+            };
+            p.add(&join(&self.path, key), hint);
+        }
+    }
+}
+
+fn empty_map() -> &'static Map<String, Value> {
+    static MAP: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+    &MAP
+}
+
+/// Edit distance, for hints.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().take(64).enumerate() {
+        let mut left = i.saturating_add(1);
+        let mut diagonal = i;
+        for (cb, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let best =
+                (*cell).min(left).saturating_add(1).min(diagonal.saturating_add(usize::from(ca != *cb)));
+            diagonal = *cell;
+            *cell = best;
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i.saturating_add(1);
+        }
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+/// `100ms`, `30s`, `5m`, `24h`, `14d`.
+pub fn parse_duration(text: &str) -> Option<Nanos> {
+    let at = text.find(|c: char| !c.is_ascii_digit())?;
+    let (n, unit) = text.split_at_checked(at)?;
+    let n: u64 = n.parse().ok()?;
+    let unit: u64 = match unit {
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        _ => return None,
+    };
+    n.checked_mul(unit).map(Nanos)
+}
+
+/// A duration as configuration writes it.
+pub fn show_duration(d: Nanos) -> String {
+    let ms = d.millis();
+    for (unit, per) in [("d", 86_400_000u64), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+        if ms >= per && ms.is_multiple_of(per) {
+            return format!("{}{unit}", ms.checked_div(per).unwrap_or(0));
+        }
+    }
+    format!("{ms}ms")
+}
+
+/// `512B`, `16KiB`, `1MiB`, `64KB`, `2MB`.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let at = text.find(|c: char| !c.is_ascii_digit())?;
+    let (n, unit) = text.split_at_checked(at)?;
+    let n: u64 = n.parse().ok()?;
+    let unit: u64 = match unit {
+        "B" => 1,
+        "KB" => 1_000,
+        "KiB" => 1_024,
+        "MB" => 1_000_000,
+        "MiB" => 1_048_576,
+        _ => return None,
+    };
+    n.checked_mul(unit)
+}

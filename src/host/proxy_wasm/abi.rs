@@ -1,0 +1,267 @@
+//! proxy-wasm ABI 0.2.1, raw: only the calls we use, every status handled. A status other than 0 means "absent".
+//!
+//! No SDK: its wrappers panic on statuses and values that an attacker can cause, and its dispatch costs a callback into the
+//! VM for every response chunk. What the host allocates for us is taken over as a `Vec` exactly once.
+
+/// A map of the request.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Map {
+    /// Request headers.
+    RequestHeaders = 0,
+}
+
+/// A buffer.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Buffer {
+    /// Request body.
+    RequestBody = 0,
+    /// Plugin configuration.
+    PluginConfiguration = 7,
+}
+
+/// Log level.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Level {
+    /// State changes and decisions.
+    Info = 2,
+    /// Unwise settings.
+    Warn = 3,
+    /// Refused configurations.
+    Error = 4,
+}
+
+/// Kind of a metric.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Metric {
+    /// Only grows.
+    Counter = 0,
+    /// Any value.
+    Gauge = 1,
+}
+
+/// Answer of a stream callback.
+pub const CONTINUE: u32 = 0;
+/// Keep the data.
+pub const PAUSE: u32 = 1;
+
+mod raw {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub fn proxy_log(level: u32, text: *const u8, len: usize) -> u32;
+        pub fn proxy_get_current_time_nanoseconds(out: *mut u64) -> u32;
+        pub fn proxy_set_tick_period_milliseconds(ms: u32) -> u32;
+        pub fn proxy_get_buffer_bytes(
+            kind: u32,
+            start: usize,
+            max: usize,
+            out: *mut *mut u8,
+            len: *mut usize,
+        ) -> u32;
+        pub fn proxy_get_header_map_pairs(kind: u32, out: *mut *mut u8, len: *mut usize) -> u32;
+        pub fn proxy_add_header_map_value(kind: u32, k: *const u8, kn: usize, v: *const u8, vn: usize)
+        -> u32;
+        pub fn proxy_remove_header_map_value(kind: u32, k: *const u8, kn: usize) -> u32;
+        pub fn proxy_get_property(path: *const u8, n: usize, out: *mut *mut u8, len: *mut usize) -> u32;
+        pub fn proxy_set_property(path: *const u8, n: usize, value: *const u8, vn: usize) -> u32;
+        pub fn proxy_send_local_response(
+            status: u32,
+            details: *const u8,
+            details_len: usize,
+            body: *const u8,
+            body_len: usize,
+            headers: *const u8,
+            headers_len: usize,
+            grpc_status: i32,
+        ) -> u32;
+        pub fn proxy_define_metric(kind: u32, name: *const u8, n: usize, id: *mut u32) -> u32;
+        pub fn proxy_increment_metric(id: u32, by: i64) -> u32;
+        pub fn proxy_record_metric(id: u32, value: u64) -> u32;
+        pub fn proxy_set_effective_context(id: u32) -> u32;
+        pub fn proxy_continue_stream(kind: u32) -> u32;
+    }
+}
+
+/// Takes over what the host wrote through `proxy_on_memory_allocate`.
+fn owned(status: u32, ptr: *mut u8, len: usize) -> Option<Vec<u8>> {
+    if status != 0 {
+        return None;
+    }
+    if ptr.is_null() || len == 0 {
+        return Some(Vec::new());
+    }
+    // SAFETY: the host got `ptr` from `proxy_on_memory_allocate(len)`, which leaked a Vec<u8> of exactly that capacity, wrote
+    // `len` bytes, and hands it over once.
+    Some(unsafe { Vec::from_raw_parts(ptr, len, len) })
+}
+
+/// Memory for the host to write into.
+pub fn allocate(size: usize) -> *mut u8 {
+    let mut v = Vec::<u8>::with_capacity(size);
+    let ptr = v.as_mut_ptr();
+    std::mem::forget(v);
+    ptr
+}
+
+/// Writes a log line.
+pub fn log(level: Level, text: &str) {
+    // SAFETY: pointer and length of a live str.
+    unsafe { raw::proxy_log(level as u32, text.as_ptr(), text.len()) };
+}
+
+/// Wall time, nanoseconds since the epoch; 0 if the host does not tell.
+pub fn now() -> u64 {
+    let mut t = 0;
+    // SAFETY: out-pointer to a live u64.
+    match unsafe { raw::proxy_get_current_time_nanoseconds(&mut t) } {
+        0 => t,
+        _ => 0,
+    }
+}
+
+/// Asks for ticks. `false`: the host has none.
+pub fn set_tick_period(ms: u32) -> bool {
+    // SAFETY: plain value.
+    unsafe { raw::proxy_set_tick_period_milliseconds(ms) == 0 }
+}
+
+/// Part of a buffer.
+pub fn buffer(kind: Buffer, start: usize, max: usize) -> Option<Vec<u8>> {
+    let (mut ptr, mut len) = (std::ptr::null_mut(), 0);
+    // SAFETY: out-pointers to live locals.
+    let status = unsafe { raw::proxy_get_buffer_bytes(kind as u32, start, max, &mut ptr, &mut len) };
+    owned(status, ptr, len)
+}
+
+/// All pairs of a map, encoded (see `pairs`).
+pub fn map(kind: Map) -> Option<Vec<u8>> {
+    let (mut ptr, mut len) = (std::ptr::null_mut(), 0);
+    // SAFETY: out-pointers to live locals.
+    let status = unsafe { raw::proxy_get_header_map_pairs(kind as u32, &mut ptr, &mut len) };
+    owned(status, ptr, len)
+}
+
+/// Decodes a map: u32 count, then the sizes of all names and values, then NUL-terminated names and values. Damaged data ends
+/// the list.
+pub fn pairs(bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let word = |at: usize| -> Option<usize> {
+        let b: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(u32::from_le_bytes(b) as usize)
+    };
+    let count = word(0).unwrap_or(0).min(bytes.len() / 8);
+    let mut out = Vec::with_capacity(count);
+    let mut data = count.saturating_mul(8).saturating_add(4);
+    for i in 0..count {
+        let at = i.saturating_mul(8).saturating_add(4);
+        let (Some(k), Some(v)) = (word(at), word(at.saturating_add(4))) else { break };
+        let key = bytes.get(data..data.saturating_add(k));
+        let value_at = data.saturating_add(k).saturating_add(1);
+        let value = bytes.get(value_at..value_at.saturating_add(v));
+        let (Some(key), Some(value)) = (key, value) else { break };
+        out.push((key, value));
+        data = value_at.saturating_add(v).saturating_add(1);
+    }
+    out
+}
+
+/// Encodes a map.
+fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = (headers.len() as u32).to_le_bytes().to_vec();
+    for (k, v) in headers {
+        out.extend_from_slice(&(k.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(v.len() as u32).to_le_bytes());
+    }
+    for (k, v) in headers {
+        out.extend_from_slice(k.as_bytes());
+        out.push(0);
+        out.extend_from_slice(v.as_bytes());
+        out.push(0);
+    }
+    out
+}
+
+/// Adds a header. `false`: too late, the headers have gone.
+pub fn add_header(kind: Map, name: &str, value: &str) -> bool {
+    // SAFETY: pointers and lengths of live strs.
+    unsafe {
+        raw::proxy_add_header_map_value(kind as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+            == 0
+    }
+}
+
+/// Removes all headers of a name.
+pub fn remove_header(kind: Map, name: &str) {
+    // SAFETY: pointer and length of a live str.
+    unsafe { raw::proxy_remove_header_map_value(kind as u32, name.as_ptr(), name.len()) };
+}
+
+/// A property by its NUL-separated path.
+pub fn property(path: &[u8]) -> Option<Vec<u8>> {
+    let (mut ptr, mut len) = (std::ptr::null_mut(), 0);
+    // SAFETY: pointer and length of a live slice, out-pointers to live locals.
+    let status = unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), &mut ptr, &mut len) };
+    owned(status, ptr, len)
+}
+
+/// Sets filter state `wasm.<name>`.
+pub fn set_property(name: &str, value: &str) {
+    // SAFETY: pointers and lengths of live strs.
+    unsafe { raw::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Answers the request ourselves. `false`: the host refused.
+pub fn reply(
+    status: u16,
+    details: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    grpc_status: Option<i32>,
+) -> bool {
+    let headers = encode(headers);
+    // SAFETY: pointers and lengths of live slices.
+    let status = unsafe {
+        raw::proxy_send_local_response(
+            u32::from(status),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            grpc_status.unwrap_or(-1),
+        )
+    };
+    status == 0
+}
+
+/// Defines a metric (or finds it). `None`: the host has none.
+pub fn define_metric(kind: Metric, name: &str) -> Option<u32> {
+    let mut id = 0;
+    // SAFETY: pointer and length of a live str, out-pointer to a live u32.
+    let status = unsafe { raw::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
+    (status == 0).then_some(id)
+}
+
+/// Adds to a counter.
+pub fn increment(id: u32, by: i64) {
+    // SAFETY: plain values.
+    unsafe { raw::proxy_increment_metric(id, by) };
+}
+
+/// Sets a gauge.
+pub fn record(id: u32, value: u64) {
+    // SAFETY: plain values.
+    unsafe { raw::proxy_record_metric(id, value) };
+}
+
+/// Lets a paused request go on, from outside of its own callbacks.
+pub fn resume(context: u32) {
+    // SAFETY: plain values; 0 is the request direction.
+    unsafe {
+        raw::proxy_set_effective_context(context);
+        raw::proxy_continue_stream(0);
+    }
+}

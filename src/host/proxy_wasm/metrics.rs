@@ -1,0 +1,127 @@
+//! Counters and gauges at fixed cardinality. Labels are `.k=v` segments that `stats_tags` turns into Prometheus labels.
+
+use super::abi::{self, Metric};
+use crate::engine::dialect::Unreadable;
+use crate::engine::verdict::{Action, Reason};
+use crate::engine::{Decision, Status};
+use std::collections::BTreeMap;
+
+/// Metric ids of one policy. Every id is looked up in the host once.
+#[derive(Debug)]
+pub struct Metrics {
+    policy: String,
+    ids: BTreeMap<u32, Option<u32>>,
+}
+
+/// Events without labels.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Event {
+    /// A request reached the filter.
+    Seen = 1,
+    /// A VM started.
+    VmStart = 2,
+    /// No verdict could be reached; `failure_mode` applied.
+    Undecided = 3,
+    /// A stream ended before it could be decided.
+    Aborted = 4,
+    /// The headers had gone before the tag was known: only filter state carries it.
+    TagLate = 5,
+    /// A stream hung at its headers and was let go.
+    HoldWatchdog = 6,
+}
+
+impl Event {
+    const fn name(self) -> &'static str {
+        match self {
+            Event::Seen => "requests_seen",
+            Event::VmStart => "vm_starts",
+            Event::Undecided => "undecided",
+            Event::Aborted => "aborted",
+            Event::TagLate => "tag_late",
+            Event::HoldWatchdog => "hold_watchdog",
+        }
+    }
+}
+
+/// Names may hold what would break a stat name.
+fn label(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+impl Metrics {
+    /// For one policy.
+    pub fn new(policy: &str) -> Metrics {
+        Metrics { policy: label(policy), ids: BTreeMap::new() }
+    }
+
+    fn id(&mut self, slot: u32, kind: Metric, name: impl FnOnce(&str) -> String) -> Option<u32> {
+        let policy = &self.policy;
+        *self.ids.entry(slot).or_insert_with(|| abi::define_metric(kind, &name(policy)))
+    }
+
+    fn add(&mut self, slot: u32, name: impl FnOnce(&str) -> String) {
+        if let Some(id) = self.id(slot, Metric::Counter, name) {
+            abi::increment(id, 1);
+        }
+    }
+
+    /// Counts an event.
+    pub fn event(&mut self, event: Event) {
+        self.add(event as u32, |p| format!("weir.{}.policy={p}", event.name()));
+    }
+
+    /// Counts a decision: action and reason as decided, `mode=enforce` where it was carried out.
+    pub fn decision(&mut self, d: &Decision, profile: &str) {
+        let done = d.action == d.verdict.action && d.mode == crate::engine::verdict::Mode::Enforce;
+        let mode = if done {
+            "enforce"
+        } else if d.mode == crate::engine::verdict::Mode::Off {
+            "off"
+        } else {
+            "shadow"
+        };
+        let (action, reason) = (d.verdict.action, d.verdict.reason);
+        let place = |all: usize, at: Option<usize>| at.unwrap_or(all) as u32;
+        let a = place(Action::ALL.len(), Action::ALL.iter().position(|x| *x == action));
+        let r = place(Reason::ALL.len(), Reason::ALL.iter().position(|x| *x == reason));
+        let m = match mode {
+            "enforce" => 0,
+            "shadow" => 1,
+            _ => 2,
+        };
+        let slot = 1 << 24 | u32::from(d.profile) << 16 | a << 12 | r << 4 | m;
+        self.add(slot, |p| {
+            let (action, reason, profile) = (action.name(), reason.name(), label(profile));
+            format!("weir.requests.policy={p}.profile={profile}.action={action}.reason={reason}.mode={mode}")
+        });
+    }
+
+    /// Counts an unreadable body.
+    pub fn unreadable(&mut self, kind: Unreadable) {
+        let at = Unreadable::ALL.iter().position(|k| *k == kind).unwrap_or(0) as u32;
+        self.add(2 << 24 | at, |p| format!("weir.unreadable.policy={p}.kind={}", kind.name()));
+    }
+
+    /// Sets the gauges.
+    pub fn status(&mut self, s: &Status) {
+        let gauges: [(&str, u64); 9] = [
+            ("keys", s.keys.into()),
+            ("groups", s.groups.into()),
+            ("confirmed", s.confirmed.into()),
+            ("campaigns", s.campaigns.into()),
+            ("convicted", s.convicted.into()),
+            ("groups_evicted", s.groups_evicted),
+            ("keys_evicted", s.keys_evicted),
+            ("profile_alarm", s.profile_alarm.into()),
+            ("state_bytes", s.state_bytes),
+        ];
+        for (i, (name, value)) in gauges.into_iter().enumerate() {
+            if let Some(id) =
+                self.id(3 << 24 | i as u32, Metric::Gauge, |p| format!("weir.{name}.policy={p}"))
+            {
+                abi::record(id, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Roots, engines and clocks of one VM. Configuration stays with its root; what was learned stays with the VM, by policy.
+
+use super::abi::{self, Level, Map};
+use super::metrics::{Event, Metrics};
+use super::reply;
+use super::stream::VERDICT_HEADER;
+use crate::engine::config::{Config, FailureMode, LogDecisions, parse_with_env};
+use crate::engine::edge::identity::{Head, Properties};
+use crate::engine::edge::session::Session;
+use crate::engine::units::Nanos;
+use crate::engine::verdict::Action;
+use crate::engine::{Decision, Engine};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const TICK_MS: u32 = 100;
+/// Gauges are written once in so many ticks.
+const GAUGE_TICKS: u32 = 10;
+const DAY_NS: u64 = 86_400_000_000_000;
+
+/// What a policy has learned in this VM.
+#[derive(Debug)]
+struct State {
+    engine: Option<Engine>,
+    metrics: Metrics,
+    ticks: u32,
+}
+
+/// One VM.
+#[derive(Debug, Default)]
+pub struct Plugin {
+    roots: BTreeMap<u32, Arc<Config>>,
+    policies: BTreeMap<String, State>,
+    /// The watchdog found that this host does not deliver bodies while headers are held.
+    hold_broken: bool,
+}
+
+/// Host properties by dotted path.
+struct HostProperties;
+
+impl Properties for HostProperties {
+    fn get(&self, path: &str) -> Option<Vec<u8>> {
+        // A dot inside a name cannot be told from a separator; filter state keys are tried whole first.
+        let whole =
+            path.split_once("filter_state.").map(|(_, key)| abi::property(&nul(&["filter_state", key])));
+        whole.flatten().or_else(|| abi::property(&nul(&path.split('.').collect::<Vec<_>>())))
+    }
+}
+
+fn nul(parts: &[&str]) -> Vec<u8> {
+    parts.join("\0").into_bytes()
+}
+
+fn first_property(paths: &[&[&str]]) -> Vec<u8> {
+    paths.iter().find_map(|p| abi::property(&nul(p)).filter(|v| !v.is_empty())).unwrap_or_default()
+}
+
+impl Plugin {
+    /// Reads and checks a configuration. `false` keeps the old one (or stops the start).
+    pub fn configure(&mut self, root: u32, size: usize) -> bool {
+        let bytes = abi::buffer(abi::Buffer::PluginConfiguration, 0, size).unwrap_or_default();
+        let Ok(text) = std::str::from_utf8(&bytes) else {
+            abi::log(Level::Error, "weir: configuration is not UTF-8");
+            return false;
+        };
+        let env = std::env::var("WEIR_SEED").ok();
+        match parse_with_env(text, env.as_deref()) {
+            Ok(config) => {
+                for w in &config.warnings {
+                    abi::log(Level::Warn, &format!("weir: {w}"));
+                }
+                let policy = config.policy.clone();
+                let state = self.policies.entry(policy.clone()).or_insert_with(|| State {
+                    engine: None,
+                    metrics: Metrics::new(&policy),
+                    ticks: 0,
+                });
+                state.metrics.event(Event::VmStart);
+                self.roots.insert(root, Arc::new(config));
+                abi::set_tick_period(TICK_MS);
+                true
+            }
+            Err(errors) => {
+                for p in &errors.0 {
+                    abi::log(Level::Error, &format!("weir: configuration refused: {p}"));
+                }
+                false
+            }
+        }
+    }
+
+    /// A root context is gone; what its policy learned stays.
+    pub fn drop_root(&mut self, root: u32) {
+        self.roots.remove(&root);
+    }
+
+    fn now(config: &Config) -> Nanos {
+        let now = abi::now();
+        let scale = u64::from(config.time_scale);
+        if scale <= 1 {
+            return Nanos(now);
+        }
+        // All VMs agree on the origin: the last midnight.
+        let day = now.saturating_sub(now % DAY_NS);
+        Nanos(day.saturating_add(now.saturating_sub(day).saturating_mul(scale)))
+    }
+
+    /// The policy's engine under this root's configuration, built at the first use.
+    fn engine(&mut self, root: u32) -> Option<(&mut Engine, &mut Metrics, Arc<Config>)> {
+        let config = Arc::clone(self.roots.get(&root)?);
+        let state = self.policies.get_mut(&config.policy)?;
+        let engine = state.engine.get_or_insert_with(|| Engine::new(Arc::clone(&config)));
+        engine.reconfigure(Arc::clone(&config));
+        Some((engine, &mut state.metrics, config))
+    }
+
+    /// Reads the head of a request: all headers once, at most four properties.
+    pub fn open(&mut self, root: u32, end: bool) -> Option<(Session, String)> {
+        let (engine, metrics, config) = self.engine(root)?;
+        metrics.event(Event::Seen);
+        let bytes = abi::map(Map::RequestHeaders)?;
+        let mut headers = abi::pairs(&bytes);
+        let (mut method, mut path, mut authority) = (&b""[..], &b""[..], &b""[..]);
+        let (mut forged, mut id) = (false, String::new());
+        headers.retain(|(name, value)| {
+            match *name {
+                b":method" => method = value,
+                b":path" => path = value,
+                b":authority" => authority = value,
+                n if n.eq_ignore_ascii_case(VERDICT_HEADER.as_bytes()) => forged = true,
+                n if n.eq_ignore_ascii_case(b"x-request-id") => {
+                    id =
+                        std::str::from_utf8(value).map(|v| v.chars().take(128).collect()).unwrap_or_default();
+                }
+                _ => {}
+            }
+            !name.starts_with(b":")
+        });
+        if forged {
+            abi::remove_header(Map::RequestHeaders, VERDICT_HEADER);
+        }
+        let routes = &config.routes;
+        let when = |needed: bool, paths: &[&[&str]]| if needed { first_property(paths) } else { Vec::new() };
+        let source = when(true, &[&["source", "address"]]);
+        let route = when(routes.needs_route_name(), &[&["xds", "route_name"], &["route_name"]]);
+        let host = when(routes.needs_virtual_host(), &[&["xds", "virtual_host_name"]]);
+        let service = when(routes.needs_service(), &[&["xds", "cluster_name"], &["cluster_name"]]);
+        let profile = when(
+            routes.needs_metadata(),
+            &[&["xds", "route_metadata", "filter_metadata", "weir", "profile"]],
+        );
+        let head = Head {
+            method,
+            path,
+            authority,
+            headers: &headers,
+            source: &source,
+            route: &route,
+            virtual_host: &host,
+            service: &service,
+            metadata_profile: &profile,
+            properties: &HostProperties,
+            end_of_stream: end,
+        };
+        Some((engine.open(Plugin::now(&config), &head), id))
+    }
+
+    /// May this request's headers be held?
+    pub fn may_hold(&self, root: u32, session: &Session) -> bool {
+        let profile = self.roots.get(&root).and_then(|c| c.profile(session.profile));
+        !self.hold_broken && profile.is_some_and(|p| p.inspect.hold_headers)
+    }
+
+    /// What the profile says for requests that cannot be decided.
+    pub fn fails_closed(&self, root: u32, session: &Session) -> bool {
+        let profile = self.roots.get(&root).and_then(|c| c.profile(session.profile));
+        profile.is_some_and(|p| p.failure_mode == FailureMode::Closed)
+    }
+
+    /// Decides, counts and logs.
+    pub fn decide(&mut self, root: u32, session: &mut Session) -> Option<Decision> {
+        let (engine, metrics, config) = self.engine(root)?;
+        let now = Plugin::now(&config);
+        let decision = engine.decide(now, session);
+        let profile = config.profile(decision.profile)?;
+        metrics.decision(&decision, &profile.name);
+        if let Some(kind) = session.facts.unreadable {
+            metrics.unreadable(kind);
+        }
+        let logged = match profile.log {
+            LogDecisions::None => false,
+            LogDecisions::Changes => decision.changed,
+            LogDecisions::All => decision.verdict.action != Action::Allow,
+        };
+        if logged {
+            abi::log(Level::Info, &decision.record(now, &config.policy, &profile.name));
+        }
+        Some(decision)
+    }
+
+    /// Sends the reply of a rejection.
+    pub fn reply(&self, root: u32, decision: &Decision, session: &Session, request_id: &str) -> bool {
+        let Some(profile) = self.roots.get(&root).and_then(|c| c.profile(decision.profile)) else {
+            return false;
+        };
+        abi::set_property("weir.verdict", decision.verdict.reason.name());
+        reply::send(decision, session, profile, request_id)
+    }
+
+    /// Counts an event of a root's policy.
+    pub fn event(&mut self, root: u32, event: Event) {
+        if let Some(state) = self.roots.get(&root).and_then(|c| self.policies.get_mut(&c.policy)) {
+            state.metrics.event(event);
+        }
+    }
+
+    /// Ageing, expiry, gauges.
+    pub fn tick(&mut self, root: u32) {
+        let Some(config) = self.roots.get(&root).cloned() else { return };
+        let Some(state) = self.policies.get_mut(&config.policy) else { return };
+        // A VM that never sees a request (the main thread's) has no engine and needs none.
+        let Some(engine) = &mut state.engine else { return };
+        engine.tick(Plugin::now(&config));
+        state.ticks = state.ticks.wrapping_add(1);
+        if state.ticks % GAUGE_TICKS == 1 {
+            state.metrics.status(&engine.status());
+        }
+    }
+
+    /// A stream hung at its headers: this host does not deliver bodies while they are held.
+    pub fn hold_failed(&mut self, root: u32) {
+        if !self.hold_broken {
+            abi::log(
+                Level::Warn,
+                "weir: this host sends no body while headers are held; inspect.hold_headers is off in this VM",
+            );
+        }
+        self.hold_broken = true;
+        self.event(root, Event::HoldWatchdog);
+    }
+}

@@ -1,0 +1,66 @@
+//! Verdicts to local replies: the caller's dialect, waits that clients obey, details for the operator's log only.
+
+use super::abi;
+use crate::engine::Decision;
+use crate::engine::config::Profile;
+use crate::engine::dialect::Reply;
+use crate::engine::edge::session::Session;
+use crate::engine::verdict::{Action, Reason};
+
+/// gRPC RESOURCE_EXHAUSTED: Envoy's own mapping of 429 is UNAVAILABLE, which clients retry.
+const RESOURCE_EXHAUSTED: i32 = 8;
+
+/// Sends the reply to a rejected request. `false`: the host refused it.
+pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str) -> bool {
+    let case = d.verdict.case.map_or_else(|| "00000000".to_string(), |c| c.to_string());
+    let throttled = d.verdict.action == Action::Throttle;
+    let status = match d.verdict.reason {
+        Reason::Unreadable => 400,
+        _ if throttled => 429,
+        _ => profile.actions.block_status,
+    };
+    // Rounded up: a client that waits this long must conform.
+    let wait_s = d.verdict.retry_after.millis().div_ceil(1000).clamp(1, 60);
+    let reply = Reply { status, case: &case, retry_after_s: throttled.then_some(wait_s) };
+    let mut body = Vec::with_capacity(256);
+    let mut own = Vec::new();
+    match session.dialect {
+        Some(dialect) if !session.problem_json => {
+            dialect.body(&reply, &mut body);
+            dialect.headers(&reply, &mut own);
+        }
+        _ => reply.problem(&mut body),
+    }
+    let wait = wait_s.to_string();
+    let (policy, state) = quota(profile, wait_s);
+    let kind = if session.problem_json { "application/problem+json" } else { "application/json" };
+    let mut headers: Vec<(&str, &str)> = vec![("content-type", kind)];
+    if throttled {
+        headers.push(("retry-after", &wait));
+        if !policy.is_empty() {
+            headers.push(("ratelimit-policy", &policy));
+            headers.push(("ratelimit", &state));
+        }
+    } else if status != 400 {
+        // Client libraries retry a 429 unless they are told not to.
+        headers.push(("x-should-retry", "false"));
+    }
+    headers.push(("x-envoy-ratelimited", "true"));
+    if !request_id.is_empty() {
+        headers.push(("x-request-id", request_id));
+    }
+    headers.extend(own.iter().map(|(k, v)| (*k, v.as_str())));
+    let details = format!("weir:{}", d.verdict.reason.name());
+    let grpc = session.grpc.then_some(RESOURCE_EXHAUSTED);
+    abi::reply(status, &details, &headers, &body, grpc)
+}
+
+/// The quota that was hit, for clients that read it. Only the first limit is named: which one refused is our business.
+fn quota(profile: &Profile, wait_s: u64) -> (String, String) {
+    match profile.limits.first() {
+        Some(l) => {
+            (format!("\"weir\";q={};w={}", l.requests, l.per.secs()), format!("\"weir\";r=0;t={wait_s}"))
+        }
+        None => Default::default(),
+    }
+}

@@ -1,0 +1,148 @@
+//! One request on the host's side: which callbacks may hold, what is read, when it is decided. No policy.
+
+use super::abi::{self, Buffer, CONTINUE, Map, PAUSE};
+use super::metrics::Event;
+use super::plugin::Plugin;
+use crate::engine::edge::session::{Next, Session};
+use crate::engine::verdict::Action;
+
+/// The tag for the upstream; a client's own copy is removed.
+pub const VERDICT_HEADER: &str = "x-weir-verdict";
+
+/// A request between callbacks.
+#[derive(Debug)]
+pub struct Stream {
+    /// Root context it belongs to.
+    pub root: u32,
+    /// The engine's half, until decided.
+    pub session: Option<Session>,
+    /// The last body callback answered `PAUSE`: the host's buffer grows, and so does the size it tells.
+    holding: bool,
+    /// Bytes of that buffer read so far.
+    read: usize,
+    /// Headers are held since this time, nanoseconds; 0 = they have gone.
+    pub held_since: u64,
+    /// A local reply was sent.
+    rejected: bool,
+    request_id: String,
+}
+
+impl Stream {
+    /// For a context of `root`.
+    pub fn new(root: u32) -> Stream {
+        Stream {
+            root,
+            session: None,
+            holding: false,
+            read: 0,
+            held_since: 0,
+            rejected: false,
+            request_id: String::new(),
+        }
+    }
+
+    /// Has a body callback come while headers were held?
+    pub fn has_body(&self) -> bool {
+        self.holding
+    }
+
+    /// Request headers. May hold them, if the configuration says that the host allows it.
+    pub fn headers(&mut self, plugin: &mut Plugin, end: bool) -> u32 {
+        let Some((session, request_id)) = plugin.open(self.root, end) else { return CONTINUE };
+        self.request_id = request_id;
+        let ready = session.is_ready();
+        let hold = plugin.may_hold(self.root, &session);
+        self.session = Some(session);
+        if ready || end {
+            self.held_since = 1;
+            return self.decide(plugin);
+        }
+        if hold {
+            self.held_since = abi::now().max(1);
+            return PAUSE;
+        }
+        CONTINUE
+    }
+
+    /// A piece of the body. While we hold, `size` is all of the buffer; afterwards it is the new chunk alone.
+    pub fn body(&mut self, plugin: &mut Plugin, size: usize, end: bool) -> u32 {
+        if self.rejected {
+            return PAUSE;
+        }
+        let Some(session) = &mut self.session else { return CONTINUE };
+        let from = if self.holding { self.read.min(size) } else { 0 };
+        let fresh = size.saturating_sub(from);
+        let chunk = if fresh == 0 {
+            Vec::new()
+        } else {
+            abi::buffer(Buffer::RequestBody, from, fresh).unwrap_or_default()
+        };
+        match session.push(&chunk, end) {
+            Next::Ready => self.decide(plugin),
+            Next::More => {
+                self.holding = true;
+                self.read = size;
+                PAUSE
+            }
+            Next::Release => {
+                self.holding = false;
+                self.read = 0;
+                self.held_since = 0;
+                CONTINUE
+            }
+        }
+    }
+
+    /// Trailers end the body: the body callback never says so.
+    pub fn trailers(&mut self, plugin: &mut Plugin) -> u32 {
+        if self.rejected {
+            return PAUSE;
+        }
+        match &mut self.session {
+            Some(session) => {
+                session.push(&[], true);
+                self.decide(plugin)
+            }
+            None => CONTINUE,
+        }
+    }
+
+    fn decide(&mut self, plugin: &mut Plugin) -> u32 {
+        let Some(mut session) = self.session.take() else { return CONTINUE };
+        let headers_held = std::mem::take(&mut self.held_since) != 0;
+        let Some(decision) = plugin.decide(self.root, &mut session) else {
+            return self.undecided(plugin, &session);
+        };
+        if decision.action.rejects() {
+            self.rejected = plugin.reply(self.root, &decision, &session, &self.request_id);
+            return if self.rejected { PAUSE } else { CONTINUE };
+        }
+        if decision.action == Action::Tag {
+            let case = decision.verdict.case.unwrap_or_default();
+            let value = format!("watch; reason={}; case={case}", decision.verdict.reason.name());
+            abi::set_property("weir.verdict", &value);
+            if !(headers_held && abi::add_header(Map::RequestHeaders, VERDICT_HEADER, &value)) {
+                plugin.event(self.root, Event::TagLate);
+            }
+        }
+        CONTINUE
+    }
+
+    /// The engine could not be reached: the configured failure mode, counted.
+    fn undecided(&mut self, plugin: &mut Plugin, session: &Session) -> u32 {
+        plugin.event(self.root, Event::Undecided);
+        if !plugin.fails_closed(self.root, session) {
+            return CONTINUE;
+        }
+        self.rejected =
+            abi::reply(503, "weir:undecided", &[("content-type", "application/json")], b"{}", None);
+        PAUSE
+    }
+
+    /// The stream ends. A request that was never decided was cut off by its client or by another filter.
+    pub fn done(&mut self, plugin: &mut Plugin) {
+        if self.session.take().is_some() {
+            plugin.event(self.root, Event::Aborted);
+        }
+    }
+}
