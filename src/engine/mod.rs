@@ -131,6 +131,17 @@ pub enum StateError {
     Checksum,
 }
 
+impl std::fmt::Display for StateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StateError::Malformed => f.write_str("not a state file, cut short, or of other table sizes"),
+            StateError::Version(v) => write!(f, "layout version {v} is not ours"),
+            StateError::Seed => f.write_str("written under another seed"),
+            StateError::Checksum => f.write_str("damaged: the checksum does not match"),
+        }
+    }
+}
+
 /// Both halves in one process: replay, simulation, single-VM hosts, tests. An observation is applied at once, through the
 /// same bytes that travel between a worker and the leader.
 #[derive(Debug)]

@@ -1,2 +1,57 @@
-//! Placeholder.
-fn main() {}
+//! `weir`: checks configurations, replays traffic, shows the filter at work. The engine is the one in the module.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::disallowed_types,
+    missing_docs,
+    reason = "a command line on trusted input: it measures time and may stop with a message"
+)]
+
+mod check;
+mod demo;
+mod replay;
+mod trace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit status of every command: done.
+pub const OK: u8 = 0;
+/// Usage, or a configuration that is refused.
+pub const USAGE: u8 = 1;
+/// Input or output failed.
+pub const IO: u8 = 2;
+/// Finished, but lines were skipped.
+pub const SKIPPED: u8 = 3;
+
+/// Weir recognises systematic probing of language models in the proxy.
+///
+/// Exit status: 0 done; 1 usage or configuration; 2 input or output failed; 3 finished, but lines were skipped.
+#[derive(Parser)]
+#[command(name = "weir", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(check::Args),
+    Replay(replay::Args),
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { USAGE } else { OK });
+        }
+    };
+    ExitCode::from(match cli.command {
+        Command::Check(args) => check::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    })
+}

@@ -7,7 +7,7 @@ use super::stream::VERDICT_HEADER;
 use crate::engine::config::{Config, FailureMode, LogDecisions, parse_with_env};
 use crate::engine::edge::identity::{Head, Properties};
 use crate::engine::edge::session::Session;
-use crate::engine::units::Nanos;
+use crate::engine::units::{Nanos, scaled};
 use crate::engine::verdict::Action;
 use crate::engine::{Decision, Engine};
 use std::collections::BTreeMap;
@@ -16,7 +16,6 @@ use std::sync::Arc;
 const TICK_MS: u32 = 100;
 /// Gauges are written once in so many ticks.
 const GAUGE_TICKS: u32 = 10;
-const DAY_NS: u64 = 86_400_000_000_000;
 
 /// What a policy has learned in this VM.
 #[derive(Debug)]
@@ -95,14 +94,7 @@ impl Plugin {
     }
 
     fn now(config: &Config) -> Nanos {
-        let now = abi::now();
-        let scale = u64::from(config.time_scale);
-        if scale <= 1 {
-            return Nanos(now);
-        }
-        // All VMs agree on the origin: the last midnight.
-        let day = now.saturating_sub(now % DAY_NS);
-        Nanos(day.saturating_add(now.saturating_sub(day).saturating_mul(scale)))
+        scaled(Nanos(abi::now()), config.time_scale)
     }
 
     /// The policy's engine under this root's configuration, built at the first use.

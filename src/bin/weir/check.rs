@@ -1,0 +1,128 @@
+//! `weir check`: every problem of a configuration at once, and which profile a request would get.
+
+use crate::{IO, OK, USAGE};
+use std::io::Read;
+use std::path::PathBuf;
+use weir::engine::config::routes::RouteQuery;
+use weir::engine::config::{Config, ConfigError, parse_with_env};
+
+/// Check a configuration: all problems at once, each with its JSON path and the fix
+#[derive(clap::Args)]
+pub struct Args {
+    /// Configuration (JSON); - reads standard input
+    file: PathBuf,
+    /// Route name: print which profile applies, and why
+    #[arg(long)]
+    route: Option<String>,
+    /// Virtual host name, likewise
+    #[arg(long)]
+    virtual_host: Option<String>,
+    /// Domain (:authority), likewise
+    #[arg(long)]
+    domain: Option<String>,
+    /// Path, likewise
+    #[arg(long)]
+    path: Option<String>,
+    /// Cluster name, likewise
+    #[arg(long)]
+    service: Option<String>,
+    /// Profile named by the route's metadata, likewise
+    #[arg(long)]
+    metadata_profile: Option<String>,
+    /// Print problems and warnings as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads a configuration file (or the defaults without one); prints what is wrong.
+pub fn load(file: Option<&PathBuf>) -> Result<Config, u8> {
+    let Some(file) = file else { return parse("{}").map_err(|_| USAGE) };
+    let text = read(file).map_err(|e| {
+        eprintln!("weir: {}: {e}", file.display());
+        IO
+    })?;
+    parse(&text).map_err(|e| {
+        for p in &e.0 {
+            eprintln!("{}: {p}", file.display());
+        }
+        USAGE
+    })
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    parse_with_env(text, std::env::var("WEIR_SEED").ok().as_deref())
+}
+
+fn read(file: &PathBuf) -> std::io::Result<String> {
+    if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file)
+}
+
+pub fn run(args: &Args) -> u8 {
+    let text = match read(&args.file) {
+        Ok(t) => t,
+        Err(e) => {
+            eprintln!("weir: {}: {e}", args.file.display());
+            return IO;
+        }
+    };
+    let name = args.file.display();
+    let parsed = parse(&text);
+    if args.json {
+        let list = |ps: &[weir::engine::config::Problem]| -> Vec<serde_json::Value> {
+            ps.iter().map(|p| serde_json::json!({"path": p.path, "message": p.message})).collect()
+        };
+        let (problems, warnings) = match &parsed {
+            Ok(c) => (Vec::new(), list(&c.warnings)),
+            Err(e) => (list(&e.0), Vec::new()),
+        };
+        println!("{}", serde_json::json!({"ok": parsed.is_ok(), "problems": problems, "warnings": warnings}));
+        return if parsed.is_ok() { OK } else { USAGE };
+    }
+    let config = match parsed {
+        Ok(c) => c,
+        Err(e) => {
+            for p in &e.0 {
+                println!("{name}: {p}");
+            }
+            println!("{name}: {} problem(s)", e.0.len());
+            return USAGE;
+        }
+    };
+    for w in &config.warnings {
+        println!("{name}: warning: {w}");
+    }
+    println!(
+        "{name}: ok (policy {}, {} profile(s), {} route(s))",
+        config.policy,
+        config.profiles.len(),
+        config.routes.len()
+    );
+    explain(args, &config);
+    OK
+}
+
+fn explain(args: &Args, config: &Config) {
+    let asked =
+        [&args.route, &args.virtual_host, &args.domain, &args.path, &args.service, &args.metadata_profile];
+    if asked.iter().all(|a| a.is_none()) {
+        return;
+    }
+    let bytes = |a: &'_ Option<String>| a.clone().unwrap_or_default().into_bytes();
+    let [route, virtual_host, authority, path, service, metadata] = asked.map(bytes);
+    let (id, why) = config.routes.explain(&RouteQuery {
+        route: &route,
+        virtual_host: &virtual_host,
+        authority: &authority,
+        path: &path,
+        service: &service,
+        metadata_profile: &metadata,
+    });
+    if let Some(p) = config.profile(id) {
+        println!("profile {:?}, mode {}: {why}", p.name, p.mode.name());
+    }
+}

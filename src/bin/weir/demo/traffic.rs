@@ -1,0 +1,517 @@
+//! The demo's traffic: honest keys and one campaign, by seed. All text is made here from word lists of our own.
+
+use serde_json::{Value, json};
+
+/// Seconds before the campaign starts.
+pub const WARM_UP_S: f64 = 12.0 * HOUR;
+/// Length of everything, model seconds.
+pub const LENGTH_S: f64 = 42.0 * HOUR;
+/// Accounts of the campaign.
+pub const ACCOUNTS: usize = 420;
+const HOUR: f64 = 3600.0;
+const DAY: f64 = 86_400.0;
+
+/// A key: who it is, and when its account was made (seconds before the start).
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub class: &'static str,
+    pub token: String,
+    pub age_s: f64,
+    pub agent: &'static str,
+    /// Last octet group of its address; campaign accounts come from everywhere, like people.
+    pub address: String,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Model seconds from the start.
+    pub t: f64,
+    pub key: usize,
+    pub path: &'static str,
+    pub body: Vec<u8>,
+}
+
+/// Everything that will be sent, in order of time.
+pub struct Traffic {
+    pub keys: Vec<Key>,
+    pub events: Vec<Event>,
+}
+
+impl Traffic {
+    pub fn is_campaign(&self, key: usize) -> bool {
+        self.keys[key].class == "campaign"
+    }
+}
+
+/// xorshift64*: enough for traffic.
+pub struct Rng(u64);
+
+impl Rng {
+    fn new(seed: u64) -> Rng {
+        Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+    fn unit(&mut self) -> f64 {
+        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+    fn exp(&mut self, mean: f64) -> f64 {
+        -self.unit().ln() * mean
+    }
+    fn log_normal(&mut self, median: f64, sigma: f64) -> f64 {
+        let z = (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos();
+        median * (sigma * z).exp()
+    }
+    fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
+        list[self.below(list.len())]
+    }
+}
+
+const NOUNS: &[&str] = &[
+    "garden",
+    "engine",
+    "ledger",
+    "bridge",
+    "kitchen",
+    "violin",
+    "harbour",
+    "contract",
+    "battery",
+    "river",
+    "museum",
+    "sensor",
+    "budget",
+    "holiday",
+    "camera",
+    "orchard",
+    "printer",
+    "theatre",
+    "recipe",
+    "compiler",
+    "bicycle",
+    "insurance",
+    "lantern",
+    "meadow",
+    "notebook",
+    "pension",
+    "quarry",
+    "railway",
+    "satellite",
+    "tenant",
+    "umbrella",
+    "vaccine",
+    "warehouse",
+    "xylophone",
+    "yacht",
+    "zoo",
+    "antenna",
+    "bakery",
+    "cathedral",
+    "dataset",
+    "elevator",
+    "festival",
+    "glacier",
+    "hospital",
+    "island",
+    "jacket",
+    "kettle",
+    "library",
+    "mountain",
+    "network",
+    "oven",
+    "pipeline",
+    "quilt",
+    "robot",
+    "school",
+    "tunnel",
+    "university",
+    "village",
+    "window",
+    "yard",
+    "apron",
+    "beetle",
+    "candle",
+    "dentist",
+    "envelope",
+    "falcon",
+    "guitar",
+    "hammer",
+    "invoice",
+    "jungle",
+    "keyboard",
+    "ladder",
+    "mirror",
+    "needle",
+    "onion",
+    "parcel",
+    "queue",
+    "ribbon",
+    "saddle",
+    "teapot",
+    "uncle",
+    "valley",
+    "wallet",
+    "yogurt",
+    "accountant",
+    "balcony",
+    "carpet",
+    "drawer",
+];
+const VERBS: &[&str] = &[
+    "repair",
+    "compare",
+    "choose",
+    "explain",
+    "clean",
+    "replace",
+    "plan",
+    "insulate",
+    "translate",
+    "price",
+    "sort",
+    "protect",
+    "describe",
+    "paint",
+    "measure",
+    "sell",
+    "borrow",
+    "design",
+    "store",
+    "test",
+    "carry",
+    "heat",
+    "cool",
+    "divide",
+    "combine",
+    "reduce",
+    "extend",
+    "inspect",
+    "register",
+    "schedule",
+    "summarise",
+    "verify",
+    "weigh",
+    "label",
+    "draft",
+    "cancel",
+    "negotiate",
+    "migrate",
+    "benchmark",
+    "restore",
+    "polish",
+    "arrange",
+    "export",
+    "import",
+    "balance",
+    "trim",
+    "water",
+    "season",
+    "tune",
+    "calibrate",
+    "document",
+    "archive",
+];
+const ADJECTIVES: &[&str] = &[
+    "old",
+    "wooden",
+    "quiet",
+    "cheap",
+    "leaking",
+    "modern",
+    "shared",
+    "narrow",
+    "sunny",
+    "broken",
+    "portable",
+    "public",
+    "rusty",
+    "small",
+    "historic",
+    "digital",
+    "seasonal",
+    "northern",
+    "fragile",
+    "heavy",
+    "electric",
+    "temporary",
+    "crowded",
+    "empty",
+    "organic",
+    "legal",
+    "remote",
+    "spare",
+    "twisted",
+    "urgent",
+    "vintage",
+    "weekly",
+    "yellow",
+    "annual",
+    "bright",
+    "certain",
+    "daily",
+    "early",
+    "formal",
+];
+const PLACES: &[&str] = &[
+    "Lisbon",
+    "the attic",
+    "a small office",
+    "Oslo",
+    "winter",
+    "the basement",
+    "a rented flat",
+    "Kyoto",
+    "the countryside",
+    "a lab",
+    "Nairobi",
+    "the north coast",
+    "an open plan office",
+    "Lima",
+    "the rain",
+    "a school hall",
+    "Tallinn",
+    "high altitude",
+    "a tight budget",
+    "summer",
+    "the first week",
+    "a family of five",
+    "two languages",
+    "the evening",
+    "a shared house",
+    "Montreal",
+    "the old town",
+];
+const OPENERS: &[&str] = &[
+    "how would you",
+    "what is a good way to",
+    "can I",
+    "should we",
+    "is it possible to",
+    "who can help me",
+    "why does nobody",
+    "when do people",
+    "where could we",
+    "tell me how to",
+    "please help me",
+    "my neighbour wants to",
+    "our team has to",
+    "remind me how to",
+    "give me steps to",
+];
+
+fn phrase(r: &mut Rng) -> String {
+    format!(
+        "{} {} {} {} in {}",
+        r.pick(VERBS),
+        r.pick(&["the", "a", "my", "our", "some"]),
+        r.pick(ADJECTIVES),
+        r.pick(NOUNS),
+        r.pick(PLACES)
+    )
+}
+
+fn question(r: &mut Rng) -> String {
+    let mut s = format!("{} {}", r.pick(OPENERS), phrase(r));
+    if r.unit() < 0.6 {
+        s += &format!(
+            ", and then {} with {} {}",
+            phrase(r),
+            r.pick(&["one", "another", "that", "every"]),
+            r.pick(NOUNS)
+        );
+    }
+    s + "?"
+}
+
+fn paragraph(r: &mut Rng, sentences: usize) -> String {
+    (0..sentences)
+        .map(|_| {
+            format!(
+                "{} {} {} while others {}.",
+                r.pick(&["Some", "Most", "Few", "Many"]),
+                r.pick(NOUNS),
+                phrase(r),
+                phrase(r)
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+const AGENT: &str = "You are the build helper of a small software team. You work in a checkout of the team's repository and may call the \
+    tools list_files, read_file, write_file and run_tests. Read before you write. Change as little as you can, keep the style of the file \
+    you are in, and run the tests after each change. When a test fails, say which one and why before you try again. Never touch files \
+    outside the checkout, never print secrets, and stop with a short summary of what you changed and what is left to do.";
+const CRON: [&str; 2] = [
+    "Summarise the machine's log of the last hour for the night shift: first what failed, then what was slow, then what changed since the \
+     hour before. Use at most five lines and no greeting. Log follows.",
+    "You receive the hourly readings of one greenhouse. Say in two sentences whether temperature, moisture and light are within their bands \
+     and name the reading that is closest to its limit. Readings follow.",
+];
+const EVAL: &str =
+    "Answer the following question about everyday physics with a single letter and nothing else. Question:";
+const VIRAL: &str = "Pretend you are the captain of a ship made of cheese and describe your greatest voyage in exactly four lines that rhyme, \
+    ending with the name of my town, which is";
+const CAMPAIGN: &str = "You are an expert teacher who writes worked solutions for a training collection. For the task below, first restate \
+    the problem in your own words, then reason step by step and write every intermediate step on its own numbered line, check the result \
+    with a second method, and finish with a line that starts with Final answer. Do not mention these instructions, do not ask for \
+    clarification, do not refuse, and keep the tone neutral so that the text can be used as it is. Task:";
+
+struct Maker {
+    rng: Rng,
+    keys: Vec<Key>,
+    events: Vec<Event>,
+}
+
+const AGENTS: &[&str] =
+    &["python-client/2.1", "node-sdk/4.0", "curl/8.5", "go-http/1.1", "app-mobile/7.2", "web-chat/3.3"];
+
+impl Maker {
+    fn key(&mut self, class: &'static str, young: bool) -> usize {
+        let n = self.keys.len();
+        let age_s =
+            if young { DAY * (1.0 + 9.0 * self.rng.unit()) } else { DAY * (30.0 + self.rng.exp(150.0)) };
+        let agent = AGENTS[self.rng.below(AGENTS.len())];
+        let address =
+            format!("10.{}.{}.{}", self.rng.below(250), self.rng.below(250), 1 + self.rng.below(250));
+        self.keys.push(Key {
+            class,
+            token: format!("demo-{n:05}-{:016x}", self.rng.next()),
+            age_s,
+            agent,
+            address,
+        });
+        n
+    }
+
+    fn chat(&mut self, t: f64, key: usize, system: Option<&str>, turns: &[(&str, String)]) {
+        if !(0.0..LENGTH_S).contains(&t) {
+            return;
+        }
+        let mut messages: Vec<Value> =
+            system.map(|s| json!({"role": "system", "content": s})).into_iter().collect();
+        messages.extend(turns.iter().map(|(role, text)| json!({"role": role, "content": text})));
+        let body =
+            json!({"model": "small-chat", "messages": messages, "max_tokens": 512}).to_string().into_bytes();
+        self.events.push(Event { t, key, path: "/v1/chat/completions", body });
+    }
+
+    /// A moment of somebody's waking day.
+    fn waking(&mut self, zone: f64) -> f64 {
+        loop {
+            let t = self.rng.unit() * LENGTH_S;
+            let hour = (t / HOUR + zone) % 24.0;
+            if self.rng.unit() < (-((hour - 15.0) / 4.5).powi(2)).exp() {
+                return t;
+            }
+        }
+    }
+
+    /// Conversations: each turn repeats what came before.
+    fn session(&mut self, t: f64, key: usize, system: Option<&str>, turns: usize, gap: f64, tools: bool) {
+        let mut history: Vec<(&str, String)> = Vec::new();
+        let mut at = t;
+        for i in 0..turns {
+            let text = if i == 0 || !tools { question(&mut self.rng) } else { paragraph(&mut self.rng, 2) };
+            history.push((if tools && i > 0 { "tool" } else { "user" }, text));
+            self.chat(at, key, system, &history);
+            history.push(("assistant", paragraph(&mut self.rng, 1)));
+            at += self.rng.exp(gap) + 20.0;
+        }
+    }
+
+    fn people(&mut self) {
+        for i in 0..150 {
+            let key = self.key("chat", i % 10 == 0);
+            let zone = [0.0, 8.0, 17.0][i % 3];
+            let sessions = self.rng.log_normal(3.0, 0.9).min(40.0) as usize + 1;
+            for _ in 0..sessions {
+                let (t, turns) = (self.waking(zone), 1 + self.rng.below(4));
+                self.session(t, key, None, turns, 240.0, false);
+            }
+        }
+        for i in 0..60 {
+            let key = self.key("agents", i % 5 < 2);
+            let sessions = self.rng.log_normal(3.0, 1.0).min(30.0) as usize + 1;
+            for _ in 0..sessions {
+                let (t, turns) = (self.waking(8.0 * (i % 3) as f64), 3 + self.rng.below(6));
+                self.session(t, key, Some(AGENT), turns, 60.0, true);
+            }
+        }
+        for i in 0..20 {
+            let key = self.key("ide", i % 4 == 0);
+            let n = self.rng.log_normal(20.0, 1.0).min(150.0) as usize;
+            for _ in 0..n {
+                let t = self.waking(0.0);
+                let body = json!({"model": "small-code", "prompt": format!("// {}\nfn ", phrase(&mut self.rng)), "max_tokens": 64});
+                self.events.push(Event {
+                    t,
+                    key,
+                    path: "/v1/completions",
+                    body: body.to_string().into_bytes(),
+                });
+            }
+        }
+    }
+
+    fn machines(&mut self) {
+        for (fleet, prompt) in CRON.iter().enumerate() {
+            let minute = 420.0 + 1500.0 * fleet as f64;
+            for i in 0..20 {
+                let key = self.key("cron", i % 10 < if fleet == 0 { 3 } else { 7 });
+                for hour in 0..42 {
+                    let t = f64::from(hour) * HOUR + minute + self.rng.unit() * 20.0;
+                    let text = paragraph(&mut self.rng, 2);
+                    self.chat(t, key, Some(prompt), &[("user", text)]);
+                }
+            }
+        }
+        for start in [15.0, 27.0] {
+            let key = self.key("evaluation", start > 20.0);
+            for i in 0..500 {
+                let text = format!("{EVAL} {}", question(&mut self.rng));
+                self.chat(start * HOUR + 4.0 * f64::from(i), key, None, &[("user", text)]);
+            }
+        }
+        for i in 0..60 {
+            let key = self.key("viral", i % 5 < 3);
+            let tries = 1 + self.rng.below(4);
+            let mut t = 16.0 * HOUR + self.rng.exp(3.0 * HOUR);
+            for _ in 0..tries {
+                let text = format!("{VIRAL} {}.", self.rng.pick(PLACES));
+                self.chat(t, key, None, &[("user", text)]);
+                t += self.rng.exp(0.5 * HOUR);
+            }
+        }
+    }
+
+    fn campaign(&mut self) {
+        for _ in 0..ACCOUNTS {
+            let key = self.key("campaign", true);
+            let mut t = WARM_UP_S + self.rng.exp(HOUR);
+            while t < LENGTH_S {
+                let text = format!("{} {}", paragraph(&mut self.rng, 1), question(&mut self.rng));
+                self.chat(t, key, Some(CAMPAIGN), &[("user", text)]);
+                t += self.rng.exp(HOUR);
+            }
+        }
+    }
+}
+
+/// Makes the traffic of a seed.
+pub fn make(seed: u64) -> Traffic {
+    let mut m = Maker { rng: Rng::new(seed), keys: Vec::new(), events: Vec::new() };
+    m.people();
+    m.machines();
+    m.campaign();
+    m.events.sort_by(|a, b| a.t.total_cmp(&b.t));
+    Traffic { keys: m.keys, events: m.events }
+}
