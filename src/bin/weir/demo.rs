@@ -108,6 +108,8 @@ fn configuration() -> String {
         "seed": "57656972206465d0a1b2c3d4e5f60718293a4b5c6d7e8f901122334455667788",
         "identity": {"sources": [{"bearer": true}], "age": {"header": "x-account-created"}, "learn": "0s", "trusted_hops": 1},
         "limits": [{"name": "burst", "requests": 600, "per": "1m"}],
+        // This Envoy allows it (see envoy.yaml), so the upstream never hears of a rejected request.
+        "inspect": {"hold_headers": true},
         "log": {"decisions": "none"}, "demo": {"time_scale": SCALE},
     })
     .to_string()

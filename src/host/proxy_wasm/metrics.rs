@@ -4,13 +4,13 @@ use super::abi::{self, Metric};
 use crate::engine::dialect::Unreadable;
 use crate::engine::verdict::{Action, Reason};
 use crate::engine::{Decision, Status};
-use std::collections::BTreeMap;
 
 /// Metric ids of one policy. Every id is looked up in the host once.
 #[derive(Debug)]
 pub struct Metrics {
     policy: String,
-    ids: BTreeMap<u32, Option<u32>>,
+    /// Sorted by slot.
+    ids: Vec<(u32, Option<u32>)>,
 }
 
 /// Events without labels.
@@ -52,12 +52,18 @@ fn label(text: &str) -> String {
 impl Metrics {
     /// For one policy.
     pub fn new(policy: &str) -> Metrics {
-        Metrics { policy: label(policy), ids: BTreeMap::new() }
+        Metrics { policy: label(policy), ids: Vec::new() }
     }
 
     fn id(&mut self, slot: u32, kind: Metric, name: impl FnOnce(&str) -> String) -> Option<u32> {
-        let policy = &self.policy;
-        *self.ids.entry(slot).or_insert_with(|| abi::define_metric(kind, &name(policy)))
+        let at = match self.ids.binary_search_by_key(&slot, |(s, _)| *s) {
+            Ok(at) => at,
+            Err(at) => {
+                self.ids.insert(at, (slot, abi::define_metric(kind, &name(&self.policy))));
+                at
+            }
+        };
+        self.ids.get(at).and_then(|(_, id)| *id)
     }
 
     fn add(&mut self, slot: u32, name: impl FnOnce(&str) -> String) {

@@ -10,7 +10,6 @@ use crate::engine::edge::session::Session;
 use crate::engine::units::{Nanos, scaled};
 use crate::engine::verdict::Action;
 use crate::engine::{Decision, Engine};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const TICK_MS: u32 = 100;
@@ -20,6 +19,7 @@ const GAUGE_TICKS: u32 = 10;
 /// What a policy has learned in this VM.
 #[derive(Debug)]
 struct State {
+    policy: String,
     engine: Option<Engine>,
     metrics: Metrics,
     ticks: u32,
@@ -28,8 +28,8 @@ struct State {
 /// One VM.
 #[derive(Debug, Default)]
 pub struct Plugin {
-    roots: BTreeMap<u32, Arc<Config>>,
-    policies: BTreeMap<String, State>,
+    roots: Vec<(u32, Arc<Config>)>,
+    policies: Vec<State>,
     /// The watchdog found that this host does not deliver bodies while headers are held.
     hold_broken: bool,
 }
@@ -69,13 +69,13 @@ impl Plugin {
                     abi::log(Level::Warn, &format!("weir: {w}"));
                 }
                 let policy = config.policy.clone();
-                let state = self.policies.entry(policy.clone()).or_insert_with(|| State {
-                    engine: None,
-                    metrics: Metrics::new(&policy),
-                    ticks: 0,
-                });
-                state.metrics.event(Event::VmStart);
-                self.roots.insert(root, Arc::new(config));
+                if self.state(&policy).is_none() {
+                    let metrics = Metrics::new(&policy);
+                    self.policies.push(State { policy: policy.clone(), engine: None, metrics, ticks: 0 });
+                }
+                self.drop_root(root);
+                self.roots.push((root, Arc::new(config)));
+                self.event(root, Event::VmStart);
                 abi::set_tick_period(TICK_MS);
                 true
             }
@@ -90,7 +90,15 @@ impl Plugin {
 
     /// A root context is gone; what its policy learned stays.
     pub fn drop_root(&mut self, root: u32) {
-        self.roots.remove(&root);
+        self.roots.retain(|(id, _)| *id != root);
+    }
+
+    fn config(&self, root: u32) -> Option<&Arc<Config>> {
+        self.roots.iter().find(|(id, _)| *id == root).map(|(_, c)| c)
+    }
+
+    fn state(&mut self, policy: &str) -> Option<&mut State> {
+        self.policies.iter_mut().find(|s| s.policy == policy)
     }
 
     fn now(config: &Config) -> Nanos {
@@ -99,8 +107,8 @@ impl Plugin {
 
     /// The policy's engine under this root's configuration, built at the first use.
     fn engine(&mut self, root: u32) -> Option<(&mut Engine, &mut Metrics, Arc<Config>)> {
-        let config = Arc::clone(self.roots.get(&root)?);
-        let state = self.policies.get_mut(&config.policy)?;
+        let config = Arc::clone(self.config(root)?);
+        let state = self.state(&config.policy)?;
         let engine = state.engine.get_or_insert_with(|| Engine::new(Arc::clone(&config)));
         engine.reconfigure(Arc::clone(&config));
         Some((engine, &mut state.metrics, config))
@@ -159,13 +167,13 @@ impl Plugin {
 
     /// May this request's headers be held?
     pub fn may_hold(&self, root: u32, session: &Session) -> bool {
-        let profile = self.roots.get(&root).and_then(|c| c.profile(session.profile));
+        let profile = self.config(root).and_then(|c| c.profile(session.profile));
         !self.hold_broken && profile.is_some_and(|p| p.inspect.hold_headers)
     }
 
     /// What the profile says for requests that cannot be decided.
     pub fn fails_closed(&self, root: u32, session: &Session) -> bool {
-        let profile = self.roots.get(&root).and_then(|c| c.profile(session.profile));
+        let profile = self.config(root).and_then(|c| c.profile(session.profile));
         profile.is_some_and(|p| p.failure_mode == FailureMode::Closed)
     }
 
@@ -192,7 +200,7 @@ impl Plugin {
 
     /// Sends the reply of a rejection.
     pub fn reply(&self, root: u32, decision: &Decision, session: &Session, request_id: &str) -> bool {
-        let Some(profile) = self.roots.get(&root).and_then(|c| c.profile(decision.profile)) else {
+        let Some(profile) = self.config(root).and_then(|c| c.profile(decision.profile)) else {
             return false;
         };
         abi::set_property("weir.verdict", decision.verdict.reason.name());
@@ -201,15 +209,16 @@ impl Plugin {
 
     /// Counts an event of a root's policy.
     pub fn event(&mut self, root: u32, event: Event) {
-        if let Some(state) = self.roots.get(&root).and_then(|c| self.policies.get_mut(&c.policy)) {
+        let Some(config) = self.config(root).cloned() else { return };
+        if let Some(state) = self.state(&config.policy) {
             state.metrics.event(event);
         }
     }
 
     /// Ageing, expiry, gauges.
     pub fn tick(&mut self, root: u32) {
-        let Some(config) = self.roots.get(&root).cloned() else { return };
-        let Some(state) = self.policies.get_mut(&config.policy) else { return };
+        let Some(config) = self.config(root).cloned() else { return };
+        let Some(state) = self.state(&config.policy) else { return };
         // A VM that never sees a request (the main thread's) has no engine and needs none.
         let Some(engine) = &mut state.engine else { return };
         engine.tick(Plugin::now(&config));

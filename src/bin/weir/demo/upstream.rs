@@ -29,7 +29,7 @@ fn serve(stream: TcpStream, hits: &AtomicU64) -> std::io::Result<()> {
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     loop {
-        let (mut length, mut chunked, mut line) = (0usize, false, String::new());
+        let (mut length, mut chunked, mut whole, mut line) = (0u64, false, true, String::new());
         if reader.read_line(&mut line)? == 0 {
             return Ok(());
         }
@@ -50,13 +50,17 @@ fn serve(stream: TcpStream, hits: &AtomicU64) -> std::io::Result<()> {
                 line.clear();
                 reader.read_line(&mut line)?;
                 let n = usize::from_str_radix(line.trim(), 16).unwrap_or(0);
-                std::io::copy(&mut (&mut reader).take(n as u64 + 2), &mut std::io::sink())?;
-                if n == 0 {
+                whole &= std::io::copy(&mut (&mut reader).take(n as u64 + 2), &mut std::io::sink())?
+                    == n as u64 + 2;
+                if n == 0 || !whole {
                     break;
                 }
             }
         } else {
-            std::io::copy(&mut (&mut reader).take(length as u64), &mut std::io::sink())?;
+            whole = std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink())? == length;
+        }
+        if !whole {
+            return Ok(());
         }
         hits.fetch_add(1, Ordering::Relaxed);
         write!(

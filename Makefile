@@ -1,0 +1,48 @@
+# Verbs for people. Set-up is idempotent and quiet; scripts live in tests/support.
+SHELL := /bin/bash
+PYTHON := target/venv/bin/python
+export ENVOY_BIN ?= $(CURDIR)/target/venv/envoy
+export WEIR_WASM ?= $(CURDIR)/target/weir.wasm
+
+help: ## list the verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: ## Rust target, Python environment, real Envoy (quiet when there is nothing to do)
+	@bash tests/support/setup.sh
+
+wasm: setup ## build the module: target/weir.wasm
+	@cargo build --quiet --release --lib --target wasm32-wasip1
+	@cmp -s target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM) || cp target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM)
+	@echo "target/weir.wasm: $$(stat -c %s $(WEIR_WASM)) bytes"
+
+weir: setup ## build the command line: target/weir
+	@cargo build --quiet --profile native --bin weir
+	@cmp -s target/native/weir target/weir || cp target/native/weir target/weir
+
+demo: wasm weir ## a campaign among honest traffic through a real Envoy, under a minute
+	@./target/weir demo
+
+test: test-rust test-envoy ## every test
+
+test-rust: weir ## unit, property, fixture, configuration and tidy tests
+	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --lib --tests
+
+test-envoy: wasm weir ## effects on a real Envoy, and real client libraries
+	@$(PYTHON) -m pytest -q tests/envoy tests/clients
+
+lint: setup ## formatting, clippy for both targets, Python syntax
+	@cargo fmt --check
+	@cargo clippy --quiet --all-targets -- -D warnings
+	@cargo clippy --quiet --lib --target wasm32-wasip1 -- -D warnings
+	@$(PYTHON) -m compileall -q tests
+
+bench: wasm weir ## cost in a real Envoy against no filter and Lua; replay speed
+	@bash tests/bench/run.sh
+
+envoy-config: wasm ## write target/envoy.yaml with working values, to run by hand
+	@$(PYTHON) tests/support/harness.py target/envoy.yaml
+
+clean: ## remove everything built
+	@rm -rf target
+
+.PHONY: help setup wasm weir demo test test-rust test-envoy lint bench envoy-config clean

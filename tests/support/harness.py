@@ -1,0 +1,328 @@
+"""A real Envoy with the shipped configuration, and an upstream that keeps what reaches it.
+
+As a program: `harness.py OUT.yaml` writes envoy/envoy.yaml with working values, to run by hand.
+"""
+import json
+import os
+import re
+import shutil
+import socket
+import socketserver
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TEMPLATE = os.path.join(ROOT, "envoy", "envoy.yaml")
+WASM = os.environ.get("WEIR_WASM", os.path.join(ROOT, "target", "weir.wasm"))
+ENVOY = os.environ.get("ENVOY_BIN", os.path.join(ROOT, "target", "venv", "envoy"))
+SEED = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def render(values):
+    with open(TEMPLATE) as h:
+        text = h.read()
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", str(value))
+    return text
+
+
+class Upstream:
+    """Answers every whole request with `answer(path, body) -> (status, content_type, body)`; keeps what it saw."""
+
+    def __init__(self, answer=None):
+        self.requests = []  # (head text, body bytes), whole requests only
+        self.partial = []  # bytes of bodies that broke off
+        self.answer = answer or (lambda path, body: (200, "application/json", b'{"ok":true}'))
+        outer = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                while outer.one(self.rfile, self.wfile):
+                    pass
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def one(self, rfile, wfile):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = rfile.readline()
+            if not line:
+                return False
+            head += line
+        text = head.decode("latin-1")
+        if re.search(r"(?im)^upgrade:", text):
+            self.requests.append((text, b""))
+            wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")
+            return False
+        body, whole = self.read_body(text, rfile)
+        if not whole:
+            self.partial.append(body)
+            return False
+        self.requests.append((text, body))
+        status, kind, answer = self.answer(text.split()[1], body)
+        wfile.write(f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(answer)}\r\n\r\n".encode() + answer)
+        wfile.flush()
+        return True
+
+    @staticmethod
+    def read_body(head, rfile):
+        length = re.search(r"(?im)^content-length:\s*(\d+)", head)
+        if length:
+            body = rfile.read(int(length.group(1)))
+            return body, len(body) == int(length.group(1))
+        if not re.search(r"(?im)^transfer-encoding:.*chunked", head):
+            return b"", True
+        body = b""
+        while True:
+            line = rfile.readline()
+            if not line:
+                return body, False
+            n = int(line.strip() or b"0", 16)
+            body += rfile.read(n)
+            rfile.readline()
+            if n == 0:
+                return body, True
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Envoy:
+    def __init__(self, config, upstream_port, buffer_limit=1048576, allow_hold=True, edit=None, expect_failure=False, workers=1):
+        self.dir = tempfile.mkdtemp(prefix="weir-test-")
+        self.port, self.admin = free_port(), free_port()
+        self.access_log = os.path.join(self.dir, "access.log")
+        text = config if isinstance(config, str) else json.dumps(config)
+        yaml = render({
+            "PORT": self.port, "ADMIN_PORT": self.admin, "UPSTREAM_PORT": upstream_port, "BUFFER_LIMIT": buffer_limit,
+            "ACCESS_LOG": self.access_log, "ALLOW_HOLD": str(allow_hold).lower(),
+            "WEIR_CONFIG": text.replace("'", "''"), "WEIR_WASM": os.path.abspath(WASM),
+        })
+        path = os.path.join(self.dir, "envoy.yaml")
+        with open(path, "w") as h:
+            h.write(edit(yaml) if edit else yaml)
+        self.log_path = os.path.join(self.dir, "envoy.log")
+        self.process = subprocess.Popen(
+            [ENVOY, "-c", path, "--concurrency", str(workers), "--disable-hot-restart", "-l", "info", "--log-path", self.log_path,
+             "--file-flush-interval-msec", "50"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.started = self.wait_ready(expect_failure)
+
+    def wait_ready(self, expect_failure):
+        end = time.time() + 30
+        while time.time() < end:
+            if self.process.poll() is not None:
+                if expect_failure:
+                    return False
+                raise RuntimeError("Envoy exited:\n" + self.log()[-3000:])
+            try:
+                if self.get("/ready") == "LIVE\n":
+                    return True
+            except OSError:
+                pass
+            time.sleep(0.02)
+        raise RuntimeError("Envoy not ready:\n" + self.log()[-3000:])
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=2) as r:
+            return r.read().decode()
+
+    def stats(self, prefix=""):
+        out = {}
+        for line in self.get("/stats").splitlines():
+            name, _, value = line.rpartition(": ")
+            if prefix in name and value.strip().lstrip("-").isdigit():
+                out[name] = int(value)
+        return out
+
+    def stat(self, *parts):
+        """Sum of the counters whose name holds all parts."""
+        return sum(v for k, v in self.stats().items() if all(p in k for p in parts))
+
+    def log(self):
+        try:
+            with open(self.log_path, errors="replace") as h:
+                return h.read()
+        except OSError:
+            return ""
+
+    def wait_log(self, text, seconds=5):
+        end = time.time() + seconds
+        while text not in self.log() and time.time() < end:
+            time.sleep(0.05)
+        assert text in self.log(), f"{text!r} is not in the log"
+
+    def access(self):
+        with open(self.access_log, errors="replace") as h:
+            return h.read()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Reply:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+
+def read_reply(sock):
+    """One HTTP/1.1 answer; headers in lower case."""
+    f = sock.makefile("rb")
+    while True:
+        first = f.readline()
+        if not first:
+            return Reply(0, {}, b"")
+        status, headers = int(first.split()[1]), {}
+        while True:
+            line = f.readline().strip()
+            if not line:
+                break
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        if status != 100:
+            break
+    if headers.get("transfer-encoding") == "chunked":
+        body = b""
+        while True:
+            n = int(f.readline().strip() or b"0", 16)
+            body += f.read(n)
+            f.readline()
+            if n == 0:
+                break
+    elif status == 101:
+        body = b""
+    else:
+        body = f.read(int(headers.get("content-length", 0)))
+    return Reply(status, headers, body)
+
+
+def raw(port, data, pieces=None, timeout=10):
+    """Sends bytes (then more, with pauses) and reads one answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        s.sendall(data)
+        for piece in pieces or ():
+            time.sleep(0.02)
+            try:
+                s.sendall(piece)
+            except OSError:
+                break
+        return read_reply(s)
+
+
+def post(port, path="/v1/chat/completions", body=None, headers=(), method="POST"):
+    """A request over HTTP/1.1. `headers`: pairs of str or bytes, duplicates kept."""
+    data = body if isinstance(body, bytes) else json.dumps(body if body is not None else chat("a question of four words")).encode()
+    b = lambda x: x if isinstance(x, bytes) else x.encode("latin-1")
+    lines = [b(f"{method} {path} HTTP/1.1"), b"host: api.example.com"]
+    names = [b(k).lower() for k, _ in headers]
+    if b"content-type" not in names:
+        lines.append(b"content-type: application/json")
+    if b"content-length" not in names and method == "POST":
+        lines.append(b(f"content-length: {len(data)}"))
+    lines += [b(k) + b": " + b(v) for k, v in headers]
+    return raw(port, b"\r\n".join(lines) + b"\r\n\r\n" + (data if method == "POST" else b""))
+
+
+def chat(text, size=0):
+    return {"model": "m", "messages": [{"role": "user", "content": text + " pad" * (size // 4)}]}
+
+
+# ---- identities, as the engine computes them (engine/hash.rs, edge/identity.rs): a second, independent implementation
+
+def _rotl(x, b):
+    return ((x << b) | (x >> (64 - b))) & (2**64 - 1)
+
+
+def sip13(k0, k1, data):
+    m64 = 2**64 - 1
+    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
+
+    def rnd():
+        v[0] = (v[0] + v[1]) & m64
+        v[1] = _rotl(v[1], 13) ^ v[0]
+        v[0] = _rotl(v[0], 32)
+        v[2] = (v[2] + v[3]) & m64
+        v[3] = _rotl(v[3], 16) ^ v[2]
+        v[0] = (v[0] + v[3]) & m64
+        v[3] = _rotl(v[3], 21) ^ v[0]
+        v[2] = (v[2] + v[1]) & m64
+        v[1] = _rotl(v[1], 17) ^ v[2]
+        v[2] = _rotl(v[2], 32)
+
+    n = len(data) // 8 * 8
+    words = [struct.unpack("<Q", data[i:i + 8])[0] for i in range(0, n, 8)]
+    words.append(int.from_bytes(data[n:], "little") | (len(data) & 255) << 56)
+    for m in words:
+        v[3] ^= m
+        rnd()
+        v[0] ^= m
+    v[2] ^= 0xFF
+    for _ in range(3):
+        rnd()
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+def key_id(value, kind=1, name="x-api-key", seed=SEED):
+    """`kid:…` of a credential: kind 1 = header, 2 = bearer, 3 = query."""
+    s = bytes.fromhex(seed)
+    base = struct.unpack("<QQ", s[:16])
+    keys = [sip13(*base, s + bytes([1, i])) for i in (0, 1)]
+    data = bytes([kind]) + name.encode() + b"\0" + (value if isinstance(value, bytes) else value.encode())
+    return f"kid:{max(1, sip13(*keys, data)):016x}"
+
+
+def config(**over):
+    """Enforce mode with the tests' seed; the key `bad` is denied."""
+    out = {"version": 1, "policy": "test", "mode": "enforce", "seed": SEED,
+           "deny": [{"name": "bad", "key": key_id("bad")}], "profiles": {"strict": {"inspect": {"on_unreadable": "reject"}}}}
+    out.update(over)
+    return out
+
+
+BAD = [("x-api-key", "bad")]
+GOOD = [("x-api-key", "good")]
+
+
+def main():
+    values = {"PORT": 10000, "ADMIN_PORT": 9901, "UPSTREAM_PORT": 8000, "BUFFER_LIMIT": 1048576, "ACCESS_LOG": "/dev/stdout",
+              "ALLOW_HOLD": "true", "WEIR_CONFIG": "{}", "WEIR_WASM": os.path.abspath(WASM)}
+    with open(sys.argv[1], "w") as h:
+        h.write(render(values))
+    print(f"wrote {sys.argv[1]}: listens on {values['PORT']}, admin on {values['ADMIN_PORT']}, upstream 127.0.0.1:{values['UPSTREAM_PORT']}")
+    print(f"run: {os.path.relpath(ENVOY)} -c {sys.argv[1]} --concurrency 1")
+
+
+if __name__ == "__main__":
+    main()
