@@ -89,7 +89,7 @@ fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
         warnings.add("demo.time_scale", "the clock runs fast: for demonstrations only");
     }
     inert(&mut top, &mut warnings, p);
-    let status_path = status(&mut top, p);
+    let status_path = status(&mut top, &mut warnings, p);
     let (default, learn) = profile(&mut top, "default", p, &mut warnings);
     let mut profiles = vec![default];
     named_profiles(value, &mut top, &mut profiles, p);
@@ -160,13 +160,16 @@ fn inert(top: &mut Object<'_>, w: &mut Problems, p: &mut Problems) {
     }
 }
 
-fn status(top: &mut Object<'_>, p: &mut Problems) -> Option<String> {
+fn status(top: &mut Object<'_>, w: &mut Problems, p: &mut Problems) -> Option<String> {
     let mut status = top.object("status", p);
     let path = status.string("path", p).map(str::to_string);
     if path.as_deref().is_some_and(|s| !s.starts_with('/')) {
         p.add("status.path", "must start with /");
     }
     status.finish(p);
+    if path.is_some() {
+        w.add("status", "has no effect in this version");
+    }
     path
 }
 
@@ -585,7 +588,7 @@ fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -
     }
     matches.extend(prefix.map(|s| Match::Path(s.to_ascii_lowercase())));
     if matches.is_empty() && m.keys().count() == 0 {
-        p.add(&m.at(""), "selects nothing: give route, virtual_host, domain, path or service");
+        p.add(&o.at("match"), "selects nothing: give route, virtual_host, domain, path or service");
     }
     m.finish(p);
     let base = match o.string("profile", p) {

@@ -256,7 +256,7 @@ pub fn show_duration(d: Nanos) -> String {
             return format!("{}{unit}", ms.checked_div(per).unwrap_or(0));
         }
     }
-    format!("{ms}ms")
+    if ms == 0 { "0s".into() } else { format!("{ms}ms") }
 }
 
 /// `512B`, `16KiB`, `1MiB`, `64KB`, `2MB`.

@@ -49,7 +49,7 @@ enum State {
     Text,
     /// After a backslash.
     Escape,
-    /// In `\uXXXX`.
+    /// In the four digits after `\u`.
     Unicode,
     /// In a number or word.
     Scalar,

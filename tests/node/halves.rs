@@ -1,0 +1,194 @@
+//! The two halves apart: edges that send batches and receive shards reach the convictions of the engine in one piece.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use std::sync::Arc;
+use weir::engine::config::{Config, parse};
+use weir::engine::edge::Edge;
+use weir::engine::edge::identity::{Head, Keys, NoProperties};
+use weir::engine::edge::session::Session;
+use weir::engine::ledger::Ledger;
+use weir::engine::units::Nanos;
+use weir::engine::verdict::Action;
+use weir::engine::{Engine, hash};
+
+const START: u64 = 1_780_000_000;
+const ACCOUNTS: u64 = 120;
+
+struct Request {
+    t: Nanos,
+    key: u64,
+    body: String,
+}
+
+/// A campaign of 120 accounts at one an hour among 60 people who share nothing.
+fn traffic() -> Vec<Request> {
+    let mut out = Vec::new();
+    let unit = |x: u64| ((hash::mix(x) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    let words = |seed: u64, n: u64| {
+        (0..n)
+            .map(|i| {
+                format!(
+                    "w{}x",
+                    char::from(b'a' + (hash::mix(seed * 77 + i) % 26) as u8).to_string()
+                        + &"abcdefghij"[..(hash::mix(seed * 31 + i) % 9) as usize]
+                )
+            })
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    for key in 0..ACCOUNTS + 60 {
+        let campaign = key < ACCOUNTS;
+        let (mut t, mut i) = (0.0, 0u64);
+        loop {
+            let mean = if campaign { 3600.0 } else { 3600.0 * (0.3 + 12.0 * unit(key)) };
+            t += -unit(key << 20 | i).ln() * mean;
+            i += 1;
+            if t > 20.0 * 3600.0 {
+                break;
+            }
+            let slot = words(key << 20 | i, 14);
+            let text = if campaign {
+                format!(
+                    "Write a worked solution for the task below and check it with a second method before you finish the last line. Then name the rule that you used and say why no other rule applies here. {slot}"
+                )
+            } else {
+                slot
+            };
+            let body = format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+            out.push(Request { t: Nanos::from_secs(START).plus(Nanos((t * 1e9) as u64)), key, body });
+        }
+    }
+    out.sort_by_key(|r| r.t);
+    out
+}
+
+fn config() -> Arc<Config> {
+    let text = r#"{"mode":"enforce","identity":{"learn":"0s","age":{"header":"x-created"}},"limits":[]}"#;
+    Arc::new(parse(text).unwrap())
+}
+
+fn session(r: &Request, config: &Config, keys: &Keys) -> Session {
+    let auth = format!("Bearer key-{}", r.key);
+    let age = if r.key < ACCOUNTS { 3 } else { 200 };
+    let created = (START - age * 86_400).to_string();
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"authorization", auth.as_bytes()), (b"x-created", created.as_bytes())];
+    let head = Head {
+        method: b"POST",
+        path: b"/v1/chat/completions",
+        authority: b"a",
+        headers: &headers,
+        source: b"",
+        route: b"",
+        virtual_host: b"",
+        service: b"",
+        metadata_profile: b"",
+        properties: &NoProperties,
+        end_of_stream: false,
+    };
+    let mut s = Session::open(config, keys, &head);
+    s.push(r.body.as_bytes(), true);
+    s
+}
+
+/// Blocks per key with `n` edges; batches travel every 100 ms of engine time.
+fn apart(n: usize) -> (Vec<u32>, u32) {
+    let config = config();
+    let keys = Keys::new(&config.seed);
+    let mut edges: Vec<Edge> = (0..n).map(|_| Edge::new(Arc::clone(&config))).collect();
+    let mut ledger = Ledger::new(&config);
+    let mut blocked = vec![0; (ACCOUNTS + 60) as usize];
+    let mut due = Nanos(0);
+    let mut batch = Vec::new();
+    for (i, r) in traffic().iter().enumerate() {
+        if r.t >= due {
+            for e in &mut edges {
+                e.drain(&mut batch);
+                if !batch.is_empty() {
+                    ledger.observe(&batch, |_, _| ()).unwrap();
+                }
+            }
+            ledger.tick(r.t);
+            ledger.publish(|_, shard| edges.iter_mut().for_each(|e| e.apply(shard).unwrap()));
+            due = r.t.plus(Nanos::from_millis(100));
+        }
+        let mut s = session(r, &config, &keys);
+        let v = edges[hash::mix(i as u64) as usize % n].decide(r.t, &mut s);
+        blocked[r.key as usize] += u32::from(v.action == Action::Block);
+    }
+    (blocked, ledger.status().convicted)
+}
+
+fn whole() -> (Vec<u32>, u32) {
+    let config = config();
+    let keys = Keys::new(&config.seed);
+    let mut engine = Engine::new(Arc::clone(&config));
+    let mut blocked = vec![0; (ACCOUNTS + 60) as usize];
+    for r in traffic() {
+        engine.tick(r.t);
+        let mut s = session(&r, &config, &keys);
+        let d = engine.decide(r.t, &mut s);
+        blocked[r.key as usize] += u32::from(d.action == Action::Block);
+    }
+    (blocked, engine.status().convicted)
+}
+
+#[test]
+fn one_two_and_eight_edges_convict_like_the_engine() {
+    let (by_engine, convicted) = whole();
+    // An account that sent a handful of requests may not have earned its fourth strike yet.
+    assert!(convicted >= ACCOUNTS as u32 - 3, "{convicted}");
+    assert!(by_engine[ACCOUNTS as usize..].iter().all(|b| *b == 0));
+    for n in [1, 2, 8] {
+        let (by_edges, theirs) = apart(n);
+        assert!(theirs.abs_diff(convicted) <= 2, "{n} edges convict {theirs}, the engine {convicted}");
+        let honest = &by_edges[ACCOUNTS as usize..];
+        assert!(honest.iter().all(|b| *b == 0), "{n} edges blocked somebody honest");
+        let (a, b): (u32, u32) = (by_engine.iter().sum(), by_edges.iter().sum());
+        assert!(b * 100 >= a * 90, "{n} edges block {b}, the engine {a}");
+    }
+}
+
+#[test]
+fn nothing_readable_is_kept() {
+    let config = config();
+    let keys = Keys::new(&config.seed);
+    let mut engine = Engine::new(Arc::clone(&config));
+    let mut edge = Edge::new(Arc::clone(&config));
+    let mut batch = Vec::new();
+    for r in traffic().iter().take(3_000) {
+        engine.decide(r.t, &mut session(r, &config, &keys));
+        edge.decide(r.t, &mut session(r, &config, &keys));
+    }
+    edge.drain(&mut batch);
+    let mut everything = engine.write_state();
+    everything.extend(batch);
+    everything.extend(format!("{:?} {:?}", engine.groups(), engine.status()).into_bytes());
+    for secret in ["worked solution", "second method", "Bearer", "key-1", "key-7"] {
+        let found = everything.windows(secret.len()).any(|w| w.eq_ignore_ascii_case(secret.as_bytes()));
+        assert!(!found, "{secret:?} was kept");
+    }
+    let mut s = session(&traffic()[0], &config, &keys);
+    engine.decide(Nanos::from_secs(START), &mut s);
+    assert!(s.facts.instructions.is_empty() && s.facts.user.is_empty() && s.facts.first_user.is_empty());
+    assert!(!format!("{s:?}").contains("worked"));
+}
+
+#[test]
+fn a_second_decision_on_a_request_changes_nothing() {
+    let config = config();
+    let keys = Keys::new(&config.seed);
+    let mut engine = Engine::new(Arc::clone(&config));
+    let r = &traffic()[0];
+    let mut s = session(r, &config, &keys);
+    engine.decide(r.t, &mut s);
+    let before = engine.write_state();
+    assert_eq!(engine.decide(r.t, &mut s).action, Action::Allow);
+    assert_eq!(engine.write_state(), before);
+}

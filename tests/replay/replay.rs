@@ -1,0 +1,180 @@
+//! `weir replay` as users run it: the trace format, skipped lines, exit statuses, decisions, state, compression.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Dir {
+        let path = std::env::temp_dir().join(format!("weir-replay-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Dir(path)
+    }
+    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn weir(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir")).args(args).output().unwrap()
+}
+
+fn json_of(o: &Output) -> Value {
+    serde_json::from_slice(&o.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&o.stderr)))
+}
+
+fn line(t: f64, key: &str, text: &str) -> String {
+    json!({"t": t, "path": "/v1/chat/completions", "headers": [["authorization", format!("Bearer {key}")]],
+           "body": {"messages": [{"role": "user", "content": text}]}, "label": "benign:chat"})
+    .to_string()
+}
+
+fn path(p: &Path) -> &str {
+    p.to_str().unwrap()
+}
+
+#[test]
+fn malformed_lines_are_named_skipped_and_told_by_the_status() {
+    let dir = Dir::new("lines");
+    let lines = [
+        line(1.78e9, "a", "four words of text"),
+        "not json".into(),
+        String::new(),
+        r#"{"t":"2026-05-01T10:00:00.250Z","path":"/v1/models","method":"GET"}"#.into(),
+        r#"{"t":"tomorrow","path":"/"}"#.into(),
+        r#"{"t":1780000001,"path":"/v1/chat/completions","body_base64":"!"}"#.into(),
+        r#"{"t":1780000001,"path":"/v1/chat/completions","body_text":"{\"messages\":[],\"messages\":[]}"}"#.into(),
+        r#"{"t":1780000002,"path":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"a"}],"messages":[]}}"#.into(),
+        r#"{"t":1780000002,"path":"/x","headers":[["a"]]}"#.into(),
+        line(1.7e9, "a", "a step back in time"),
+    ];
+    let trace = dir.file("t.jsonl", lines.join("\n").as_bytes());
+    let decisions = dir.0.join("d.jsonl");
+    let o = weir(&["replay", "--json", "--decisions", path(&decisions), path(&trace)]);
+    assert_eq!(o.status.code(), Some(3));
+    let v = json_of(&o);
+    assert_eq!((v["requests"].as_u64(), v["skipped"].as_u64()), (Some(5), Some(4)));
+    assert_eq!(v["clock_steps_back"], 2);
+    assert_eq!(v["unreadable"]["duplicate_key"], 2, "the scanner sees the bytes of the line");
+    let err = String::from_utf8_lossy(&o.stderr);
+    for n in [2, 5, 6, 9] {
+        assert!(err.contains(&format!("t.jsonl:{n}: skipped:")), "{err}");
+    }
+    let d: Vec<Value> = std::fs::read_to_string(&decisions)
+        .unwrap()
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(d.iter().map(|v| v["i"].as_u64().unwrap()).collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
+    assert!(d[1]["error"].is_string());
+    assert_eq!(d[0], json!({"i": 0, "action": "allow", "reason": null, "case": null, "would": "allow"}));
+    assert_eq!(d[2]["reason"], "not_inference");
+}
+
+#[test]
+fn statuses_of_failures() {
+    let dir = Dir::new("status");
+    let good = dir.file("t.jsonl", line(1.78e9, "a", "x").as_bytes());
+    let bad = dir.file("c.json", br#"{"mode":"on"}"#);
+    assert_eq!(weir(&["replay", path(&good)]).status.code(), Some(0));
+    assert_eq!(weir(&["replay"]).status.code(), Some(1));
+    assert_eq!(weir(&["replay", "--config", path(&bad), path(&good)]).status.code(), Some(1));
+    assert_eq!(weir(&["replay", "--config", "/nonexistent", path(&good)]).status.code(), Some(2));
+    assert_eq!(weir(&["replay", "/nonexistent"]).status.code(), Some(2));
+    let state = dir.file("s", b"nonsense");
+    assert_eq!(weir(&["replay", "--read-state", path(&state), path(&good)]).status.code(), Some(1));
+    let o = weir(&["check", path(&bad)]);
+    assert_eq!(o.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&o.stdout).contains("mode: is \"on\", must be one of"));
+}
+
+#[test]
+fn compressed_traces_and_split_replays_give_the_same() {
+    let dir = Dir::new("zip");
+    let lines: Vec<String> = (0..400)
+        .map(|i| {
+            line(1.78e9 + f64::from(i), &format!("k{}", i % 7), &format!("text number {i} of many words"))
+        })
+        .collect();
+    let text = lines.join("\n") + "\n";
+    let plain = dir.file("t.jsonl", text.as_bytes());
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(text.as_bytes()).unwrap();
+    let gz = dir.file("t.gz", &gz.finish().unwrap());
+    let zst = dir.file("t.zst", &zstd::encode_all(text.as_bytes(), 1).unwrap());
+    let config = dir.file("c.json", br#"{"limits":[{"name":"l","requests":20,"per":"1h"}]}"#);
+    let strip = |mut v: Value| {
+        v.as_object_mut().unwrap().remove("ns_per_request");
+        v
+    };
+    let all: Vec<Value> = [&plain, &gz, &zst]
+        .map(|p| strip(json_of(&weir(&["replay", "--config", path(&config), "--json", path(p)]))))
+        .into();
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[0], all[2]);
+    assert!(all[0]["would"]["throttle"].as_u64().unwrap() > 200);
+    assert_eq!(all[0]["actions"]["allow"], 400, "shadow mode does nothing");
+    let (a, b) = (
+        dir.file("a.jsonl", lines[..200].join("\n").as_bytes()),
+        dir.file("b.jsonl", lines[200..].join("\n").as_bytes()),
+    );
+    let state = dir.0.join("state");
+    weir(&["replay", "--write-state", path(&state), path(&a)]);
+    let v = json_of(&weir(&["replay", "--read-state", path(&state), "--json", path(&b)]));
+    assert_eq!(v["keys"], 7);
+}
+
+#[test]
+fn the_demos_traffic_replays_to_the_same_verdicts() {
+    let dir = Dir::new("demo");
+    let trace = dir.0.join("demo.jsonl");
+    assert_eq!(weir(&["demo", "--write-trace", path(&trace)]).status.code(), Some(0));
+    let config = dir.file(
+        "c.json",
+        br#"{"mode":"enforce","identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1},"limits":[]}"#,
+    );
+    let o = weir(&["replay", "--config", path(&config), "--json", path(&trace)]);
+    assert_eq!(o.status.code(), Some(0));
+    let v = json_of(&o);
+    let c = &v["confusion"];
+    assert_eq!((c["benign_keys"].as_u64(), c["benign_keys_blocked"].as_u64()), (Some(332), Some(0)));
+    assert!(c["attack_keys_blocked"].as_u64().unwrap() >= 399, "{c}");
+    assert!(v["by_label"]["attack:campaign"]["first_block_s"].as_f64().unwrap() < 5.0 * 3600.0);
+    assert!(v["groups"].as_array().unwrap().iter().any(|g| g["state"] == "confirmed"));
+    let text = std::fs::read_to_string(&trace).unwrap();
+    assert!(!o.stdout.is_empty() && !String::from_utf8_lossy(&o.stdout).contains("Bearer"));
+    assert!(text.len() > 1_000_000);
+}
+
+#[test]
+fn the_demo_without_a_proxy_convicts_and_spares() {
+    for seed in ["1", "2", "3", "4"] {
+        let o = weir(&["demo", "--dry-run", "--seed", seed]);
+        let out = String::from_utf8_lossy(&o.stdout).into_owned();
+        let last = out.lines().last().unwrap();
+        assert_eq!(o.status.code(), Some(0), "seed {seed}: {last}");
+        assert!(
+            last.starts_with("weir-demo: campaign_accounts=420 ") && last.contains("honest_blocked=0"),
+            "{last}"
+        );
+    }
+}
