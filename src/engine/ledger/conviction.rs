@@ -100,12 +100,12 @@ pub fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool) {
 
 impl Ledger {
     /// Notes the match in its cases, runs the ladder, and counts a block against the key.
-    pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> Outcome {
+    pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
         if m.count > 0 {
             self.note_match(m);
         }
         let was = self.keys.get(obs.key).is_some_and(|k| k.has(flag::CONVICTED));
-        let mut out = self.ladder(obs, t, m);
+        let mut out = self.ladder(obs, t, m, watched);
         let Some(key) = self.keys.get_mut(obs.key) else { return out };
         if out.block {
             key.strikes = key.strikes.saturating_add(1);
@@ -153,7 +153,7 @@ impl Ledger {
         }
     }
 
-    fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> Outcome {
+    fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
         let mut out = Outcome { evidence: self.evidence(m), ..Outcome::default() };
         let alarm = self.alarm(obs, t);
         let Some(key) = self.keys.get_mut(obs.key) else { return out };
@@ -210,7 +210,7 @@ impl Ledger {
         if alarm {
             return Outcome { watch: true, reason: Reason::Profile, ..out };
         }
-        if m.is_template() {
+        if m.is_template() || watched >= 3 || (watched == 2 && m.nfp <= 10) {
             out.campaign = campaign(m.case);
             return Outcome { watch: true, reason: Reason::Template, ..out };
         }

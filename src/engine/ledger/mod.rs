@@ -252,8 +252,8 @@ impl Ledger {
         let matched = conviction::find(&self.cases, obs);
         let over = self.charge(obs);
         let touch = self.update_key(obs, kh, single, seen, &matched);
-        self.learn(obs, &touch, &matched);
-        Outcome { over, ..self.settle(obs, &touch, &matched) }
+        let watched = self.learn(obs, &touch, &matched);
+        Outcome { over, ..self.settle(obs, &touch, &matched, watched) }
     }
 
     /// Charges the limits of the observation's profile, over all workers together.
@@ -375,21 +375,24 @@ impl Ledger {
         touch
     }
 
-    /// Groups, doorkeeper, profile: what the observation teaches.
-    fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) {
+    /// Groups, doorkeeper, profile: what the observation teaches. Returns how many of its values are under watch.
+    fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> u32 {
         let values = learnt_values(obs, t.single);
         let allowed = |v: &u64| self.allow.binary_search(v).is_ok();
         if !self.allow.is_empty() && values.as_slice().iter().chain(&obs.nets).any(allowed) {
-            return;
+            return 0;
         }
         // The strongest known phrase of this request: what is rarer than a quarter of it is a slot.
         let mut dom = 0u32;
         for v in m.values() {
             dom = dom.max(self.groups.get(*v).map_or(0, |g| g.total));
         }
-        for v in values.as_slice() {
-            let exempt = |g: &&Group| g.has(groups::flag::EXEMPT);
-            dom = dom.max(self.groups.get(*v).filter(exempt).map_or(0, |g| g.total));
+        let mut watched = 0u32;
+        for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
+            if g.has(groups::flag::EXEMPT) {
+                dom = dom.max(g.total);
+            }
+            watched = watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
         }
         let mut due = Few::<16>::default();
         let mut fed = 0usize;
@@ -404,6 +407,7 @@ impl Ledger {
         for &v in due.as_slice() {
             self.evaluate(v, values.as_slice(), dom);
         }
+        watched
     }
 
     fn touch_value(&mut self, value: u64, t: &Touch, dom: u32, fed: &mut usize, due: &mut Few<16>) {

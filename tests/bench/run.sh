@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# What the filter costs: CPU per request in a real Envoy against no filter and a Lua filter that reads the body (interleaved,
+# several process starts, intervals), then the speed of `weir replay` on the demo's traffic. QUICK=1 for a smoke run.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+kit=../shared/perfkit/bench.py
+trace=target/bench-trace.jsonl
+
+echo "machine: $(nproc) cpus, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); $(rustc --version)"
+echo "module: $(stat -c %s target/weir.wasm) bytes"
+[ -f "$trace" ] || target/weir demo --write-trace "$trace"
+printf '{"mode":"enforce","limits":[],"identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1}}' > target/bench-filter.json
+for _ in 1 2 3; do
+  target/weir replay --config target/bench-filter.json --json "$trace" | python3 tests/bench/replay_line.py
+done
+
+if [ ! -f "$kit" ]; then
+  echo "bench: ../shared/perfkit is not here: the cost in Envoy was not measured"
+elif ! command -v wrk >/dev/null; then
+  echo "bench: wrk is not installed (Debian: apt-get install wrk): the cost in Envoy was not measured" >&2
+  exit 2
+else
+  size="--restarts 3 --rounds 6"
+  [ -z "${QUICK:-}" ] || size="--restarts 1 --rounds 2"
+  python3 "$kit" --envoy "$ENVOY_BIN" --wasm weir=target/weir.wasm --wasm-config @tests/bench/filter.json --body 4k --body 64k $size
+fi
