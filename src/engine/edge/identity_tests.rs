@@ -55,7 +55,7 @@ fn the_first_source_wins_and_kinds_never_collide() {
 
 #[test]
 fn two_credentials_are_ambiguous_in_any_order() {
-    let (a, b): ((&str, &[u8]), (&str, &[u8])) = (("x-api-key", b"one"), ("x-api-key", b"two"));
+    let [a, b] = [&b"one"[..], b"two"].map(|v| ("x-api-key", v));
     let (x, y) = (who("/", &[a, b], ""), who("/", &[b, a], ""));
     assert!(x.ambiguous && y.ambiguous);
     assert_eq!(x.key, y.key);

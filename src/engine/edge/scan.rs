@@ -409,10 +409,8 @@ mod tests {
             if self.out.ends_with(':') {
                 return;
             }
-            if let Some(c) = self.comma.last_mut() {
-                if std::mem::replace(c, true) {
-                    self.out.push(',');
-                }
+            if self.comma.last_mut().is_some_and(|c| std::mem::replace(c, true)) {
+                self.out.push(',');
             }
         }
     }

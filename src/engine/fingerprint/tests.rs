@@ -44,7 +44,7 @@ fn slow_words(text: &[u8]) -> Vec<Vec<u8>> {
     words
         .into_iter()
         .filter(|w| !w.is_empty() && w.len() <= 24)
-        .filter(|w| !(w.len() <= 7 && all_digits(w)) && !(w.len() >= 8 && digit(w)))
+        .filter(|w| if w.len() <= 7 { !all_digits(w) } else { !digit(w) })
         .collect()
 }
 
