@@ -93,6 +93,18 @@ pub const fn combine(a: u64, b: u64) -> u64 {
     mix(a.rotate_left(23) ^ b.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
+/// Hash of a text under a secret seed: one 64-bit multiplication for eight bytes. For telling texts apart, not for secrets.
+pub fn text(seed: u64, bytes: &[u8]) -> u64 {
+    const P: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut h = seed ^ bytes.len() as u64;
+    let (blocks, rest) = bytes.as_chunks::<8>();
+    for block in blocks {
+        h = (h ^ u64::from_le_bytes(*block)).wrapping_mul(P);
+        h ^= h >> 32;
+    }
+    mix((h ^ read_u64(rest, 0)).wrapping_mul(P))
+}
+
 /// SipHash-1-3 of `bytes` under `key`.
 pub fn sip13(key: (u64, u64), bytes: &[u8]) -> u64 {
     let mut v = [

@@ -292,3 +292,32 @@ def test_a_header_flood_is_explicit(start):
     flood = [(f"x-h{i}", "v" * 100) for i in range(95)]
     assert post(e.port, headers=GOOD + flood).status in (200, 431)
     assert post(e.port, headers=BAD + flood[:60]).status == 429
+
+
+DECOMPRESSOR = """          - name: decompressor
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.decompressor.v3.Decompressor
+              decompressor_library:
+                name: gzip
+                typed_config: {"@type": type.googleapis.com/envoy.extensions.compression.gzip.decompressor.v3.Gzip}
+"""
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_behind_a_decompressor_the_body_ends_in_trailers(start, upstream, hold):
+    e = start(config(inspect={"hold_headers": hold}), edit=lambda y: y.replace("          - name: weir\n", DECOMPRESSOR + "          - name: weir\n"))
+    body = json.dumps(chat("a question of four words")).encode()
+    for key, status in (("good", 200), ("bad", 429)):
+        r = post(e.port, body=gzip.compress(body), headers=[("x-api-key", key), ("content-encoding", "gzip")])
+        assert r.status == status
+    assert [b for _, b in upstream.requests] == [body]
+    assert e.stat("weir.unreadable") == 0 and e.stat("weir.aborted") == 0
+
+
+def test_counters_are_prometheus_labels(start):
+    e = start()
+    post(e.port, headers=BAD)
+    assert 'weir_requests{' in e.get("/stats/prometheus")
+    line = next(l for l in e.get("/stats/prometheus").splitlines() if l.startswith("weir_requests{"))
+    for label in ('policy="test"', 'profile="default"', 'action="block"', 'reason="deny_list"', 'mode="enforce"'):
+        assert label in line, line

@@ -97,11 +97,12 @@ impl Window {
         let grow = TAIL.saturating_sub(self.tail.len()).min(rest.len());
         let (fill, wrap) = rest.split_at(grow);
         self.tail.extend_from_slice(fill);
-        for &b in wrap {
-            if let Some(slot) = self.tail.get_mut(self.at) {
-                *slot = b;
+        let (end, start) = wrap.split_at(TAIL.saturating_sub(self.at).min(wrap.len()));
+        for part in [end, start] {
+            if let Some(slot) = self.tail.get_mut(self.at..self.at.saturating_add(part.len())) {
+                slot.copy_from_slice(part);
             }
-            self.at = self.at.wrapping_add(1) % TAIL;
+            self.at = self.at.saturating_add(part.len()) % TAIL;
         }
     }
     /// Appends another text, on a line of its own.
@@ -138,12 +139,12 @@ impl Window {
         }
         (&self.head, &self.tail)
     }
-    /// Unkeyed hash of the kept bytes and the length: equal texts have equal hashes.
+    /// Keyed hash of the kept bytes and the length: equal texts have equal hashes.
     pub fn digest(&mut self, key: (u64, u64)) -> u64 {
         let len = self.len;
         let (head, tail) = self.regions();
-        let h = hash::combine(hash::sip13(key, head), len);
-        if tail.is_empty() { h } else { hash::combine(h, hash::sip13(key, tail)) }
+        let h = hash::combine(hash::text(key.1, head), len);
+        if tail.is_empty() { h } else { hash::combine(h, hash::text(key.1, tail)) }
     }
 }
 

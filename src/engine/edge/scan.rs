@@ -350,17 +350,25 @@ impl Scanner {
 
 /// Bytes before the first quote, backslash or control character.
 fn run(bytes: &[u8]) -> usize {
-    // Blocks without a special byte are passed over whole; the loop over a block has no branches, so it vectorises.
-    let special = |b: u8| (b == b'"') | (b == b'\\') | (b < 0x20);
+    // Eight bytes at a time: a byte is zero after the XOR, or below 0x20, exactly where its high bit ends up set first.
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let below = |x: u64, n: u64| x.wrapping_sub(ONES.wrapping_mul(n)) & !x & HIGHS;
+    let (blocks, rest) = bytes.as_chunks::<8>();
     let mut at = 0usize;
-    for block in bytes.chunks_exact(32) {
-        if block.iter().fold(false, |any, &b| any | special(b)) {
-            break;
+    for block in blocks {
+        let x = u64::from_le_bytes(*block);
+        let quote = below(x ^ ONES.wrapping_mul(u64::from(b'"')), 1);
+        let escape = below(x ^ ONES.wrapping_mul(u64::from(b'\\')), 1);
+        let hit = quote | escape | below(x, 0x20);
+        if hit != 0 {
+            // Borrows only travel upwards: the lowest mark is a true one.
+            return at.saturating_add(hit.trailing_zeros() as usize / 8);
         }
-        at = at.saturating_add(32);
+        at = at.saturating_add(8);
     }
-    let tail = bytes.get(at..).unwrap_or_default();
-    at.saturating_add(tail.iter().position(|&b| special(b)).unwrap_or(tail.len()))
+    let special = |b: &u8| *b == b'"' || *b == b'\\' || *b < 0x20;
+    at.saturating_add(rest.iter().position(special).unwrap_or(rest.len()))
 }
 
 /// JSON's number grammar; a number longer than the buffer is checked as far as it is kept.

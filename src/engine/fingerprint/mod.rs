@@ -19,6 +19,8 @@ pub const CAP: usize = 24;
 /// Values that touch the learning tables.
 pub const ANCHORS: usize = 12;
 const P: u64 = 0x9E37_79B9_7F4A_7C15;
+const DIGIT: u8 = 1;
+const OTHER: u8 = 2;
 /// Longest word that counts, bytes.
 const MAX_WORD: usize = 24;
 
@@ -41,10 +43,12 @@ pub struct Fingerprinter {
 /// Words of one region as they complete.
 struct Words<'a> {
     seed: u64,
-    word: [u8; MAX_WORD],
+    /// Hash of the full blocks of the current word, and the block being filled.
+    hash: u64,
+    block: u64,
     len: usize,
-    digits: bool,
-    other: bool,
+    /// Classes of bytes seen in the word: `DIGIT`, `OTHER`.
+    classes: u8,
     /// Hashes of the last words, oldest first once four were seen.
     ring: [u64; WORDS],
     count: u64,
@@ -55,14 +59,21 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
+    #[inline]
     fn push(&mut self, b: u8) {
-        if let Some(slot) = self.word.get_mut(self.len) {
-            *slot = b;
+        self.block |= u64::from(b) << ((self.len & 7) << 3);
+        self.len = self.len.wrapping_add(1);
+        self.classes |= if b.is_ascii_digit() { DIGIT } else { OTHER };
+        if self.len & 7 == 0 {
+            self.mix();
         }
-        self.len = self.len.saturating_add(1);
-        let digit = b.is_ascii_digit();
-        self.digits |= digit;
-        self.other |= !digit;
+    }
+
+    #[inline]
+    fn mix(&mut self) {
+        let h = (self.hash ^ self.block).wrapping_mul(P);
+        self.hash = h ^ (h >> 32);
+        self.block = 0;
     }
 
     fn push_char(&mut self, c: u32) {
@@ -79,24 +90,17 @@ impl Words<'_> {
             return;
         }
         // Numbers, ids, hex and base64 in slots neither break nor create shingles.
-        let noise = (self.len <= 7 && !self.other) || (self.len >= 8 && self.digits) || self.len > MAX_WORD;
+        let (short, digits) = (self.len <= 7, self.classes & DIGIT != 0);
+        let noise = (short && self.classes == DIGIT) || (!short && digits) || self.len > MAX_WORD;
         if !noise {
-            let h = self.hash_word();
-            self.shingle(h);
+            if self.len & 7 != 0 {
+                self.mix();
+            }
+            self.shingle(self.hash.wrapping_mul(P));
         }
+        (self.hash, self.block) = (self.seed, 0);
         self.len = 0;
-        self.digits = false;
-        self.other = false;
-    }
-
-    fn hash_word(&self) -> u64 {
-        let bytes = self.word.get(..self.len).unwrap_or_default();
-        let mut h = self.seed;
-        for block in bytes.chunks(8) {
-            h = (h ^ crate::engine::hash::read_u64(block, 0)).wrapping_mul(P);
-            h ^= h >> 32;
-        }
-        h.wrapping_mul(P)
+        self.classes = 0;
     }
 
     fn shingle(&mut self, word: u64) {
@@ -134,10 +138,10 @@ impl Fingerprinter {
             self.region.clear();
             let mut words = Words {
                 seed: self.seed,
-                word: [0; MAX_WORD],
+                hash: self.seed,
+                block: 0,
                 len: 0,
-                digits: false,
-                other: false,
+                classes: 0,
                 ring: [0; WORDS],
                 count: 0,
                 rolling: 0,
@@ -159,11 +163,12 @@ impl Fingerprinter {
 fn scan(text: &[u8], words: &mut Words<'_>) {
     let mut rest = text;
     while let Some((&b, after)) = rest.split_first() {
+        match ASCII.get(usize::from(b)) {
+            Some(0) => words.end(),
+            Some(&f) => words.push(f),
+            None => {}
+        }
         if b < 128 {
-            match ASCII.get(usize::from(b)) {
-                Some(&f) if f != 0 => words.push(f),
-                _ => words.end(),
-            }
             rest = after;
             continue;
         }
