@@ -4,7 +4,7 @@ use super::abi::{self, Level, Map};
 use super::metrics::{Event, Metrics};
 use super::reply;
 use super::stream::VERDICT_HEADER;
-use crate::engine::config::{Config, FailureMode, LogDecisions, parse_with_env};
+use crate::engine::config::{Config, FailureMode, LogDecisions, ProfileId, parse_with_env};
 use crate::engine::edge::identity::{Head, Properties};
 use crate::engine::edge::session::Session;
 use crate::engine::units::{Nanos, scaled};
@@ -172,8 +172,8 @@ impl Plugin {
     }
 
     /// What the profile says for requests that cannot be decided.
-    pub fn fails_closed(&self, root: u32, session: &Session) -> bool {
-        let profile = self.config(root).and_then(|c| c.profile(session.profile));
+    pub fn fails_closed(&self, root: u32, profile: ProfileId) -> bool {
+        let profile = self.config(root).and_then(|c| c.profile(profile));
         profile.is_some_and(|p| p.failure_mode == FailureMode::Closed)
     }
 

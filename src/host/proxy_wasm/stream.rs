@@ -3,6 +3,7 @@
 use super::abi::{self, Buffer, CONTINUE, Map, PAUSE};
 use super::metrics::Event;
 use super::plugin::Plugin;
+use crate::engine::config::ProfileId;
 use crate::engine::edge::session::{Next, Session};
 use crate::engine::verdict::Action;
 
@@ -48,7 +49,9 @@ impl Stream {
 
     /// Request headers. May hold them, if the configuration says that the host allows it.
     pub fn headers(&mut self, plugin: &mut Plugin, end: bool) -> u32 {
-        let Some((session, request_id)) = plugin.open(self.root, end) else { return CONTINUE };
+        let Some((session, request_id)) = plugin.open(self.root, end) else {
+            return self.undecided(plugin, 0);
+        };
         self.request_id = request_id;
         let ready = session.is_ready();
         let hold = plugin.may_hold(self.root, &session);
@@ -111,7 +114,7 @@ impl Stream {
         let Some(mut session) = self.session.take() else { return CONTINUE };
         let headers_held = std::mem::take(&mut self.held_since) != 0;
         let Some(decision) = plugin.decide(self.root, &mut session) else {
-            return self.undecided(plugin, &session);
+            return self.undecided(plugin, session.profile);
         };
         if decision.action.rejects() {
             self.rejected = plugin.reply(self.root, &decision, &session, &self.request_id);
@@ -129,9 +132,9 @@ impl Stream {
     }
 
     /// The engine could not be reached: the configured failure mode, counted.
-    fn undecided(&mut self, plugin: &mut Plugin, session: &Session) -> u32 {
+    fn undecided(&mut self, plugin: &mut Plugin, profile: ProfileId) -> u32 {
         plugin.event(self.root, Event::Undecided);
-        if !plugin.fails_closed(self.root, session) {
+        if !plugin.fails_closed(self.root, profile) {
             return CONTINUE;
         }
         self.rejected =
