@@ -20,6 +20,7 @@ pub mod wire;
 
 use config::{Config, ProfileId};
 use edge::Edge;
+use edge::extract::{Extracted, Extractor};
 use edge::identity::{Head, KeyId};
 use edge::session::Session;
 use ledger::{Ledger, Outcome};
@@ -148,6 +149,8 @@ impl std::fmt::Display for StateError {
 pub struct Engine {
     config: Arc<Config>,
     keys: edge::identity::Keys,
+    extractor: Extractor,
+    scratch: Extracted,
     edge: Edge,
     ledger: Ledger,
     batch: Vec<u8>,
@@ -159,6 +162,8 @@ impl Engine {
     pub fn new(config: Arc<Config>) -> Engine {
         Engine {
             keys: edge::identity::Keys::new(&config.seed),
+            extractor: Extractor::new(&config.seed),
+            scratch: Extracted::default(),
             edge: Edge::new(Arc::clone(&config)),
             ledger: Ledger::new(&config),
             batch: Vec::new(),
@@ -207,7 +212,17 @@ impl Engine {
             };
         }
         session.finish();
-        let prepared = self.edge.prepare(now, session);
+        let mut x = std::mem::take(&mut self.scratch);
+        self.extractor.take(now, session, &mut x);
+        session.facts.wipe();
+        let decision = self.judge(now, &mut x);
+        self.scratch = x;
+        decision
+    }
+
+    /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
+    pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let list = self.edge.prepare(x);
         self.edge.drain(&mut self.batch);
         let mut outcome = Outcome::default();
         // Our own batch is sound; if it ever were not, the request would be judged without evidence.
@@ -215,11 +230,12 @@ impl Engine {
         if self.ledger.values_changed() {
             self.publish();
         }
-        let verdict = self.edge.settle(now, session, &prepared, &outcome);
-        let percent = self.config.profile(session.profile).map_or(0, |p| p.enforce_percent);
-        let action = verdict::enforce(&verdict, mode, percent, session.identity.key.0);
-        let changed = self.last.changed(session.identity.key.0, verdict.action);
-        Decision { verdict, action, changed, ..base }
+        let verdict = self.edge.settle(now, x, list, &outcome);
+        let (mode, percent) =
+            self.config.profile(x.profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
+        let action = verdict::enforce(&verdict, mode, percent, x.key.0);
+        let changed = self.last.changed(x.key.0, verdict.action);
+        Decision { verdict, action, mode, profile: x.profile, key: x.key, changed }
     }
 
     fn publish(&mut self) {

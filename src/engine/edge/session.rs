@@ -113,6 +113,20 @@ impl Session {
         session
     }
 
+    /// A session whose body was read elsewhere: simulation makes its facts without a wire format.
+    pub fn from_facts(profile: ProfileId, identity: Identity, facts: Facts) -> Session {
+        Session {
+            profile,
+            identity,
+            dialect: None,
+            facts,
+            grpc: false,
+            problem_json: false,
+            decided: false,
+            body: None,
+        }
+    }
+
     /// Can the request be decided without a body?
     pub fn is_ready(&self) -> bool {
         self.body.is_none()

@@ -1,0 +1,98 @@
+//! A finished session to hashes and counts. Prompt text ends here; what comes out may cross threads and VMs.
+
+use super::session::Session;
+use crate::engine::config::ProfileId;
+use crate::engine::dialect::Unreadable;
+use crate::engine::edge::identity::KeyId;
+use crate::engine::fingerprint::{Fingerprint, Fingerprinter};
+use crate::engine::hash::{self, Purpose, Seed};
+use crate::engine::ledger::groups::Axis;
+use crate::engine::observation::{self, Few, Observation};
+use crate::engine::units::Nanos;
+
+/// What is left of a request once its text is gone: about 600 bytes, and 8 for each value.
+#[derive(Clone, Debug, Default)]
+pub struct Extracted {
+    /// What the ledger is told; `matched` is filled at the decision.
+    pub obs: Observation,
+    /// All values of the request, sorted, unique: at most 144.
+    pub values: Vec<u64>,
+    /// Who.
+    pub key: KeyId,
+    /// The profile that applies.
+    pub profile: ProfileId,
+    /// Two different credentials in one request.
+    pub ambiguous: bool,
+    /// Why the body could not be read.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// Takes fingerprints. Holds only keys and working memory (about 10 KiB): make one a thread.
+#[derive(Debug)]
+pub struct Extractor {
+    text_key: (u64, u64),
+    network_key: u64,
+    fingerprinter: Fingerprinter,
+    own: Fingerprint,
+    first: Fingerprint,
+}
+
+impl Extractor {
+    /// For one policy's seed.
+    pub fn new(seed: &Seed) -> Extractor {
+        let text_key = seed.key(Purpose::Text);
+        Extractor {
+            text_key,
+            network_key: seed.key(Purpose::Network).0,
+            fingerprinter: Fingerprinter::new(text_key.0),
+            own: Fingerprint::default(),
+            first: Fingerprint::default(),
+        }
+    }
+
+    /// Replaces what `out` holds. The session's text stays until its owner wipes it.
+    pub fn take(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
+        let id = session.identity;
+        let facts = &mut session.facts;
+        out.key = id.key;
+        out.profile = session.profile;
+        out.ambiguous = id.ambiguous;
+        out.unreadable = facts.unreadable;
+        out.obs = Observation {
+            time: now,
+            key: if id.anonymous { 0 } else { id.key.0 },
+            tenant: id.tenant,
+            created_s: id.created.map_or(0, |c| u32::try_from(c.secs()).unwrap_or(u32::MAX).max(1)),
+            profile: session.profile,
+            ..Observation::default()
+        };
+        let obs = &mut out.obs;
+        let flag = |on: bool, f: u8| if on { f } else { 0 };
+        obs.flags = flag(facts.conversation, observation::CONVERSATION)
+            | flag(id.anonymous, observation::ANONYMOUS)
+            | flag(facts.unreadable.is_some(), observation::UNREADABLE);
+        obs.last_user = facts.user.digest(self.text_key);
+        let several = !facts.first_user.is_empty();
+        obs.first_user = if several { facts.first_user.digest(self.text_key) } else { obs.last_user };
+        let (head, tail) = facts.user.regions();
+        self.fingerprinter.take(&[&facts.instructions, head, tail], &mut self.own);
+        obs.exact = self.own.exact.unwrap_or(0);
+        obs.anchors = Few::of(self.own.values.iter().copied());
+        out.values.clear();
+        out.values.extend_from_slice(&self.own.values);
+        if several {
+            let (head, tail) = facts.first_user.regions();
+            self.fingerprinter.take(&[head, tail], &mut self.first);
+            obs.first_anchors = Few::of(self.first.values.iter().copied());
+            out.values.extend_from_slice(&self.first.values);
+            out.values.sort_unstable();
+            out.values.dedup();
+        }
+        obs.nfp = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);
+        let shape = hash::combine(hash::combine(id.client, facts.shape), facts.model ^ self.network_key);
+        obs.nets = [
+            if id.prefix == 0 { 0 } else { Axis::Network.tag(hash::mix(id.prefix)) },
+            if id.client == 0 { 0 } else { Axis::Network.tag(shape) },
+        ];
+    }
+}
