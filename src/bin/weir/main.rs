@@ -10,6 +10,7 @@
 mod check;
 mod demo;
 mod replay;
+mod simulate;
 mod trace;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +40,7 @@ enum Command {
     Check(check::Args),
     Replay(replay::Args),
     Demo(demo::Args),
+    Simulate(simulate::Args),
 }
 
 fn main() -> ExitCode {
@@ -53,5 +55,6 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
     })
 }

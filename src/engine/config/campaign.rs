@@ -60,6 +60,59 @@ pub struct Campaign {
     pub doorkeeper_bits: u8,
     /// log2 of the novelty table's cells (8 bytes each).
     pub novelty_bits: u8,
+    /// Evidence switched off by `switch_off`: always 0 outside ablation runs of `weir simulate`.
+    pub off: u32,
+}
+
+/// Evidence and rules that an ablation can switch off: the detectors by name, then rules.
+const TERMS: [&str; 14] = [
+    "spread",
+    "youth",
+    "load",
+    "novelty",
+    "single_turn",
+    "exclusivity",
+    "flat_day",
+    "timers",
+    "automation",
+    "dominance",
+    "arm",
+    "established",
+    "siblings",
+    "opening",
+];
+
+/// Bits of `Campaign::off` that are not a detector's (those are `1 << index`).
+pub mod off {
+    /// Automation does not stand in for the load test.
+    pub const AUTOMATION: u32 = 1 << 8;
+    /// Slots are confirmed like skeletons.
+    pub const DOMINANCE: u32 = 1 << 9;
+    /// One evaluation confirms.
+    pub const ARM: u32 = 1 << 10;
+    /// Established users vouch for nothing.
+    pub const ESTABLISHED: u32 = 1 << 11;
+    /// Other values of a confirmed request wait for their own evaluations.
+    pub const SIBLINGS: u32 = 1 << 12;
+    /// Any assistant message makes a request a continuation.
+    pub const OPENING: u32 = 1 << 13;
+}
+
+impl Campaign {
+    /// For ablations: takes a term out. `false` if there is none of that name.
+    pub fn switch_off(&mut self, term: &str) -> bool {
+        match TERMS.iter().position(|t| *t == term) {
+            Some(i) => {
+                self.off |= 1u32 << (i as u32 & 31);
+                true
+            }
+            None => false,
+        }
+    }
+    /// Is it switched off?
+    pub fn is_off(&self, bit: u32) -> bool {
+        self.off & bit != 0
+    }
 }
 
 impl Default for Campaign {
@@ -92,6 +145,7 @@ impl Default for Campaign {
             groups: 2_048,
             doorkeeper_bits: 18,
             novelty_bits: 17,
+            off: 0,
         }
     }
 }
@@ -136,6 +190,7 @@ pub(super) fn read(mut o: Object<'_>, p: &mut Problems) -> Campaign {
         groups: n(&mut o, p, "groups", d.groups, 64, 16_384),
         doorkeeper_bits: n(&mut o, p, "doorkeeper_bits", d.doorkeeper_bits.into(), 10, 22) as u8,
         novelty_bits: n(&mut o, p, "novelty_bits", d.novelty_bits.into(), 10, 22) as u8,
+        off: 0,
     };
     let order = [
         (

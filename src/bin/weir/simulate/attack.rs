@@ -1,0 +1,117 @@
+//! The campaign of a scenario: templates into the pool, accounts into the world.
+
+use super::corpus::Template;
+use super::honest::Maker;
+use super::scenarios::{Kit, Network, Rhythm, Scenario};
+use super::templates;
+use super::texts::{Carrier, Text};
+use super::world::{Actor, DAY_S, Plan, START_S};
+
+/// First hour of a campaign.
+pub const BEGIN_H: u32 = 48;
+
+/// Adds the campaign. `scale` multiplies the accounts.
+pub fn add(m: &mut Maker<'_>, s: &Scenario, scale: f64) {
+    if s.accounts == 0 {
+        return;
+    }
+    let accounts = (f64::from(s.accounts) * scale).round().max(1.0) as u32;
+    let mut probe = s.probe;
+    (probe.from, probe.n) = templates_of(m, s);
+    probe.per_hour = accounts as f32 * s.per_day / 24.0;
+    m.world.pool.campaigns.push(probe);
+    let campaign = (m.world.pool.campaigns.len() - 1) as u16;
+    let class = m.world.class("campaign", true);
+    let end_s = (BEGIN_H + s.hours) * 3600;
+    for _ in 0..accounts {
+        let mut at_s = BEGIN_H * 3600 + m.rng.below(u64::from(s.ramp_h) * 3600) as u32;
+        let rate = if s.sigma > 0.0 {
+            // The mean of the rates stays what it is.
+            m.rng.log_normal(f64::from(s.per_day) * (-s.sigma * s.sigma / 2.0).exp(), s.sigma)
+        } else {
+            f64::from(s.per_day)
+        };
+        while at_s < end_s {
+            let life_s = if s.churn > 0 { (f64::from(s.churn) / rate * 86_400.0) as u32 } else { end_s };
+            let until_s = at_s.saturating_add(life_s).min(end_s);
+            let account = account(m, s, class, campaign, rate as f32, at_s, until_s);
+            m.world.actors.push(account);
+            at_s = until_s;
+        }
+    }
+}
+
+fn account(m: &mut Maker<'_>, s: &Scenario, class: u16, campaign: u16, rate: f32, at_s: u32, until_s: u32) -> Actor {
+    let bought = m.rng.chance(s.aged);
+    let created = if bought {
+        START_S - ((20.0 + m.rng.exp(120.0)) * f64::from(DAY_S)) as u64
+    } else {
+        START_S + u64::from(at_s)
+    };
+    let plan = match s.rhythm {
+        Rhythm::Queue => Plan::Flat { rate, turns: s.turns, gap_s: 60 },
+        Rhythm::Day => Plan::People { rate, tz: m.tz(), turns: 1, follow: 0.0, gap_s: 1 },
+        Rhythm::Hourly => Plan::Timer { period_s: 3600, phase_s: m.rng.below(3600) as u32, jitter_s: 20 },
+        Rhythm::DailyBurst => {
+            Plan::Daily { at_s: m.rng.below(u64::from(DAY_S)) as u32, n: rate, over_s: 3600 }
+        }
+    };
+    let prefix = if s.network == Network::Relays { m.relay() } else { m.home() };
+    let client = if s.network == Network::Client { m.own_client() } else { m.client() };
+    let created_s = if m.ages { created as u32 } else { 0 };
+    let key = m.rng.u64() | 1;
+    let text = Text::Probe(campaign);
+    Actor { class, key, prefix, client, tenant: 0, created_s, from_s: at_s, until_s, plan, text }
+}
+
+/// Registers the templates; where they start and how many they are.
+fn templates_of(m: &mut Maker<'_>, s: &Scenario) -> (u16, u16) {
+    let seed = m.world.seed as usize;
+    let mut own = Vec::new();
+    match s.kit {
+        Kit::System => own.push(Template::plain(templates::SYSTEM[seed % templates::SYSTEM.len()])),
+        Kit::Evolve => own.extend(templates::EVOLVE.iter().map(|t| Template::parse(t, &["item"]))),
+        Kit::Code => own.push(Template::parse(templates::CODE[seed % templates::CODE.len()], &["code"])),
+        Kit::Context => {
+            own.push(Template::parse(templates::CONTEXT[seed % templates::CONTEXT.len()], &["context"]));
+        }
+        Kit::Suffix => own.push(Template::plain(templates::SUFFIX[seed % templates::SUFFIX.len()])),
+        Kit::Scaffold => own.push(Template::plain(templates::SCAFFOLD[seed % templates::SCAFFOLD.len()])),
+        Kit::Translated => {
+            // A language is a vocabulary: the template's words, each exchanged for one of that language.
+            for language in 0..8u64 {
+                let text = templates::SYSTEM[seed % templates::SYSTEM.len()];
+                let words = text.split(' ').enumerate().map(|(i, w)| {
+                    let h = super::rng::Rng::at(language, w.len() as u64, i as u64).u64();
+                    let letters = (0..4 + h % 6).map(|k| (b'a' + ((h >> (k * 5)) % 26) as u8) as char);
+                    letters.collect::<String>()
+                });
+                own.push(Template::plain(&words.collect::<Vec<_>>().join(" ")));
+            }
+        }
+        Kit::LaunchedApp => {
+            let launch = m.world.classes.iter().position(|c| c.name == "launch");
+            let system = m.world.actors.iter().find_map(|a| match a.text {
+                Text::App { system } if Some(usize::from(a.class)) == launch => Some(system),
+                _ => None,
+            });
+            let text = system.map_or_else(Vec::new, |i| m.world.pool.systems[usize::from(i)].0.clone());
+            own.push(Template::plain(&String::from_utf8_lossy(&text)));
+        }
+        Kit::None => own.push(Template::plain("")),
+        Kit::Distill(n) => {
+            let all = &m.world.pool.corpus.distill;
+            let n = usize::from(n).min(all.len());
+            own.extend((0..n).map(|i| all[(seed * 7 + i) % all.len()].clone()));
+        }
+        Kit::Library => {
+            let all = &m.world.pool.corpus.patterns;
+            own.extend((0..24).map(|i| all[(seed * 31 + i * 11) % all.len()].clone()));
+        }
+        Kit::PopularTask => own.push(m.world.pool.tasks[0].clone()),
+    }
+    let (from, n) = (m.world.pool.probes.len() as u16, own.len() as u16);
+    m.world.pool.probes.append(&mut own);
+    let one_at_a_time = s.probe.swap_h > 0 || s.probe.carrier == Carrier::Raw;
+    (from, if one_at_a_time { 1 } else { n })
+}

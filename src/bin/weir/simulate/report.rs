@@ -1,0 +1,184 @@
+//! Results for people and for programs, and which targets were missed.
+
+use super::run::Report;
+use super::scenarios::{SCENARIOS, Scenario, find};
+use serde_json::{Value, json};
+
+/// The scenarios of names and groups.
+pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
+    if given.is_empty() {
+        return Err("name scenarios with --scenario, or see --list".into());
+    }
+    let mut out: Vec<&'static Scenario> = Vec::new();
+    for name in given {
+        let group = |s: &Scenario| match name.as_str() {
+            "all" => s.name != "H",
+            "core" => s.name.starts_with('S'),
+            "cold" => s.name.starts_with('C'),
+            "evasions" => s.name.starts_with("E-"),
+            "newcomers" => s.name.starts_with('N'),
+            _ => false,
+        };
+        let before = out.len();
+        out.extend(SCENARIOS.iter().filter(|s| group(s)));
+        if out.len() > before {
+            continue;
+        }
+        out.push(find(name).ok_or_else(|| format!("no scenario {name:?}: see --list"))?);
+    }
+    Ok(out)
+}
+
+/// `--list`.
+pub fn list() {
+    println!("{:<18} {:>8} {:>9} {:>10} {:>7}  campaign", "scenario", "accounts", "served %", "convicted", "within");
+    for s in SCENARIOS {
+        let t = s.target.filter(|t| t.served < 100.0);
+        let show = |f: &dyn Fn(&super::scenarios::Target) -> String| t.as_ref().map_or_else(|| "-".into(), f);
+        println!(
+            "{:<18} {:>8} {:>9} {:>10} {:>7}  {}",
+            s.name,
+            s.accounts,
+            show(&|t| format!("≤ {}", t.served)),
+            show(&|t| format!("≥ {} %", t.convicted)),
+            show(&|t| format!("{} h", t.first_block)),
+            s.title
+        );
+    }
+    println!("\nIn every scenario: no honest key blocked.");
+}
+
+/// What a result misses.
+pub fn missed(r: &Report) -> Vec<String> {
+    let mut out = Vec::new();
+    let Some(t) = find(r.name).and_then(|s| s.target) else { return out };
+    if r.honest_blocked() > 0 {
+        out.push(format!("{} honest keys blocked", r.honest_blocked()));
+    }
+    if r.accounts == 0 {
+        return out;
+    }
+    let percent = |n: u32| 100.0 * f64::from(n) / f64::from(r.accounts);
+    if r.served_percent() > t.served {
+        out.push(format!("served > {} %", t.served));
+    }
+    if percent(r.convicted) < t.convicted - 1e-9 {
+        out.push(format!("convicted < {} %", t.convicted));
+    }
+    if t.first_block < 1e6 && r.first_block_h.is_none_or(|h| h > t.first_block) {
+        out.push(format!("first block > {} h", t.first_block));
+    }
+    if percent(r.alarmed) < t.alarmed {
+        out.push(format!("alarmed < {} %", t.alarmed));
+    }
+    out
+}
+
+/// One line as a run ends, on standard error.
+pub fn line(r: &Report) {
+    let blocked: Vec<String> =
+        r.honest.iter().filter(|c| c.blocked > 0).map(|c| format!("{} {}", c.name, c.blocked)).collect();
+    let throttled: u32 = r.honest.iter().map(|c| c.throttled).sum();
+    let missed = missed(r);
+    eprintln!(
+        "{:<16} seed {:<2} served {:>8.4} % ({}/{})  convicted {}/{}  blocked {}  first block {}  alarm 24h {} ever {}  honest blocked {} of {} {:?} throttled {}  {} ns/request  {:.0} s{}{}",
+        r.name,
+        r.seed,
+        r.served_percent(),
+        r.served,
+        r.attack_requests,
+        r.convicted,
+        r.accounts,
+        r.blocked_accounts,
+        r.first_block_h.map_or("-".into(), |h| format!("{h:.2} h")),
+        r.alarmed_24h,
+        r.alarmed,
+        r.honest_blocked(),
+        r.honest_keys(),
+        blocked,
+        throttled,
+        r.ns_per_request,
+        r.elapsed.as_secs_f64(),
+        if missed.is_empty() { "" } else { "  MISSED: " },
+        missed.join(", ")
+    );
+}
+
+/// One object a run.
+pub fn json(r: &Report) -> Value {
+    let honest: serde_json::Map<String, Value> = r
+        .honest
+        .iter()
+        .map(|c| {
+            let v = json!({"keys": c.keys, "blocked": c.blocked, "throttled": c.throttled, "requests": c.requests,
+                "requests_blocked": c.requests_blocked});
+            (c.name.to_string(), v)
+        })
+        .collect();
+    let baselines: serde_json::Map<String, Value> = r
+        .baselines
+        .iter()
+        .map(|(n, hit, wrong)| (n.to_string(), json!({"accounts_percent": hit, "honest_keys": wrong})))
+        .collect();
+    json!({
+        "scenario": r.name, "seed": r.seed, "requests": r.requests,
+        "attack": {"accounts": r.accounts, "convicted": r.convicted, "requests": r.attack_requests, "served": r.served,
+            "first_block_h": r.first_block_h, "alarmed": r.alarmed, "alarmed_24h": r.alarmed_24h,
+            "blocked": r.blocked_accounts},
+        "honest": honest, "state_bytes": r.status.state_bytes, "ns_per_request": r.ns_per_request,
+        "baselines": baselines, "missed": missed(r), "elapsed_s": r.elapsed.as_secs_f64(),
+    })
+}
+
+/// Mean and worst over the seeds of each scenario.
+pub fn table(reports: &[Report], origin: &str) {
+    println!("texts: {origin}\n");
+    println!(
+        "{:<18} {:>5} {:>17} {:>15} {:>15} {:>14}  missed",
+        "scenario", "seeds", "served % (worst)", "convicted %", "first block h", "honest blocked"
+    );
+    let mut at = 0;
+    while at < reports.len() {
+        let name = reports[at].name;
+        let rows: Vec<&Report> = reports[at..].iter().take_while(|r| r.name == name).collect();
+        at += rows.len();
+        row(&rows);
+    }
+    let (keys, blocked) = reports.iter().fold((0u64, 0u64), |(k, b), r| {
+        (k + u64::from(r.honest_keys()), b + u64::from(r.honest_blocked()))
+    });
+    println!("\nhonest key-runs {keys}, blocked {blocked}");
+    for r in reports.iter().filter(|r| !r.baselines.is_empty()) {
+        let all: Vec<String> = r
+            .baselines
+            .iter()
+            .map(|(n, hit, wrong)| format!("{n}: {hit:.0} % of accounts, {wrong} honest keys"))
+            .collect();
+        println!("{:<18} seed {}  {}", r.name, r.seed, all.join("; "));
+    }
+}
+
+fn row(rows: &[&Report]) {
+    let n = rows.len() as f64;
+    let mean = |f: &dyn Fn(&Report) -> f64| rows.iter().map(|r| f(r)).sum::<f64>() / n;
+    let worst = |f: &dyn Fn(&Report) -> f64| rows.iter().map(|r| f(r)).fold(f64::MIN, f64::max);
+    let convicted = |r: &Report| 100.0 * f64::from(r.convicted) / f64::from(r.accounts.max(1));
+    let first = |r: &Report| r.first_block_h.unwrap_or(f64::INFINITY);
+    let blocked: u32 = rows.iter().map(|r| r.honest_blocked()).sum();
+    let keys: u32 = rows.iter().map(|r| r.honest_keys()).sum();
+    let mut misses: Vec<String> = rows.iter().flat_map(|r| missed(r)).collect();
+    misses.sort();
+    misses.dedup();
+    let attack = rows.iter().any(|r| r.accounts > 0);
+    let cell = |text: String| if attack { text } else { "-".into() };
+    println!(
+        "{:<18} {:>5} {:>17} {:>15} {:>15} {:>14}  {}",
+        rows[0].name,
+        rows.len(),
+        cell(format!("{:.3} ({:.3})", mean(&Report::served_percent), worst(&Report::served_percent))),
+        cell(format!("{:.1} ({:.1})", mean(&convicted), -worst(&|r| -convicted(r)))),
+        cell(format!("{:.2} ({:.2})", mean(&first), worst(&first))),
+        format!("{blocked} of {keys}"),
+        misses.join(", ")
+    );
+}

@@ -1,0 +1,384 @@
+//! One scenario on one seed: traffic is made, fingerprinted and judged by the engine of the module, and counted.
+
+use super::attack;
+use super::baselines::Baselines;
+use super::corpus::Corpus;
+use super::honest::{self, Maker, Population};
+use super::rng::Rng;
+use super::scenarios::{Scenario, Start};
+use super::texts::Pool;
+use super::world::{Actor, Event, START_S, World};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use weir::engine::config::Config;
+use weir::engine::dialect::Facts;
+use weir::engine::edge::extract::{Extracted, Extractor};
+use weir::engine::edge::session::Session;
+use weir::engine::units::Nanos;
+use weir::engine::verdict::{Action, Reason};
+use weir::engine::{Decision, Engine, Status};
+
+/// How a scenario is run.
+#[derive(Clone)]
+pub struct Setup {
+    pub scenario: Scenario,
+    pub seed: u64,
+    /// Factor on the honest population and on the campaign's accounts.
+    pub honest: f64,
+    pub campaign: f64,
+    pub baselines: bool,
+    /// Make traffic on a thread of its own.
+    pub pipelined: bool,
+    /// Print each honest key's first block.
+    pub verbose: bool,
+}
+
+/// What became of a key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fate {
+    pub requests: u32,
+    pub blocked: u32,
+    pub throttled: u32,
+    pub convicted: bool,
+    pub first_s: u32,
+    /// 0 = never.
+    pub first_block_s: u32,
+    /// First request under a profile alarm, 0 = never.
+    pub alarm_s: u32,
+}
+
+/// Counts of one class.
+#[derive(Clone, Debug, Default)]
+pub struct ClassResult {
+    pub name: &'static str,
+    pub keys: u32,
+    pub blocked: u32,
+    pub throttled: u32,
+    pub requests: u64,
+    pub requests_blocked: u64,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub name: &'static str,
+    pub seed: u64,
+    pub requests: u64,
+    pub accounts: u32,
+    pub convicted: u32,
+    pub attack_requests: u64,
+    pub served: u64,
+    pub first_block_h: Option<f64>,
+    /// Accounts under a profile alarm (or blocked) within 24 hours of their first request, and ever.
+    pub alarmed_24h: u32,
+    pub alarmed: u32,
+    pub blocked_accounts: u32,
+    pub honest: Vec<ClassResult>,
+    pub status: Status,
+    pub ns_per_request: u64,
+    pub elapsed: Duration,
+    /// Rule, share of the campaign's accounts, honest keys it flags.
+    pub baselines: Vec<(&'static str, f64, u32)>,
+}
+
+impl Report {
+    pub fn honest_keys(&self) -> u32 {
+        self.honest.iter().map(|c| c.keys).sum()
+    }
+    pub fn honest_blocked(&self) -> u32 {
+        self.honest.iter().map(|c| c.blocked).sum()
+    }
+    pub fn served_percent(&self) -> f64 {
+        100.0 * self.served as f64 / self.attack_requests.max(1) as f64
+    }
+}
+
+struct Item {
+    x: Extracted,
+    actor: u32,
+    probe: bool,
+}
+
+/// Turns events into hashes. Owns all buffers, so that nothing is allocated for a request but its words.
+struct Source<'w> {
+    world: &'w World,
+    extractor: Extractor,
+    session: Session,
+}
+
+impl Source<'_> {
+    fn make(&mut self, e: &Event, item: &mut Item, baselines: Option<&mut Baselines>) {
+        let a = &self.world.actors[e.actor as usize];
+        self.session.identity = self.world.identity(a);
+        item.actor = e.actor;
+        item.probe = self.world.compose(e, &mut self.session.facts);
+        if let Some(b) = baselines {
+            let instructions = self.session.facts.instructions.clone();
+            let (head, tail) = self.session.facts.user.regions();
+            b.see(e.actor, e.t_ms, &instructions, &[head, tail].concat());
+        }
+        let now = Nanos(START_S * 1_000_000_000 + e.t_ms * 1_000_000);
+        self.extractor.take(now, &mut self.session, &mut item.x);
+    }
+}
+
+/// Judges and counts.
+struct Judge<'w> {
+    world: &'w World,
+    config: Arc<Config>,
+    start: Start,
+    engine: Engine,
+    restarted: bool,
+    ticked: Nanos,
+    fates: Vec<Fate>,
+    probes: (u64, u64),
+    requests: u64,
+    verbose: bool,
+    time: Duration,
+}
+
+impl Judge<'_> {
+    fn see(&mut self, item: &mut Item) {
+        let now = item.x.obs.time;
+        let t_s = (now.secs() - START_S) as u32;
+        self.restart(t_s);
+        if let Start::Midway(h) = self.start
+            && t_s < h * 3600
+        {
+            return;
+        }
+        let begun = Instant::now();
+        if now.since(self.ticked).0 >= 60_000_000_000 {
+            self.engine.tick(now);
+            self.ticked = now;
+        }
+        let d = self.engine.judge(now, &mut item.x);
+        self.time += begun.elapsed();
+        // What an earlier replay of logs lets through was let through before Weir was there.
+        if let Start::MidwayLogs(h) = self.start
+            && t_s < h * 3600
+        {
+            return;
+        }
+        self.count(item, t_s, &d);
+    }
+
+    fn restart(&mut self, t_s: u32) {
+        let at_h = match self.start {
+            Start::MidwayLogs(h) | Start::RestartSaved(h) | Start::RestartEmpty(h) => h,
+            _ => return,
+        };
+        if self.restarted || t_s < at_h * 3600 {
+            return;
+        }
+        self.restarted = true;
+        let mut fresh = Engine::new(Arc::clone(&self.config));
+        if !matches!(self.start, Start::RestartEmpty(_))
+            && let Err(e) = fresh.read_state(&self.engine.write_state())
+        {
+            eprintln!("weir: state refused: {e}");
+        }
+        self.engine = fresh;
+    }
+
+    fn count(&mut self, item: &Item, t_s: u32, d: &Decision) {
+        self.requests += 1;
+        let f = &mut self.fates[item.actor as usize];
+        if f.requests == 0 {
+            f.first_s = t_s;
+        }
+        f.requests += 1;
+        let (v, e) = (&d.verdict, &d.verdict.evidence);
+        let blocked = v.action == Action::Block;
+        if item.probe {
+            self.probes.0 += 1;
+            self.probes.1 += u64::from(!blocked);
+        }
+        f.throttled += u32::from(v.action == Action::Throttle);
+        if v.reason == Reason::Profile && f.alarm_s == 0 {
+            f.alarm_s = t_s;
+        }
+        if !blocked {
+            return;
+        }
+        f.blocked += 1;
+        if f.alarm_s == 0 {
+            f.alarm_s = t_s;
+        }
+        let strikes = u32::from(e.strikes);
+        f.convicted |= v.reason == Reason::Convicted || (strikes >= 4 && strikes * 50 >= e.requests.min(4_000));
+        if f.first_block_s == 0 {
+            f.first_block_s = t_s.max(1);
+            self.tell(item, t_s, d);
+        }
+    }
+
+    fn tell(&self, item: &Item, t_s: u32, d: &Decision) {
+        let a = &self.world.actors[item.actor as usize];
+        let class = &self.world.classes[usize::from(a.class)];
+        if !self.verbose || class.attack {
+            return;
+        }
+        eprintln!("{:.2} h: {} {} {:?}", f64::from(t_s) / 3600.0, class.name, d.verdict.reason.name(), d.verdict.evidence);
+        let groups = self.engine.groups();
+        for g in groups.iter().filter(|g| g.campaign == d.verdict.campaign && g.campaign != 0).take(3) {
+            eprintln!("    {} keys {} requests {} score {} {:?}", g.id, g.keys, g.requests, g.score, g.terms);
+        }
+    }
+}
+
+/// Builds the traffic of a scenario.
+pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
+    let sc = &s.scenario;
+    let seed = Rng::at(s.seed, 0x7765_6972, 0).u64();
+    let hours = attack::BEGIN_H + sc.hours;
+    let pool = Pool::new(Arc::clone(corpus));
+    let mut world = World { seed, hours, pool, classes: Vec::new(), actors: Vec::new() };
+    let ages = sc.start == Start::Ages;
+    let scale = sc.honest * s.honest;
+    let mut m = Maker::new(&mut world, Population { scale, ages, neighbours: 0.02 });
+    m.world.pool.tasks = m.world.pool.corpus.tasks.clone();
+    honest::populate(&mut m, scale);
+    if sc.newcomers > 0 {
+        honest::newcomers(&mut m, sc.newcomers);
+    }
+    attack::add(&mut m, sc, s.campaign);
+    world
+}
+
+/// Runs it.
+pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn Fn(u64)) -> Report {
+    let begun = Instant::now();
+    let world = world(s, corpus);
+    let mut judge = Judge {
+        engine: Engine::new(Arc::clone(config)),
+        config: Arc::clone(config),
+        start: s.scenario.start,
+        restarted: false,
+        ticked: Nanos(0),
+        fates: vec![Fate::default(); world.actors.len()],
+        probes: (0, 0),
+        requests: 0,
+        verbose: s.verbose,
+        time: Duration::ZERO,
+        world: &world,
+    };
+    let mut baselines = s.baselines.then(|| Baselines::new(world.actors.len()));
+    let source = || Source {
+        world: &world,
+        extractor: Extractor::new(&config.seed),
+        session: Session::from_facts(0, weir::engine::edge::identity::Identity::default(), Facts::default()),
+    };
+    let mut extract = Duration::ZERO;
+    if s.pipelined && baselines.is_none() {
+        pipeline(&world, source(), &mut judge, progress);
+    } else {
+        let (mut source, mut n) = (source(), 0u64);
+        let mut item = Item { x: Extracted::default(), actor: 0, probe: false };
+        world.events(|e| {
+            let at = Instant::now();
+            source.make(e, &mut item, baselines.as_mut());
+            extract += at.elapsed();
+            judge.see(&mut item);
+            n += 1;
+            if n.is_multiple_of(4096) {
+                progress(4096);
+            }
+        });
+    }
+    let mut report = summary(s, &world, &judge, baselines.as_ref());
+    report.elapsed = begun.elapsed();
+    report
+}
+
+/// Traffic on a thread of its own, judged on this one.
+fn pipeline(world: &World, mut source: Source<'_>, judge: &mut Judge<'_>, progress: &dyn Fn(u64)) {
+    const BATCH: usize = 512;
+    let (to_judge, batches) = mpsc::sync_channel::<Vec<Item>>(16);
+    let (to_source, used) = mpsc::channel::<Vec<Item>>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let fresh = || {
+                let empty = |_| Item { x: Extracted::default(), actor: 0, probe: false };
+                (0..BATCH).map(empty).collect::<Vec<Item>>()
+            };
+            let (mut batch, mut n) = (fresh(), 0);
+            world.events(|e| {
+                source.make(e, &mut batch[n], None);
+                n += 1;
+                if n == BATCH {
+                    let next = used.try_recv().unwrap_or_else(|_| fresh());
+                    let _ = to_judge.send(std::mem::replace(&mut batch, next));
+                    n = 0;
+                }
+            });
+            batch.truncate(n);
+            let _ = to_judge.send(batch);
+        });
+        for mut batch in batches {
+            batch.iter_mut().for_each(|item| judge.see(item));
+            progress(batch.len() as u64);
+            let _ = to_source.send(batch);
+        }
+    });
+}
+
+fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Baselines>) -> Report {
+    let mut honest: Vec<ClassResult> =
+        world.classes.iter().map(|c| ClassResult { name: c.name, ..ClassResult::default() }).collect();
+    let mut out = Report {
+        name: s.scenario.name,
+        seed: s.seed,
+        requests: judge.requests,
+        attack_requests: judge.probes.0,
+        served: judge.probes.1,
+        status: judge.engine.status(),
+        ns_per_request: judge.time.as_nanos() as u64 / judge.requests.max(1),
+        ..Report::default()
+    };
+    let begin = match s.scenario.start {
+        Start::Midway(h) | Start::MidwayLogs(h) => h * 3600,
+        _ => attack::BEGIN_H * 3600,
+    };
+    for (a, f) in world.actors.iter().zip(&judge.fates).filter(|(_, f)| f.requests > 0) {
+        let c = &mut honest[usize::from(a.class)];
+        c.keys += 1;
+        c.requests += u64::from(f.requests);
+        c.requests_blocked += u64::from(f.blocked);
+        c.blocked += u32::from(f.blocked > 0);
+        c.throttled += u32::from(f.throttled > 0);
+        if !world.classes[usize::from(a.class)].attack {
+            continue;
+        }
+        out.accounts += 1;
+        out.convicted += u32::from(f.convicted);
+        out.blocked_accounts += u32::from(f.blocked > 0);
+        out.alarmed += u32::from(f.alarm_s > 0);
+        out.alarmed_24h += u32::from(f.alarm_s > 0 && f.alarm_s - f.first_s.min(f.alarm_s) <= 86_400);
+        if f.first_block_s > 0 {
+            let h = f64::from(f.first_block_s.saturating_sub(begin)) / 3600.0;
+            out.first_block_h = Some(out.first_block_h.map_or(h, |b: f64| b.min(h)));
+        }
+    }
+    out.honest = honest.into_iter().zip(&world.classes).filter(|(r, c)| !c.attack && r.keys > 0).map(|(r, _)| r).collect();
+    if let Some(b) = baselines {
+        out.baselines = b.results().iter().map(|(name, flagged)| score(world, &judge.fates, name, flagged)).collect();
+    }
+    out
+}
+
+fn score(world: &World, fates: &[Fate], name: &'static str, flagged: &[bool]) -> (&'static str, f64, u32) {
+    let attack = |a: &Actor| world.classes[usize::from(a.class)].attack;
+    let (mut accounts, mut hit, mut wrong) = (0u32, 0u32, 0u32);
+    for ((a, f), flag) in world.actors.iter().zip(fates).zip(flagged).filter(|((_, f), _)| f.requests > 0) {
+        let _ = f;
+        if attack(a) {
+            accounts += 1;
+            hit += u32::from(*flag);
+        } else {
+            wrong += u32::from(*flag);
+        }
+    }
+    (name, 100.0 * f64::from(hit) / f64::from(accounts.max(1)), wrong)
+}

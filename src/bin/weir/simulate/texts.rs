@@ -1,0 +1,511 @@
+//! What a request says: honest classes and probes, composed from the corpus into `Facts`, made again from seed, key and
+//! conversation alone.
+
+use super::corpus::{Corpus, Template};
+use super::rng::Rng;
+use super::world::{Actor, Event};
+use std::sync::Arc;
+use weir::engine::dialect::Facts;
+
+/// What a key writes.
+#[derive(Clone, Copy, Debug)]
+pub enum Text {
+    /// A person: prompts and conversations as people wrote them.
+    Chat,
+    /// An agent: shared instructions, a task, then tool results.
+    Agent { system: u16 },
+    /// Shared instructions and a person's own text, with follow-ups.
+    App { system: u16 },
+    /// A shared task template whose slots are filled with texts of `slot_texts` prompts each.
+    Task { task: u16, slot_texts: u8 },
+    /// One of three favourite patterns of the prompt library and a person's own text.
+    Library { first: u16 },
+    /// A benchmark, item by item.
+    Eval { set: u16, template: u16 },
+    /// The same assignment as all of the class.
+    Assignment { set: u16, item: u16 },
+    /// Code to be completed.
+    Code { system: u16 },
+    /// A campaign.
+    Probe(u16),
+}
+
+/// How a probe carries its template.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Carrier {
+    /// The template is the system prompt, the slot the user message.
+    #[default]
+    System,
+    /// Template and slot are the user message.
+    User,
+    /// The slot, then a short fixed suffix.
+    Suffix,
+    /// No template.
+    Raw,
+    /// Human questions as they are, no template.
+    Human,
+}
+
+/// What is done to the text before it is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Disguise {
+    #[default]
+    None,
+    /// Random words in front.
+    Prefix,
+    /// Case, zero-width characters, look-alike letters.
+    Unicode,
+    /// The whole prompt in base64, with a short request to decode it.
+    Base64,
+    /// A document of 30 to 100 KB in front.
+    DocumentFirst,
+    /// The same document behind the question.
+    DocumentLast,
+    /// 2 to 6 KB of ordinary text in front.
+    Padding,
+    /// Random characters in every fifth word.
+    SlotNoise,
+}
+
+/// A campaign's way of writing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Probe {
+    pub carrier: Carrier,
+    /// Templates `from..from + n` of `Pool::probes`, one at random each time.
+    pub from: u16,
+    pub n: u16,
+    /// A new template every so many hours, 0 = never.
+    pub swap_h: u16,
+    /// Share of the template's words replaced, each time anew.
+    pub replace: f32,
+    /// Share of the template's words replaced, once for each account.
+    pub own: f32,
+    /// Templates to start from if `own`.
+    pub bases: u16,
+    pub disguise: Disguise,
+    /// Share of the account's requests that are ordinary chat.
+    pub mix: f32,
+    /// Each prompt goes to so many accounts.
+    pub copies: u8,
+    /// Every third word of a slot is random: slots share no phrases.
+    pub wide: bool,
+    /// An invented exchange in front.
+    pub history: bool,
+    /// Follow-up turns are tool results, as of an agent.
+    pub agentic: bool,
+    /// Campaign requests an hour, to share prompts out among `copies`.
+    pub per_hour: f32,
+}
+
+/// All texts of a run.
+pub struct Pool {
+    pub corpus: Arc<Corpus>,
+    /// System prompts by number, with what replaces them at a time (seconds since the start).
+    pub systems: Vec<(Vec<u8>, Option<(u32, u16)>)>,
+    pub tasks: Vec<Template>,
+    pub probes: Vec<Template>,
+    pub campaigns: Vec<Probe>,
+    words: Vec<String>,
+    /// Ordinary text without end, for documents.
+    flood: Vec<u8>,
+}
+
+impl Pool {
+    pub fn new(corpus: Arc<Corpus>) -> Pool {
+        let mut words: Vec<String> = corpus
+            .prompts
+            .iter()
+            .chain(&corpus.items)
+            .flat_map(|t| t.split(|c: char| !c.is_ascii_alphabetic()))
+            .filter(|w| (3..=11).contains(&w.len()))
+            .map(str::to_ascii_lowercase)
+            .collect();
+        words.sort_unstable();
+        words.dedup();
+        let mut pool = Pool {
+            systems: Vec::new(),
+            tasks: Vec::new(),
+            probes: Vec::new(),
+            campaigns: Vec::new(),
+            words,
+            flood: Vec::new(),
+            corpus,
+        };
+        let mut flood = Vec::with_capacity(1 << 20);
+        let mut rng = Rng::new(77);
+        while flood.len() < 1 << 20 {
+            let at = flood.len();
+            pool.human(&mut rng, 1, &mut flood);
+            pool.replace_words(&mut rng, 0.3, &mut flood, at);
+            flood.push(b' ');
+        }
+        pool.flood = flood;
+        pool
+    }
+
+    /// Registers a system prompt.
+    pub fn system(&mut self, text: Vec<u8>) -> u16 {
+        self.systems.push((text, None));
+        (self.systems.len() - 1) as u16
+    }
+
+    pub fn words(&self, rng: &mut Rng, n: u32, out: &mut Vec<u8>) {
+        for _ in 0..n {
+            out.extend_from_slice(rng.pick(&self.words).as_bytes());
+            out.push(b' ');
+        }
+    }
+
+    /// Texts by people, one after the other.
+    pub fn human(&self, rng: &mut Rng, n: u32, out: &mut Vec<u8>) {
+        for i in 0..n {
+            if i > 0 {
+                out.extend_from_slice(b". ");
+            }
+            out.extend_from_slice(rng.pick(&self.corpus.prompts).as_bytes());
+        }
+    }
+
+    /// Replaces words of `out[at..]`, each with probability `p`.
+    pub fn replace_words(&self, rng: &mut Rng, p: f32, out: &mut Vec<u8>, at: usize) {
+        if p <= 0.0 {
+            return;
+        }
+        let text = out.split_off(at);
+        for (i, word) in text.split(|b| *b == b' ').enumerate() {
+            if i > 0 {
+                out.push(b' ');
+            }
+            if rng.chance(f64::from(p)) {
+                out.extend_from_slice(rng.pick(&self.words).as_bytes());
+            } else {
+                out.extend_from_slice(word);
+            }
+        }
+    }
+
+    /// A text of one's own: what a person adds to a shared prompt. Never twice the same.
+    fn own_text(&self, rng: &mut Rng, n: u32, out: &mut Vec<u8>) {
+        self.human(rng, n, out);
+        out.push(b' ');
+        self.words(rng, 3, out);
+    }
+
+    /// What a distiller asks about.
+    fn slot(&self, rng: &mut Rng, wide: bool, out: &mut Vec<u8>) {
+        let at = out.len();
+        let item = rng.pick(&self.corpus.items).as_bytes();
+        let cut = rng.below(item.len() as u64 + 1) as usize;
+        let cut = item[cut..].iter().position(|b| *b == b' ').map_or(item.len(), |i| cut + i);
+        out.extend_from_slice(&item[..cut]);
+        out.push(b' ');
+        self.words(rng, 3, out);
+        out.extend_from_slice(&item[cut..]);
+        if wide {
+            let text = out.split_off(at);
+            for (i, word) in text.split(|b| *b == b' ').enumerate() {
+                if i % 3 == 2 {
+                    self.words(rng, 1, out);
+                } else {
+                    out.extend_from_slice(word);
+                    out.push(b' ');
+                }
+            }
+        }
+    }
+
+    /// Composes a request. True if it is a probe.
+    pub fn compose(&self, seed: u64, a: &Actor, e: &Event, facts: &mut Facts) -> bool {
+        // A conversation's first message is the same in every turn.
+        let mut first = Rng::at(seed, u64::from(e.actor), u64::from(e.conv));
+        let mut turn = Rng::at(seed ^ 0x7475_726e, u64::from(e.actor), u64::from(e.conv) << 16 | u64::from(e.turn));
+        let mut text = Vec::with_capacity(512);
+        match a.text {
+            Text::Chat => self.chat(&mut first, e.turn, facts),
+            Text::Agent { system } | Text::App { system } => {
+                self.instruct(system, e, facts);
+                let tools = matches!(a.text, Text::Agent { .. });
+                self.own_text(&mut first, if tools { 3 } else { 1 }, &mut text);
+                self.turns(&text, e.turn, facts, |out| {
+                    if tools {
+                        out.extend_from_slice(b"OBSERVATION: ");
+                    }
+                    self.own_text(&mut turn, if tools { 4 } else { 1 }, out);
+                });
+            }
+            Text::Task { task, slot_texts } => {
+                self.tasks[usize::from(task)].fill(&mut text, &mut |_, out| {
+                    self.own_text(&mut first, u32::from(slot_texts), out);
+                });
+                facts.user.push(&text);
+            }
+            Text::Library { first: favourite } => {
+                let n = self.corpus.patterns.len() as u64;
+                let which = (u64::from(favourite) + first.below(3) * 37) % n;
+                self.corpus.patterns[which as usize]
+                    .fill(&mut text, &mut |_, out| self.words(&mut turn, 2, out));
+                facts.push_instructions(&text, true);
+                text.clear();
+                let n = 1 + first.below(3) as u32;
+                self.own_text(&mut first, n, &mut text);
+                facts.user.push(&text);
+            }
+            Text::Eval { set, template } => {
+                let items = &self.corpus.evals[usize::from(set) % self.corpus.evals.len()];
+                let item = &items[e.n as usize % items.len()];
+                if template > 0 && !self.corpus.eval_templates.is_empty() {
+                    let n = self.corpus.eval_templates.len();
+                    self.corpus.eval_templates[usize::from(template) % n]
+                        .fill(&mut text, &mut |_, out| out.extend_from_slice(item.as_bytes()));
+                    facts.user.push(&text);
+                } else {
+                    facts.user.push(item.as_bytes());
+                }
+            }
+            Text::Assignment { set, item } => {
+                let items = &self.corpus.evals[usize::from(set) % self.corpus.evals.len()];
+                let item = &items[(usize::from(item) + first.below(4) as usize) % items.len()];
+                text.extend_from_slice(item.as_bytes());
+                if first.chance(0.4) {
+                    text.push(b' ');
+                    self.own_text(&mut first, 1, &mut text);
+                }
+                self.turns(&text, e.turn, facts, |out| self.own_text(&mut turn, 1, out));
+            }
+            Text::Code { system } => {
+                self.instruct(system, e, facts);
+                self.code(&mut turn, &mut text);
+                facts.user.push(&text);
+            }
+            Text::Probe(p) => return self.probe(seed, usize::from(p), e, &mut first, &mut turn, facts),
+        }
+        false
+    }
+
+    fn instruct(&self, system: u16, e: &Event, facts: &mut Facts) {
+        let (text, switch) = &self.systems[usize::from(system)];
+        let text = match switch {
+            Some((at_s, next)) if e.t_ms >= u64::from(*at_s) * 1000 => &self.systems[usize::from(*next)].0,
+            _ => text,
+        };
+        facts.push_instructions(text, true);
+    }
+
+    fn turns(&self, opening: &[u8], turn: u16, facts: &mut Facts, follow: impl FnOnce(&mut Vec<u8>)) {
+        if turn == 0 {
+            facts.user.push(opening);
+            return;
+        }
+        facts.first_user.push(opening);
+        facts.conversation = true;
+        let mut text = Vec::new();
+        follow(&mut text);
+        facts.user.push(&text);
+    }
+
+    fn chat(&self, first: &mut Rng, turn: u16, facts: &mut Facts) {
+        if first.chance(0.35) && !self.corpus.dialogues.is_empty() {
+            let d = first.pick(&self.corpus.dialogues);
+            let at = usize::from(turn).min(d.len() - 1);
+            if at > 0 {
+                facts.first_user.push(d[0].as_bytes());
+                facts.conversation = true;
+            }
+            facts.user.push(d[at].as_bytes());
+            return;
+        }
+        let mut text = Vec::new();
+        let n = 1 + u32::from(first.chance(0.4));
+        self.human(first, n, &mut text);
+        let more = |rng: &mut Rng, out: &mut Vec<u8>| self.human(rng, 1, out);
+        let mut rng = Rng::new(first.u64() ^ u64::from(turn));
+        self.turns(&text, turn, facts, |out| more(&mut rng, out));
+    }
+
+    fn code(&self, rng: &mut Rng, out: &mut Vec<u8>) {
+        const SHAPES: [&str; 8] = [
+            "def # (#, #):\n    # = #.#(#)\n    return #\n",
+            "for # in #:\n    if # > #:\n        #.append(#)\n",
+            "const # = await #.#(#, { #: # });\n",
+            "pub fn #(#: &#) -> Option<#> {\n    #.get(#)\n}\n",
+            "SELECT #, # FROM # WHERE # = # ORDER BY #;\n",
+            "public static void #(# #) { #.#(#); }\n",
+            "import # from '#';\n",
+            "while (# != null) { # = #.next; }\n",
+        ];
+        for _ in 0..rng.between(3, 12) {
+            for c in rng.pick(&SHAPES).chars() {
+                if c == '#' {
+                    out.extend_from_slice(rng.pick(&self.words).as_bytes());
+                } else {
+                    out.push(c as u8);
+                }
+            }
+        }
+    }
+
+    /// One request of a campaign.
+    fn probe(
+        &self,
+        seed: u64,
+        campaign: usize,
+        e: &Event,
+        first: &mut Rng,
+        turn: &mut Rng,
+        facts: &mut Facts,
+    ) -> bool {
+        let p = &self.campaigns[campaign];
+        if first.chance(f64::from(p.mix)) {
+            let mut ordinary = Rng::new(first.u64());
+            self.chat(&mut ordinary, 0, facts);
+            return false;
+        }
+        let mut rng = *first;
+        if p.copies > 1 {
+            // Prompts of this half hour, each for `copies` accounts.
+            let prompts = (p.per_hour * 0.5 / f32::from(p.copies)).max(1.0) as u64;
+            let at = rng.below(prompts);
+            rng = Rng::at(seed ^ 0x726f_6c6c, e.t_ms / 1_800_000, at);
+        }
+        let (mut template, mut slot) = (Vec::new(), Vec::new());
+        match p.carrier {
+            Carrier::Human => self.human(&mut rng, 1, &mut slot),
+            Carrier::Raw => self.slot(&mut rng, p.wide, &mut slot),
+            Carrier::System | Carrier::User | Carrier::Suffix => {
+                self.template(seed, p, e, &mut rng, &mut template, &mut slot);
+                if p.carrier == Carrier::System {
+                    slot.clear();
+                }
+                if slot.is_empty() {
+                    self.slot(&mut rng, p.wide, &mut slot);
+                }
+            }
+        }
+        let mut user = match p.carrier {
+            Carrier::System | Carrier::Raw | Carrier::Human => slot,
+            Carrier::User => template.split_off(0),
+            Carrier::Suffix => [&slot[..], b"\n", &template.split_off(0)[..]].concat(),
+        };
+        self.disguise(p.disguise, &mut rng, &mut template, &mut user);
+        facts.push_instructions(&template, true);
+        let document = |rng: &mut Rng| {
+            let n = rng.between(30 << 10, 100 << 10) as usize;
+            let at = rng.below((self.flood.len() - n) as u64) as usize;
+            &self.flood[at..at + n]
+        };
+        if p.agentic && e.turn > 0 {
+            facts.first_user.push(&user);
+            facts.conversation = true;
+            user.clear();
+            user.extend_from_slice(b"RESULT: ");
+            self.slot(turn, true, &mut user);
+        } else if p.history {
+            let mut invented = Vec::new();
+            self.own_text(&mut rng, 1, &mut invented);
+            facts.first_user.push(&invented);
+            facts.conversation = true;
+        }
+        match p.disguise {
+            Disguise::DocumentFirst => facts.user.push(document(&mut rng)),
+            Disguise::Padding => {
+                let n = rng.between(2_200, 6_000) as usize;
+                let at = rng.below((self.flood.len() - n) as u64) as usize;
+                facts.user.push(&self.flood[at..at + n]);
+            }
+            _ => {}
+        }
+        facts.user.push(&user);
+        if p.disguise == Disguise::DocumentLast {
+            facts.user.push(document(&mut rng));
+        }
+        true
+    }
+
+    /// The template of this request, filled. `slot` is left empty if the template took the question in.
+    fn template(&self, seed: u64, p: &Probe, e: &Event, rng: &mut Rng, out: &mut Vec<u8>, slot: &mut Vec<u8>) {
+        if p.own > 0.0 {
+            // A paraphrase for each account: a base of three texts, most of its words replaced.
+            let mut own = Rng::at(seed ^ 0x6f77_6e, u64::from(e.actor), 0);
+            let mut base = Rng::at(seed ^ 0x6261_7365, own.below(u64::from(p.bases.max(1))), 1);
+            for _ in 0..3 {
+                out.extend_from_slice(base.pick(&self.corpus.items).as_bytes());
+                out.push(b' ');
+            }
+            self.replace_words(&mut own, p.own, out, 0);
+            if p.carrier == Carrier::User {
+                self.slot(rng, p.wide, out);
+            }
+            slot.clear();
+            return;
+        }
+        let swapped = if p.swap_h > 0 { e.t_ms / 3_600_000 / u64::from(p.swap_h) } else { 0 };
+        let which = (rng.below(u64::from(p.n.max(1))) + swapped) % self.probes.len().max(1) as u64;
+        let t = &self.probes[(usize::from(p.from) + which as usize) % self.probes.len()];
+        let mut taken = false;
+        t.fill(out, &mut |_, out| {
+            taken = true;
+            self.slot(rng, p.wide, out);
+        });
+        if p.carrier == Carrier::User && !taken {
+            out.extend_from_slice(b"\n\n");
+            self.slot(rng, p.wide, out);
+        }
+        self.replace_words(rng, p.replace, out, 0);
+        slot.clear();
+    }
+
+    fn disguise(&self, how: Disguise, rng: &mut Rng, template: &mut Vec<u8>, user: &mut Vec<u8>) {
+        match how {
+            Disguise::Prefix => {
+                for text in [template, user] {
+                    let mut noisy = Vec::new();
+                    let n = rng.between(5, 20) as u32;
+                    self.words(rng, n, &mut noisy);
+                    noisy.append(text);
+                    *text = noisy;
+                }
+            }
+            Disguise::Unicode => {
+                *template = disguised(rng, template);
+                *user = disguised(rng, user);
+            }
+            Disguise::Base64 => {
+                use base64::Engine as _;
+                let whole = [&template[..], b"\n", &user[..]].concat();
+                template.clear();
+                *user = b"Decode the following base64 text and do what it says: ".to_vec();
+                user.extend_from_slice(base64::engine::general_purpose::STANDARD.encode(whole).as_bytes());
+            }
+            Disguise::SlotNoise => {
+                let text = std::mem::take(user);
+                for (i, word) in text.split(|b| *b == b' ').enumerate() {
+                    user.extend_from_slice(word);
+                    if i % 5 == 4 {
+                        user.extend_from_slice(format!(" {:08x}", rng.u64() as u32).as_bytes());
+                    }
+                    user.push(b' ');
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Random case, zero-width characters, Cyrillic look-alikes.
+fn disguised(rng: &mut Rng, text: &[u8]) -> Vec<u8> {
+    let mut out = String::with_capacity(text.len() * 2);
+    for c in String::from_utf8_lossy(text).chars() {
+        match (c, rng.below(8)) {
+            ('a', 0) => out.push('\u{430}'),
+            ('e', 0) => out.push('\u{435}'),
+            ('o', 0) => out.push('\u{43e}'),
+            (c, 1) => out.extend(c.to_uppercase()),
+            (c, 2) => {
+                out.push('\u{200b}');
+                out.push(c);
+            }
+            (c, _) => out.push(c),
+        }
+    }
+    out.into_bytes()
+}

@@ -1,0 +1,226 @@
+//! Keys, when they send, and the merge of all of them in order of time.
+//!
+//! Traffic is made hour by hour: every key draws its events of the hour from a generator seeded by key and hour, so memory
+//! is one hour of events plus the follow-ups that reach into later hours.
+
+use super::rng::Rng;
+use super::texts::{Pool, Text};
+use weir::engine::dialect::Facts;
+use weir::engine::edge::identity::{Identity, KeyId};
+use weir::engine::units::Nanos;
+
+/// Monday 2026-03-02, 00:00 UTC.
+pub const START_S: u64 = 1_772_409_600;
+pub const DAY_S: u32 = 86_400;
+
+/// When a key sends. Times are seconds since the start of the run.
+#[derive(Clone, Copy, Debug)]
+pub enum Plan {
+    /// People: sessions at a daily rate, by the local hour, each of up to `turns` requests.
+    People { rate: f32, tz: i8, turns: u8, follow: f32, gap_s: u16 },
+    /// The same between 8 and 18 local time only.
+    Office { rate: f32, tz: i8, turns: u8, follow: f32, gap_s: u16 },
+    /// A queue: a Poisson process that never sleeps.
+    Flat { rate: f32, turns: u8, gap_s: u16 },
+    /// A timer.
+    Timer { period_s: u32, phase_s: u32, jitter_s: u32 },
+    /// One burst.
+    Burst { at_s: u32, n: u32, over_s: u32 },
+    /// A burst each day at its own time of day.
+    Daily { at_s: u32, n: f32, over_s: u32 },
+}
+
+/// One key.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub class: u16,
+    pub key: u64,
+    pub prefix: u64,
+    pub client: u64,
+    pub tenant: u64,
+    /// Creation of the account, seconds since the epoch; 0 = the request does not say.
+    pub created_s: u32,
+    pub from_s: u32,
+    pub until_s: u32,
+    pub plan: Plan,
+    pub text: Text,
+}
+
+/// One request to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Event {
+    pub t_ms: u64,
+    pub actor: u32,
+    /// Conversation of this key.
+    pub conv: u32,
+    /// Turn of the conversation.
+    pub turn: u16,
+    /// Running number of the key's plan (items of an evaluation).
+    pub n: u32,
+}
+
+/// A class of keys.
+#[derive(Clone, Debug)]
+pub struct Class {
+    pub name: &'static str,
+    pub attack: bool,
+}
+
+/// Everything that sends in one run.
+pub struct World {
+    pub seed: u64,
+    pub hours: u32,
+    pub pool: Pool,
+    pub classes: Vec<Class>,
+    pub actors: Vec<Actor>,
+}
+
+/// Share of a person's day by local hour; the mean is 1.
+const DAY: [f64; 24] = [
+    0.35, 0.2, 0.1, 0.06, 0.05, 0.08, 0.25, 0.6, 1.0, 1.45, 1.65, 1.6, 1.35, 1.45, 1.6, 1.6, 1.5, 1.35, 1.3,
+    1.45, 1.55, 1.5, 1.15, 0.7,
+];
+
+impl World {
+    /// Adds a class, or finds it.
+    pub fn class(&mut self, name: &'static str, attack: bool) -> u16 {
+        if let Some(i) = self.classes.iter().position(|c| c.name == name) {
+            return i as u16;
+        }
+        self.classes.push(Class { name, attack });
+        (self.classes.len() - 1) as u16
+    }
+
+    /// Hands every request of the run to `each`, in order of time.
+    pub fn events(&self, mut each: impl FnMut(&Event)) {
+        let mut later: Vec<Vec<Event>> = (0..=self.hours + 24).map(|_| Vec::new()).collect();
+        for hour in 0..self.hours {
+            let mut due = std::mem::take(&mut later[hour as usize]);
+            for (i, a) in self.actors.iter().enumerate() {
+                if a.until_s <= hour * 3600 || a.from_s >= (hour + 1) * 3600 {
+                    continue;
+                }
+                let mut rng = Rng::at(self.seed ^ 0x706c_616e, i as u64, u64::from(hour));
+                a.hour(i as u32, hour, &mut rng, &mut |e| {
+                    let s = (e.t_ms / 1000) as u32;
+                    if s < a.from_s || s >= a.until_s {
+                        return;
+                    }
+                    match later.get_mut((s / 3600) as usize) {
+                        Some(_) if s / 3600 == hour => due.push(e),
+                        Some(bucket) => bucket.push(e),
+                        None => {}
+                    }
+                });
+            }
+            due.sort_unstable();
+            due.iter().for_each(&mut each);
+        }
+    }
+
+    /// Who sends.
+    pub fn identity(&self, a: &Actor) -> Identity {
+        Identity {
+            key: KeyId(a.key),
+            anonymous: false,
+            tenant: a.tenant,
+            created: (a.created_s != 0).then(|| Nanos::from_secs(u64::from(a.created_s))),
+            prefix: a.prefix,
+            client: a.client,
+            ambiguous: false,
+        }
+    }
+
+    /// What is sent; `facts` are replaced. True if the request is a probe, not one of the account's ordinary requests.
+    pub fn compose(&self, e: &Event, facts: &mut Facts) -> bool {
+        let a = &self.actors[e.actor as usize];
+        facts.instructions.clear();
+        facts.user.clear();
+        facts.first_user.clear();
+        facts.conversation = false;
+        facts.messages = u32::from(e.turn) * 2 + 1;
+        self.pool.compose(self.seed, a, e, facts)
+    }
+}
+
+impl Actor {
+    fn hour(&self, i: u32, hour: u32, rng: &mut Rng, out: &mut dyn FnMut(Event)) {
+        let from_ms = u64::from(hour) * 3_600_000;
+        let local = |tz: i8| ((i64::from(hour) + i64::from(tz)).rem_euclid(24)) as usize;
+        match self.plan {
+            Plan::People { rate, tz, turns, follow, gap_s } => {
+                let n = rng.poisson(f64::from(rate) / 24.0 * DAY[local(tz)]);
+                sessions(i, from_ms, hour, n, turns, follow, gap_s, rng, out);
+            }
+            Plan::Office { rate, tz, turns, follow, gap_s } => {
+                if (8..18).contains(&local(tz)) {
+                    let n = rng.poisson(f64::from(rate) / 10.0);
+                    sessions(i, from_ms, hour, n, turns, follow, gap_s, rng, out);
+                }
+            }
+            Plan::Flat { rate, turns, gap_s } => {
+                let n = rng.poisson(f64::from(rate) / 24.0 / f64::from(turns.max(1)));
+                sessions(i, from_ms, hour, n, turns, 1.0, gap_s, rng, out);
+            }
+            Plan::Timer { period_s, phase_s, jitter_s } => {
+                let first = (u64::from(hour) * 3600 + u64::from(period_s) - u64::from(phase_s))
+                    .div_ceil(u64::from(period_s))
+                    * u64::from(period_s)
+                    + u64::from(phase_s)
+                    - u64::from(period_s);
+                let mut at = first;
+                while at < u64::from(hour + 1) * 3600 {
+                    let jitter = if jitter_s == 0 { 0 } else { rng.below(u64::from(jitter_s) * 1000) };
+                    let t_ms = at * 1000 + jitter + rng.below(900);
+                    out(Event { t_ms, actor: i, conv: (at / 60) as u32, turn: 0, n: 0 });
+                    at += u64::from(period_s);
+                }
+            }
+            Plan::Burst { at_s, n, over_s } => {
+                if at_s / 3600 == hour {
+                    burst(i, u64::from(at_s), n, over_s, hour, rng, out);
+                }
+            }
+            Plan::Daily { at_s, n, over_s } => {
+                if at_s / 3600 == hour % 24 {
+                    let n = rng.poisson(f64::from(n));
+                    burst(i, u64::from(hour) * 3600 + u64::from(at_s % 3600), n, over_s, hour, rng, out);
+                }
+            }
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "one call for each kind of person")]
+fn sessions(
+    actor: u32,
+    from_ms: u64,
+    hour: u32,
+    n: u32,
+    turns: u8,
+    follow: f32,
+    gap_s: u16,
+    rng: &mut Rng,
+    out: &mut dyn FnMut(Event),
+) {
+    for k in 0..n {
+        let mut t_ms = from_ms + rng.below(3_600_000);
+        let conv = hour * 256 + k.min(255);
+        for turn in 0..u16::from(turns.max(1)) {
+            if turn > 0 {
+                if !rng.chance(f64::from(follow)) {
+                    break;
+                }
+                t_ms += (2.0 + rng.exp(f64::from(gap_s))) as u64 * 1000;
+            }
+            out(Event { t_ms, actor, conv, turn, n: k });
+        }
+    }
+}
+
+fn burst(actor: u32, at_s: u64, n: u32, over_s: u32, hour: u32, rng: &mut Rng, out: &mut dyn FnMut(Event)) {
+    for k in 0..n {
+        let t_ms = at_s * 1000 + u64::from(over_s) * 1000 * u64::from(k) / u64::from(n.max(1)) + rng.below(400);
+        out(Event { t_ms, actor, conv: (hour << 12).wrapping_add(k), turn: 0, n: k });
+    }
+}
