@@ -170,7 +170,7 @@ impl Rng {
     }
 
     fn below(&mut self, n: usize) -> usize {
-        ((self.next() >> 32) * n as u64 >> 32) as usize
+        (((self.next() >> 32) * n as u64) >> 32) as usize
     }
 
     fn range(&mut self, from: usize, to: usize) -> usize {
@@ -233,7 +233,7 @@ fn capital(text: &str) -> String {
 impl Writer {
     /// Each kind of text has its own stream, so that one may grow without changing the others.
     fn new(seed: u64, kind: u64) -> Writer {
-        let mut rng = Rng(seed.wrapping_mul(0xd134_2543_de82_ef95) ^ kind << 48);
+        let mut rng = Rng(seed.wrapping_mul(0xd134_2543_de82_ef95) ^ (kind << 48));
         rng.next();
         let topics = TOPICS.iter().map(|t| Words {
             nouns: words(t.nouns),
@@ -723,9 +723,9 @@ fn prompt(w: &mut Writer) -> String {
         }
     }
     let more = match w.rng.below(100) {
-        0..70 => 0,
-        70..92 => 1,
-        92..98 => w.rng.range(30, 200),
+        0..78 => 0,
+        78..94 => 1,
+        94..98 => w.rng.range(30, 200),
         _ => w.rng.range(200, 1_450),
     };
     if more > 0 {
@@ -827,7 +827,7 @@ fn makers(seed: u64) -> Vec<Template> {
             text.push_str(&format!("\n{number}. "));
             w.prose(REQUIRE, 1, "", &mut text);
         }
-        if i % 3 == 0 {
+        if i.is_multiple_of(3) {
             text.push_str("\n\n{examples}\n");
         }
         Template { group: format!("maker-{i}"), ..Template::parse(&text, &words(MAKE_SLOTS)) }
@@ -886,7 +886,7 @@ fn evals(seed: u64) -> (Vec<Vec<String>>, Vec<(String, String)>) {
 }
 
 /// One content in two wordings; the first as its benchmark asks it. Rewordings by a model leave about one sequence of
-/// four words in fifteen (measured on published ones): one in five keeps its question as it was.
+/// four words in fifteen (measured on published ones): two in five keep their question as it was.
 fn twins(w: &mut Writer) -> (String, String) {
     let frames = TWINS[w.rng.below(TWINS.len())];
     let mut clauses = Vec::with_capacity(frames.len());
@@ -896,7 +896,7 @@ fn twins(w: &mut Writer) -> (String, String) {
         clauses.push(clause);
     }
     let (original, reworded) = clauses.split_at_mut(3);
-    if w.rng.percent(20) {
+    if w.rng.percent(40) {
         reworded[0].clone_from(&original[2]);
     }
     (format!("Question: {}\nAnswer:", original.join(" ")), capital(&reworded.join(" ")))
@@ -940,7 +940,7 @@ mod tests {
         assert_eq!(weir::engine::hash::sip13((0, 0), all.as_bytes()), FIXED, "texts of seed 1 changed");
     }
 
-    const FIXED: u64 = 0;
+    const FIXED: u64 = 0xf3d6_6774_17bd_e494;
 
     #[test]
     fn sizes_are_natural() {
