@@ -13,6 +13,7 @@ pub mod observation;
 pub mod detect;
 pub mod ledger;
 pub mod math;
+mod record;
 pub mod sketch;
 pub mod snapshot;
 pub mod verdict;
@@ -45,34 +46,6 @@ pub struct Decision {
     pub changed: bool,
 }
 
-impl Decision {
-    /// The decision record: one JSON line with hashes and figures, enough to explain and to appeal, without text.
-    pub fn record(&self, now: Nanos, policy: &str, profile: &str) -> String {
-        let v = &self.verdict;
-        let e = &v.evidence;
-        let case = v.case.map_or_else(|| "null".to_string(), |c| format!("\"{c}\""));
-        format!(
-            "{{\"weir\":\"decision\",\"t_ms\":{},\"case\":{case},\"campaign\":\"{:08x}\",\"key\":\"{}\",\"policy\":\"{policy}\",\
-             \"profile\":{},\"mode\":\"{}\",\"action\":\"{}\",\"would\":\"{}\",\"reason\":\"{}\",\"evidence\":{{\"matched\":{},\
-             \"values\":{},\"score\":{},\"group_keys\":{},\"strikes\":{},\"requests\":{}}}}}",
-            now.millis(),
-            v.campaign,
-            self.key,
-            serde_json::Value::from(profile),
-            self.mode.name(),
-            self.action.name(),
-            v.action.name(),
-            v.reason.name(),
-            e.matched,
-            e.values,
-            e.score,
-            e.group_keys,
-            e.strikes,
-            e.requests,
-        )
-    }
-}
-
 /// A template, network or profile group, for reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupReport {
@@ -80,7 +53,7 @@ pub struct GroupReport {
     pub campaign: u32,
     /// `text`, `network` or `profile`.
     pub axis: &'static str,
-    /// `confirmed`, `watch`, `exempt` or `learning`.
+    /// `confirmed`, `alarm`, `exempt`, `watch` or `released`.
     pub state: &'static str,
     /// The value, as it is written in allow lists (`tid:…`, `nid:…`).
     pub id: String,
@@ -92,6 +65,51 @@ pub struct GroupReport {
     pub score: i32,
     /// Evidence terms by name, points.
     pub terms: Vec<(&'static str, i32)>,
+    /// Its case was first confirmed, seconds since the epoch; 0 if it has none.
+    pub since_s: u32,
+    /// Share of its keys that were young at their first request here.
+    pub young_percent: u8,
+    /// Share of its openings whose text nobody had sent before.
+    pub novel_percent: u8,
+    /// Share of its requests that open a conversation.
+    pub single_percent: u8,
+    /// Share of its keys that are automatic, once eight keys say.
+    pub automatic_percent: Option<u8>,
+    /// Estimated old keys.
+    pub established: u32,
+    /// Scored without youth: bought accounts.
+    pub aged: bool,
+    /// Hashes of the keys in its sample.
+    pub sampled_keys: Vec<u32>,
+}
+
+/// What is known of one key, for decision records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyReport {
+    /// Counted as young (a struck key does not grow out of it).
+    pub young: bool,
+    /// How its age is known: `created` (told by the request), `seen` (since its first request) or `unknown`.
+    pub age: &'static str,
+    /// Age, hours.
+    pub age_hours: u32,
+    /// Never sleeps, spread over the hour, one-shot, never repeats.
+    pub automatic: bool,
+    /// Convicted at present.
+    pub convicted: bool,
+    /// Requests.
+    pub requests: u32,
+    /// Share of openings among its recent requests.
+    pub openings_percent: u32,
+    /// Share of repeats among them.
+    pub repeats_percent: u32,
+    /// Share of matches among them.
+    pub matches_percent: u32,
+    /// Requests that matched a template.
+    pub hits: u8,
+    /// Blocks.
+    pub strikes: u8,
+    /// Of 64 buckets of prompts, those in which another key had sent the same within the hour.
+    pub shared: u32,
 }
 
 /// Sizes and counts for gauges and reports.

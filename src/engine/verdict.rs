@@ -142,6 +142,10 @@ pub struct Evidence {
     pub score: i16,
     /// Estimated distinct keys of that group.
     pub group_keys: u32,
+    /// Tag of the group that the verdict rests on (text, network or octave of load), 0 if none.
+    pub group: u64,
+    /// Hash by which groups sample the key (or its tenant), 0 if the ledger did not judge it.
+    pub sample: u32,
 }
 
 /// The answer to one request.

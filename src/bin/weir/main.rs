@@ -9,6 +9,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod replay;
 mod simulate;
 mod trace;
@@ -24,10 +25,13 @@ pub const USAGE: u8 = 1;
 pub const IO: u8 = 2;
 /// Finished, but lines were skipped.
 pub const SKIPPED: u8 = 3;
+/// Nothing found.
+pub const NOTHING: u8 = 3;
 
 /// Weir recognises systematic probing of language models in the proxy.
 ///
-/// Exit status: 0 done; 1 usage or configuration; 2 input or output failed; 3 finished, but lines were skipped.
+/// Exit status: 0 done; 1 usage or configuration; 2 input or output failed; 3 finished, but lines were
+/// skipped, or nothing was found.
 #[derive(Parser)]
 #[command(name = "weir", version)]
 struct Cli {
@@ -39,6 +43,7 @@ struct Cli {
 enum Command {
     Check(check::Args),
     Replay(replay::Args),
+    Explain(explain::Args),
     Demo(demo::Args),
     Simulate(simulate::Args),
 }
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
     ExitCode::from(match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Simulate(args) => simulate::run(&args),
     })

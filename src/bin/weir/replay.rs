@@ -29,6 +29,9 @@ pub struct Args {
     /// Write one line a request: what was decided
     #[arg(long, value_name = "FILE")]
     decisions: Option<PathBuf>,
+    /// Write the decision record of each change, as `log.decisions: changes` does; read it with `weir explain`
+    #[arg(long, value_name = "FILE")]
+    records: Option<PathBuf>,
     /// Start from what an earlier replay learned
     #[arg(long, value_name = "FILE")]
     read_state: Option<PathBuf>,
@@ -66,6 +69,7 @@ struct Replay {
     labels: BTreeMap<String, Label>,
     unreadable: BTreeMap<&'static str, u64>,
     decisions: Option<BufWriter<std::fs::File>>,
+    records: Option<BufWriter<std::fs::File>>,
     engine_time: Duration,
 }
 
@@ -104,6 +108,7 @@ fn replay(args: &Args) -> Result<u64, u8> {
         labels: BTreeMap::new(),
         unreadable: BTreeMap::new(),
         decisions: None,
+        records: None,
         engine_time: Duration::ZERO,
     };
     if let Some(path) = &args.read_state {
@@ -116,11 +121,16 @@ fn replay(args: &Args) -> Result<u64, u8> {
     if let Some(path) = &args.decisions {
         r.decisions = Some(BufWriter::new(std::fs::File::create(path).map_err(|e| fail(path, e))?));
     }
+    if let Some(path) = &args.records {
+        r.records = Some(BufWriter::new(std::fs::File::create(path).map_err(|e| fail(path, e))?));
+    }
     for path in &args.traces {
         r.file(path)?;
     }
-    if let (Some(out), Some(path)) = (&mut r.decisions, &args.decisions) {
-        out.flush().map_err(|e| fail(path, e))?;
+    for (out, path) in [(&mut r.decisions, &args.decisions), (&mut r.records, &args.records)] {
+        if let (Some(out), Some(path)) = (out, path) {
+            out.flush().map_err(|e| fail(path, e))?;
+        }
     }
     if let Some(path) = &args.write_state {
         save(path, &r.engine.write_state()).map_err(|e| fail(path, e))?;
@@ -269,6 +279,11 @@ impl Replay {
     }
 
     fn write(&mut self, d: &Decision) -> std::io::Result<()> {
+        if d.changed
+            && let Some(out) = &mut self.records
+        {
+            writeln!(out, "{}", self.engine.record(self.now, d))?;
+        }
         let Some(out) = &mut self.decisions else { return Ok(()) };
         let reason = match d.verdict.reason.name() {
             "none" => "null".to_string(),

@@ -1,7 +1,7 @@
 //! What a request matched, and the ladder (DETECTION 4.5): first rule that applies wins.
 
 use super::cases::{AGED, Cases};
-use super::groups::{Axis, Touch};
+use super::groups::{Axis, Group, Touch};
 use super::keys::{KeyState, flag};
 use super::{Ledger, Outcome, octave};
 use crate::engine::observation::{Few, Observation};
@@ -122,6 +122,7 @@ impl Ledger {
                 }
             }
         }
+        out.evidence.sample = t.kh;
         out.evidence.strikes = key.strikes;
         out.evidence.requests = key.total;
         // A key's standing settles within its first requests; later it changes only with a conviction.
@@ -180,18 +181,21 @@ impl Ledger {
             let age = f64::from(t.tick.wrapping_sub(key.born)).max(0.5);
             // A busy customer who happens to share the egress does not carry the campaign's load.
             if f64::from(key.total) <= 3.0 * lam * age + 1.0 {
+                let evidence = rests_on(self.groups.get(m.network_value), out.evidence);
                 return Outcome {
                     block: true,
                     reason: Reason::Network,
                     campaign: campaign(m.network),
+                    evidence,
                     ..out
                 };
             }
         }
         if alarm {
             let watched = |v: &&u64| self.groups.get(**v).is_some_and(|g| g.has(super::groups::flag::WATCH));
-            if obs.nets.iter().filter(|v| **v != 0).any(|v| watched(&v)) {
-                return Outcome { block: true, reason: Reason::Network, ..out };
+            if let Some(v) = obs.nets.iter().filter(|v| **v != 0).find(watched) {
+                let evidence = rests_on(self.groups.get(*v), out.evidence);
+                return Outcome { block: true, reason: Reason::Network, evidence, ..out };
             }
         }
         let broad = key.dup_map.count_ones() >= 28
@@ -208,10 +212,15 @@ impl Ledger {
             }
         }
         if alarm {
-            return Outcome { watch: true, reason: Reason::Profile, ..out };
+            let octave = octave(key, t.tick);
+            let evidence = rests_on(self.alarmed(octave), out.evidence);
+            return Outcome { watch: true, reason: Reason::Profile, evidence, ..out };
         }
         if m.is_template() || watched >= 3 || (watched == 2 && m.nfp <= 10) {
             out.campaign = campaign(m.case);
+            if m.count == 0 {
+                out.evidence = rests_on(self.watched(obs, t.single), out.evidence);
+            }
             return Outcome { watch: true, reason: Reason::Template, ..out };
         }
         out
@@ -230,14 +239,30 @@ impl Ledger {
     }
 
     fn evidence(&self, m: &Matched) -> Evidence {
-        let strongest = m.values().iter().filter_map(|v| self.groups.get(*v)).max_by_key(|g| g.score);
-        Evidence {
+        // Of the case that the ladder judges by, if it can be had.
+        let rank = |g: &&Group| (self.cases.resolve(g.case) == m.case, g.score);
+        let strongest = m.values().iter().filter_map(|v| self.groups.get(*v)).max_by_key(rank);
+        let evidence = Evidence {
             matched: u8::try_from(m.count).unwrap_or(u8::MAX),
             values: u8::try_from(m.nfp).unwrap_or(u8::MAX),
-            score: strongest.map_or(0, |g| g.score),
-            group_keys: strongest.map_or(0, |g| g.distinct() as u32),
             ..Evidence::default()
-        }
+        };
+        rests_on(strongest, evidence)
+    }
+
+    /// The strongest group under watch among the values that an observation teaches.
+    fn watched(&self, obs: &Observation, single: bool) -> Option<&Group> {
+        let values = super::learnt_values(obs, single);
+        let groups = values.as_slice().iter().filter_map(|v| self.groups.get(*v));
+        groups.filter(|g| g.has(super::groups::flag::WATCH)).max_by_key(|g| g.score)
+    }
+
+    /// The octave of load in alarm that is nearest to `octave`.
+    fn alarmed(&self, octave: u8) -> Option<&Group> {
+        let near = [octave, octave.saturating_sub(1), octave.saturating_add(1)];
+        let on = |o: &u8| self.alarms.checked_shr(u32::from(*o)).unwrap_or(0) & 1 == 1;
+        let octave = near.into_iter().find(on)?;
+        self.groups.get(Axis::Profile.tag(u64::from(octave).wrapping_add(1)))
     }
 
     /// Keys that have shown a rollout's breadth.
@@ -254,6 +279,16 @@ impl Ledger {
     pub fn axis_name(value: u64) -> &'static str {
         Axis::of(value).name()
     }
+}
+
+/// The figures of the group that a verdict rests on.
+fn rests_on(group: Option<&Group>, evidence: Evidence) -> Evidence {
+    group.map_or(evidence, |g| Evidence {
+        group: g.tag,
+        score: g.score,
+        group_keys: g.distinct() as u32,
+        ..evidence
+    })
 }
 
 /// A confirmed template from a key that the evidence is about.

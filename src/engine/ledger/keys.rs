@@ -151,6 +151,10 @@ impl KeyState {
     pub fn dup_percent(&self) -> u32 {
         percent(self.win_dup, self.win_total)
     }
+    /// Share of the window's requests that matched a confirmed value, in percent.
+    pub fn match_percent(&self) -> u32 {
+        percent(self.win_match, self.win_total)
+    }
     /// Counts one request into the sliding window.
     pub fn window(&mut self, single: bool, dup: bool, matched: bool) {
         if self.win_total >= 64 {

@@ -1,9 +1,11 @@
 //! What the ledger tells people: counts for gauges, groups with their evidence.
 
 use super::groups::{Axis, Group, flag};
+use super::keys::flag as key_flag;
 use super::{Ledger, tick_of};
-use crate::engine::detect::{self, DETECTORS};
-use crate::engine::{GroupReport, Status};
+use crate::engine::detect::{self, DETECTORS, automation};
+use crate::engine::verdict::{Action, Reason, Verdict};
+use crate::engine::{GroupReport, KeyReport, Status};
 
 impl Ledger {
     /// Counts for gauges. One pass over the tables: call it at the pace of a scrape.
@@ -44,11 +46,14 @@ impl Ledger {
             () if g.has(flag::CONFIRMED) => "confirmed",
             () if self.in_alarm(g) => "alarm",
             () if g.has(flag::EXEMPT) => "exempt",
-            () => "watch",
+            () if g.has(flag::WATCH) => "watch",
+            () => "released",
         };
+        let case = self.cases.case(self.cases.resolve(g.case));
         let prefix = if axis == Axis::Network { "nid" } else { "tid" };
         GroupReport {
-            campaign: self.cases.case(self.cases.resolve(g.case)).map_or(0, |c| c.id),
+            campaign: case.map_or(0, |c| c.id),
+            since_s: case.map_or(0, |c| c.first_s),
             axis: axis.name(),
             state,
             id: format!("{prefix}:{:016x}", g.tag),
@@ -56,6 +61,62 @@ impl Ledger {
             requests: g.total,
             score: a.score as i32,
             terms: DETECTORS.iter().zip(a.terms).map(|(d, t)| (d.name, t as i32)).collect(),
+            young_percent: percent(a.young),
+            novel_percent: percent(a.novel),
+            single_percent: percent(a.single),
+            automatic_percent: automation::share_of(g.keys.items(), 8).map(percent),
+            established: g.old.estimate() as u32,
+            aged: a.aged_path && a.young < detect::ppm(self.c.y_gate_ppm),
+            sampled_keys: g.keys.items().iter().map(|s| s.kh).collect(),
         }
     }
+
+    /// The group that a verdict rests on, as it is now. A convicted key is judged by its case: where its request matched
+    /// nothing of it, the strongest confirmed group of the case (one pass over the groups: for a line that is written).
+    pub fn evidence_group(&self, key: u64, v: &Verdict) -> Option<GroupReport> {
+        if !v.reason.is_campaign() {
+            return None;
+        }
+        let named = if v.evidence.group == 0 { None } else { self.groups.get(v.evidence.group) };
+        if v.reason != Reason::Convicted {
+            return named.map(|g| self.describe(g));
+        }
+        let case = self.cases.resolve(self.keys.get(key)?.case);
+        let of_case = |g: &&Group| case != 0 && self.cases.resolve(g.case) == case;
+        let confirmed = || self.groups.slots().iter().filter(|g| g.has(flag::CONFIRMED)).filter(of_case);
+        let group = named.filter(of_case).or_else(|| confirmed().max_by_key(|g| g.score));
+        group.map(|g| self.describe(g))
+    }
+
+    /// What the ladder knew of a key when it gave this verdict.
+    pub fn key_report(&self, key: u64, v: &Verdict) -> Option<KeyReport> {
+        let mut k = *self.keys.get(key)?;
+        let (strikes, now_s) = (k.strikes, self.clock.now_s);
+        // The strike of this very request came after the ladder; a struck key counts as young.
+        if v.reason.is_campaign() && v.action == Action::Block {
+            k.strikes = k.strikes.saturating_sub(1);
+        }
+        Some(KeyReport {
+            young: k.is_young(now_s, self.c.young_for_s),
+            age: match () {
+                () if k.has(key_flag::CREATED) => "created",
+                () if k.has(key_flag::AGE_UNKNOWN) => "unknown",
+                () => "seen",
+            },
+            age_hours: (now_s / 60).saturating_sub(k.first_min) / 60,
+            automatic: k.has(key_flag::AUTOMATIC),
+            convicted: k.has(key_flag::CONVICTED),
+            requests: k.total,
+            openings_percent: k.single_percent(),
+            repeats_percent: k.dup_percent(),
+            matches_percent: k.match_percent(),
+            hits: k.hits,
+            strikes,
+            shared: k.dup_map.count_ones(),
+        })
+    }
+}
+
+fn percent(share: f64) -> u8 {
+    (share * 100.0) as u8
 }

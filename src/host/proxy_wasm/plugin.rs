@@ -193,7 +193,7 @@ impl Plugin {
             LogDecisions::All => decision.verdict.action != Action::Allow,
         };
         if logged {
-            abi::log(Level::Info, &decision.record(now, &config.policy, &profile.name));
+            abi::log(Level::Info, &engine.record(now, &decision));
         }
         Some(decision)
     }

@@ -1,0 +1,328 @@
+//! `weir explain`: a case id or a key, looked up in decision logs and told in plain language.
+
+mod record;
+mod story;
+mod words;
+
+use crate::trace::{Item, Lines};
+use crate::{IO, NOTHING, OK};
+use record::{Own, Record};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::PathBuf;
+use story::Story;
+
+/// Malformed records that are named one by one.
+const NAMED: u64 = 20;
+
+/// Explain a verdict from decision logs: what was done to a key, on what evidence, and how to undo it
+///
+/// Finds the filter's decision records wherever they stand in a line: Envoy's log, a log shipper's JSON, files of `weir
+/// replay --records`; plain, .gz or .zst. Exit status: 0 found; 1 usage; 2 input or output failed; 3 nothing found.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Case id as in the reply (8 hexadecimal digits), or a key (kid: and 16)
+    #[arg(value_name = "CASE|kid:KEY", value_parser = wanted)]
+    wanted: Wanted,
+    /// Logs, in any order; - (or none) reads standard input
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print the records found as one JSON array, as they were written
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone)]
+enum Wanted {
+    Case(String),
+    Key(String),
+}
+
+fn wanted(text: &str) -> Result<Wanted, String> {
+    let text = text.to_ascii_lowercase();
+    if record::is_hex(&text, 8) {
+        Ok(Wanted::Case(text))
+    } else if record::is_id(&text, "kid:") {
+        Ok(Wanted::Key(text))
+    } else {
+        Err("must be 8 hexadecimal digits (a case id), or kid: and 16 (a key)".into())
+    }
+}
+
+/// What the logs say of any key, to find the members of a sample.
+struct Seen {
+    key: String,
+    campaign: String,
+    blocked: bool,
+}
+
+#[derive(Default)]
+struct Logs {
+    /// By policy and key.
+    stories: BTreeMap<(String, String), Story>,
+    /// Raw text of what was found.
+    found: Vec<String>,
+    /// By policy and sampling hash, then by key: a tenant's keys share one hash.
+    seen: HashMap<(String, String), Vec<Seen>>,
+    /// Records of any key.
+    records: u64,
+    malformed: u64,
+}
+
+pub fn run(args: &Args) -> u8 {
+    let mut logs = Logs::default();
+    let stdin = [PathBuf::from("-")];
+    for path in if args.files.is_empty() { &stdin[..] } else { &args.files } {
+        if let Err(e) = logs.read(path, args) {
+            eprintln!("weir: {}: {e}", path.display());
+            return IO;
+        }
+    }
+    if logs.malformed > 0 {
+        eprintln!("weir: {}", words::count(logs.malformed, "malformed record", "malformed records"));
+    }
+    let mut out = String::new();
+    if args.json {
+        out = format!("[{}]\n", logs.found.join(",\n"));
+    }
+    for (i, ((policy, key), story)) in logs.stories.iter().enumerate().filter(|_| !args.json) {
+        if i > 0 {
+            out.push('\n');
+        }
+        logs.tell(policy, key, story, &mut out);
+    }
+    // A reader that leaves early is no reason to panic.
+    if let Err(e) = std::io::stdout().lock().write_all(out.as_bytes()) {
+        eprintln!("weir: standard output: {e}");
+        return IO;
+    }
+    if logs.stories.is_empty() {
+        let what = match &args.wanted {
+            Wanted::Case(c) => format!("case {c}"),
+            Wanted::Key(k) => k.clone(),
+        };
+        eprintln!("weir: nothing about {what} among {}", words::count(logs.records, "record", "records"));
+        return NOTHING;
+    }
+    OK
+}
+
+impl Logs {
+    fn read(&mut self, path: &std::path::Path, args: &Args) -> std::io::Result<()> {
+        let mut lines = Lines::open(path, |raw, _| raw)?;
+        let mut number = 0u64;
+        while let Some(item) = lines.next()? {
+            number += 1;
+            let result = match item {
+                Item::TooLong => Some(Err(format!("line is longer than {} bytes", crate::trace::MAX_LINE))),
+                Item::Line(text) => record::find(text),
+            };
+            match result {
+                None => {}
+                Some(Ok((r, raw))) => self.take(r, raw, args),
+                Some(Err(e)) => {
+                    self.malformed += 1;
+                    if self.malformed <= NAMED {
+                        eprintln!("{}:{number}: malformed record: {e}", path.display());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, r: Record, raw: String, args: &Args) {
+        self.records += 1;
+        if let Some(sample) = r.sample.clone().filter(|s| s != "00000000") {
+            let seen = self.seen.entry((r.policy.clone(), sample)).or_default();
+            let at = seen.iter().position(|s| s.key == r.key).unwrap_or_else(|| {
+                seen.push(Seen { key: r.key.clone(), campaign: String::new(), blocked: false });
+                seen.len() - 1
+            });
+            seen[at].blocked |= r.would == "block";
+            if r.campaign != "00000000" {
+                seen[at].campaign.clone_from(&r.campaign);
+            }
+        }
+        let hit = match &args.wanted {
+            Wanted::Case(c) => r.case.as_ref() == Some(c),
+            Wanted::Key(k) => r.key == *k,
+        };
+        if !hit {
+            return;
+        }
+        if args.json {
+            self.found.push(raw);
+        }
+        let name = (r.policy.clone(), r.key.clone());
+        match self.stories.get_mut(&name) {
+            Some(story) => story.add(r),
+            None => {
+                self.stories.insert(name, Story::new(r));
+            }
+        }
+    }
+
+    fn tell(&self, policy: &str, key: &str, s: &Story, out: &mut String) {
+        let r = &s.best;
+        let cases: Vec<&str> = s.cases.iter().map(String::as_str).collect();
+        let cases = if cases.is_empty() { "no case".into() } else { format!("case {}", cases.join(", ")) };
+        out.push_str(&format!("{key}  {cases}  policy {policy}  profile {}\n\n", r.profile));
+        s.history(out);
+        out.push_str(&format!("\nWhy ({} of {})\n", r.would, words::utc(r.t_ms / 1000)));
+        wrapped(&words::reason(r), out);
+        if r.evidence.matched > 0 {
+            let e = &r.evidence;
+            wrapped(
+                &format!(
+                    "Of {} sampled from this request, {} confirmed as the campaign's.",
+                    words::count(e.values.into(), "phrase", "phrases"),
+                    words::count(e.matched.into(), "is", "are")
+                ),
+                out,
+            );
+        }
+        self.evidence(policy, r, out);
+        out.push_str("\nThe key itself\n");
+        let few = || {
+            let e = &r.evidence;
+            let requests = words::count(e.requests, "request", "requests");
+            format!("{requests}, {} counted against it.", words::count(e.strikes.into(), "block", "blocks"))
+        };
+        wrapped(&r.own.as_ref().map_or_else(few, behaviour), out);
+        out.push_str("\nIf this is an error\n");
+        out.push_str(&words::remedy(r));
+    }
+
+    fn evidence(&self, policy: &str, r: &Record, out: &mut String) {
+        let Some(g) = &r.group else {
+            let campaign = ["convicted", "template", "network", "profile"].contains(&r.reason.as_str());
+            if campaign {
+                out.push_str("\nEvidence\n");
+                wrapped(
+                    "The record carries no group: it was given up, or an older version wrote the record.",
+                    out,
+                );
+            }
+            return;
+        };
+        out.push_str(&format!("\nEvidence: {} {}, {}", words::kind(g), g.id, g.state));
+        if g.since_s > 0 {
+            out.push_str(&format!(", its case since {}", words::utc(g.since_s)));
+        }
+        out.push('\n');
+        wrapped(
+            &format!(
+                "About {} share it, {} at the time. {}",
+                words::count(g.keys, "key", "keys"),
+                words::count(g.requests, "request", "requests"),
+                words::standing(g)
+            ),
+            out,
+        );
+        if g.axis != "profile" {
+            words::terms(g, out);
+            if g.aged {
+                wrapped("Scored as bought accounts: 20 points stand in for youth.", out);
+            }
+        }
+        let automatic =
+            g.automatic_percent.map_or_else(|| "not known yet".into(), |p| format!("{p} % of its keys"));
+        wrapped(
+            &format!(
+                "Young: {} % of its keys. Openings: {} % of its requests, and {} % of those were never sent before. Automatic: \
+                 {automatic}. Established users: about {}.",
+                g.young_percent, g.single_percent, g.novel_percent, g.established
+            ),
+            out,
+        );
+        self.sample(policy, r, g, out);
+    }
+
+    /// Whose keys the evidence was sampled from, as far as these logs tell.
+    fn sample(&self, policy: &str, r: &Record, g: &record::Group, out: &mut String) {
+        let of = |hash: &String| self.seen.get(&(policy.to_string(), hash.clone()));
+        let known: Vec<&Seen> = g.sampled_keys.iter().filter_map(of).flatten().collect();
+        let hashes = g.sampled_keys.iter().filter(|h| of(h).is_some()).count();
+        let blocked = known.iter().filter(|s| s.blocked).count();
+        let own = r.sample.as_ref().is_some_and(|s| g.sampled_keys.contains(s));
+        let campaign = self.seen.iter().filter(|((p, _), _)| p == policy).flat_map(|(_, seen)| seen);
+        let members = campaign.filter(|s| r.campaign != "00000000" && s.campaign == r.campaign).count();
+        let mut text = format!(
+            "The figures come from a sample of {} by hash; {hashes} of them are in these logs ({} blocked), and this key is {}.",
+            words::count(g.sampled_keys.len() as u64, "key", "keys"),
+            words::count(blocked as u64, "key", "keys"),
+            if own { "one of the sample" } else { "not in the sample" }
+        );
+        if members > 0 {
+            text.push_str(&format!(
+                " {} of campaign {} in these logs.",
+                words::count(members as u64, "key is", "keys are"),
+                r.campaign
+            ));
+        }
+        wrapped(&text, out);
+        for s in known.iter().take(4) {
+            out.push_str(&format!("    {}{}\n", s.key, if s.blocked { "  blocked" } else { "" }));
+        }
+        if known.len() > 4 {
+            out.push_str(&format!("    and {} more\n", known.len() - 4));
+        }
+    }
+}
+
+fn behaviour(o: &Own) -> String {
+    let age = if o.age_hours < 96 {
+        words::count(o.age_hours, "hour", "hours")
+    } else {
+        format!("{} days", o.age_hours / 24)
+    };
+    let age = match o.age.as_str() {
+        "created" => format!("made {age} before"),
+        "unknown" => format!("first seen {age} before, while learning, so its age is not known"),
+        _ => format!("first seen {age} before"),
+    };
+    let mut out = format!(
+        "{}, {age}; {}. {}: {} % of the recent ones open a conversation, {} % repeat a text that was sent before, {} % match the \
+         campaign. {} matched as a template; {} counted against it.",
+        if o.young { "Young" } else { "Not young" },
+        if o.automatic {
+            "automatic: never asleep, spread over the hour"
+        } else {
+            "not known to be automatic"
+        },
+        words::count(o.requests, "request", "requests"),
+        o.openings_percent,
+        o.repeats_percent,
+        o.matches_percent,
+        words::count(o.hits.into(), "request", "requests"),
+        words::count(o.strikes.into(), "block", "blocks"),
+    );
+    if o.shared > 0 {
+        out.push_str(&format!(
+            " In {} of 64 classes of prompts another key had sent the same within the hour.",
+            o.shared
+        ));
+    }
+    if o.convicted {
+        out.push_str(" It is convicted.");
+    }
+    out
+}
+
+/// Prose in lines of about 100 columns, indented by two.
+fn wrapped(text: &str, out: &mut String) {
+    let mut width = 0;
+    for word in text.split_whitespace() {
+        let n = word.chars().count();
+        if width == 0 || width + 1 + n > 98 {
+            out.push_str(if width == 0 { "  " } else { "\n  " });
+            width = n;
+        } else {
+            out.push(' ');
+            width += n + 1;
+        }
+        out.push_str(word);
+    }
+    out.push('\n');
+}

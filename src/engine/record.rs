@@ -1,0 +1,117 @@
+//! The decision record: one JSON line with hashes and figures, enough to explain and to appeal, without text.
+//!
+//! It is rendered only when a line is really written, and read by `weir explain`. Shares are whole percent.
+
+use super::config::Campaign;
+use super::ledger::groups::Axis;
+use super::units::Nanos;
+use super::{Decision, Engine, GroupReport, KeyReport};
+use std::fmt::Write;
+
+impl Engine {
+    /// The record of a decision that was made just now. `own` is there when the ledger knows the key, `group` when the
+    /// verdict rests on evidence across keys. A reader finds the key in a group's sample by `sample`.
+    pub fn record(&self, now: Nanos, d: &Decision) -> String {
+        let v = &d.verdict;
+        let e = &v.evidence;
+        let case = v.case.map_or_else(|| "null".to_string(), |c| format!("\"{c}\""));
+        let profile = self.config.profile(d.profile).map_or("", |p| p.name.as_str());
+        let mut out = format!(
+            "{{\"weir\":\"decision\",\"t_ms\":{},\"case\":{case},\"campaign\":\"{:08x}\",\"key\":\"{}\",\"policy\":\"{}\",\
+             \"profile\":{},\"mode\":\"{}\",\"action\":\"{}\",\"would\":\"{}\",\"reason\":\"{}\",\"evidence\":{{\"matched\":{},\
+             \"values\":{},\"score\":{},\"group_keys\":{},\"strikes\":{},\"requests\":{}}},\"sample\":\"{:08x}\"",
+            now.millis(),
+            v.campaign,
+            d.key,
+            self.config.policy,
+            serde_json::Value::from(profile),
+            d.mode.name(),
+            d.action.name(),
+            v.action.name(),
+            v.reason.name(),
+            e.matched,
+            e.values,
+            e.score,
+            e.group_keys,
+            e.strikes,
+            e.requests,
+            e.sample,
+        );
+        // Writing to a string cannot fail.
+        if let Some(k) = self.ledger.key_report(d.key.0, v) {
+            let _ = own(&mut out, &k);
+        }
+        if let Some(g) = self.ledger.evidence_group(d.key.0, v) {
+            let _ = group(&mut out, &g, &self.config.campaign);
+        }
+        out.push('}');
+        out
+    }
+}
+
+fn own(out: &mut String, k: &KeyReport) -> std::fmt::Result {
+    write!(
+        out,
+        ",\"own\":{{\"young\":{},\"age\":\"{}\",\"age_hours\":{},\"automatic\":{},\"convicted\":{},\"requests\":{},\
+         \"openings_percent\":{},\"repeats_percent\":{},\"matches_percent\":{},\"hits\":{},\"strikes\":{},\"shared\":{}}}",
+        k.young,
+        k.age,
+        k.age_hours,
+        k.automatic,
+        k.convicted,
+        k.requests,
+        k.openings_percent,
+        k.repeats_percent,
+        k.matches_percent,
+        k.hits,
+        k.strikes,
+        k.shared,
+    )
+}
+
+fn group(out: &mut String, g: &GroupReport, c: &Campaign) -> std::fmt::Result {
+    // A profile is in alarm by its number of keys; points are not asked.
+    let min_keys = match g.axis {
+        a if a == Axis::Text.name() => c.d_min,
+        a if a == Axis::Network.name() => c.net_d_min,
+        _ => c.profile_min,
+    };
+    write!(
+        out,
+        ",\"group\":{{\"id\":\"{}\",\"axis\":\"{}\",\"state\":\"{}\",\"campaign\":\"{:08x}\",\"since_s\":{},\"keys\":{},\
+         \"min_keys\":{min_keys},\"requests\":{},\"score\":{},\"threshold\":{},\"watch\":{},\"release\":{},\"terms\":{{",
+        g.id,
+        g.axis,
+        g.state,
+        g.campaign,
+        g.since_s,
+        g.keys,
+        g.requests,
+        g.score,
+        c.t_confirm,
+        c.t_watch,
+        c.t_release,
+    )?;
+    let mut comma = "";
+    for (name, points) in &g.terms {
+        write!(out, "{comma}\"{name}\":{points}")?;
+        comma = ",";
+    }
+    write!(
+        out,
+        "}},\"young_percent\":{},\"novel_percent\":{},\"single_percent\":{},\"automatic_percent\":",
+        g.young_percent, g.novel_percent, g.single_percent,
+    )?;
+    match g.automatic_percent {
+        Some(p) => write!(out, "{p}")?,
+        None => out.push_str("null"),
+    }
+    write!(out, ",\"established\":{},\"aged\":{},\"sampled_keys\":[", g.established, g.aged)?;
+    comma = "";
+    for hash in &g.sampled_keys {
+        write!(out, "{comma}\"{hash:08x}\"")?;
+        comma = ",";
+    }
+    out.push_str("]}");
+    Ok(())
+}

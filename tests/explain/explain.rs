@@ -1,0 +1,379 @@
+//! `weir explain` as operators run it: a campaign is replayed, its records are read back out of logs, and each verdict is
+//! told with all of its evidence and none of anybody's text.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, LazyLock};
+use weir::engine::config::{Config, parse};
+use weir::engine::detect::DETECTORS;
+use weir::engine::edge::identity::{Head, KeyId, Keys, NoProperties};
+use weir::engine::edge::session::Session;
+use weir::engine::hash;
+
+const START: u64 = 1_780_000_000;
+const ACCOUNTS: u64 = 120;
+const PEOPLE: u64 = 30;
+const CONFIG: &str = r#"{"mode":"enforce","seed":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    "identity":{"learn":"0s","age":{"header":"x-created"}},"limits":[{"name":"burst","requests":20,"per":"1m"}]}"#;
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Dir {
+        let path = std::env::temp_dir().join(format!("weir-explain-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Dir(path)
+    }
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn weir(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir")).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn out(o: &Output) -> String {
+    String::from_utf8(o.stdout.clone()).unwrap()
+}
+
+fn err(o: &Output) -> String {
+    String::from_utf8(o.stderr.clone()).unwrap()
+}
+
+/// Without line breaks, so that a sentence is found wherever it is broken.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn path(p: &Path) -> &str {
+    p.to_str().unwrap()
+}
+
+fn unit(x: u64) -> f64 {
+    ((hash::mix(x) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+}
+
+fn words(seed: u64, n: u64) -> String {
+    let word = |i: u64| {
+        let h = hash::mix(seed * 77 + i);
+        format!("w{}{}x", char::from(b'a' + (h % 26) as u8), &"abcdefghij"[..(h >> 32) as usize % 9])
+    };
+    (0..n).map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn line(t: f64, key: u64, text: &str) -> String {
+    let age = if key < ACCOUNTS { 3 } else { 200 };
+    json!({"t": t, "path": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": text}]},
+           "headers": [["authorization", format!("Bearer sk-planted-{key}")], ["x-created", (START - age * 86_400).to_string()]]})
+    .to_string()
+}
+
+/// A campaign of 120 accounts at one an hour among 30 people; one of the people then hammers.
+fn trace() -> String {
+    let mut all: Vec<(f64, String)> = Vec::new();
+    for key in 0..ACCOUNTS + PEOPLE {
+        let mean = if key < ACCOUNTS { 3600.0 } else { 3600.0 * (0.3 + 12.0 * unit(key)) };
+        let (mut t, mut i) = (START as f64, 0u64);
+        loop {
+            t += -unit(key << 20 | i).ln() * mean;
+            i += 1;
+            if t > START as f64 + 18.0 * 3600.0 {
+                break;
+            }
+            let slot = words(key << 20 | i, 14);
+            let text = if key < ACCOUNTS {
+                format!(
+                    "Write a worked solution for the task below and check it with a second method before you finish the last line. Then name the rule that you used and say why no other rule applies here. {slot}"
+                )
+            } else {
+                slot
+            };
+            all.push((t, line(t, key, &text)));
+        }
+    }
+    for i in 0..40u64 {
+        let t = START as f64 + 18.0 * 3600.0 + i as f64 * 0.1;
+        all.push((t, line(t, ACCOUNTS, &words(i + 99_000_000, 9))));
+    }
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all.into_iter().map(|l| l.1).collect::<Vec<_>>().join("\n")
+}
+
+struct Replayed {
+    dir: Dir,
+    records: PathBuf,
+    config: PathBuf,
+    state: PathBuf,
+    text: String,
+}
+
+static REPLAYED: LazyLock<Replayed> = LazyLock::new(|| {
+    let dir = Dir::new("trace");
+    let (trace, config) = (dir.file("t.jsonl", trace()), dir.file("c.json", CONFIG));
+    let (records, state) = (dir.0.join("r.jsonl"), dir.0.join("state"));
+    let args = ["replay", "--config", path(&config), "--records", path(&records), "--write-state"];
+    let o = weir(&[&args[..], &[path(&state), path(&trace)]].concat());
+    assert_eq!(o.status.code(), Some(0), "{}", err(&o));
+    let text = std::fs::read_to_string(&records).unwrap();
+    Replayed { dir, records, config, state, text }
+});
+
+fn all_records() -> Vec<Value> {
+    REPLAYED.text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+fn blocked() -> Value {
+    let template = |r: &&Value| r["action"] == "block" && r["reason"] == "template";
+    all_records().iter().find(template).cloned().unwrap()
+}
+
+fn kid(key: u64) -> KeyId {
+    let config: Arc<Config> = Arc::new(parse(CONFIG).unwrap());
+    let auth = format!("Bearer sk-planted-{key}");
+    let headers: [(&[u8], &[u8]); 1] = [(b"authorization", auth.as_bytes())];
+    let head = Head {
+        method: b"POST",
+        path: b"/v1/chat/completions",
+        authority: b"",
+        headers: &headers,
+        source: b"",
+        route: b"",
+        virtual_host: b"",
+        service: b"",
+        metadata_profile: b"",
+        properties: &NoProperties,
+        end_of_stream: false,
+    };
+    Session::open(&config, &Keys::new(&config.seed), &head).identity.key
+}
+
+fn sample(key: KeyId) -> String {
+    format!("{:08x}", hash::mix(key.0) >> 32)
+}
+
+fn explain(args: &[&str]) -> Output {
+    weir(&[&["explain"], args].concat())
+}
+
+#[test]
+fn records_hold_the_whole_evidence() {
+    let attackers: HashSet<String> = (0..ACCOUNTS).map(|k| sample(kid(k))).collect();
+    let r = blocked();
+    let g = &r["group"];
+    assert_eq!((g["axis"].as_str(), g["state"].as_str()), (Some("text"), Some("confirmed")), "{r}");
+    assert!(g["id"].as_str().unwrap().starts_with("tid:"));
+    assert_eq!((g["threshold"].as_i64(), g["min_keys"].as_u64()), (Some(115), Some(24)));
+    let terms = g["terms"].as_object().unwrap();
+    assert!(DETECTORS.iter().all(|d| terms.contains_key(d.name)) && terms.len() == DETECTORS.len());
+    let sum: i64 = terms.values().map(|v| v.as_i64().unwrap()).sum();
+    assert!(sum.abs_diff(g["score"].as_i64().unwrap()) <= 8, "each term lost less than a point: {g}");
+    let sampled: Vec<&str> =
+        g["sampled_keys"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+    assert!((24..=32).contains(&sampled.len()), "{sampled:?}");
+    assert!(sampled.iter().all(|h| attackers.contains(*h)), "only the campaign sends the template");
+    let own = &r["own"];
+    assert_eq!(
+        (own["young"].as_bool(), own["age"].as_str(), own["automatic"].as_bool()),
+        (Some(true), Some("created"), Some(false))
+    );
+    assert!((72..96).contains(&own["age_hours"].as_u64().unwrap()), "{own}");
+    assert_eq!(own["requests"], r["evidence"]["requests"]);
+    let key = (0..ACCOUNTS).map(kid).find(|k| r["key"] == k.to_string()).unwrap();
+    assert_eq!(r["sample"], sample(key));
+}
+
+#[test]
+fn every_campaign_verdict_names_its_group_and_the_others_have_none() {
+    let all = all_records();
+    assert!(all.len() as u64 > ACCOUNTS);
+    for r in &all {
+        let campaign = ["template", "convicted", "network"].contains(&r["reason"].as_str().unwrap());
+        assert_eq!(r["group"].is_object(), campaign, "{r}");
+        assert!(r["own"].is_object(), "{r}");
+    }
+    assert!(all.iter().any(|r| r["reason"] == "rate"));
+}
+
+#[test]
+fn records_hold_no_text_and_no_credential() {
+    for secret in ["worked solution", "second method", "Bearer", "sk-planted", "planted", "user", "messages"]
+    {
+        assert!(!REPLAYED.text.contains(secret), "{secret:?} is in a record");
+    }
+    let shown = out(&explain(&[blocked()["key"].as_str().unwrap(), path(&REPLAYED.records)]));
+    assert!(!shown.contains("planted") && !shown.contains("worked solution"));
+}
+
+#[test]
+fn a_case_is_told_term_by_term() {
+    let r = blocked();
+    let (case, key) = (r["case"].as_str().unwrap(), r["key"].as_str().unwrap());
+    let o = explain(&[case, path(&REPLAYED.records)]);
+    assert_eq!(o.status.code(), Some(0), "{}", err(&o));
+    let text = out(&o);
+    for d in DETECTORS {
+        assert!(text.contains(&format!("    {} ", d.name)), "{} is not in\n{text}", d.name);
+    }
+    let tid = r["group"]["id"].as_str().unwrap();
+    let entries = [
+        format!(r#"{{"name": "case-{case}", "key": "{key}"}}"#),
+        format!(r#"{{"name": "case-{case}", "template": "{tid}"}}"#),
+    ];
+    for entry in &entries {
+        assert!(text.contains(entry), "{entry} is not in\n{text}");
+    }
+    parse(&format!(r#"{{"allow": [{}]}}"#, entries.join(", "))).expect("what is to be pasted loads");
+    let text = flat(&text);
+    for part in
+        ["115 and 24 keys confirm it", "sample of 32 keys", "block template", "2026-05-2", "Young, made 7"]
+    {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let members: usize =
+        text.split_once(" keys are of campaign").unwrap().0.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((100..=ACCOUNTS as usize).contains(&members), "{members}");
+}
+
+#[test]
+fn a_key_is_found_in_logs_of_all_kinds() {
+    let r = blocked();
+    let key = r["key"].as_str().unwrap();
+    let plain = flat(&out(&explain(&[key, path(&REPLAYED.records)])));
+    let lines: Vec<&str> = REPLAYED.text.lines().collect();
+    let envoy: String = lines
+        .iter()
+        .map(|l| format!("[2026-05-28 22:00:00.123][17][info][wasm] [source/x.cc:1] wasm log weir weir: {l}\nGET /other 200\n"))
+        .collect();
+    let shipped: String =
+        lines.iter().map(|l| format!("{}\n", json!({"log": l, "stream": "stderr"}))).collect();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(envoy.as_bytes()).unwrap();
+    let dir = &REPLAYED.dir;
+    for file in [
+        dir.file("envoy.log", &envoy),
+        dir.file("envoy.log.gz", gz.finish().unwrap()),
+        dir.file("shipped.log.zst", zstd::encode_all(shipped.as_bytes(), 1).unwrap()),
+    ] {
+        let o = explain(&[key, path(&file)]);
+        assert_eq!((o.status.code(), flat(&out(&o))), (Some(0), plain.clone()), "{}", file.display());
+        assert!(o.stderr.is_empty(), "{}", err(&o));
+    }
+    let (a, b) = (dir.file("a.log", lines[..50].join("\n")), dir.file("b.log", lines[50..].join("\n")));
+    assert_eq!(flat(&out(&explain(&[key, path(&b), path(&a)]))), plain, "files come in any order");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["explain", key, "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(envoy.as_bytes()).unwrap();
+    assert_eq!(flat(&out(&child.wait_with_output().unwrap())), plain);
+}
+
+#[test]
+fn a_convicted_key_is_explained_though_its_request_matched_nothing() {
+    let first = blocked();
+    let key = (0..ACCOUNTS).find(|k| first["key"] == kid(*k).to_string()).unwrap();
+    let dir = &REPLAYED.dir;
+    let t = START as f64 + 19.0 * 3600.0;
+    let trace = dir.file("late.jsonl", line(t, key, &words(77_000_000, 12)));
+    let records = dir.0.join("late.records");
+    let args = ["replay", "--config", path(&REPLAYED.config), "--read-state", path(&REPLAYED.state)];
+    let o = weir(&[&args[..], &["--records", path(&records), path(&trace)]].concat());
+    assert_eq!(o.status.code(), Some(0), "{}", err(&o));
+    let r: Value = serde_json::from_str(&std::fs::read_to_string(&records).unwrap()).unwrap();
+    assert_eq!(
+        (r["reason"].as_str(), r["evidence"]["matched"].as_u64()),
+        (Some("convicted"), Some(0)),
+        "{r}"
+    );
+    assert_eq!(r["group"]["state"], "confirmed");
+    assert!(r["group"]["score"].as_i64().unwrap() >= 75, "{r}");
+    assert_eq!(r["campaign"], r["group"]["campaign"]);
+    let text = flat(&out(&explain(&[r["case"].as_str().unwrap(), path(&records)])));
+    assert!(text.contains("The key is convicted") && text.contains("timers"), "{text}");
+}
+
+#[test]
+fn json_is_the_records_as_written() {
+    let r = blocked();
+    let o = explain(&["--json", r["case"].as_str().unwrap(), path(&REPLAYED.records)]);
+    let v: Vec<Value> = serde_json::from_slice(&o.stdout).unwrap();
+    assert!(v.contains(&r) && v.iter().all(|x| x["case"] == r["case"]));
+    let again = REPLAYED.dir.file("again.json", &o.stdout);
+    let o = explain(&["--json", r["case"].as_str().unwrap(), path(&again)]);
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&o.stdout).unwrap(), v, "its output is a log, too");
+}
+
+#[test]
+fn a_limit_is_told_as_a_limit() {
+    let key = kid(ACCOUNTS).to_string();
+    let text = flat(&out(&explain(&[&key, path(&REPLAYED.records)])));
+    assert!(text.contains("throttle rate") && text.contains("Raise `limits`"), "{text}");
+    assert!(!text.contains("Evidence:"), "{text}");
+}
+
+#[test]
+fn statuses() {
+    let records = path(&REPLAYED.records);
+    assert_eq!(explain(&["ffffffff", records]).status.code(), Some(3));
+    let o = explain(&["--json", "kid:ffffffffffffffff", records]);
+    assert_eq!((o.status.code(), out(&o).trim()), (Some(3), "[]"));
+    assert!(err(&o).contains("nothing about kid:ffffffffffffffff among"), "{}", err(&o));
+    for bad in ["", "case", "kid:12", "kid:gggggggggggggggg", "0123456"] {
+        assert_eq!(explain(&[bad, records]).status.code(), Some(1), "{bad:?}");
+    }
+    assert_eq!(explain(&[]).status.code(), Some(1));
+    assert_eq!(explain(&["ffffffff", "/nonexistent"]).status.code(), Some(2));
+    let cut = REPLAYED.dir.file("cut.zst", &zstd::encode_all(REPLAYED.text.as_bytes(), 1).unwrap()[..900]);
+    assert_eq!(explain(&["ffffffff", path(&cut)]).status.code(), Some(2));
+    let o = weir(&["replay", "--records", "/nonexistent/x", path(&REPLAYED.config)]);
+    assert_eq!(o.status.code(), Some(2));
+}
+
+#[test]
+fn malformed_records_are_named_and_passed_over() {
+    let r = blocked().to_string();
+    let good =
+        REPLAYED.text.lines().find(|l| serde_json::from_str::<Value>(l).unwrap() == blocked()).unwrap();
+    let (case, key) = (blocked()["case"].as_str().unwrap().to_string(), blocked()["key"].clone());
+    let lines = [
+        "\u{1b}[2J nothing of ours".to_string(),
+        good[..good.len() / 2].to_string(),
+        good.replace("\"enforce\"", "\"\\u001b[2J\""),
+        good.replace(key.as_str().unwrap(), "sk-planted-0"),
+        r#"{"weir":"decision"}"#.to_string(),
+        r#"{"weir":"decision","t_ms":[[[[["#.to_string(),
+        r.replace("\"weir\"", "\"other\""),
+        format!("{good} and a tail"),
+    ];
+    let log = REPLAYED.dir.file("bad.log", lines.join("\n"));
+    let o = explain(&[&case, path(&log)]);
+    assert_eq!(o.status.code(), Some(0), "{}", err(&o));
+    let err = err(&o);
+    for n in 2..=6 {
+        assert!(err.contains(&format!("bad.log:{n}: malformed record: ")), "{n}: {err}");
+    }
+    assert!(err.contains("5 malformed records"), "{err}");
+    assert!(!out(&o).contains('\u{1b}') && !err.contains('\u{1b}') && !err.contains("sk-planted"), "{err}");
+    assert!(flat(&out(&o)).contains("(1 record,"));
+}
