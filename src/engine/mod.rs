@@ -284,6 +284,11 @@ impl Engine {
         self.ledger.groups_report()
     }
 
+    /// One group by its value, with consecutive good evaluations and the largest total met beside it: for diagnosis.
+    pub fn inspect(&self, value: u64) -> Option<(GroupReport, u8, u32)> {
+        self.ledger.inspect(value)
+    }
+
     /// Everything learned, versioned and checksummed. Hashes and counts only.
     pub fn write_state(&self) -> Vec<u8> {
         self.ledger.write_state()

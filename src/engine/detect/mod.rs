@@ -15,6 +15,7 @@ mod youth;
 
 use crate::engine::config::Campaign;
 use crate::engine::ledger::groups::{Axis, Group, Sample};
+use crate::engine::sketch::bottom_k::BottomK;
 
 /// A group as the detectors see it.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,14 @@ pub struct View<'a> {
     pub keys: &'a [Sample],
     /// Now, in ticks.
     pub tick: u16,
+}
+
+impl View<'_> {
+    /// Share of keys that were young at first touch.
+    pub fn young_share(&self) -> f64 {
+        let young = self.keys.iter().filter(|s| s.young()).count();
+        if self.keys.is_empty() { 0.0 } else { young as f64 / self.keys.len() as f64 }
+    }
 }
 
 /// One detector's answer.
@@ -118,13 +127,29 @@ impl Assessment {
     }
 }
 
-/// Evaluates a group.
-pub fn assess(group: &Group, tick: u16, c: &Campaign) -> Assessment {
+/// A uniform sample of keys and how many keys it stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys<'a> {
+    /// The sample.
+    pub items: &'a [Sample],
+    /// Estimated distinct keys.
+    pub distinct: f64,
+}
+
+impl<'a, const K: usize> From<&'a BottomK<Sample, K>> for Keys<'a> {
+    fn from(s: &'a BottomK<Sample, K>) -> Keys<'a> {
+        Keys { items: s.items(), distinct: s.estimate() }
+    }
+}
+
+/// Evaluates a group; `panel` is its large sample, if it has one.
+pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -> Assessment {
+    let sample = panel.unwrap_or_else(|| (&group.keys).into());
     let view =
-        View { group, axis: Axis::of(group.tag), distinct: group.distinct(), keys: group.keys.items(), tick };
+        View { group, axis: Axis::of(group.tag), distinct: sample.distinct, keys: sample.items, tick };
     let mut a = Assessment {
         distinct: view.distinct,
-        young: group.young_share(),
+        young: view.young_share(),
         novel: share(group.novel, group.single),
         single: share(group.single, group.total),
         lam: load::key_rate(view.keys, tick),

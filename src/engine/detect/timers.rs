@@ -43,7 +43,7 @@ fn same_minute(keys: &[Sample]) -> f64 {
 
 /// 0..1: gaps that repeat the key's previous gap, or lie within 5 % of the group's median gap.
 fn same_gap(keys: &[Sample]) -> f64 {
-    let mut codes = [0u8; 32];
+    let mut codes = [0u8; crate::engine::ledger::panels::KEYS];
     let mut n = 0usize;
     for (slot, s) in codes.iter_mut().zip(keys.iter().filter(|s| s.gap > 0)) {
         *slot = s.gap;

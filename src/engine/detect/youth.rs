@@ -5,6 +5,6 @@ use crate::engine::config::Campaign;
 
 /// -60..50 points by the share of keys that were young when they first touched the group.
 pub fn score(view: &View<'_>, _: &Campaign) -> Signal {
-    let y = view.group.young_share() - 0.5;
+    let y = view.young_share() - 0.5;
     Signal::points(y * if y >= 0.0 { 100.0 } else { 120.0 })
 }

@@ -208,6 +208,8 @@ pub struct Group {
     pub armed: u8,
     /// See `flag`.
     pub flags: u8,
+    /// Slot of its panel, 0 = none.
+    pub panel: u8,
     /// A released group is not confirmed before this minute.
     pub immune_min: u32,
     /// Uniform sample of its keys.
@@ -259,7 +261,8 @@ impl Group {
         self.keys.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);
         self.old.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);
     }
-    fn promise(&self, now_s: u32) -> f64 {
+    /// How likely it is to become a campaign, for eviction.
+    pub fn promise(&self, now_s: u32) -> f64 {
         let young = self.young_share() >= 0.45;
         let idle_s = f64::from(now_s.saturating_sub(self.last_s));
         let fresh = young && now_s.saturating_sub(self.created_s) < 3 * 3600;
@@ -269,7 +272,8 @@ impl Group {
     }
 }
 
-fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
+/// A key touches a sample.
+pub fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
     if !keys.admits(t.kh) {
         return;
     }
@@ -323,6 +327,7 @@ impl Record for Group {
         w.u16(self.case);
         w.u8(self.armed);
         w.u8(self.flags);
+        w.u8(self.panel);
         put_sample(&self.keys, w);
         put_sample(&self.old, w);
     }
@@ -342,21 +347,24 @@ impl Record for Group {
             case: r.u16()?,
             armed: r.u8()?,
             flags: r.u8()?,
+            panel: r.u8()?,
             keys: take_sample(r)?,
             old: take_sample(r)?,
         })
     }
 }
 
-fn put_sample<const K: usize>(s: &BottomK<Sample, K>, w: &mut Writer<'_>) {
+/// Writes a sample.
+pub fn put_sample<const K: usize>(s: &BottomK<Sample, K>, w: &mut Writer<'_>) {
     w.u32(s.threshold());
-    w.u8(s.items().len() as u8);
+    w.u16(s.items().len() as u16);
     s.items().iter().for_each(|item| item.put(w));
 }
 
-fn take_sample<const K: usize>(r: &mut Reader<'_>) -> Option<BottomK<Sample, K>> {
+/// Reads a sample.
+pub fn take_sample<const K: usize>(r: &mut Reader<'_>) -> Option<BottomK<Sample, K>> {
     let threshold = r.u32()?;
-    let n = r.u8()?;
+    let n = r.u16()?;
     let items: Option<Vec<Sample>> = (0..n).map(|_| Sample::take(r)).collect();
     BottomK::from_parts(&items?, threshold)
 }

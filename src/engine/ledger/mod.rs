@@ -8,6 +8,7 @@ pub mod doorkeeper;
 pub mod groups;
 pub mod keys;
 pub mod novelty;
+pub mod panels;
 mod publish;
 pub mod quota;
 mod report;
@@ -23,6 +24,7 @@ use cases::Cases;
 use doorkeeper::Doorkeeper;
 use groups::{Axis, Group, Groups, Touch};
 use keys::{KeyState, KeyTable, flag};
+use panels::Panels;
 use novelty::{Novelty, Openings, Seen};
 
 pub use conviction::Matched;
@@ -87,6 +89,7 @@ pub struct Ledger {
     novelty: Novelty,
     openings: Openings,
     groups: Groups,
+    panels: Panels,
     cases: Cases,
     origins: Vec<Origin>,
     rollout_keys: u32,
@@ -110,6 +113,7 @@ impl Ledger {
             novelty: Novelty::new(config.campaign.novelty_bits),
             openings: Openings::new(config.campaign.novelty_bits),
             groups: Groups::new(config.campaign.groups),
+            panels: Panels::default(),
             cases: Cases::default(),
             origins: vec![Origin::default(); ORIGINS],
             rollout_keys: 0,
@@ -149,6 +153,7 @@ impl Ledger {
             self.novelty.size_bytes(),
             self.openings.size_bytes(),
             self.groups.size_bytes(),
+            self.panels.size_bytes(),
             self.cases.size_bytes(),
             self.origins.len().saturating_mul(std::mem::size_of::<Origin>()),
         ]
@@ -230,6 +235,7 @@ impl Ledger {
                 for g in self.groups.slots_mut().iter_mut().filter(|g| g.tag != 0) {
                     g.age(tick, silent);
                 }
+                self.panels.age(tick, silent);
                 self.cases.age();
             }
             self.clock.epoch = epoch;
@@ -405,6 +411,7 @@ impl Ledger {
         }
         self.touch_profile(obs, t, m, &mut due);
         for &v in due.as_slice() {
+            self.start_panel(v, values.as_slice());
             self.evaluate(v, values.as_slice(), dom);
         }
         watched
@@ -414,6 +421,9 @@ impl Ledger {
         if let Some(g) = self.groups.get_mut(value) {
             g.dom = g.dom.max(dom);
             g.touch(t);
+            if g.panel != 0 {
+                self.panels.touch(g.panel, value, t);
+            }
             if g.total >= g.next_eval {
                 due.push(value);
             }
@@ -452,6 +462,30 @@ impl Ledger {
         }
     }
 
+    /// Gives a promising text group a panel while its own sample still holds every key, unless another value of the same
+    /// template has one.
+    fn start_panel(&mut self, value: u64, siblings: &[u64]) {
+        let now_s = self.clock.now_s;
+        let Some(g) = self.groups.get(value) else { return };
+        let fit = Axis::of(value) == Axis::Text
+            && g.panel == 0
+            && g.keys.threshold() == u32::MAX
+            && g.keys.items().len() >= 12
+            && g.young_share() >= 0.45;
+        let groups = &self.groups;
+        let has = |v: &&u64| groups.get(**v).is_some_and(|o| o.panel != 0 && self.panels.get(o.panel, **v).is_some());
+        if !fit || siblings.iter().any(|v| has(&v)) {
+            return;
+        }
+        let rank = |tag: u64| {
+            groups.get(tag).map_or(f64::MIN, |o| o.promise(now_s) + if o.has(groups::flag::CONFIRMED) { 4.0 } else { 0.0 })
+        };
+        let slot = self.panels.start(g, g.promise(now_s), rank);
+        if let Some(g) = self.groups.get_mut(value) {
+            g.panel = slot;
+        }
+    }
+
     /// Re-evaluates one group and acts on the result.
     fn evaluate(&mut self, value: u64, siblings: &[u64], dom: u32) {
         let (now_s, tick) = (self.clock.now_s, tick_of(self.clock.now_s));
@@ -468,7 +502,8 @@ impl Ledger {
             }
             return;
         }
-        let a = detect::assess(g, tick, c);
+        let keys = self.panels.get(g.panel, value).map(Into::into);
+        let a = detect::assess(g, keys, tick, c);
         g.score = clamp_i16(a.score);
         g.lam = a.lam as f32;
         g.set(groups::flag::EXEMPT, a.exempt);
@@ -525,7 +560,8 @@ impl Ledger {
             if now_s / 60 < g.immune_min {
                 continue;
             }
-            let a = detect::assess(g, tick_of(now_s), &self.c);
+            let keys = self.panels.get(g.panel, other).map(Into::into);
+            let a = detect::assess(g, keys, tick_of(now_s), &self.c);
             let near = a.distinct >= 0.5 * d && a.distinct <= 2.0 * d;
             let young = a.young >= detect::ppm(self.c.y_gate_ppm);
             let score = if aged && !young { a.score - a.terms[1] + 20.0 } else { a.score };

@@ -40,7 +40,8 @@ impl Ledger {
     }
 
     fn describe(&self, g: &Group) -> GroupReport {
-        let a = detect::assess(g, tick_of(self.clock.now_s), &self.c);
+        let keys = self.panels.get(g.panel, g.tag).map(Into::into);
+        let a = detect::assess(g, keys, tick_of(self.clock.now_s), &self.c);
         let axis = Axis::of(g.tag);
         let state = match () {
             () if g.has(flag::CONFIRMED) => "confirmed",
@@ -69,6 +70,11 @@ impl Ledger {
             aged: a.aged_path && a.young < detect::ppm(self.c.y_gate_ppm),
             sampled_keys: g.keys.items().iter().map(|s| s.kh).collect(),
         }
+    }
+
+    /// One group as it is now, for diagnosis: its evidence, and what is remembered of its evaluations.
+    pub fn inspect(&self, value: u64) -> Option<(GroupReport, u8, u32)> {
+        self.groups.get(value).map(|g| (self.describe(g), g.armed, g.dom))
     }
 
     /// The group that a verdict rests on, as it is now. A convicted key is judged by its case: where its request matched

@@ -9,7 +9,7 @@ use crate::engine::StateError;
 use crate::engine::wire::{self, Reader, Writer, put_table, record, take_table};
 
 const MAGIC: u64 = 0x0031_5453_5249_4557;
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 record!(Origin { tag: u32, key: u64 });
 
@@ -27,6 +27,7 @@ impl Ledger {
         w.u64(self.alarms);
         put_table(&mut out, self.keys.slots(), |k| k.id != 0);
         put_table(&mut out, self.groups.slots(), |g| g.tag != 0);
+        put_table(&mut out, self.panels.slots(), |p| p.tag != 0);
         put_table(&mut out, self.cases.values(), |v| v.value != 0);
         put_table(&mut out, self.cases.cases(), |c| c.id != 0);
         let (cells, candidates) = self.door.tables();
@@ -69,6 +70,7 @@ impl Ledger {
         self.alarms = r.u64()?;
         take_table(r, self.keys.slots_mut())?;
         take_table(r, self.groups.slots_mut())?;
+        take_table(r, self.panels.slots_mut())?;
         let (values, cases) = self.cases.tables_mut();
         take_table(r, values)?;
         take_table(r, cases)?;

@@ -13,7 +13,7 @@ pub trait Hashed: Copy + Default {
 #[derive(Clone, Copy, Debug)]
 pub struct BottomK<T, const K: usize> {
     items: [T; K],
-    n: u8,
+    n: u16,
     threshold: u32,
 }
 
@@ -64,7 +64,7 @@ impl<T: Hashed, const K: usize> BottomK<T, K> {
     }
     /// Drops items; a sample that lost more than half of its places opens its threshold again, so that it can refill.
     pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        let mut kept = 0u8;
+        let mut kept = 0u16;
         for i in 0..usize::from(self.n) {
             let Some(item) = self.items.get(i).copied() else { break };
             if keep(&item) {
@@ -83,7 +83,7 @@ impl<T: Hashed, const K: usize> BottomK<T, K> {
     pub fn from_parts(items: &[T], threshold: u32) -> Option<BottomK<T, K>> {
         let mut out = BottomK { threshold, ..BottomK::default() };
         out.items.get_mut(..items.len())?.copy_from_slice(items);
-        out.n = items.len() as u8;
+        out.n = items.len() as u16;
         Some(out)
     }
 }

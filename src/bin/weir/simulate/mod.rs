@@ -70,6 +70,9 @@ pub struct Args {
     /// Tell each honest key's first block, with the evidence
     #[arg(long)]
     verbose: bool,
+    /// Print the evidence on a probe's values every half hour
+    #[arg(long)]
+    trace: bool,
     /// Runs at a time; default: one a core
     #[arg(long)]
     jobs: Option<usize>,
@@ -153,6 +156,7 @@ fn plan(args: &Args) -> Result<Plan, u8> {
                 baselines: args.baselines,
                 pipelined: jobs < cores,
                 verbose: args.verbose,
+                trace: args.trace,
             });
         }
     }

@@ -32,6 +32,8 @@ pub struct Setup {
     pub pipelined: bool,
     /// Print each honest key's first block.
     pub verbose: bool,
+    /// Print the groups of a probe every half hour.
+    pub trace: bool,
 }
 
 /// What became of a key.
@@ -135,6 +137,8 @@ struct Judge<'w> {
     probes: (u64, u64),
     requests: u64,
     verbose: bool,
+    trace: bool,
+    traced: u32,
     time: Duration,
 }
 
@@ -162,6 +166,25 @@ impl Judge<'_> {
             return;
         }
         self.count(item, t_s, &d);
+        self.trace(item, t_s);
+    }
+
+    /// The groups of a probe's values, once an hour, until the first block.
+    fn trace(&mut self, item: &Item, t_s: u32) {
+        if !self.trace || !item.probe || t_s / 1800 == self.traced {
+            return;
+        }
+        self.traced = t_s / 1800;
+        let h = f64::from(t_s) / 3600.0 - f64::from(attack::BEGIN_H);
+        eprintln!("{h:.2} h after the start: {} values, {} anchors", item.x.values.len(), item.x.obs.anchors.as_slice().len());
+        for &v in item.x.obs.anchors.as_slice().iter().chain(&item.x.obs.nets) {
+            if let Some((g, armed, dom)) = self.engine.inspect(v) {
+                eprintln!(
+                    "    {} {} keys {} requests {} score {} armed {armed} dom {dom} young {} novel {} single {} auto {:?} old {} {:?}",
+                    g.id, g.state, g.keys, g.requests, g.score, g.young_percent, g.novel_percent, g.single_percent, g.automatic_percent, g.established, g.terms
+                );
+            }
+        }
     }
 
     fn restart(&mut self, t_s: u32) {
@@ -261,6 +284,8 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
         probes: (0, 0),
         requests: 0,
         verbose: s.verbose,
+        trace: s.trace,
+        traced: 0,
         time: Duration::ZERO,
         world: &world,
     };
