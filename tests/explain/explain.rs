@@ -241,7 +241,8 @@ fn a_case_is_told_term_by_term() {
     for entry in &entries {
         assert!(text.contains(entry), "{entry} is not in\n{text}");
     }
-    parse(&format!(r#"{{"allow": [{}]}}"#, entries.join(", "))).expect("what is to be pasted loads");
+    let pasted = format!(r#"{{"allow": [{}]}}"#, entries.join(", "));
+    assert!(parse(&pasted).is_ok(), "what is to be pasted loads");
     let text = flat(&text);
     for part in
         ["115 and 24 keys confirm it", "sample of 32 keys", "block template", "2026-05-2", "Young, made 7"]

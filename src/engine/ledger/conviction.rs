@@ -181,12 +181,11 @@ impl Ledger {
             let age = f64::from(t.tick.wrapping_sub(key.born)).max(0.5);
             // A busy customer who happens to share the egress does not carry the campaign's load.
             if f64::from(key.total) <= 3.0 * lam * age + 1.0 {
-                let evidence = rests_on(self.groups.get(m.network_value), out.evidence);
+                self.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
                 return Outcome {
                     block: true,
                     reason: Reason::Network,
                     campaign: campaign(m.network),
-                    evidence,
                     ..out
                 };
             }
@@ -194,8 +193,8 @@ impl Ledger {
         if alarm {
             let watched = |v: &&u64| self.groups.get(**v).is_some_and(|g| g.has(super::groups::flag::WATCH));
             if let Some(v) = obs.nets.iter().filter(|v| **v != 0).find(watched) {
-                let evidence = rests_on(self.groups.get(*v), out.evidence);
-                return Outcome { block: true, reason: Reason::Network, evidence, ..out };
+                self.rests_on([&[*v], &[]], 0, &mut out.evidence);
+                return Outcome { block: true, reason: Reason::Network, ..out };
             }
         }
         let broad = key.dup_map.count_ones() >= 28
@@ -213,13 +212,14 @@ impl Ledger {
         }
         if alarm {
             let octave = octave(key, t.tick);
-            let evidence = rests_on(self.alarmed(octave), out.evidence);
-            return Outcome { watch: true, reason: Reason::Profile, evidence, ..out };
+            self.rests_on([&[self.alarmed(octave)], &[]], 0, &mut out.evidence);
+            return Outcome { watch: true, reason: Reason::Profile, ..out };
         }
         if m.is_template() || watched >= 3 || (watched == 2 && m.nfp <= 10) {
             out.campaign = campaign(m.case);
             if m.count == 0 {
-                out.evidence = rests_on(self.watched(obs, t.single), out.evidence);
+                let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice()];
+                self.rests_on(lists, 0, &mut out.evidence);
             }
             return Outcome { watch: true, reason: Reason::Template, ..out };
         }
@@ -239,30 +239,43 @@ impl Ledger {
     }
 
     fn evidence(&self, m: &Matched) -> Evidence {
-        // Of the case that the ladder judges by, if it can be had.
-        let rank = |g: &&Group| (self.cases.resolve(g.case) == m.case, g.score);
-        let strongest = m.values().iter().filter_map(|v| self.groups.get(*v)).max_by_key(rank);
-        let evidence = Evidence {
+        let mut evidence = Evidence {
             matched: u8::try_from(m.count).unwrap_or(u8::MAX),
             values: u8::try_from(m.nfp).unwrap_or(u8::MAX),
             ..Evidence::default()
         };
-        rests_on(strongest, evidence)
+        self.rests_on([m.values(), &[]], m.case, &mut evidence);
+        evidence
     }
 
-    /// The strongest group under watch among the values that an observation teaches.
-    fn watched(&self, obs: &Observation, single: bool) -> Option<&Group> {
-        let values = super::learnt_values(obs, single);
-        let groups = values.as_slice().iter().filter_map(|v| self.groups.get(*v));
-        groups.filter(|g| g.has(super::groups::flag::WATCH)).max_by_key(|g| g.score)
+    /// Notes the group that a verdict rests on, and its figures: of these values the strongest, of the case that the ladder
+    /// judges by if there is one, else confirmed or under watch.
+    #[inline(never)]
+    pub(super) fn rests_on(&self, lists: [&[u64]; 2], case: u16, evidence: &mut Evidence) {
+        let mut best = (false, false, i16::MIN);
+        for g in lists.into_iter().flatten().filter_map(|v| self.groups.get(*v)).filter(|g| g.tag != 0) {
+            let told = g.has(super::groups::flag::CONFIRMED | super::groups::flag::WATCH);
+            let rank = (self.case_of(g) == case, told, g.score);
+            if rank > best {
+                best = rank;
+                evidence.group = g.tag;
+                evidence.score = g.score;
+                evidence.group_keys = g.distinct() as u32;
+            }
+        }
     }
 
-    /// The octave of load in alarm that is nearest to `octave`.
-    fn alarmed(&self, octave: u8) -> Option<&Group> {
+    /// The group of the octave of load in alarm that is nearest to `octave`.
+    pub(super) fn alarmed(&self, octave: u8) -> u64 {
         let near = [octave, octave.saturating_sub(1), octave.saturating_add(1)];
         let on = |o: &u8| self.alarms.checked_shr(u32::from(*o)).unwrap_or(0) & 1 == 1;
-        let octave = near.into_iter().find(on)?;
-        self.groups.get(Axis::Profile.tag(u64::from(octave).wrapping_add(1)))
+        near.into_iter().find(on).map_or(0, |o| Axis::Profile.tag(u64::from(o).wrapping_add(1)))
+    }
+
+    /// The case that a group belongs to today, 0 if none.
+    #[inline(never)]
+    pub(super) fn case_of(&self, g: &Group) -> u16 {
+        self.cases.resolve(g.case)
     }
 
     /// Keys that have shown a rollout's breadth.
@@ -279,16 +292,6 @@ impl Ledger {
     pub fn axis_name(value: u64) -> &'static str {
         Axis::of(value).name()
     }
-}
-
-/// The figures of the group that a verdict rests on.
-fn rests_on(group: Option<&Group>, evidence: Evidence) -> Evidence {
-    group.map_or(evidence, |g| Evidence {
-        group: g.tag,
-        score: g.score,
-        group_keys: g.distinct() as u32,
-        ..evidence
-    })
 }
 
 /// A confirmed template from a key that the evidence is about.

@@ -50,7 +50,7 @@ impl Ledger {
             () if g.has(flag::WATCH) => "watch",
             () => "released",
         };
-        let case = self.cases.case(self.cases.resolve(g.case));
+        let case = self.cases.case(self.case_of(g));
         let prefix = if axis == Axis::Network { "nid" } else { "tid" };
         GroupReport {
             campaign: case.map_or(0, |c| c.id),
@@ -83,15 +83,15 @@ impl Ledger {
         if !v.reason.is_campaign() {
             return None;
         }
-        let named = if v.evidence.group == 0 { None } else { self.groups.get(v.evidence.group) };
-        if v.reason != Reason::Convicted {
-            return named.map(|g| self.describe(g));
+        let mut group = self.groups.get(v.evidence.group).filter(|g| g.tag != 0);
+        if v.reason == Reason::Convicted {
+            let case = self.cases.resolve(self.keys.get(key)?.case);
+            if case == 0 || group.is_none_or(|g| self.case_of(g) != case) {
+                let of_case = |g: &&Group| g.has(flag::CONFIRMED) && case != 0 && self.case_of(g) == case;
+                group = self.groups.slots().iter().filter(of_case).max_by_key(|g| g.score);
+            }
         }
-        let case = self.cases.resolve(self.keys.get(key)?.case);
-        let of_case = |g: &&Group| case != 0 && self.cases.resolve(g.case) == case;
-        let confirmed = || self.groups.slots().iter().filter(|g| g.has(flag::CONFIRMED)).filter(of_case);
-        let group = named.filter(of_case).or_else(|| confirmed().max_by_key(|g| g.score));
-        group.map(|g| self.describe(g))
+        Some(self.describe(group?))
     }
 
     /// What the ladder knew of a key when it gave this verdict.
@@ -125,4 +125,114 @@ impl Ledger {
 
 fn percent(share: f64) -> u8 {
     (share * 100.0) as u8
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::config::parse;
+    use crate::engine::hash::mix;
+    use crate::engine::ledger::groups::Touch;
+    use crate::engine::ledger::keys::KeyState;
+    use crate::engine::verdict::Evidence;
+
+    const NOW_S: u32 = 1_780_000_000;
+
+    fn ledger() -> Ledger {
+        let mut l = Ledger::new(&parse(r#"{"identity":{"learn":"0s"}}"#).unwrap());
+        l.clock.now_s = NOW_S;
+        l
+    }
+
+    fn group(l: &mut Ledger, tag: u64, keys: u64, score: i16) {
+        let g = l.groups.create(tag, NOW_S).unwrap();
+        for k in 0..keys {
+            let kh = (mix(k) >> 32) as u32;
+            g.touch(&Touch { kh, now_s: NOW_S, single: true, young: true, tot: 1, ..Touch::default() });
+        }
+        g.score = score;
+    }
+
+    fn confirmed(l: &mut Ledger, tag: u64, case: u16, score: i16) {
+        group(l, tag, 40, score);
+        let g = l.groups.get_mut(tag).unwrap();
+        g.set(flag::CONFIRMED, true);
+        g.case = case;
+        l.cases.confirm(tag, case, false, NOW_S);
+    }
+
+    fn verdict(reason: Reason, group: u64) -> Verdict {
+        let evidence = Evidence { group, ..Evidence::default() };
+        Verdict { action: Action::Block, reason, evidence, ..Verdict::default() }
+    }
+
+    #[test]
+    fn the_strongest_group_of_the_ladders_case_is_named() {
+        let mut l = ledger();
+        let (case, other) = (l.cases.open(1, NOW_S), l.cases.open(2, NOW_S));
+        confirmed(&mut l, 11, case, 120);
+        confirmed(&mut l, 12, case, 140);
+        confirmed(&mut l, 13, other, 160);
+        let mut e = Evidence::default();
+        l.rests_on([&[11, 13, 12, 99], &[]], case, &mut e);
+        assert_eq!((e.group, e.score), (12, 140));
+        let net = Axis::Network.tag(77);
+        group(&mut l, net, 50, 90);
+        l.rests_on([&[net], &[]], 0, &mut e);
+        assert_eq!((e.group, e.score), (net, 90), "a network verdict rests on the network");
+        let g = l.evidence_group(1, &verdict(Reason::Network, e.group)).unwrap();
+        assert_eq!((g.axis, g.id.get(..4), g.sampled_keys.len()), ("network", Some("nid:"), 32));
+        assert!(g.sampled_keys.iter().all(|h| (0..50).any(|k| (mix(k) >> 32) as u32 == *h)));
+        let mut none = Evidence::default();
+        l.rests_on([&[0, 98], &[99]], 0, &mut none);
+        assert_eq!(none, Evidence::default());
+        assert!(l.evidence_group(1, &verdict(Reason::Template, 0)).is_none());
+        assert!(l.evidence_group(1, &verdict(Reason::Rate, 12)).is_none(), "limits need no evidence");
+    }
+
+    #[test]
+    fn a_convicted_key_is_explained_by_its_own_case() {
+        let mut l = ledger();
+        let (case, other) = (l.cases.open(1, NOW_S), l.cases.open(2, NOW_S));
+        confirmed(&mut l, 11, case, 120);
+        confirmed(&mut l, 12, case, 140);
+        confirmed(&mut l, 13, other, 160);
+        l.keys.insert(KeyState { id: 5, case, ..KeyState::default() }, NOW_S, 0);
+        l.keys.insert(KeyState { id: 6, ..KeyState::default() }, NOW_S, 0);
+        let id = |key, group| l.evidence_group(key, &verdict(Reason::Convicted, group)).map(|g| g.id);
+        let tid = |v: u64| Some(format!("tid:{v:016x}"));
+        assert_eq!(id(5, 0), tid(12), "its request matched nothing");
+        assert_eq!(id(5, 13), tid(12), "its request matched another case only");
+        assert_eq!(id(5, 11), tid(11));
+        assert_eq!((id(6, 0), id(6, 13), id(7, 0)), (None, None, None), "no case, no key");
+    }
+
+    #[test]
+    fn an_alarm_names_the_octave_that_is_on() {
+        let mut l = ledger();
+        let tag = Axis::Profile.tag(4);
+        group(&mut l, tag, 450, 0);
+        l.alarms = 1 << 3;
+        assert_eq!(
+            [l.alarmed(2), l.alarmed(3), l.alarmed(4), l.alarmed(5), l.alarmed(63)],
+            [tag, tag, tag, 0, 0]
+        );
+        let g = l.evidence_group(1, &verdict(Reason::Profile, tag)).unwrap();
+        assert_eq!((g.axis, g.state), ("profile", "alarm"));
+    }
+
+    #[test]
+    fn the_key_is_reported_as_the_ladder_saw_it() {
+        let mut l = ledger();
+        let first_min = NOW_S / 60 - 200 * 1_440;
+        l.keys.insert(KeyState { id: 5, first_min, strikes: 1, ..KeyState::default() }, NOW_S, 0);
+        let young = |l: &Ledger, reason| l.key_report(5, &verdict(reason, 0)).unwrap().young;
+        assert!(!young(&l, Reason::Template), "the strike came after the verdict");
+        assert!(young(&l, Reason::DenyList), "a struck key does not grow out of it");
+        let k = l.key_report(5, &verdict(Reason::Template, 0)).unwrap();
+        assert_eq!((k.age, k.age_hours, k.strikes), ("seen", 4_800, 1));
+        l.keys.get_mut(5).unwrap().strikes = 2;
+        assert!(young(&l, Reason::Template));
+    }
 }

@@ -156,7 +156,7 @@ pub fn find(line: &[u8]) -> Option<Result<(Record, String), String>> {
 /// The value at the start of `text`; what follows it is not looked at.
 fn parse(text: &[u8]) -> Result<(Record, String), String> {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
-    let raw = values.next().unwrap_or_else(|| Ok(RawValue::NULL)).map_err(|e| e.to_string())?;
+    let raw = values.next().unwrap_or(Ok(RawValue::NULL)).map_err(|e| e.to_string())?;
     let record: Record = serde_json::from_str(raw.get()).map_err(|e| e.to_string())?;
     record.check()?;
     Ok((record, raw.get().to_string()))
