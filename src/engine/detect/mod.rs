@@ -14,6 +14,7 @@ mod timers;
 mod youth;
 
 use crate::engine::config::Campaign;
+use crate::engine::config::campaign::off;
 use crate::engine::ledger::groups::{Axis, Group, Sample};
 use crate::engine::sketch::bottom_k::BottomK;
 
@@ -156,7 +157,11 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         automatic: automation::share(&view).unwrap_or(0.0),
         ..Assessment::default()
     };
-    for (term, detector) in a.terms.iter_mut().zip(DETECTORS) {
+    for (i, (term, detector)) in a.terms.iter_mut().zip(DETECTORS).enumerate() {
+        if c.is_off(1u32 << (i as u32 & 31)) {
+            a.timers_known |= detector.name == "timers";
+            continue;
+        }
         let signal = (detector.score)(&view, c);
         *term = quantise(signal.or_zero());
         if detector.name == "timers" {
@@ -164,11 +169,13 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         }
     }
     // Heavy-tailed rates fail the load test; automation says the same in another way.
-    let auto = view.axis == Axis::Text && a.automatic >= ppm(c.a_min_ppm);
+    let auto = view.axis == Axis::Text && !c.is_off(off::AUTOMATION) && a.automatic >= ppm(c.a_min_ppm);
     if auto && let Some(v) = a.terms.get_mut(LOAD) {
         *v = v.max(20.0);
     }
-    established(&mut a, group, tick, c);
+    if !c.is_off(off::ESTABLISHED) {
+        established(&mut a, group, tick, c);
+    }
     gates(&mut a, &view, auto, c);
     a
 }

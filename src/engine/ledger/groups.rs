@@ -194,8 +194,8 @@ pub struct Group {
     pub single: u32,
     /// See `total`.
     pub novel: u32,
-    /// Largest total of a confirmed or exempt value met in the same request.
-    pub dom: u32,
+    /// Requests in which a confirmed or exempt value was present that is far more frequent (halved at each epoch).
+    pub under: u32,
     /// Requests a tick of one key (load of its whole traffic).
     pub lam: f32,
     /// Evaluate when `total` reaches this.
@@ -239,6 +239,10 @@ impl Group {
         }
         items.iter().filter(|s| s.young()).count() as f64 / items.len() as f64
     }
+    /// Mostly met beside something far more frequent: a slot of that template, not a skeleton.
+    pub fn is_slot(&self) -> bool {
+        self.under.saturating_mul(2) >= self.total.max(1)
+    }
     /// One request touches the group.
     pub fn touch(&mut self, t: &Touch) {
         self.total = self.total.saturating_add(1);
@@ -254,7 +258,7 @@ impl Group {
     }
     /// Epoch boundary: totals halve; samples keep their rates, and leave when their key fell silent.
     pub fn age(&mut self, tick: u16, silent_ticks: u16) {
-        for v in [&mut self.total, &mut self.single, &mut self.novel, &mut self.dom, &mut self.next_eval] {
+        for v in [&mut self.total, &mut self.single, &mut self.novel, &mut self.under, &mut self.next_eval] {
             *v /= 2;
         }
         self.next_eval = self.next_eval.max(24);
@@ -316,7 +320,7 @@ impl Record for Group {
             self.total,
             self.single,
             self.novel,
-            self.dom,
+            self.under,
             self.next_eval,
             self.immune_min,
         ] {
@@ -339,7 +343,7 @@ impl Record for Group {
             total: r.u32()?,
             single: r.u32()?,
             novel: r.u32()?,
-            dom: r.u32()?,
+            under: r.u32()?,
             next_eval: r.u32()?,
             immune_min: r.u32()?,
             lam: r.f32()?,

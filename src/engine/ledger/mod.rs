@@ -14,6 +14,7 @@ pub mod quota;
 mod report;
 mod state;
 
+use crate::engine::config::campaign::off;
 use crate::engine::config::{Campaign, Config, Limit, Selector};
 use crate::engine::detect::{self, automation};
 use crate::engine::hash;
@@ -252,7 +253,8 @@ impl Ledger {
         self.ensure_key(obs);
         let conversation = obs.flags & observation::CONVERSATION != 0;
         // Invented history does not hide an opening: only a first message that this key has sent before continues.
-        let single = !conversation || !self.openings.sent(obs.key, obs.first_user);
+        let known = self.c.is_off(off::OPENING) || self.openings.sent(obs.key, obs.first_user);
+        let single = !conversation || !known;
         self.openings.remember(obs.key, obs.last_user);
         let seen = if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, kh, now_s / 60) };
         let matched = conviction::find(&self.cases, obs);
@@ -412,15 +414,16 @@ impl Ledger {
         self.touch_profile(obs, t, m, &mut due);
         for &v in due.as_slice() {
             self.start_panel(v, values.as_slice());
-            self.evaluate(v, values.as_slice(), dom);
+            self.evaluate(v, values.as_slice());
         }
         watched
     }
 
     fn touch_value(&mut self, value: u64, t: &Touch, dom: u32, fed: &mut usize, due: &mut Few<16>) {
         if let Some(g) = self.groups.get_mut(value) {
-            g.dom = g.dom.max(dom);
             g.touch(t);
+            let slot = u64::from(g.total).saturating_mul(u64::from(self.c.dominance)) < u64::from(dom);
+            g.under = g.under.saturating_add(u32::from(slot && !self.c.is_off(off::DOMINANCE)));
             if g.panel != 0 {
                 self.panels.touch(g.panel, value, t);
             }
@@ -436,8 +439,8 @@ impl Ledger {
         if self.door.offer(value, t.kh, t.now_s / 60)
             && let Some(g) = self.groups.create(value, t.now_s)
         {
-            g.dom = dom;
             g.touch(t);
+            g.under = u32::from(dom > 4 && !self.c.is_off(off::DOMINANCE));
         }
     }
 
@@ -487,7 +490,7 @@ impl Ledger {
     }
 
     /// Re-evaluates one group and acts on the result.
-    fn evaluate(&mut self, value: u64, siblings: &[u64], dom: u32) {
+    fn evaluate(&mut self, value: u64, siblings: &[u64]) {
         let (now_s, tick) = (self.clock.now_s, tick_of(self.clock.now_s));
         let c = &self.c;
         let Some(g) = self.groups.get_mut(value) else { return };
@@ -514,7 +517,7 @@ impl Ledger {
                 g.set(groups::flag::AGED, true);
                 self.cases.set_aged(value);
             }
-            let slot = u64::from(g.total).saturating_mul(6) < u64::from(g.dom);
+            let slot = g.is_slot();
             let people = a.exempt && a.people;
             if a.score < f64::from(c.t_release) || a.novel < 0.75 || a.timers() <= -60.0 || slot || people {
                 if people {
@@ -525,13 +528,12 @@ impl Ledger {
             }
             return;
         }
-        let dominant = Axis::of(value) != Axis::Text
-            || u64::from(g.total).saturating_mul(u64::from(c.dominance)) >= u64::from(dom.max(g.dom));
+        let dominant = Axis::of(value) != Axis::Text || !g.is_slot();
         g.armed =
             if a.confirm && dominant && now_s / 60 >= g.immune_min { g.armed.saturating_add(1) } else { 0 };
-        if g.armed >= c.arm {
+        if g.armed >= if c.is_off(off::ARM) { 1 } else { c.arm } {
             let aged = a.aged || (a.aged_path && a.young < detect::ppm(c.y_gate_ppm));
-            self.confirm(value, siblings, dom, aged);
+            self.confirm(value, siblings, aged);
         }
     }
 
@@ -545,12 +547,12 @@ impl Ledger {
     }
 
     /// Confirms a value and, on the text axis, its siblings: the other values of the same request with the same spread.
-    fn confirm(&mut self, value: u64, siblings: &[u64], dom: u32, aged: bool) {
+    fn confirm(&mut self, value: u64, siblings: &[u64], aged: bool) {
         let now_s = self.clock.now_s;
         let Some(d) = self.groups.get(value).map(Group::distinct) else { return };
         let case = self.join_or_open(value, siblings, d);
         self.mark(value, case, aged);
-        if Axis::of(value) != Axis::Text {
+        if Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
             return;
         }
         for &other in siblings.iter().filter(|v| **v != value) {
@@ -565,15 +567,13 @@ impl Ledger {
             let near = a.distinct >= 0.5 * d && a.distinct <= 2.0 * d;
             let young = a.young >= detect::ppm(self.c.y_gate_ppm);
             let score = if aged && !young { a.score - a.terms[1] + 20.0 } else { a.score };
-            let dominant =
-                u64::from(g.total).saturating_mul(u64::from(self.c.dominance)) >= u64::from(dom.max(g.dom));
             if near
                 && score >= f64::from(self.c.t_watch)
                 && (young || aged)
                 && a.load() > 0.0
                 && a.single >= detect::ppm(self.c.single_gate_ppm)
                 && !a.exempt
-                && dominant
+                && !g.is_slot()
             {
                 self.mark(other, case, aged);
             }

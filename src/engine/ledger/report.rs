@@ -74,7 +74,7 @@ impl Ledger {
 
     /// One group as it is now, for diagnosis: its evidence, and what is remembered of its evaluations.
     pub fn inspect(&self, value: u64) -> Option<(GroupReport, u8, u32)> {
-        self.groups.get(value).map(|g| (self.describe(g), g.armed, g.dom))
+        self.groups.get(value).map(|g| (self.describe(g), g.armed, g.under))
     }
 
     /// The group that a verdict rests on, as it is now. A convicted key is judged by its case: where its request matched
