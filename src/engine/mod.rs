@@ -212,7 +212,8 @@ impl Engine {
         let mut outcome = Outcome::default();
         // Our own batch is sound; if it ever were not, the request would be judged without evidence.
         let _ = self.ledger.observe(&self.batch, |_, o| outcome = o);
-        if self.ledger.values_changed() {
+        // Of several credentials the edge asks its own tables, which must know the last conviction.
+        if self.ledger.values_changed() || session.identity.ambiguous {
             self.publish();
         }
         let verdict = self.edge.settle(now, session, &prepared, &outcome);

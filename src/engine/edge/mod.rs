@@ -104,9 +104,10 @@ impl Edge {
         let profile = self.config.profile(session.profile);
         let mut list = None;
         if let Some(p) = profile {
-            if listed(&p.deny, &obs, &self.values).is_some() {
+            // A denied credential stays denied beside another one; an allowed one must stand alone.
+            if listed(&p.deny, &obs, &session.identity.parts, &self.values).is_some() {
                 list = Some(decide::on_list(Reason::DenyList, self.case_secret, &obs, p));
-            } else if listed(&p.allow, &obs, &self.values).is_some() {
+            } else if listed(&p.allow, &obs, &[], &self.values).is_some() {
                 obs.flags |= observation::ALLOWED;
                 list = Some(decide::on_list(Reason::AllowList, self.case_secret, &obs, p));
             }
@@ -178,19 +179,33 @@ impl Edge {
         let config = Arc::clone(&self.config);
         let Some(profile) = config.profile(session.profile) else { return Verdict::default() };
         let mut outcome = *outcome;
-        if session.identity.ambiguous && !outcome.block && !outcome.watch {
-            outcome.watch = true;
-            outcome.reason = Reason::Ambiguous;
+        let id = &session.identity;
+        let parts = || id.parts.iter().copied().filter(|k| *k != 0);
+        if id.ambiguous && !outcome.block {
+            let now_s = u32::try_from(p.obs.time.secs()).unwrap_or(u32::MAX);
+            // A convicted credential is not another one's company away from its verdict.
+            if let Some(k) = parts().find_map(|k| self.snapshot.key(k, now_s)) {
+                (outcome.block, outcome.reason, outcome.campaign) = (true, Reason::Convicted, k.campaign);
+            } else if !outcome.watch {
+                (outcome.watch, outcome.reason) = (true, Reason::Ambiguous);
+            }
         }
         let limiter = &mut self.limiter;
-        let (key, limits) = (session.identity.key.0, &profile.limits);
+        let (key, limits) = (id.key.0, &profile.limits);
         decide::verdict(self.case_secret, profile, &p.obs, &outcome, p.unreadable, || {
             if limits.is_empty() {
                 return None;
             }
-            // Two profiles may limit one key differently: each has its own buckets.
-            let bucket = hash::combine(key, u64::from(session.profile));
-            limiter.charge(now, bucket, limits).err().map(|d| d.retry_after).or(outcome.over)
+            // Two profiles may limit one key differently: each has its own buckets. Each of several credentials pays: a
+            // made-up second one must not bring a fresh quota.
+            std::iter::once(key)
+                .chain(parts())
+                .filter_map(|k| {
+                    limiter.charge(now, hash::combine(k, u64::from(session.profile)), limits).err()
+                })
+                .map(|d| d.retry_after)
+                .max()
+                .or(outcome.over)
         })
     }
 
