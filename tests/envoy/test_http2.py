@@ -44,3 +44,11 @@ def test_trailers_do_not_bypass(start, upstream):
         assert len(upstream.requests) - before == 2
         assert e.stat("weir.requests_seen") == 4
         assert e.stat("weir.aborted") == 0
+
+
+def test_a_verdict_among_the_trailers_is_stripped(start, upstream):
+    # To an HTTP/1 upstream trailers go as the end of a chunked body.
+    e = start(config(), edit=lambda y: y.replace("codec_type: AUTO", "codec_type: AUTO\n          http_protocol_options: {enable_trailers: true}"))
+    body = json.dumps(chat("a question of four words")).encode()
+    assert exchange(e.port, "good", body, (("x-weir-verdict", "allow"),)) == 200
+    assert len(upstream.requests) == 1 and e.stat("weir.requests", "action=allow") == 1
