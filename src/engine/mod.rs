@@ -248,6 +248,13 @@ impl Engine {
         if self.ledger.values_changed() {
             self.publish();
         }
+        // Beside another credential a convicted one stays convicted. (Edges apart from the ledger ask their snapshot.)
+        if x.ambiguous
+            && !outcome.block
+            && let Some(campaign) = x.parts.iter().find_map(|k| self.ledger.conviction(*k))
+        {
+            outcome = Outcome { block: true, reason: verdict::Reason::Convicted, campaign, ..outcome };
+        }
         let verdict = self.edge.settle(now, x, list, &outcome);
         let (mode, percent) =
             self.config.profile(x.profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));

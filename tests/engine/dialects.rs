@@ -64,6 +64,7 @@ fn facts(engine: &Engine, path: &str, body: &[u8], chunk: usize) -> Value {
         "media": s.facts.media,
         "unreadable": s.facts.unreadable.map(Unreadable::name),
         "shape": s.facts.shape,
+        "model": s.facts.model,
     })
 }
 
@@ -175,7 +176,16 @@ fn bodies_end_where_they_end() {
     assert_eq!(s.facts.unreadable, Some(Unreadable::Compressed));
     let many: Vec<(&str, &str)> = (0..200).map(|_| ("x", "y")).collect();
     assert_eq!(open(&engine, "/v1/messages", &many).facts.unreadable, Some(Unreadable::Headers));
-    assert!(open(&engine, "/v1/chat/completions", &[("upgrade", "websocket")]).dialect.is_none());
+    let upgrade = open(&engine, "/v1/chat/completions", &[("upgrade", "websocket")]);
+    assert!(upgrade.is_ready(), "nothing to wait for");
+    assert_eq!(upgrade.facts.unreadable, Some(Unreadable::Empty));
+    let mut s = open(&engine, "/v1/chat/completions", &[("upgrade", "x"), ("content-length", &n)]);
+    assert_eq!(s.push(body, false), Next::Ready, "an upgrade that no server does hides no prompt");
+    assert_eq!(s.facts.unreadable, None);
+    let keys: Vec<String> = (0..9).map(|i| format!("k{i}")).collect();
+    let crowd: Vec<(&str, &str)> = keys.iter().map(|k| ("x-api-key", k.as_str())).collect();
+    assert_eq!(open(&engine, "/v1/messages", &crowd).facts.unreadable, Some(Unreadable::Headers));
+    assert_eq!(open(&engine, "/v1/messages", &crowd[..8]).facts.unreadable, None);
     assert!(open(&engine, "/index.html", &[]).is_ready());
 }
 

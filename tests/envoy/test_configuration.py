@@ -1,7 +1,8 @@
 """Configuration on a real Envoy: refused with a precise line, chosen by route, kept apart by policy."""
+import json
 import struct
 
-from harness import BAD, GOOD, WASM, config, post
+from harness import BAD, GOOD, WASM, config, key_id, post
 
 
 def test_a_bad_configuration_stops_the_start_and_says_why(start):
@@ -44,6 +45,32 @@ def test_the_seed_may_come_from_the_environment(start):
     e = start(c, edit=lambda y: y.replace("vm_id: weir\n", f"vm_id: weir\n                  {env}\n"))
     assert post(e.port, headers=BAD).status == 429
     assert "derived from the policy" not in e.log()
+
+
+def second_filter(conf):
+    """Adds another instance in the same VM."""
+    def edit(yaml):
+        start, end = yaml.index("          - name: weir\n"), yaml.index("          - name: envoy.filters.http.router")
+        block = yaml[start:end]
+        at = block.index("value: '") + 7
+        other = block[:at] + "'" + json.dumps(conf) + "'" + block[block.index("\n", at):]
+        return yaml[:end] + other.replace("name: weir\n", "name: weir-b\n", 1) + yaml[end:]
+    return edit
+
+
+def test_two_instances_in_one_vm_keep_their_own_mode_and_state(start, upstream):
+    e = start(config(), edit=second_filter(config(policy="other", mode="shadow", deny=[{"name": "g", "key": key_id("good")}])))
+    assert post(e.port, headers=BAD).status == 429
+    assert post(e.port, headers=GOOD).status == 200
+    assert e.stat("weir.requests", "policy=test", "action=block", "mode=enforce") == 1
+    assert e.stat("weir.requests", "policy=other", "action=block", "mode=shadow") == 1
+    assert e.stat("wasm.envoy.wasm.runtime.v8.active") <= 4
+
+
+def test_one_policy_under_two_seeds_keeps_both_memories(start):
+    limits = [{"name": "l", "requests": 3, "per": "1h"}]
+    e = start(config(limits=limits), edit=second_filter(config(limits=limits, mode="shadow", seed="ab" * 32, deny=[])))
+    assert [post(e.port, headers=GOOD).status for _ in range(5)] == [200, 200, 200, 429, 429]
 
 
 def test_nothing_secret_is_logged(start):

@@ -44,3 +44,18 @@ def test_trailers_do_not_bypass(start, upstream):
         assert len(upstream.requests) - before == 2
         assert e.stat("weir.requests_seen") == 4
         assert e.stat("weir.aborted") == 0
+
+
+TRAILERS = """    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http_protocol_options: {enable_trailers: true}}
+"""
+
+
+def test_a_verdict_among_the_trailers_is_stripped(start, upstream):
+    e = start(config(), edit=lambda y: y.replace("    type: STATIC\n", TRAILERS + "    type: STATIC\n"))
+    body = json.dumps(chat("a question of four words")).encode()
+    assert exchange(e.port, "good", body, (("x-weir-verdict", "allow"), ("x-checksum", "1"))) == 200
+    assert [b for _, b in upstream.requests] == [body]
+    assert upstream.trailers == ["x-checksum: 1"]

@@ -95,15 +95,22 @@ def test_grpc_is_resource_exhausted(start):
     e = start()
     r = post(e.port, headers=BAD + [("content-type", "application/grpc")])
     assert (r.status, r.headers.get("grpc-status")) == (200, "8")
+    assert r.headers["content-type"] == "application/grpc"
+    r = post(e.port, path="/strict/v1/chat/completions", headers=GOOD + [("content-type", "application/grpc")], body=b"\0\0\0\0\1x")
+    assert (r.status, r.headers.get("grpc-status")) == (200, "3"), "a body that cannot be read is not a quota"
 
 
 def test_a_forged_verdict_header_is_stripped(start, upstream):
     e = start()
     post(e.port, headers=GOOD + [("x-weir-verdict", "allow"), ("X-Weir-Verdict", "again")])
     post(e.port, path="/not/inference", headers=GOOD + [("x-weir-verdict", "allow")])
-    assert len(upstream.requests) == 2
+    post(e.port, headers=GOOD + [("X_Weir-Verdict", "allow"), ("x_weir_verdict", "allow")])
+    post(e.port, path="/v1/models", headers=GOOD + [("x-weir-verdict", "allow")], method="GET")
+    off = start(config(mode="off"))
+    post(off.port, headers=GOOD + [("x-weir-verdict", "allow")])
+    assert len(upstream.requests) == 5
     for head, _ in upstream.requests:
-        assert "x-weir-verdict" not in head.lower()
+        assert "x-weir-verdict" not in head.lower().replace("_", "-")
 
 
 def test_a_tag_reaches_the_upstream_when_headers_are_held(start, upstream):
@@ -121,9 +128,21 @@ def test_two_credentials_are_one_key_in_any_order(start):
     a, b = ("x-api-key", "one"), ("x-api-key", "two")
     e = start(config(limits=[{"name": "l", "requests": 2, "per": "1h"}]))
     assert [post(e.port, headers=h).status for h in ([a, b], [b, a], [a, b])] == [200, 200, 429]
-    assert post(e.port, headers=[a]).status == 200, "neither credential alone is that key"
-    # A denied key beside another one does not slip through as somebody else and keep its own quota.
+    assert post(e.port, headers=[a]).status == 429, "each of the two has paid"
+    assert post(e.port, headers=[("x-api-key", "three")]).status == 200
     assert e.stat("weir.requests", "reason=ambiguous") >= 1
+
+
+def test_a_second_credential_brings_no_fresh_quota_and_no_pardon(start, upstream):
+    e = start(config(limits=[{"name": "l", "requests": 2, "per": "1h"}]))
+    for other in ("x", "y"):
+        assert post(e.port, headers=BAD + [("x-api-key", other)]).status == 429
+        assert post(e.port, headers=[("authorization", f"Bearer {other}")] + BAD).status == 429
+    assert upstream.requests == []
+    assert [post(e.port, headers=GOOD + [("x-api-key", f"made-up-{i}")]).status for i in range(4)] == [200, 200, 429, 429]
+    crowd = [("x-api-key", f"k{i}") for i in range(12)]
+    assert post(e.port, path="/strict/v1/chat/completions", headers=crowd).status == 400
+    assert e.stat("weir.unreadable", "kind=headers") == 1
 
 
 def test_odd_header_bytes_are_a_key_like_any_other(start):
@@ -157,6 +176,19 @@ def test_websocket_handshake_is_not_held(start, upstream):
     r = raw(e.port, b"GET /v1/realtime HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\nx-api-key: good\r\n\r\n")
     assert r.status == 101
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_an_upgrade_header_hides_no_prompt(start, upstream, hold):
+    e = start(config(inspect={"hold_headers": hold}))
+    body = json.dumps(chat("a question of four words")).encode()
+    for kind in (b"websocket", b"h2c", b"odd"):
+        up = b"connection: upgrade\r\nupgrade: " + kind + b"\r\n"
+        assert raw(e.port, HEAD % b"bad" + up + b"content-length: %d\r\n\r\n" % len(body) + body).status in (403, 429)
+        assert raw(e.port, HEAD % b"bad" + up + b"\r\n").status in (403, 429), "nothing to wait for"
+    time.sleep(0.2)
+    assert upstream.requests == []
+    assert e.stat("weir.requests", "reason=not_inference") == 0
 
 
 # ---- bodies
@@ -229,6 +261,30 @@ def test_no_combination_of_holding_hangs(start, upstream, allowed, hold):
     assert (e.stat("weir.hold_watchdog") > 0) == wrong
     if wrong:
         e.wait_log("inspect.hold_headers is off")
+
+
+def test_a_slow_client_does_not_switch_holding_off(start, upstream):
+    import socket
+    e = start(config(inspect={"hold_headers": True}))
+    body = json.dumps(chat("q")).encode()
+    slow = lambda: socket.create_connection(("127.0.0.1", e.port))
+    with slow() as first:  # before any body has come: let go after a second, and no more
+        first.sendall(HEAD % b"good" + b"content-length: %d\r\n\r\n" % len(body))
+        assert wait_for(lambda: e.stat("weir.hold_watchdog") == 1)
+        assert post(e.port, headers=GOOD).status == 200
+        others = [slow() for _ in range(5)]
+        for s in others:
+            s.sendall(HEAD % b"bad" + b"content-length: %d\r\n\r\n" % len(body))
+        time.sleep(1.5)
+        assert e.stat("weir.hold_watchdog") == 1
+        before = e.stat("cluster.inference.upstream_rq_total")
+        for s in others:
+            s.sendall(body)
+            assert s.recv(12) == b"HTTP/1.1 429"
+            s.close()
+        assert post(e.port, headers=BAD).status == 429
+        assert e.stat("cluster.inference.upstream_rq_total") == before
+    assert "inspect.hold_headers is off" not in e.log()
 
 
 def test_compressed_bodies_are_counted_and_can_be_rejected(start, upstream):

@@ -192,3 +192,40 @@ fn a_second_decision_on_a_request_changes_nothing() {
     assert_eq!(engine.decide(r.t, &mut s).action, Action::Allow);
     assert_eq!(engine.write_state(), before);
 }
+
+#[test]
+fn a_convicted_credential_stays_convicted_beside_another_one() {
+    use weir::engine::snapshot::{KeyEntry, Shard, shard_of};
+    use weir::engine::verdict::Reason;
+    let config = Arc::new(parse("{}").unwrap());
+    let keys = Keys::new(&config.seed);
+    let open = |credentials: &[&[u8]]| {
+        let headers: Vec<(&[u8], &[u8])> = credentials.iter().map(|c| (&b"x-api-key"[..], *c)).collect();
+        let head = Head {
+            method: b"POST",
+            path: b"/v1/chat/completions",
+            authority: b"a",
+            headers: &headers,
+            source: b"",
+            route: b"",
+            virtual_host: b"",
+            service: b"",
+            metadata_profile: b"",
+            properties: &NoProperties,
+            end_of_stream: true,
+        };
+        Session::open(&config, &keys, &head)
+    };
+    let mut edge = Edge::new(Arc::clone(&config));
+    let key = open(&[b"bad"]).identity.key.0;
+    let shard = Shard { keys: vec![KeyEntry { key, campaign: 7, until_s: u32::MAX }], ..Shard::default() };
+    let mut bytes = Vec::new();
+    shard.encode(shard_of(key) as u8, config.seed.check(), &mut bytes);
+    edge.apply(&bytes).unwrap();
+    let now = Nanos::from_secs(1_780_000_000);
+    for company in [&[&b"bad"[..]][..], &[b"bad", b"x"], &[b"y", b"bad", b"z"]] {
+        let v = edge.decide(now, &mut open(company));
+        assert_eq!((v.action, v.reason, v.campaign), (Action::Block, Reason::Convicted, 7));
+    }
+    assert_eq!(edge.decide(now, &mut open(&[b"x", b"y"])).reason, Reason::Ambiguous);
+}

@@ -178,3 +178,59 @@ fn the_demo_without_a_proxy_convicts_and_spares() {
         );
     }
 }
+
+#[test]
+fn odd_lines_and_broken_files_cost_nothing_else() {
+    let dir = Dir::new("odd");
+    let good = line(1.78e9, "a", "four words of text");
+    let long = format!("{{\"t\":1,\"path\":\"{}\"}}", "x".repeat(17 << 20));
+    let lines =
+        [&format!("\u{feff}{good}"), "[]", &long, r#"{"t":"9999-12-31T23:59:59Z","path":"/"}"#, &good];
+    let trace = dir.file("t.jsonl", lines.join("\n").as_bytes());
+    let o = weir(&["replay", "--json", path(&trace)]);
+    let (v, err) = (json_of(&o), String::from_utf8_lossy(&o.stderr).into_owned());
+    assert_eq!(o.status.code(), Some(3));
+    assert_eq!((v["requests"].as_u64(), v["skipped"].as_u64()), (Some(2), Some(3)), "{err}");
+    assert_eq!(v["clock_steps_back"], 0, "one wild time does not hold the clock");
+    for what in [
+        "t.jsonl:2: skipped: is not a JSON object",
+        "t.jsonl:3: skipped: line is longer",
+        "t.jsonl:4: skipped: t is",
+    ] {
+        assert!(err.contains(what), "{err}");
+    }
+    // A file that breaks off: what came before is reported, and the status says so.
+    let many: Vec<String> = (0..3000)
+        .map(|i| line(1.78e9 + f64::from(i), &format!("k{}", i % 9), &format!("{i} other words")))
+        .collect();
+    let zst = zstd::encode_all(many.join("\n").as_bytes(), 1).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(many.join("\n").as_bytes()).unwrap();
+    let gz = gz.finish().unwrap();
+    for (name, bytes) in [("cut.zst", &zst[..zst.len() - 9]), ("cut.gz", &gz[..gz.len() - 9])] {
+        let cut = dir.file(name, bytes);
+        let o = weir(&["replay", "--json", path(&cut)]);
+        assert_eq!(o.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&o.stderr).contains(name));
+        assert!(json_of(&o)["requests"].as_u64().is_some(), "{name}");
+    }
+    let empty = dir.file("empty", b"");
+    assert_eq!(weir(&["replay", path(&empty)]).status.code(), Some(0));
+    if Path::new("/dev/full").exists() {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut c = Command::new(env!("CARGO_BIN_EXE_weir"));
+        let o = c.args(["replay", path(&empty)]).stdout(full).output().unwrap();
+        assert_eq!(o.status.code(), Some(2), "{}", String::from_utf8_lossy(&o.stderr));
+    }
+}
+
+#[test]
+fn the_sample_line_of_the_readme_is_a_line() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let sample = readme.lines().find(|l| l.starts_with("{\"t\":")).unwrap();
+    let dir = Dir::new("readme");
+    let trace = dir.file("t.jsonl", sample.as_bytes());
+    let o = weir(&["replay", "--json", path(&trace)]);
+    assert_eq!(o.status.code(), Some(0), "{}", String::from_utf8_lossy(&o.stderr));
+    assert_eq!((&json_of(&o)["requests"], &json_of(&o)["unreadable"]), (&json!(1), &json!({})));
+}

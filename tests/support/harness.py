@@ -43,6 +43,7 @@ class Upstream:
     def __init__(self, answer=None):
         self.requests = []  # (head text, body bytes), whole requests only
         self.partial = []  # bytes of bodies that broke off
+        self.trailers = []  # lines
         self.answer = answer or (lambda path, body: (200, "application/json", b'{"ok":true}'))
         outer = self
 
@@ -84,8 +85,7 @@ class Upstream:
         wfile.flush()
         return True
 
-    @staticmethod
-    def read_body(head, rfile):
+    def read_body(self, head, rfile):
         length = re.search(r"(?im)^content-length:\s*(\d+)", head)
         if length:
             body = rfile.read(int(length.group(1)))
@@ -98,10 +98,12 @@ class Upstream:
             if not line:
                 return body, False
             n = int(line.strip() or b"0", 16)
+            if n == 0:
+                while (trailer := rfile.readline().strip()):
+                    self.trailers.append(trailer.decode("latin-1"))
+                return body, True
             body += rfile.read(n)
             rfile.readline()
-            if n == 0:
-                return body, True
 
     def stop(self):
         self.server.shutdown()

@@ -24,7 +24,7 @@ const SCALE: u32 = 4_000;
 #[derive(clap::Args)]
 pub struct Args {
     /// Envoy binary
-    #[arg(long, env = "ENVOY_BIN", default_value = "envoy")]
+    #[arg(long, env = "ENVOY_BIN", default_value = "target/venv/envoy")]
     envoy: PathBuf,
     /// Envoy configuration with placeholders
     #[arg(long, default_value = "envoy/envoy.yaml")]

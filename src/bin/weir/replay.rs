@@ -124,9 +124,8 @@ fn replay(args: &Args) -> Result<u64, u8> {
     if let Some(path) = &args.records {
         r.records = Some(BufWriter::new(std::fs::File::create(path).map_err(|e| fail(path, e))?));
     }
-    for path in &args.traces {
-        r.file(path)?;
-    }
+    // What was read before a file failed is reported and kept.
+    let broken = args.traces.iter().find_map(|path| r.file(path).err());
     for (out, path) in [(&mut r.decisions, &args.decisions), (&mut r.records, &args.records)] {
         if let (Some(out), Some(path)) = (out, path) {
             out.flush().map_err(|e| fail(path, e))?;
@@ -136,12 +135,14 @@ fn replay(args: &Args) -> Result<u64, u8> {
         save(path, &r.engine.write_state()).map_err(|e| fail(path, e))?;
     }
     let summary = r.summary();
-    if args.json {
-        println!("{summary}");
-    } else {
-        r.print(&summary);
-    }
-    Ok(r.skipped)
+    let mut text = Vec::new();
+    let written = if args.json { writeln!(text, "{summary}") } else { r.print(&summary, &mut text) };
+    let mut out = std::io::stdout().lock();
+    written
+        .and_then(|()| out.write_all(&text))
+        .and_then(|()| out.flush())
+        .map_err(|e| fail(Path::new("standard output"), e))?;
+    broken.map_or(Ok(r.skipped), Err)
 }
 
 /// Writes beside the target and renames, so that a crash leaves the old state whole.
@@ -365,31 +366,36 @@ impl Replay {
         })
     }
 
-    fn print(&self, s: &serde_json::Value) {
-        println!(
+    fn print(&self, s: &serde_json::Value, out: &mut impl Write) -> std::io::Result<()> {
+        writeln!(
+            out,
             "requests {}  keys {}  skipped {}  state {} bytes  {} ns/request",
             s["requests"], s["keys"], s["skipped"], s["state_bytes"], s["ns_per_request"]
-        );
-        println!(
+        )?;
+        writeln!(
+            out,
             "decided  allow {}  tag {}  throttle {}  block {}",
             self.would[0], self.would[1], self.would[2], self.would[3]
-        );
-        println!(
+        )?;
+        writeln!(
+            out,
             "done     allow {}  tag {}  throttle {}  block {}",
             self.actions[0], self.actions[1], self.actions[2], self.actions[3]
-        );
+        )?;
         if !self.unreadable.is_empty() {
             let all: Vec<String> = self.unreadable.iter().map(|(k, n)| format!("{k} {n}")).collect();
-            println!("unreadable  {}", all.join("  "));
+            writeln!(out, "unreadable  {}", all.join("  "))?;
         }
         if !self.labels.is_empty() {
-            println!(
+            writeln!(
+                out,
                 "\n{:<28} {:>9} {:>9} {:>9} {:>7} {:>12} {:>14}",
                 "label", "requests", "blocked", "throttled", "keys", "keys blocked", "first block s"
-            );
+            )?;
             for (name, l) in &self.labels {
                 let v = &s["by_label"][name];
-                println!(
+                writeln!(
+                    out,
                     "{name:<28} {:>9} {:>9} {:>9} {:>7} {:>12} {:>14}",
                     l.requests,
                     l.blocked,
@@ -397,19 +403,21 @@ impl Replay {
                     l.keys.len(),
                     v["keys_blocked"].to_string(),
                     v["first_block_s"].to_string()
-                );
+                )?;
             }
         }
         let groups = self.engine.groups();
         if !groups.is_empty() {
-            println!(
+            writeln!(
+                out,
                 "\n{:<22} {:<8} {:<10} {:>7} {:>9} {:>6}  evidence (points)",
                 "group", "axis", "state", "keys", "requests", "score"
-            );
+            )?;
             for g in groups.iter().take(40) {
                 let terms: Vec<String> =
                     g.terms.iter().filter(|(_, p)| *p != 0).map(|(n, p)| format!("{n} {p}")).collect();
-                println!(
+                writeln!(
+                    out,
                     "{:<22} {:<8} {:<10} {:>7} {:>9} {:>6}  {}",
                     g.id,
                     g.axis,
@@ -418,8 +426,9 @@ impl Replay {
                     g.requests,
                     g.score,
                     terms.join(", ")
-                );
+                )?;
             }
         }
+        Ok(())
     }
 }

@@ -12,6 +12,9 @@ use weir::engine::units::Nanos;
 /// Longest line, bytes.
 pub const MAX_LINE: usize = 16 << 20;
 
+/// Latest time of a line, seconds since the epoch.
+const LATEST_S: u64 = 4_000_000_000;
+
 /// One line. Unknown fields are ignored: users' logs carry more than we need.
 #[derive(Deserialize)]
 pub struct Line<'a> {
@@ -76,6 +79,9 @@ impl Properties for LineProperties {
 impl<'a> Line<'a> {
     /// Parses a line.
     pub fn parse(text: &'a [u8]) -> Result<Line<'a>, String> {
+        if !text.starts_with(b"{") {
+            return Err("is not a JSON object".into());
+        }
         let line: Line<'a> = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         let bodies = [line.body.is_some(), line.body_text.is_some(), line.body_base64.is_some()];
         if bodies.iter().filter(|b| **b).count() > 1 {
@@ -99,10 +105,14 @@ impl<'a> Line<'a> {
                 .map(|(_, f)| f.chars().take_while(char::is_ascii_digit).take(9).collect())
                 .unwrap_or_default();
             let nanos = format!("{digits:0<9}").parse().unwrap_or(0);
+            // One wild time would hold the clock there for the rest of the trace.
+            if whole > Nanos::from_secs(LATEST_S) {
+                return Err(format!("t is {raw:.40}, after the year 2096"));
+            }
             return Ok(whole.plus(Nanos(nanos)));
         }
         let secs: f64 = raw.parse().map_err(|_| bad())?;
-        if !(0.0..=4.0e9).contains(&secs) {
+        if !(0.0..=LATEST_S as f64).contains(&secs) {
             return Err(bad());
         }
         Ok(Nanos((secs * 1e9) as u64))
@@ -197,6 +207,8 @@ impl Lines {
             }
             return Ok(Some(Item::TooLong));
         }
-        Ok(Some(Item::Line(self.buf.trim_ascii())))
+        let first = self.bytes == n as u64;
+        let line = self.buf.trim_ascii();
+        Ok(Some(Item::Line(line.strip_prefix(b"\xef\xbb\xbf").filter(|_| first).unwrap_or(line))))
     }
 }

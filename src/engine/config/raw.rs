@@ -61,9 +61,11 @@ pub fn parse(json: &str) -> Result<Config, ConfigError> {
 /// Every problem of the file.
 pub fn parse_with_env(json: &str, env_seed: Option<&str>) -> Result<Config, ConfigError> {
     let mut p = Problems::default();
+    // Some editors put a byte order mark in front.
+    let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     let json = if json.trim().is_empty() { "{}" } else { json };
-    let value: Value = match serde_json::from_str::<super::unique::Unique>(json) {
-        Ok(v) => v.0,
+    let value = match super::unique::read(json, &mut p) {
+        Ok(v) => v,
         Err(e) => {
             p.add("", format!("is not JSON: {e}"));
             return Err(ConfigError(p.0));
@@ -183,7 +185,7 @@ fn profile(o: &mut Object<'_>, name: &str, p: &mut Problems, w: &mut Problems) -
         mode,
         enforce_percent,
         identity,
-        inspect: inspect(o.object("inspect", p), p),
+        inspect: inspect(o.object("inspect", p), p, w),
         limits: limits(o, p),
         actions: actions(o.object("actions", p), p),
         allow: entries(o, "allow", p),
@@ -305,9 +307,15 @@ fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
     header.or(query).or(property).or(bearer).or(address)
 }
 
-fn inspect(mut o: Object<'_>, p: &mut Problems) -> Inspect {
+fn inspect(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Inspect {
     let hold = o.size("max_hold_bytes", 16 << 10, 0, 8 << 20, p);
     let inspect = o.size("max_inspect_bytes", 1 << 20, 1 << 10, 64 << 20, p);
+    if hold > 24 << 10 {
+        w.add(
+            &o.at("max_hold_bytes"),
+            "is above 24KiB: where the proxy buffers 32 KiB only (Envoy Gateway, Higress) larger bodies get 413; raise its buffer limit too",
+        );
+    }
     if hold > inspect {
         p.add(
             &o.at("max_hold_bytes"),

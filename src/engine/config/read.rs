@@ -36,7 +36,8 @@ pub fn show(v: &Value) -> String {
     }
 }
 
-fn join(path: &str, key: &str) -> String {
+/// The path of a key.
+pub fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_string() } else { format!("{path}.{key}") }
 }
 

@@ -1,20 +1,33 @@
-//! JSON in which a key that stands twice is an error: the second value would silently win.
+//! JSON in which a key that stands twice is a problem, told with its path: the second value would silently win.
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use super::read::Problems;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A value without duplicate keys.
-pub struct Unique(pub Value);
+/// Reads a document; keys that stand twice go to `problems`.
+///
+/// # Errors
+/// The text is not JSON.
+pub fn read(json: &str, problems: &mut Problems) -> Result<Value, serde_json::Error> {
+    let mut d = serde_json::Deserializer::from_str(json);
+    let value = Walk { path: String::new(), problems }.deserialize(&mut d)?;
+    d.end()?;
+    Ok(value)
+}
 
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Unique, D::Error> {
-        d.deserialize_any(Walk).map(Unique)
+struct Walk<'a> {
+    path: String,
+    problems: &'a mut Problems,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
+        d.deserialize_any(self)
     }
 }
 
-struct Walk;
-
-impl<'de> Visitor<'de> for Walk {
+impl<'de> Visitor<'de> for Walk<'_> {
     type Value = Value;
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("JSON")
@@ -39,18 +52,23 @@ impl<'de> Visitor<'de> for Walk {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut a: A) -> Result<Value, A::Error> {
         let mut out = Vec::new();
-        while let Some(Unique(v)) = a.next_element()? {
-            out.push(v);
+        loop {
+            let path = format!("{}[{}]", self.path, out.len());
+            match a.next_element_seed(Walk { path, problems: &mut *self.problems })? {
+                Some(v) => out.push(v),
+                None => return Ok(Value::Array(out)),
+            }
         }
-        Ok(Value::Array(out))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut a: A) -> Result<Value, A::Error> {
         let mut out = Map::new();
         while let Some(key) = a.next_key::<String>()? {
-            let Unique(v) = a.next_value()?;
-            if out.insert(key.clone(), v).is_some() {
-                return Err(A::Error::custom(format!("the key {key:?} stands twice")));
+            let path = super::read::join(&self.path, &key);
+            if out.contains_key(&key) {
+                self.problems.add(&path, "stands twice: keep one of the two");
             }
+            let v = a.next_value_seed(Walk { path, problems: &mut *self.problems })?;
+            out.insert(key, v);
         }
         Ok(Value::Object(out))
     }

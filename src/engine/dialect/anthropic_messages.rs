@@ -29,6 +29,8 @@ impl Dialect for Messages {
         match of {
             Field::Root => ROOT,
             Field::Message => CHAT_MESSAGE,
+            // Documents may be plain text.
+            Field::Media => &[("data", Field::Data), ("content", Field::Content)],
             other => common(other),
         }
     }

@@ -36,9 +36,34 @@ impl Dialect for Converse {
             Field::Root => &[
                 ("messages", Field::Messages),
                 ("system", Field::Instructions),
+                ("promptvariables", Field::Values),
                 ("inferenceconfig", Field::Params),
             ],
             Field::Message => CHAT_MESSAGE,
+            Field::Content => &[
+                ("text", Field::Content),
+                // Text for the guardrail is text for the model.
+                ("guardcontent", Field::Content),
+                ("toolresult", Field::ToolText),
+                ("tooluse", Field::ToolCall),
+                ("image", Field::Media),
+                ("document", Field::Media),
+                ("video", Field::Media),
+                ("audio", Field::Media),
+            ],
+            Field::Instructions => &[("text", Field::Instructions), ("guardcontent", Field::Instructions)],
+            Field::ToolText => &[
+                ("tooluseid", Field::Ignore),
+                ("status", Field::Ignore),
+                ("image", Field::Media),
+                ("document", Field::Media),
+                ("video", Field::Media),
+                ("*", Field::ToolText),
+            ],
+            // Documents may be plain text.
+            Field::Media => {
+                &[("source", Field::Media), ("text", Field::Content), ("content", Field::Content)]
+            }
             other => common(other),
         }
     }

@@ -1,7 +1,7 @@
 //! Bedrock invoke and invoke-with-response-stream: the body is the model family's own, so the table is their union.
 
 use super::bedrock_converse::{error_type, is_model_path};
-use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+use super::{COHERE_MESSAGE, Dialect, Field, Reply, common};
 
 /// `/model/ID/invoke`.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ impl Dialect for Invoke {
                 ("textgenerationconfig", Field::Params),
                 ("inferenceconfig", Field::Params),
             ],
-            Field::Message => CHAT_MESSAGE,
+            Field::Message => COHERE_MESSAGE,
+            Field::Media => &[("data", Field::Data), ("content", Field::Content)],
             other => common(other),
         }
     }

@@ -1,7 +1,7 @@
 //! Cohere chat, v1 (`message`, `chat_history`, `preamble`) and v2 (`messages`).
 
 use super::path::ends_with;
-use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+use super::{COHERE_MESSAGE, Dialect, Field, Reply, common};
 
 /// `/v1/chat` and `/v2/chat`.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Dialect for Chat {
                 ("seed", Field::Param),
                 ("logprobs", Field::Param),
             ],
-            Field::Message => CHAT_MESSAGE,
+            Field::Message => COHERE_MESSAGE,
             other => common(other),
         }
     }

@@ -30,6 +30,8 @@ impl Dialect for Generate {
                 ("text", Field::Content),
                 ("functionresponse", Field::ToolText),
                 ("function_response", Field::ToolText),
+                ("codeexecutionresult", Field::ToolText),
+                ("code_execution_result", Field::ToolText),
                 ("functioncall", Field::ToolCall),
                 ("function_call", Field::ToolCall),
                 ("inlinedata", Field::Media),
@@ -38,10 +40,10 @@ impl Dialect for Generate {
                 ("file_data", Field::Media),
             ],
             Field::ToolText => &[
-                ("response", Field::ToolText),
-                ("output", Field::ToolText),
-                ("result", Field::ToolText),
-                ("content", Field::ToolText),
+                ("id", Field::Ignore),
+                ("name", Field::Ignore),
+                ("outcome", Field::Ignore),
+                ("*", Field::ToolText),
             ],
             other => common(other),
         }

@@ -56,6 +56,12 @@ pub enum Field {
     ToolCall,
     /// Images, audio, files: not looked at.
     Media,
+    /// The content of a file: text is read, base64 is not.
+    Data,
+    /// A stored prompt with `variables`.
+    Template,
+    /// An object of texts under names that the caller chooses.
+    Values,
 }
 
 /// A wire format.
@@ -64,7 +70,7 @@ pub trait Dialect: Sync + std::fmt::Debug {
     fn name(&self) -> &'static str;
     /// Does it claim this path (normalised: see `path::normalise`)?
     fn claims(&self, path: &[u8]) -> bool;
-    /// What the keys of an object are that is itself `of`.
+    /// What the keys of an object are that is itself `of`. The name `*` stands for all keys that the table does not hold.
     fn fields(&self, of: Field) -> &'static [(&'static str, Field)];
     /// The asker may want a stream that the path, not the body, asks for.
     fn streams(&self, _path: &[u8]) -> bool {
@@ -114,6 +120,8 @@ pub(crate) const PARTS: &[(&str, Field)] = &[
     ("video", Field::Media),
     ("file", Field::Media),
     ("file_data", Field::Media),
+    ("file_id", Field::Media),
+    ("file_url", Field::Media),
     ("tooluse", Field::ToolCall),
     ("tool_use_id", Field::ToolCall),
 ];
@@ -140,6 +148,8 @@ pub(crate) fn common(of: Field) -> &'static [(&'static str, Field)] {
         Field::ToolText => TOOL_PARTS,
         Field::Instructions => INSTRUCTION_PARTS,
         Field::Prompt => &[("text", Field::Prompt)],
+        Field::Template => &[("variables", Field::Values)],
+        Field::Values => &[("*", Field::Prompt)],
         Field::Params => &[
             ("temperature", Field::Param),
             ("topp", Field::Param),
@@ -158,17 +168,22 @@ pub(crate) fn common(of: Field) -> &'static [(&'static str, Field)] {
     }
 }
 
-/// A chat message of the OpenAI family.
+/// A chat message of most formats. Only what the server reads: text under a key that it passes over would fill our window.
 pub(crate) const CHAT_MESSAGE: &[(&str, Field)] = &[
     ("role", Field::Role),
     ("content", Field::Content),
-    ("text", Field::Content),
-    ("message", Field::Content),
-    ("parts", Field::Content),
-    ("output", Field::ToolText),
     ("images", Field::Media),
     ("tool_calls", Field::ToolCall),
     ("tool_call_id", Field::ToolCall),
-    ("call_id", Field::ToolCall),
-    ("refusal", Field::Ignore),
+    ("function_call", Field::ToolCall),
+];
+
+/// A chat message of Cohere, whose first version says `message` for `content`.
+pub(crate) const COHERE_MESSAGE: &[(&str, Field)] = &[
+    ("role", Field::Role),
+    ("content", Field::Content),
+    ("message", Field::Content),
+    ("tool_calls", Field::ToolCall),
+    ("tool_call_id", Field::ToolCall),
+    ("tool_results", Field::ToolCall),
 ];

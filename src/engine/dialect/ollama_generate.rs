@@ -20,6 +20,7 @@ impl Dialect for Generate {
                 ("prompt", Field::Prompt),
                 ("suffix", Field::Prompt),
                 ("system", Field::Instructions),
+                ("template", Field::Instructions),
                 ("context", Field::ToolCall),
                 ("images", Field::Media),
                 ("model", Field::Model),

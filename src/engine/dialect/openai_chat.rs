@@ -9,6 +9,8 @@ pub struct Chat;
 
 const SAMPLING: &[(&str, Field)] = &[
     ("messages", Field::Messages),
+    // Servers that allow it put its text in front of the model.
+    ("chat_template", Field::Instructions),
     ("model", Field::Model),
     ("stream", Field::Stream),
     ("temperature", Field::Param),

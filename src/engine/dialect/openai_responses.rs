@@ -1,7 +1,7 @@
 //! OpenAI responses.
 
 use super::path::ends_with;
-use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+use super::{Dialect, Field, Reply, common};
 
 /// `…/responses`.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ impl Dialect for Responses {
             Field::Root => &[
                 ("input", Field::Input),
                 ("instructions", Field::Instructions),
+                ("prompt", Field::Template),
                 // The history is kept by the server: a follow-up by its own word.
                 ("previous_response_id", Field::ToolCall),
                 ("conversation", Field::ToolCall),
@@ -29,7 +30,12 @@ impl Dialect for Responses {
                 ("max_output_tokens", Field::Param),
                 ("top_logprobs", Field::Param),
             ],
-            Field::Message => CHAT_MESSAGE,
+            Field::Message => &[
+                ("role", Field::Role),
+                ("content", Field::Content),
+                ("output", Field::ToolText),
+                ("call_id", Field::ToolCall),
+            ],
             other => common(other),
         }
     }

@@ -2,11 +2,14 @@
 
 use super::facts::{Facts, Unreadable, Window};
 use super::{Dialect, Field};
-use crate::engine::edge::scan::{DEPTH, Sink};
+use crate::engine::edge::scan::{DEPTH, KEY, Sink};
 use crate::engine::hash;
 
 /// Messages beyond this make a request unreadable.
 pub const MESSAGES: u32 = 4_096;
+
+/// Bytes kept of a role, a model's name or a parameter.
+const WORD: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Role {
@@ -33,8 +36,14 @@ pub struct Reader {
     key_hash: u64,
     message: Window,
     role: Role,
-    role_text: [u8; 16],
-    role_len: usize,
+    /// The string of a role, model or parameter: put together first, because pieces depend on the chunks.
+    word: [u8; WORD],
+    /// Bytes of that string, kept or not.
+    word_len: usize,
+    /// The string of `Data` has shown a byte that base64 does not have.
+    plain: bool,
+    /// The last message so far if it is the model's: the start of an answer that the model is to go on with.
+    prefill: Window,
     /// Texts of the request outside of messages (`prompt`, `message`).
     prompt: Window,
     wrote_instructions: bool,
@@ -57,8 +66,10 @@ impl Reader {
             key_hash: 0,
             message: Window::default(),
             role: Role::User,
-            role_text: [0; 16],
-            role_len: 0,
+            word: [0; WORD],
+            word_len: 0,
+            plain: false,
+            prefill: Window::default(),
             prompt: Window::default(),
             wrote_instructions: false,
             open_message: false,
@@ -72,6 +83,14 @@ impl Reader {
     pub fn into_facts(mut self) -> Facts {
         if self.open_message {
             self.end_message();
+        }
+        // With a prompt of its own, an answer at the end of the history is history.
+        if self.prompt.is_empty() && !self.prefill.is_empty() {
+            if self.last.is_empty() {
+                self.last = self.prefill;
+            } else {
+                self.last.absorb(&mut self.prefill);
+            }
         }
         let mut facts = std::mem::take(&mut self.facts);
         // A prompt beside a history (Cohere) is the last word, wherever it stands in the body.
@@ -136,12 +155,18 @@ impl Reader {
             Role::Assistant => {
                 self.facts.conversation = true;
                 self.fresh_turn = true;
+                if self.prefill.is_empty() {
+                    self.prefill = text;
+                } else {
+                    self.prefill.absorb(&mut text);
+                }
             }
             role => {
                 self.facts.conversation |= role == Role::Tool;
                 if text.is_empty() {
                     return;
                 }
+                self.prefill.clear();
                 // User messages in a row are one text, or a prompt cut in two would hide its first half.
                 if !std::mem::take(&mut self.fresh_turn) && !self.last.is_empty() {
                     self.last.absorb(&mut text);
@@ -156,13 +181,30 @@ impl Reader {
     }
 
     fn set_role(&mut self) {
-        let name = self.role_text.get(..self.role_len).unwrap_or_default().to_ascii_lowercase();
-        self.role = match name.as_slice() {
+        let mut name = self.word;
+        name.make_ascii_lowercase();
+        self.role = match name.get(..self.word_len).unwrap_or_default() {
             b"system" | b"developer" => Role::System,
             b"assistant" | b"model" | b"chatbot" => Role::Assistant,
             b"tool" | b"function" => Role::Tool,
             _ => Role::User,
         };
+    }
+
+    fn push_word(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            if let Some(slot) = self.word.get_mut(self.word_len) {
+                *slot = b;
+            }
+            self.word_len = self.word_len.saturating_add(1);
+        }
+    }
+
+    /// Hash of the string put together.
+    fn word_hash(&self) -> u64 {
+        let kept = self.word.get(..self.word_len).unwrap_or(&self.word);
+        let first = hash::read_u64(kept, 0) ^ self.word_len as u64;
+        (8..kept.len()).step_by(8).fold(first, |h, at| hash::combine(h, hash::read_u64(kept, at)))
     }
 
     /// A value that is there at all (not null) says something.
@@ -191,10 +233,14 @@ impl Reader {
 
 impl Sink for Reader {
     fn open(&mut self, array: bool) {
-        let field = self.take_next();
-        // A string or a list where messages are expected: several formats allow `input` to be either.
-        let field =
-            if field == Field::Input { if array { Field::Messages } else { Field::Prompt } } else { field };
+        let field = match (self.take_next(), array) {
+            // A string or a list where messages are expected: several formats allow `input` to be either.
+            (Field::Input, true) => Field::Messages,
+            (Field::Input, false) => Field::Prompt,
+            // One message without its list: Google's servers take it.
+            (Field::Messages, false) => Field::Message,
+            (field, _) => field,
+        };
         self.note(field);
         self.check_type(field, Some(array));
         if field == Field::Message && !array {
@@ -219,7 +265,7 @@ impl Sink for Reader {
     fn close(&mut self) {
         let closed = self.here();
         self.depth = self.depth.saturating_sub(1);
-        if closed == Field::Message && self.here() == Field::Messages {
+        if closed == Field::Message && self.here() != Field::Message && self.open_message {
             self.end_message();
         }
         self.next = self.element();
@@ -228,6 +274,8 @@ impl Sink for Reader {
     fn key(&mut self, key: &[u8]) {
         let here = self.here();
         let table = self.dialect.fields(here);
+        let mut folded = [0u8; KEY];
+        let key = fold_key(key, &mut folded);
         let found = table.iter().position(|(name, _)| name.as_bytes().eq_ignore_ascii_case(key));
         let mut lower = [0u8; 64];
         lower.iter_mut().zip(key).for_each(|(l, k)| *l = k.to_ascii_lowercase());
@@ -238,7 +286,8 @@ impl Sink for Reader {
         }
         self.next = match found.and_then(|i| table.get(i)) {
             Some((_, field)) => *field,
-            None => Field::Ignore,
+            // Objects whose keys the caller chooses.
+            None => table.iter().find(|(name, _)| *name == "*").map_or(Field::Ignore, |(_, field)| *field),
         };
         let bit = found.map_or(0, |i| 1u64 << (i as u32 & 63));
         if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
@@ -255,15 +304,27 @@ impl Sink for Reader {
         self.note(field);
         self.check_type(field, None);
         match field {
-            Field::Role => self.role_len = 0,
+            Field::Role | Field::Model | Field::Param | Field::Params => {
+                (self.word, self.word_len) = ([0; WORD], 0);
+            }
+            Field::Data => self.plain = false,
             Field::Content | Field::ToolText | Field::Message if !self.message.is_empty() => {
-                self.message.push(b"\n")
+                self.message.push(b"\n");
             }
             Field::Prompt | Field::Input if !self.prompt.is_empty() => self.prompt.push(b"\n"),
             Field::Instructions => self.wrote_instructions = false,
             _ => {}
         }
-        !matches!(field, Field::Ignore | Field::Media | Field::ToolCall | Field::Root | Field::Messages)
+        !matches!(
+            field,
+            Field::Ignore
+                | Field::Media
+                | Field::ToolCall
+                | Field::Root
+                | Field::Messages
+                | Field::Template
+                | Field::Values
+        )
     }
 
     fn piece(&mut self, bytes: &[u8]) {
@@ -273,20 +334,15 @@ impl Sink for Reader {
             Field::Instructions => {
                 self.facts.push_instructions(bytes, !std::mem::replace(&mut self.wrote_instructions, true));
             }
-            Field::Role => {
-                for &b in bytes {
-                    if let Some(slot) = self.role_text.get_mut(self.role_len) {
-                        *slot = b;
-                        self.role_len = self.role_len.saturating_add(1);
+            Field::Role | Field::Model | Field::Param | Field::Params => self.push_word(bytes),
+            Field::Data => {
+                let from = if self.plain { Some(0) } else { bytes.iter().position(|b| !is_base64(*b)) };
+                if let Some(text) = from.and_then(|at| bytes.get(at..)) {
+                    if !std::mem::replace(&mut self.plain, true) && !self.message.is_empty() {
+                        self.message.push(b"\n");
                     }
+                    self.message.push(text);
                 }
-            }
-            Field::Model => {
-                self.facts.model =
-                    hash::combine(self.facts.model, hash::read_u64(bytes, 0) ^ bytes.len() as u64)
-            }
-            Field::Param | Field::Params => {
-                self.add_shape(hash::combine(self.key_hash, hash::read_u64(bytes, 0)))
             }
             _ => {}
         }
@@ -295,6 +351,8 @@ impl Sink for Reader {
     fn string_end(&mut self) {
         match self.take_next() {
             Field::Role => self.set_role(),
+            Field::Model => self.facts.model = hash::combine(self.facts.model, self.word_hash()),
+            Field::Param | Field::Params => self.add_shape(hash::combine(self.key_hash, self.word_hash())),
             // A list of plain strings as messages: each is one.
             Field::Message => self.end_message(),
             _ => {}
@@ -328,4 +386,33 @@ impl Sink for Reader {
             self.add_shape(hash::combine(self.key_hash, u64::from(text == b"true")));
         }
     }
+
+    fn odd(&mut self, what: Unreadable) {
+        self.fail(what);
+    }
+}
+
+/// The two letters beyond ASCII that Go's JSON reader, which ignores case, takes for `s` and `k`.
+fn fold_key<'a>(key: &'a [u8], buf: &'a mut [u8; KEY]) -> &'a [u8] {
+    if key.is_ascii() {
+        return key;
+    }
+    let (mut rest, mut n) = (key, 0usize);
+    while let Some((&b, after)) = rest.split_first() {
+        let (b, after) = match rest {
+            [0xc5, 0xbf, after @ ..] => (b's', after),
+            [0xe2, 0x84, 0xaa, after @ ..] => (b'k', after),
+            _ => (b, after),
+        };
+        if let Some(slot) = buf.get_mut(n) {
+            *slot = b;
+            n = n.saturating_add(1);
+        }
+        rest = after;
+    }
+    buf.get(..n).unwrap_or_default()
+}
+
+fn is_base64(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_' | b'\r' | b'\n')
 }

@@ -8,10 +8,15 @@ use crate::engine::snapshot::{Match, Snapshot};
 use crate::engine::units::Nanos;
 use crate::engine::verdict::{Action, CaseId, Evidence, Reason, Verdict};
 
-/// First entry that selects the request.
-pub fn listed<'a>(list: &'a [ListEntry], obs: &Observation, values: &[u64]) -> Option<&'a ListEntry> {
+/// First entry that selects the request. `parts`: keys that the request may belong to as well.
+pub fn listed<'a>(
+    list: &'a [ListEntry],
+    obs: &Observation,
+    parts: &[u64],
+    values: &[u64],
+) -> Option<&'a ListEntry> {
     list.iter().find(|e| match e.selector {
-        Selector::Key(k) => k.0 == obs.key && obs.key != 0,
+        Selector::Key(k) => (k.0 == obs.key || parts.contains(&k.0)) && k.0 != 0,
         Selector::Tenant(t) => t == obs.tenant && t != 0,
         Selector::Template(v) => values.contains(&v),
         Selector::Network(v) => obs.nets.contains(&v),

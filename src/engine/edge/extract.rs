@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::engine::config::ProfileId;
 use crate::engine::dialect::Unreadable;
-use crate::engine::edge::identity::KeyId;
+use crate::engine::edge::identity::{CREDENTIALS, KeyId};
 use crate::engine::fingerprint::{Fingerprint, Fingerprinter};
 use crate::engine::hash::{self, Purpose, Seed};
 use crate::engine::ledger::groups::Axis;
@@ -23,6 +23,8 @@ pub struct Extracted {
     pub profile: ProfileId,
     /// Two different credentials in one request.
     pub ambiguous: bool,
+    /// Then: the key of each of them alone; 0 = none.
+    pub parts: [u64; CREDENTIALS],
     /// Why the body could not be read.
     pub unreadable: Option<Unreadable>,
 }
@@ -57,6 +59,7 @@ impl Extractor {
         out.key = id.key;
         out.profile = session.profile;
         out.ambiguous = id.ambiguous;
+        out.parts = id.parts;
         out.unreadable = facts.unreadable;
         out.obs = Observation {
             time: now,

@@ -1,7 +1,8 @@
 //! Credential to `KeyId`: the raw credential ends here.
 //!
 //! Sources are tried in order; the first that yields a value names the key. All headers are read, so a second, different
-//! credential is seen: the request is `ambiguous`, and its key is that of all values together, in whatever order they came.
+//! credential is seen: the request is `ambiguous`, and its key is that of the set of values, in whatever order and however
+//! often they came. The keys of the values alone are kept beside it: which of them the server will believe, we do not know.
 
 use crate::engine::config::{IdentityConfig, Source};
 use crate::engine::hash::{self, Purpose, Seed, combine, sip13};
@@ -84,6 +85,38 @@ pub struct Identity {
     pub client: u64,
     /// Two different credentials in one request.
     pub ambiguous: bool,
+    /// Then: the key of each of them alone; 0 = none.
+    pub parts: [u64; CREDENTIALS],
+    /// More than `CREDENTIALS` different ones: the rest is not looked at.
+    pub crowded: bool,
+}
+
+/// Different credentials in one request that are looked at.
+pub const CREDENTIALS: usize = 8;
+
+/// Different values of one request.
+#[derive(Default)]
+struct Found {
+    n: usize,
+    keys: [u64; CREDENTIALS],
+    /// Hashes of the values without their kind: one credential in two places is one.
+    plain: [u64; CREDENTIALS],
+    crowded: bool,
+}
+
+impl Found {
+    fn add(&mut self, key: u64, plain: u64) {
+        if self.plain.iter().take(self.n).any(|p| *p == plain) {
+            return;
+        }
+        match (self.keys.get_mut(self.n), self.plain.get_mut(self.n)) {
+            (Some(k), Some(p)) => {
+                (*k, *p) = (key, plain);
+                self.n = self.n.saturating_add(1);
+            }
+            _ => self.crowded = true,
+        }
+    }
 }
 
 /// Keys derived from the seed once.
@@ -127,36 +160,28 @@ fn is_credential(source: &Source) -> bool {
 /// Reads who sends a request.
 pub fn identify(config: &IdentityConfig, keys: &Keys, head: &Head<'_>) -> Identity {
     let mut id = Identity { anonymous: true, ..Identity::default() };
-    let mut found: Option<(bool, u64, u64)> = None;
+    let (mut found, mut secret) = (Found::default(), false);
     for source in &config.sources {
-        // Sums of hashes do not depend on the order of the values.
-        let (mut n, mut joined, mut text) = (0u32, 0u64, 0u64);
-        values(source, config.trusted_hops, head, &mut |v| {
-            let h = sip13(keys.key, &tagged(source, v));
-            let plain = sip13(keys.network, v);
-            if n == 0 || (joined != h && text != plain) {
-                joined = if n == 0 { h } else { hash::mix(joined).wrapping_add(hash::mix(h)) };
-                n = n.saturating_add(1);
-            }
-            text = plain;
-        });
-        if n == 0 {
+        // The first source that yields a value names the key; behind a credential only another credential counts.
+        if found.n > 0 && !(secret && is_credential(source)) {
             continue;
         }
-        id.ambiguous |= n > 1;
-        match found {
-            None => found = Some((is_credential(source), joined, text)),
-            Some((true, first, value)) if is_credential(source) && value != text => {
-                id.ambiguous = true;
-                found = Some((true, hash::mix(first).wrapping_add(hash::mix(joined)), value));
-            }
-            _ => {}
+        values(source, config.trusted_hops, head, &mut |v| {
+            found.add(sip13(keys.key, &tagged(source, v)).max(1), sip13(keys.network, v));
+        });
+        secret |= found.n > 0 && is_credential(source);
+    }
+    id.anonymous = found.n == 0;
+    id.ambiguous = found.n > 1;
+    id.crowded = found.crowded;
+    id.key = match found.keys {
+        [first, ..] if !id.ambiguous => KeyId(first),
+        // A sum of hashes does not depend on the order of the values.
+        all => {
+            id.parts = all;
+            KeyId(all.iter().filter(|k| **k != 0).fold(0u64, |sum, k| sum.wrapping_add(hash::mix(*k))).max(1))
         }
-    }
-    if let Some((_, h, _)) = found {
-        id.key = KeyId(h.max(1));
-        id.anonymous = false;
-    }
+    };
     if let Some(source) = &config.tenant {
         values(source, config.trusted_hops, head, &mut |v| id.tenant = keys.tenant(v));
     }

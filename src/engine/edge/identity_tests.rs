@@ -66,6 +66,18 @@ fn two_credentials_are_ambiguous_in_any_order() {
     assert!(who("/", &[("authorization", b"Bearer x"), a], "").ambiguous);
     assert!(!who("/", &[("authorization", b"Bearer one"), a], "").ambiguous, "the same secret twice is one");
     assert!(!who("/", &[a], "10.0.0.1:5").ambiguous);
+    // Neither order nor repetition makes another key, or two credentials would bring any number of fresh quotas.
+    let c = ("x-api-key", &b"three"[..]);
+    let all = who("/", &[a, b, c], "");
+    for other in [&[c, b, a][..], &[b, a, c], &[a, a, b, a, c, c]] {
+        assert_eq!(who("/", other, "").key, all.key);
+    }
+    assert_ne!(all.key, x.key);
+    assert_eq!(who("/", &[a, b, a], "").key, x.key);
+    for alone in [a, b, c] {
+        assert!(all.parts.contains(&who("/", &[alone], "").key.0));
+    }
+    assert_eq!(who("/", &[a], "").parts, [0; CREDENTIALS]);
 }
 
 #[test]

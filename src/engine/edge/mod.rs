@@ -88,9 +88,10 @@ impl Edge {
         }
         let mut list = None;
         if let Some(p) = self.config.profile(x.profile) {
-            if listed(&p.deny, obs, &x.values).is_some() {
+            // A denied credential stays denied beside another one; an allowed one must stand alone.
+            if listed(&p.deny, obs, &x.parts, &x.values).is_some() {
                 list = Some(decide::on_list(Reason::DenyList, self.case_secret, obs, p));
-            } else if listed(&p.allow, obs, &x.values).is_some() {
+            } else if listed(&p.allow, obs, &[], &x.values).is_some() {
                 obs.flags |= observation::ALLOWED;
                 list = Some(decide::on_list(Reason::AllowList, self.case_secret, obs, p));
             }
@@ -115,9 +116,15 @@ impl Edge {
         let config = Arc::clone(&self.config);
         let Some(profile) = config.profile(x.profile) else { return Verdict::default() };
         let mut outcome = *outcome;
-        if x.ambiguous && !outcome.block && !outcome.watch {
-            outcome.watch = true;
-            outcome.reason = Reason::Ambiguous;
+        let parts = || x.parts.iter().copied().filter(|k| *k != 0);
+        if x.ambiguous && !outcome.block {
+            let now_s = u32::try_from(x.obs.time.secs()).unwrap_or(u32::MAX);
+            // A convicted credential is not another one's company away from its verdict.
+            if let Some(k) = parts().find_map(|k| self.snapshot.key(k, now_s)) {
+                (outcome.block, outcome.reason, outcome.campaign) = (true, Reason::Convicted, k.campaign);
+            } else if !outcome.watch {
+                (outcome.watch, outcome.reason) = (true, Reason::Ambiguous);
+            }
         }
         let limiter = &mut self.limiter;
         let limits = &profile.limits;
@@ -125,9 +132,14 @@ impl Edge {
             if limits.is_empty() {
                 return None;
             }
-            // Two profiles may limit one key differently: each has its own buckets.
-            let bucket = hash::combine(x.key.0, u64::from(x.profile));
-            limiter.charge(now, bucket, limits).err().map(|d| d.retry_after).or(outcome.over)
+            // Two profiles may limit one key differently: each has its own buckets. Each of several credentials pays: a
+            // made-up second one must not bring a fresh quota.
+            std::iter::once(x.key.0)
+                .chain(parts())
+                .filter_map(|k| limiter.charge(now, hash::combine(k, u64::from(x.profile)), limits).err())
+                .map(|d| d.retry_after)
+                .max()
+                .or(outcome.over)
         })
     }
 

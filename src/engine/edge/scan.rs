@@ -1,8 +1,9 @@
 //! A streaming JSON scanner: bytes in any chunks to events, in bounded memory (64 levels, 64-byte keys, 40-byte scalars).
 //!
 //! Guarantee: the events depend on the bytes, not on the chunks. Strict about structure; strings may hold raw bytes that
-//! are not UTF-8, because serving stacks differ there and the text folds leniently later. Raw control characters in strings,
-//! NaN, comments and trailing commas are errors: an explicit verdict, never a silent difference to what the model reads.
+//! are not UTF-8, because serving stacks differ there and the text folds leniently later. What some servers accept and JSON does
+//! not (raw control characters in strings, NaN, Infinity, any depth) is told as `odd` and read on, so that one such value
+//! does not hide the prompt behind it; comments and trailing commas end the scan: an explicit verdict, never a silent one.
 //! Cost: one pass; strings nobody wants are skipped at the speed of a byte search.
 
 use crate::engine::dialect::Unreadable;
@@ -29,6 +30,8 @@ pub trait Sink {
     fn string_end(&mut self);
     /// A number, `true`, `false` or `null`, as written (cut at 40 bytes).
     fn scalar(&mut self, text: &[u8]);
+    /// Something that JSON or our limits do not allow, and that is read over. A value that is too deep has no other event.
+    fn odd(&mut self, what: Unreadable);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ enum State {
     Unicode,
     /// In a number or word.
     Scalar,
+    /// In a value that is nested too deep: passed over.
+    Deep,
     /// The document is complete.
     Done,
 }
@@ -73,6 +78,10 @@ pub struct Scanner {
     digits: u8,
     high: u16,
     bom: u8,
+    /// Levels beyond `DEPTH`.
+    deep: u32,
+    /// Beyond `DEPTH`: 1 = in a string, 2 = after its backslash.
+    deep_text: u8,
 }
 
 impl Default for Scanner {
@@ -90,6 +99,8 @@ impl Default for Scanner {
             digits: 0,
             high: 0,
             bom: 0,
+            deep: 0,
+            deep_text: 0,
         }
     }
 }
@@ -103,7 +114,7 @@ impl Scanner {
     /// Scans a chunk. `Ok(rest)`: the bytes behind the document once it is complete, else empty.
     ///
     /// # Errors
-    /// `NotJson` or `Depth`; scanning must stop.
+    /// `NotJson`; scanning must stop.
     pub fn feed<'a>(&mut self, chunk: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
         let mut rest = self.skip_bom(chunk);
         while let Some((&b, after)) = rest.split_first() {
@@ -119,6 +130,11 @@ impl Scanner {
                     continue;
                 }
                 State::Scalar => self.scalar(sink)?,
+                State::Deep => {
+                    self.pass(b);
+                    rest = after;
+                    continue;
+                }
                 _ => {}
             }
             self.step(b, sink)?;
@@ -196,7 +212,9 @@ impl Scanner {
         match b {
             b'{' | b'[' => {
                 if self.depth >= DEPTH {
-                    return Err(Unreadable::Depth);
+                    sink.odd(Unreadable::Depth);
+                    (self.state, self.deep, self.deep_text) = (State::Deep, 1, 0);
+                    return Ok(());
                 }
                 self.depth = self.depth.saturating_add(1);
                 self.arrays = self.arrays << 1 | u64::from(b == b'[');
@@ -207,7 +225,7 @@ impl Scanner {
                 let wanted = sink.string();
                 self.begin_text(false, wanted);
             }
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'N' | b'I' => {
                 (self.len, self.long) = (0, false);
                 self.push(b, SCALAR);
                 self.state = State::Scalar;
@@ -215,6 +233,23 @@ impl Scanner {
             _ => return Err(Unreadable::NotJson),
         }
         Ok(())
+    }
+
+    /// A byte of a value that is nested too deep: only quotes and brackets count.
+    fn pass(&mut self, b: u8) {
+        match (self.deep_text, b) {
+            (2, _) | (0, b'"') => self.deep_text = 1,
+            (1, b'\\') => self.deep_text = 2,
+            (1, b'"') => self.deep_text = 0,
+            (0, b'{' | b'[') => self.deep = self.deep.saturating_add(1),
+            (0, b'}' | b']') => {
+                self.deep = self.deep.saturating_sub(1);
+                if self.deep == 0 {
+                    self.after_value();
+                }
+            }
+            _ => {}
+        }
     }
 
     fn close(&mut self, sink: &mut impl Sink) {
@@ -231,7 +266,11 @@ impl Scanner {
     fn scalar(&mut self, sink: &mut impl Sink) -> Result<(), Unreadable> {
         let text = self.buf.get(..self.len).unwrap_or_default();
         let word = matches!(text, b"true" | b"false" | b"null");
-        if !(word || is_number(text, self.long)) {
+        // Python's parser takes these.
+        let odd = matches!(text, b"NaN" | b"Infinity" | b"-Infinity");
+        if odd {
+            sink.odd(Unreadable::NotJson);
+        } else if !(word || is_number(text, self.long)) {
             return Err(Unreadable::NotJson);
         }
         sink.scalar(text);
@@ -270,8 +309,12 @@ impl Scanner {
                 self.state = State::Escape;
                 Ok(after)
             }
-            // Raw control characters are not JSON.
-            Some(_) => Err(Unreadable::NotJson),
+            // Raw control characters are not JSON; lenient parsers keep them.
+            Some((&b, after)) => {
+                sink.odd(Unreadable::NotJson);
+                self.emit(&[b], sink);
+                Ok(after)
+            }
         }
     }
 
@@ -411,6 +454,7 @@ mod tests {
         out: String,
         text: Vec<u8>,
         comma: Vec<bool>,
+        odd: Option<Unreadable>,
     }
     impl Build {
         fn sep(&mut self) {
@@ -452,6 +496,9 @@ mod tests {
             self.sep();
             self.out.push_str(std::str::from_utf8(text).unwrap());
         }
+        fn odd(&mut self, what: Unreadable) {
+            self.odd.get_or_insert(what);
+        }
     }
 
     fn events(chunks: &[&[u8]]) -> Result<String, Unreadable> {
@@ -462,7 +509,8 @@ mod tests {
                 return Err(Unreadable::Trailing);
             }
         }
-        s.finish(&mut b)?;
+        let end = s.finish(&mut b);
+        b.odd.map_or(end, Err)?;
         Ok(b.out)
     }
 
@@ -547,5 +595,21 @@ mod tests {
         assert_eq!(ok("{\"a\":1"), Err(Unreadable::Truncated));
         assert_eq!(ok("1 x"), Err(Unreadable::Trailing));
         assert!(ok(&format!("[{}]", "9".repeat(5000))).is_ok());
+    }
+
+    #[test]
+    fn what_lenient_servers_accept_does_not_hide_what_follows() {
+        let deep = format!("[{}\"]\\\"[\"{}]", "[{\"k\":".repeat(200), "}]".repeat(200));
+        for odd in ["NaN", "-Infinity", "\"a\nb\"", &deep] {
+            let text = format!("{{\"x\":{odd},\"y\":\"seen\"}}");
+            for cut in [1, 7, text.len()] {
+                let (mut s, mut b) = (Scanner::default(), Build::default());
+                for c in text.as_bytes().chunks(cut) {
+                    s.feed(c, &mut b).unwrap();
+                }
+                s.finish(&mut b).unwrap();
+                assert!(b.odd.is_some() && b.out.ends_with("\"y\":\"seen\")"), "{odd}: {}", b.out);
+            }
+        }
     }
 }

@@ -87,12 +87,18 @@ impl Session {
         session.grpc = facts.grpc;
         session.problem_json = facts.problem_json;
         session.identity = identify(&p.identity, keys, head);
-        let carries =
-            !matches!(head.method, b"GET" | b"HEAD" | b"OPTIONS" | b"CONNECT" | b"TRACE") && !facts.upgrade;
+        // Handshakes are GET or CONNECT. A server that does not upgrade reads any other request as usual, and so do we.
+        let carries = !matches!(head.method, b"GET" | b"HEAD" | b"OPTIONS" | b"CONNECT" | b"TRACE");
         session.dialect = if carries { dialect_for(head.path) } else { None };
         let Some(dialect) = session.dialect else { return session };
-        let failure =
-            facts.failure.or((head.end_of_stream || facts.length == Some(0)).then_some(Unreadable::Empty));
+        // An upgrade without a length has no body that ends: waiting for it would hang.
+        let empty =
+            head.end_of_stream || facts.length == Some(0) || (facts.upgrade && facts.length.is_none());
+        let failure = match facts.failure {
+            None if session.identity.crowded => Some(Unreadable::Headers),
+            None if empty => Some(Unreadable::Empty),
+            failure => failure,
+        };
         if failure.is_some() {
             session.facts.unreadable = failure;
             return session;

@@ -238,6 +238,16 @@ impl Ledger {
         })
     }
 
+    /// The campaign that a key is convicted of, if its conviction stands.
+    pub fn conviction(&self, key: u64) -> Option<u32> {
+        let k = self.keys.get(key).filter(|k| k.has(flag::CONVICTED))?;
+        if self.clock.now_s.saturating_sub(k.last_s) > self.block_for_s {
+            return None;
+        }
+        let case = self.cases.resolve(k.case);
+        (case != 0 || k.case == 0).then(|| self.cases.case(case).map_or(0, |c| c.id))
+    }
+
     fn evidence(&self, m: &Matched) -> Evidence {
         let mut evidence = Evidence {
             matched: u8::try_from(m.count).unwrap_or(u8::MAX),

@@ -9,6 +9,8 @@
 pub enum Map {
     /// Request headers.
     RequestHeaders = 0,
+    /// Request trailers.
+    RequestTrailers = 1,
 }
 
 /// A buffer.

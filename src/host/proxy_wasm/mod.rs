@@ -73,7 +73,8 @@ extern "C" fn proxy_on_tick(root: u32) {
     let hung: Vec<u32> = with(Vec::new(), |vm| {
         vm.plugin.tick(root);
         let held = |s: &Stream| s.root == root && s.held_since > 1;
-        if !vm.streams.values().any(held) {
+        // A slow client must not switch holding off for everybody.
+        if vm.plugin.hold_proven() || !vm.streams.values().any(held) {
             return Vec::new();
         }
         let limit = abi::now().saturating_sub(HOLD_LIMIT_NS);

@@ -3,16 +3,19 @@
 use super::abi::{self, Level, Map};
 use super::metrics::{Event, Metrics};
 use super::reply;
-use super::stream::VERDICT_HEADER;
+use super::stream::{VERDICT_HEADER, is_verdict_header};
 use crate::engine::config::{Config, FailureMode, LogDecisions, ProfileId, parse_with_env};
 use crate::engine::edge::identity::{Head, Properties};
 use crate::engine::edge::session::Session;
+use crate::engine::hash::Seed;
 use crate::engine::units::{Nanos, scaled};
 use crate::engine::verdict::Action;
 use crate::engine::{Decision, Engine};
 use std::sync::Arc;
 
 const TICK_MS: u32 = 100;
+/// So many streams must hang at their headers before holding counts as broken: one may be a slow client.
+const HUNG: u32 = 3;
 /// Gauges are written once in so many ticks.
 const GAUGE_TICKS: u32 = 10;
 
@@ -20,6 +23,8 @@ const GAUGE_TICKS: u32 = 10;
 #[derive(Debug)]
 struct State {
     policy: String,
+    /// Nothing learned under one seed can be read under another: while an old configuration drains, both are kept.
+    seed: Seed,
     engine: Option<Engine>,
     metrics: Metrics,
     ticks: u32,
@@ -32,6 +37,9 @@ pub struct Plugin {
     policies: Vec<State>,
     /// The watchdog found that this host does not deliver bodies while headers are held.
     hold_broken: bool,
+    /// A body came while headers were held: this host delivers them, and a stream without one waits for its client.
+    hold_proven: bool,
+    hung: u32,
 }
 
 /// Host properties by dotted path.
@@ -68,10 +76,10 @@ impl Plugin {
                 for w in &config.warnings {
                     abi::log(Level::Warn, &format!("weir: {w}"));
                 }
-                let policy = config.policy.clone();
-                if self.state(&policy).is_none() {
+                if self.state(&config).is_none() {
+                    let (policy, seed) = (config.policy.clone(), config.seed.clone());
                     let metrics = Metrics::new(&policy);
-                    self.policies.push(State { policy: policy.clone(), engine: None, metrics, ticks: 0 });
+                    self.policies.push(State { policy, seed, engine: None, metrics, ticks: 0 });
                 }
                 self.drop_root(root);
                 self.roots.push((root, Arc::new(config)));
@@ -91,14 +99,19 @@ impl Plugin {
     /// A root context is gone; what its policy learned stays.
     pub fn drop_root(&mut self, root: u32) {
         self.roots.retain(|(id, _)| *id != root);
+        // What was learned under a seed that the policy has given up is of no use.
+        let roots = &self.roots;
+        let of =
+            |s: &State| roots.iter().filter(|(_, c)| c.policy == s.policy).any(|(_, c)| c.seed == s.seed);
+        self.policies.retain(|s| of(s) || !roots.iter().any(|(_, c)| c.policy == s.policy));
     }
 
     fn config(&self, root: u32) -> Option<&Arc<Config>> {
         self.roots.iter().find(|(id, _)| *id == root).map(|(_, c)| c)
     }
 
-    fn state(&mut self, policy: &str) -> Option<&mut State> {
-        self.policies.iter_mut().find(|s| s.policy == policy)
+    fn state(&mut self, config: &Config) -> Option<&mut State> {
+        self.policies.iter_mut().find(|s| s.policy == config.policy && s.seed == config.seed)
     }
 
     fn now(config: &Config) -> Nanos {
@@ -108,7 +121,7 @@ impl Plugin {
     /// The policy's engine under this root's configuration, built at the first use.
     fn engine(&mut self, root: u32) -> Option<(&mut Engine, &mut Metrics, Arc<Config>)> {
         let config = Arc::clone(self.config(root)?);
-        let state = self.state(&config.policy)?;
+        let state = self.state(&config)?;
         let engine = state.engine.get_or_insert_with(|| Engine::new(Arc::clone(&config)));
         engine.reconfigure(Arc::clone(&config));
         Some((engine, &mut state.metrics, config))
@@ -121,13 +134,13 @@ impl Plugin {
         let bytes = abi::map(Map::RequestHeaders)?;
         let mut headers = abi::pairs(&bytes);
         let (mut method, mut path, mut authority) = (&b""[..], &b""[..], &b""[..]);
-        let (mut forged, mut id) = (false, String::new());
+        let (mut forged, mut id) = (Vec::new(), String::new());
         headers.retain(|(name, value)| {
             match *name {
                 b":method" => method = value,
                 b":path" => path = value,
                 b":authority" => authority = value,
-                n if n.eq_ignore_ascii_case(VERDICT_HEADER.as_bytes()) => forged = true,
+                n if is_verdict_header(n) => forged.push(n),
                 n if n.eq_ignore_ascii_case(b"x-request-id") => {
                     id =
                         std::str::from_utf8(value).map(|v| v.chars().take(128).collect()).unwrap_or_default();
@@ -136,8 +149,8 @@ impl Plugin {
             }
             !name.starts_with(b":")
         });
-        if forged {
-            abi::remove_header(Map::RequestHeaders, VERDICT_HEADER);
+        for name in forged {
+            abi::remove_header(Map::RequestHeaders, std::str::from_utf8(name).unwrap_or(VERDICT_HEADER));
         }
         let routes = &config.routes;
         let when = |needed: bool, paths: &[&[&str]]| if needed { first_property(paths) } else { Vec::new() };
@@ -210,7 +223,7 @@ impl Plugin {
     /// Counts an event of a root's policy.
     pub fn event(&mut self, root: u32, event: Event) {
         let Some(config) = self.config(root).cloned() else { return };
-        if let Some(state) = self.state(&config.policy) {
+        if let Some(state) = self.state(&config) {
             state.metrics.event(event);
         }
     }
@@ -218,7 +231,7 @@ impl Plugin {
     /// Ageing, expiry, gauges.
     pub fn tick(&mut self, root: u32) {
         let Some(config) = self.config(root).cloned() else { return };
-        let Some(state) = self.state(&config.policy) else { return };
+        let Some(state) = self.state(&config) else { return };
         // A VM that never sees a request (the main thread's) has no engine and needs none.
         let Some(engine) = &mut state.engine else { return };
         engine.tick(Plugin::now(&config));
@@ -228,15 +241,26 @@ impl Plugin {
         }
     }
 
-    /// A stream hung at its headers: this host does not deliver bodies while they are held.
+    /// A body came while headers were held.
+    pub fn hold_works(&mut self) {
+        self.hold_proven = true;
+    }
+
+    /// Is a stream without a body waiting for its client, not for this host?
+    pub fn hold_proven(&self) -> bool {
+        self.hold_proven
+    }
+
+    /// A stream hung at its headers. Several, and never a body: this host does not deliver bodies while headers are held.
     pub fn hold_failed(&mut self, root: u32) {
-        if !self.hold_broken {
+        self.event(root, Event::HoldWatchdog);
+        self.hung = self.hung.saturating_add(1);
+        if self.hung >= HUNG && !self.hold_broken {
+            self.hold_broken = true;
             abi::log(
                 Level::Warn,
                 "weir: this host sends no body while headers are held; inspect.hold_headers is off in this VM",
             );
         }
-        self.hold_broken = true;
-        self.event(root, Event::HoldWatchdog);
     }
 }

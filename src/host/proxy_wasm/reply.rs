@@ -7,8 +7,14 @@ use crate::engine::dialect::Reply;
 use crate::engine::edge::session::Session;
 use crate::engine::verdict::{Action, Reason};
 
-/// gRPC RESOURCE_EXHAUSTED: Envoy's own mapping of 429 is UNAVAILABLE, which clients retry.
-const RESOURCE_EXHAUSTED: i32 = 8;
+/// gRPC status of a reply. Envoy's own mapping of 429 is UNAVAILABLE, which clients retry.
+const fn grpc_status(status: u16) -> i32 {
+    match status {
+        400 => 3, // INVALID_ARGUMENT
+        403 => 7, // PERMISSION_DENIED
+        _ => 8,   // RESOURCE_EXHAUSTED
+    }
+}
 
 /// Sends the reply to a rejected request. `false`: the host refused it.
 pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str) -> bool {
@@ -34,7 +40,11 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     let wait = wait_s.to_string();
     let (policy, state) = quota(profile, wait_s);
     let kind = if session.problem_json { "application/problem+json" } else { "application/json" };
-    let mut headers: Vec<(&str, &str)> = vec![("content-type", kind)];
+    let mut headers: Vec<(&str, &str)> = Vec::with_capacity(8);
+    // The host writes gRPC's own.
+    if !session.grpc {
+        headers.push(("content-type", kind));
+    }
     if throttled {
         headers.push(("retry-after", &wait));
         if !policy.is_empty() {
@@ -51,7 +61,7 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     }
     headers.extend(own.iter().map(|(k, v)| (*k, v.as_str())));
     let details = format!("weir:{}", d.verdict.reason.name());
-    let grpc = session.grpc.then_some(RESOURCE_EXHAUSTED);
+    let grpc = session.grpc.then(|| grpc_status(status));
     abi::reply(status, &details, &headers, &body, grpc)
 }
 

@@ -10,6 +10,12 @@ use crate::engine::verdict::Action;
 /// The tag for the upstream; a client's own copy is removed.
 pub const VERDICT_HEADER: &str = "x-weir-verdict";
 
+/// Its name, or one that a server with CGI-like variables takes for it.
+pub fn is_verdict_header(name: &[u8]) -> bool {
+    let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+    name.len() == VERDICT_HEADER.len() && name.iter().map(plain).eq(VERDICT_HEADER.bytes())
+}
+
 /// A request between callbacks.
 #[derive(Debug)]
 pub struct Stream {
@@ -73,6 +79,9 @@ impl Stream {
             return PAUSE;
         }
         let Some(session) = &mut self.session else { return CONTINUE };
+        if self.held_since > 1 {
+            plugin.hold_works();
+        }
         let from = if self.holding { self.read.min(size) } else { 0 };
         let fresh = size.saturating_sub(from);
         let chunk = if fresh == 0 {
@@ -101,6 +110,7 @@ impl Stream {
         if self.rejected {
             return PAUSE;
         }
+        abi::remove_header(Map::RequestTrailers, VERDICT_HEADER);
         match &mut self.session {
             Some(session) => {
                 session.push(&[], true);
@@ -139,7 +149,7 @@ impl Stream {
         }
         self.rejected =
             abi::reply(503, "weir:undecided", &[("content-type", "application/json")], b"{}", None);
-        PAUSE
+        if self.rejected { PAUSE } else { CONTINUE }
     }
 
     /// The stream ends. A request that was never decided was cut off by its client or by another filter.

@@ -19,8 +19,25 @@ fn free_port() -> std::io::Result<u16> {
 }
 
 impl Envoy {
-    /// Fills in `template`, starts `binary`, waits until it is ready.
+    /// Fills in `template`, starts `binary`, waits until it is ready. A port that somebody takes in between is no failure.
     pub fn start(
+        binary: &Path,
+        template: &Path,
+        wasm: &Path,
+        config: &str,
+        upstream: u16,
+    ) -> Result<Envoy, String> {
+        let mut last = String::new();
+        for _ in 0..3 {
+            match Envoy::once(binary, template, wasm, config, upstream) {
+                Err(e) if e.contains("ddress already in use") => last = e,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    fn once(
         binary: &Path,
         template: &Path,
         wasm: &Path,
@@ -79,8 +96,9 @@ impl Envoy {
             let gone = self.child.try_wait().ok().flatten().is_some();
             if gone || begun.elapsed() > Duration::from_secs(30) {
                 let log = std::fs::read_to_string(self.dir.join("envoy.log")).unwrap_or_default();
-                let tail: Vec<&str> = log.lines().rev().take(8).collect();
-                return Err(format!("Envoy did not start; last lines of its log:\n{}", tail.join("\n")));
+                let lines: Vec<&str> = log.lines().collect();
+                let tail = lines[lines.len().saturating_sub(8)..].join("\n");
+                return Err(format!("Envoy did not start; last lines of its log:\n{tail}"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -127,7 +127,7 @@ impl World {
             created: (a.created_s != 0).then(|| Nanos::from_secs(u64::from(a.created_s))),
             prefix: a.prefix,
             client: a.client,
-            ambiguous: false,
+            ..Identity::default()
         }
     }
 
