@@ -31,6 +31,12 @@ pub fn log2(x: f64) -> f64 {
     ln(x) * std::f64::consts::LOG2_E
 }
 
+/// About 2^-x for x >= 0 (a cubic in the denominator: within 6 % up to x = 3, above it beyond).
+pub fn decay(x: f64) -> f64 {
+    let a = x.max(0.0) * std::f64::consts::LN_2;
+    1.0 / (1.0 + a + a * a / 2.0 + a * a * a / 6.0)
+}
+
 const LN_FACT: [f64; 128] = ln_factorials();
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time only")]

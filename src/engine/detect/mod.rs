@@ -15,8 +15,13 @@ mod youth;
 
 use crate::engine::config::Campaign;
 use crate::engine::config::campaign::off;
+use crate::engine::ledger::cases;
 use crate::engine::ledger::groups::{Axis, Group, Sample};
+use crate::engine::ledger::panels::KEYS;
 use crate::engine::sketch::bottom_k::BottomK;
+
+/// Log-likelihood ratio of a panel that leaves no doubt.
+const UNIFORM_NATS: f64 = 20.0;
 
 /// A group as the detectors see it.
 #[derive(Clone, Copy, Debug)]
@@ -115,9 +120,23 @@ pub struct Assessment {
     pub aged_path: bool,
     /// All conditions of a confirmation hold, except dominance and consecutive evaluations.
     pub confirm: bool,
+    /// The sample is a panel.
+    pub panel: bool,
+    /// One load on all keys beyond doubt.
+    pub uniform: bool,
+    /// Nobody old among the keys.
+    pub pure: bool,
+    /// Some are old.
+    pub contested: bool,
+    /// Age of the earliest birth that still belongs to the cohort, ticks.
+    pub cohort_ticks: u32,
 }
 
 impl Assessment {
+    /// What a case should know of its panel.
+    pub fn flags(&self) -> u16 {
+        (if self.pure { cases::PURE } else { 0 }) | if self.contested { cases::CONTESTED } else { 0 }
+    }
     /// Points of the load term.
     pub fn load(&self) -> f64 {
         self.terms.get(LOAD).copied().unwrap_or(0.0)
@@ -155,6 +174,8 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         single: share(group.single, group.total),
         lam: load::key_rate(view.keys, tick),
         automatic: automation::share(&view).unwrap_or(0.0),
+        panel: panel.is_some(),
+        cohort_ticks: cohort(&view),
         ..Assessment::default()
     };
     for (i, (term, detector)) in a.terms.iter_mut().zip(DETECTORS).enumerate() {
@@ -173,9 +194,18 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
     if auto && let Some(v) = a.terms.get_mut(LOAD) {
         *v = v.max(20.0);
     }
-    if !c.is_off(off::ESTABLISHED) {
-        established(&mut a, group, tick, c);
+    // Nats of a panel; a lucky draw of few keys cannot reach this.
+    a.uniform = a.panel
+        && view.keys.len() >= 64
+        && view.axis == Axis::Text
+        && load::key_ratio(view.keys, tick).max(load::rate_ratio(view.keys, tick)) >= UNIFORM_NATS;
+    // On the network axis old neighbours are nobody's template, and only young keys are ever blocked.
+    if view.axis == Axis::Text && !c.is_off(off::ESTABLISHED) {
+        established(&mut a, group, &view, c);
     }
+    let old = view.keys.iter().filter(|s| !s.young() && !s.struck()).count();
+    a.contested = old > 0 || group.old.estimate() >= 1.0;
+    a.pure = a.uniform && !a.contested && a.distinct >= 48.0;
     gates(&mut a, &view, auto, c);
     a
 }
@@ -188,7 +218,7 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
     a.aged_path = text
         && a.distinct >= f64::from(c.aged_d_min)
         && load >= 30.0
-        && auto
+        && (auto || a.uniform)
         && a.novel >= 0.9
         && a.single >= 0.95
         && exclusivity >= 6.0;
@@ -207,23 +237,47 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
         && a.novel >= ppm(c.n_gate_ppm)
         && a.timers_known
         && timer_gate
-        && a.single >= ppm(c.single_gate_ppm)
+        && (a.single >= ppm(c.single_gate_ppm) || (a.uniform && a.young >= 0.9 && a.novel >= 0.95))
         && (young_enough || a.aged_path)
         && !a.exempt;
 }
 
 /// Established users: if the group has old members, they must look like the campaign, or they vouch for the template.
-fn established(a: &mut Assessment, group: &Group, tick: u16, c: &Campaign) {
-    let old = group.old.estimate();
+fn established(a: &mut Assessment, group: &Group, view: &View<'_>, c: &Campaign) {
+    let (old, tick) = (group.old.estimate(), view.tick);
     if old < 8.0 || old < 0.02 * a.distinct {
         return;
     }
-    let items = group.old.items();
+    // A panel's old members say more than the 16 of the group.
+    let mut seniors = [Sample::default(); KEYS];
+    let mut n = 0usize;
+    for (slot, s) in seniors.iter_mut().zip(view.keys.iter().filter(|s| !s.young())) {
+        *slot = *s;
+        n = n.saturating_add(1);
+    }
+    let seniors = seniors.get(..n).unwrap_or_default();
+    let items = if a.panel && n > 16 { seniors } else { group.old.items() };
     let l = load::rate_ratio(items, tick).min(load::key_ratio(items, tick));
     let uniform = 3.0 * l >= 24.0;
     let automatic = automation::share_of(items, 8).is_some_and(|s| s >= ppm(c.a_min_ppm));
     a.exempt = !uniform && !automatic;
     a.people = a.exempt && 3.0 * l <= -10.0;
+}
+
+/// Age in ticks of the earliest birth that belongs to the cohort: the 95th percentile of ages, and a quarter of their spread
+/// (at least 6 hours) as slack.
+fn cohort(view: &View<'_>) -> u32 {
+    let mut ages = [0u32; KEYS];
+    let mut n = 0usize;
+    for (slot, s) in ages.iter_mut().zip(view.keys) {
+        *slot = s.birth_ago(view.tick);
+        n = n.saturating_add(1);
+    }
+    let Some(ages) = ages.get_mut(..n) else { return 0 };
+    ages.sort_unstable();
+    let at = |percent: usize| ages.get(n.saturating_mul(percent) / 100).or(ages.last()).copied().unwrap_or(0);
+    let (young, old) = (at(5), at(95));
+    old.saturating_add((old.saturating_sub(young) / 4).max(36))
 }
 
 /// Parts per million as a share.

@@ -1,6 +1,7 @@
 //! Confirmed values and the cases they belong to. A case is one template (or one network): values that co-occur.
 
 use crate::engine::hash;
+use crate::engine::math;
 use crate::engine::wire::record;
 
 /// A confirmed value, 24 bytes.
@@ -38,11 +39,48 @@ pub struct Case {
     pub last_s: u32,
     /// Running mean of matched values a request, in 1/16.
     pub usual: u32,
+    /// Its keys were born at or after this minute (with slack): older keys are not of the campaign. 0 = not known.
+    pub cohort_min: u32,
+    /// Matches, halved every half hour; the largest of it, halved every day.
+    pub heat: f32,
+    /// See `heat`.
+    pub peak: f32,
     /// Case this one was merged into, 0 = none.
     pub merged: u16,
+    /// See `PURE`, `CONTESTED`.
+    pub flags: u16,
 }
 
-record!(Case { id: u32, values: u32, seen: u32, first_s: u32, last_s: u32, usual: u32, merged: u16 });
+/// A panel of young keys under one load, and nobody old: one phrase of it is telling.
+pub const PURE: u16 = 1;
+/// Old keys send it too: a key must show more.
+pub const CONTESTED: u16 = 2;
+
+record!(Case {
+    id: u32,
+    values: u32,
+    seen: u32,
+    first_s: u32,
+    last_s: u32,
+    usual: u32,
+    cohort_min: u32,
+    heat: f32,
+    peak: f32,
+    merged: u16,
+    flags: u16,
+});
+
+impl Case {
+    /// The campaign has moved on: what still matches comes from others.
+    pub fn is_dormant(&self) -> bool {
+        self.peak > 20.0 && self.heat < self.peak * 0.05
+    }
+    fn warm(&mut self, now_s: u32) {
+        let passed = f64::from(now_s.saturating_sub(self.last_s));
+        self.heat = (f64::from(self.heat) * math::decay(passed / 1_800.0) + 1.0) as f32;
+        self.peak = ((f64::from(self.peak) * math::decay(passed / 86_400.0)) as f32).max(self.heat);
+    }
+}
 
 /// How often two cases met in one request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,6 +155,13 @@ impl Cases {
     fn bucket(value: u64) -> std::ops::Range<usize> {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
         at..at.wrapping_add(WAYS)
+    }
+    /// What a panel says of a case: the birth of its cohort, and flags.
+    pub fn describe(&mut self, case: u16, cohort_min: u32, flags: u16) {
+        if let Some(c) = self.case_mut(case) {
+            c.cohort_min = cohort_min;
+            c.flags = flags;
+        }
     }
     /// Looks a value up.
     pub fn get(&self, value: u64) -> Option<&Confirmed> {
@@ -226,6 +271,7 @@ impl Cases {
     pub fn matched(&mut self, case: u16, mt: u32, now_s: u32) {
         if let Some(c) = self.case_mut(case) {
             c.seen = c.seen.saturating_add(1);
+            c.warm(now_s);
             c.last_s = now_s;
             let mt = mt.saturating_mul(16);
             c.usual = if c.usual == 0 { mt } else { c.usual.saturating_mul(15).saturating_add(mt) / 16 };
@@ -257,6 +303,10 @@ impl Cases {
             c.seen = c.seen.saturating_add(gone.seen);
             c.first_s = c.first_s.min(gone.first_s);
             c.id = c.id.min(gone.id);
+            c.heat += gone.heat;
+            c.peak = c.peak.max(c.heat);
+            c.cohort_min = c.cohort_min.min(gone.cohort_min);
+            c.flags = (c.flags & gone.flags & PURE) | ((c.flags | gone.flags) & CONTESTED);
         }
         if let Some(c) = self.case_mut(b) {
             c.merged = a;

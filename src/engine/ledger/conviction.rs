@@ -1,9 +1,10 @@
 //! What a request matched, and the ladder (DETECTION 4.5): first rule that applies wins.
 
-use super::cases::{AGED, Cases};
+use super::cases::{AGED, CONTESTED, Case, Cases, PURE};
 use super::groups::{Axis, Group, Touch};
 use super::keys::{KeyState, flag};
-use super::{Ledger, Outcome, octave};
+use super::{Company, Ledger, Outcome, octave};
+use crate::engine::config::Campaign;
 use crate::engine::observation::{Few, Observation};
 use crate::engine::verdict::{Evidence, Reason};
 
@@ -100,12 +101,12 @@ pub fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool) {
 
 impl Ledger {
     /// Notes the match in its cases, runs the ladder, and counts a block against the key.
-    pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
+    pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched, company: Company) -> Outcome {
         if m.count > 0 {
             self.note_match(m);
         }
         let was = self.keys.get(obs.key).is_some_and(|k| k.has(flag::CONVICTED));
-        let mut out = self.ladder(obs, t, m, watched);
+        let mut out = self.ladder(obs, t, m, company);
         let Some(key) = self.keys.get_mut(obs.key) else { return out };
         if out.block {
             key.strikes = key.strikes.saturating_add(1);
@@ -154,7 +155,7 @@ impl Ledger {
         }
     }
 
-    fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
+    fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched, company: Company) -> Outcome {
         let mut out = Outcome { evidence: self.evidence(m), ..Outcome::default() };
         let alarm = self.alarm(obs, t);
         let Some(key) = self.keys.get_mut(obs.key) else { return out };
@@ -168,7 +169,7 @@ impl Ledger {
             key.set(flag::CONVICTED, false);
             key.strikes = 1;
         }
-        if template(key, t, m, &self.c, self.cases.case(m.case).map_or(0, |c| c.usual)) {
+        if template(key, t, m, &self.c, self.cases.case(m.case)) {
             return Outcome { block: true, reason: Reason::Template, campaign: campaign(m.case), ..out };
         }
         let on_network = m.network != 0
@@ -197,7 +198,9 @@ impl Ledger {
                 return Outcome { block: true, reason: Reason::Network, ..out };
             }
         }
-        let broad = key.dup_map.count_ones() >= 28
+        // Where a panel leaves no doubt about the load, a third of the breadth is enough.
+        let uniform = company.uniform;
+        let broad = key.dup_map.count_ones() >= if uniform { 8 } else { 28 }
             && u32::from(key.dup_x).saturating_mul(2) >= key.total
             && t.young
             && key.single_percent() >= 90;
@@ -206,7 +209,7 @@ impl Ledger {
                 key.set(flag::ROLLOUT, true);
                 self.rollout_keys = self.rollout_keys.saturating_add(1);
             }
-            if self.rollout_keys >= self.c.rollout_keys {
+            if uniform || self.rollout_keys >= self.c.rollout_keys {
                 return Outcome { block: true, reason: Reason::Rollout, ..out };
             }
         }
@@ -215,6 +218,7 @@ impl Ledger {
             self.rests_on([&[self.alarmed(octave)], &[]], 0, &mut out.evidence);
             return Outcome { watch: true, reason: Reason::Profile, ..out };
         }
+        let watched = company.watched;
         if m.is_template() || watched >= 3 || (watched == 2 && m.nfp <= 10) {
             out.campaign = campaign(m.case);
             if m.count == 0 {
@@ -305,23 +309,51 @@ impl Ledger {
 }
 
 /// A confirmed template from a key that the evidence is about.
-fn template(key: &KeyState, t: &Touch, m: &Matched, c: &crate::engine::config::Campaign, usual: u32) -> bool {
-    if m.count == 0 {
+fn template(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: Option<&Case>) -> bool {
+    let Some(case) = case.filter(|_| m.count > 0) else { return false };
+    // A campaign that has moved on leaves its template to others: only keys that were blocked before stay so.
+    if case.is_dormant() && key.strikes == 0 {
         return false;
     }
-    let dense = u32::from(key.win_match).saturating_mul(32) >= u32::from(key.win_total);
-    let strong =
-        (key.hits >= 2 && dense) || (key.total <= 4 && m.count.saturating_mul(3) >= m.nfp) || m.count >= 8;
-    // Pieces of the skeleton, for example with half of its words replaced.
-    let part = key.seen_values.count_ones() >= c.part_values
-        && key.win_match >= 3
-        && c.part_density.saturating_mul(u32::from(key.win_match)) >= u32::from(key.win_total);
-    if t.young && ((m.is_template() && strong) || part) {
+    let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
+    let young = t.young && (key.strikes > 0 || key.first_min >= case.cohort_min);
+    if young && (strong(key, m, case) || pieces(key, m, c, case)) {
         return true;
     }
-    // Bought accounts: the key itself must be automatic.
-    if !t.automatic || m.aged == 0 {
+    // Bought accounts: the key itself must be automatic, or have done nothing but this.
+    if m.aged == 0 {
         return false;
     }
-    m.aged >= 2 || (key.recent == 0xff && m.count.saturating_mul(32) >= usual)
+    let only_this = key.recent == 0xff && matched >= total;
+    if !t.automatic {
+        return m.aged >= 2 && only_this && key.single_percent() >= 95;
+    }
+    m.aged >= 2 || (key.recent == 0xff && m.count.saturating_mul(32) >= case.usual)
+}
+
+/// Enough of the template in one request.
+fn strong(key: &KeyState, m: &Matched, case: &Case) -> bool {
+    let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
+    if case.flags & CONTESTED != 0 && key.strikes == 0 {
+        // Others send it too: twice, and most of what the key does.
+        return m.is_template() && key.hits >= 2 && matched.saturating_mul(2) >= total;
+    }
+    let dense = matched.saturating_mul(32) >= total;
+    let first = key.total <= 4 && m.count.saturating_mul(3) >= m.nfp;
+    m.count >= 8 || (m.is_template() && ((key.hits >= 2 && dense) || first))
+}
+
+/// Pieces of the skeleton: a short one, or one with many of its words replaced.
+fn pieces(key: &KeyState, m: &Matched, c: &Campaign, case: &Case) -> bool {
+    let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
+    let part = key.seen_values.count_ones() >= c.part_values
+        && matched >= 3
+        && c.part_density.saturating_mul(matched) >= total;
+    if case.flags & CONTESTED != 0 && key.strikes == 0 {
+        return part && matched.saturating_mul(2) >= total;
+    }
+    // Nobody old has ever sent it: one phrase twice is telling, two at once from a key that is new.
+    let pure = case.flags & PURE != 0
+        && ((matched >= 2 && matched.saturating_mul(2) >= total) || (m.count >= 2 && key.total <= 2));
+    part || pure
 }

@@ -44,7 +44,7 @@ impl Axis {
     }
 }
 
-/// One key inside one group, 24 bytes. Times are ticks of ten minutes that wrap after 455 days.
+/// One key inside one group, 28 bytes. Times are ticks of ten minutes that wrap after 455 days.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     /// Hash of the key (or its tenant).
@@ -63,10 +63,14 @@ pub struct Sample {
     pub kfirst: u16,
     /// Last touch.
     pub last: u16,
-    /// Openings counted in `phase` (6 bits), gap repeats (bit 7).
+    /// Age of the key (since its creation, or since its first request) at the first touch here, ticks.
+    pub age: u16,
+    /// Openings counted in `phase` (6 bits), key was blocked (bit 6), gap repeats (bit 7).
     pub pn: u8,
     /// Log code of the key's last gap between openings.
     pub gap: u8,
+    /// The key's timer evidence.
+    pub beats: u8,
 }
 
 record!(Sample {
@@ -78,13 +82,16 @@ record!(Sample {
     first: u16,
     kfirst: u16,
     last: u16,
+    age: u16,
     pn: u8,
-    gap: u8
+    gap: u8,
+    beats: u8
 });
 
 const YOUNG: u32 = 1 << 30;
 const AUTOMATIC: u32 = 1 << 31;
 const REPEAT: u8 = 0x80;
+const STRUCK: u8 = 0x40;
 
 impl Hashed for Sample {
     fn hash(&self) -> u32 {
@@ -116,6 +123,14 @@ impl Sample {
     /// The last gap repeated the one before.
     pub fn repeats(&self) -> bool {
         self.pn & REPEAT != 0
+    }
+    /// The key was blocked before.
+    pub fn struck(&self) -> bool {
+        self.pn & STRUCK != 0
+    }
+    /// Ticks since the key's birth.
+    pub fn birth_ago(&self, now: u16) -> u32 {
+        u32::from(now.wrapping_sub(self.first)).saturating_add(u32::from(self.age))
     }
     /// Ticks between the first and the last touch, at least half a tick.
     pub fn age_here(&self, now: u16) -> f64 {
@@ -163,6 +178,12 @@ pub struct Touch {
     pub gap: u8,
     /// Copied from the key.
     pub repeats: bool,
+    /// Copied from the key.
+    pub beats: u8,
+    /// Age of the key, ticks.
+    pub age: u16,
+    /// The key was blocked before.
+    pub struck: bool,
 }
 
 /// Group flags.
@@ -175,8 +196,10 @@ pub mod flag {
     pub const AGED: u8 = 4;
     /// Established users vouch for it: not confirmed.
     pub const EXEMPT: u8 = 8;
-    /// Released: not confirmed again until `immune_min`.
-    pub const IMMUNE: u8 = 16;
+    /// The panel leaves no doubt: one load on all keys.
+    pub const UNIFORM: u8 = 16;
+    /// A load profile whose keys were made in one burst.
+    pub const BURST: u8 = 32;
 }
 
 /// Evidence about one value.
@@ -284,7 +307,7 @@ pub fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
     if let Some(s) = keys.get_mut(t.kh) {
         update(s, t);
     } else if t.single {
-        let mut s = Sample { kh: t.kh, first: t.tick, kfirst: t.kfirst, ..Sample::default() };
+        let mut s = Sample { kh: t.kh, first: t.tick, kfirst: t.kfirst, age: t.age, ..Sample::default() };
         s.hours = if t.young { YOUNG } else { 0 };
         update(&mut s, t);
         keys.insert(s);
@@ -293,6 +316,7 @@ pub fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
 
 fn update(s: &mut Sample, t: &Touch) {
     s.last = t.tick;
+    s.pn = (s.pn & !STRUCK) | if t.struck { STRUCK } else { 0 };
     if !t.single {
         return;
     }
@@ -305,10 +329,11 @@ fn update(s: &mut Sample, t: &Touch) {
     // The key's map restarts at an epoch: keep the old copy until the new one says something.
     if t.phase_n >= s.phase_n() || t.phase_n >= 16 {
         s.phase = t.phase;
-        s.pn = t.phase_n & 63;
+        s.pn = (s.pn & STRUCK) | (t.phase_n & 63);
     }
-    s.pn = (s.pn & 63) | if t.repeats { REPEAT } else { 0 };
+    s.pn = (s.pn & !REPEAT) | if t.repeats { REPEAT } else { 0 };
     s.gap = t.gap;
+    s.beats = t.beats;
 }
 
 impl Record for Group {
@@ -459,8 +484,8 @@ mod tests {
 
     #[test]
     fn a_group_is_small_and_round_trips() {
-        assert!(std::mem::size_of::<Group>() <= 1_232, "{}", std::mem::size_of::<Group>());
-        assert_eq!(std::mem::size_of::<Sample>(), 24);
+        assert!(std::mem::size_of::<Group>() <= 1_424, "{}", std::mem::size_of::<Group>());
+        assert_eq!(std::mem::size_of::<Sample>(), 28);
         let mut g = Group { tag: 77, ..Group::default() };
         (0..500u64).for_each(|k| g.touch(&Touch { old: k % 3 == 0, ..touch(k, 1_000_000 + k as u32) }));
         let mut bytes = Vec::new();

@@ -53,8 +53,10 @@ pub struct KeyState {
     pub dup_map: u64,
     /// Confirmed values matched in the current case.
     pub seen_values: u32,
-    /// Number of such prompts.
-    pub dup_x: u16,
+    /// Number of such prompts (saturating).
+    pub dup_x: u8,
+    /// Gaps that repeat the one before: three up, one down.
+    pub beats: u8,
     /// Case of the last match.
     pub case: u16,
     /// First request, ticks (wraps after 455 days).
@@ -97,7 +99,8 @@ record!(KeyState {
     phase: u32,
     dup_map: u64,
     seen_values: u32,
-    dup_x: u16,
+    dup_x: u8,
+    beats: u8,
     case: u16,
     born: u16,
     tat0: u16,
@@ -130,6 +133,10 @@ impl KeyState {
     /// Hours seen.
     pub fn hour_bits(&self) -> u32 {
         self.hours & 0x00ff_ffff
+    }
+    /// A timer, however it jitters: gaps repeat far more often than those of a queue.
+    pub fn is_regular(&self) -> bool {
+        self.beats >= 6
     }
     /// Known to be younger than `young_for_s`. A struck key does not grow out of it.
     pub fn is_young(&self, now_s: u32, young_for_s: u64) -> bool {

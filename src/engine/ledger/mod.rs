@@ -47,6 +47,15 @@ pub struct Outcome {
     pub evidence: Evidence,
 }
 
+/// What the groups of a request's values are known for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Company {
+    /// Values under watch.
+    watched: u32,
+    /// A young group whose panel leaves no doubt about its load.
+    uniform: bool,
+}
+
 /// Numbers that describe the ledger as a whole.
 #[derive(Clone, Copy, Debug, Default)]
 struct Clock {
@@ -260,8 +269,8 @@ impl Ledger {
         let matched = conviction::find(&self.cases, obs);
         let over = self.charge(obs);
         let touch = self.update_key(obs, kh, single, seen, &matched);
-        let watched = self.learn(obs, &touch, &matched);
-        Outcome { over, ..self.settle(obs, &touch, &matched, watched) }
+        let company = self.learn(obs, &touch, &matched);
+        Outcome { over, ..self.settle(obs, &touch, &matched, company) }
     }
 
     /// Charges the limits of the observation's profile, over all workers together.
@@ -341,7 +350,9 @@ impl Ledger {
             if key.total > 1 {
                 let code = keys::gap_code(now_s.saturating_sub(key.last_s));
                 if code != 0 {
-                    key.set(flag::REPEAT, key.gap != 0 && key.gap.abs_diff(code) <= 1);
+                    let repeats = key.gap != 0 && key.gap.abs_diff(code) <= 1;
+                    key.set(flag::REPEAT, repeats);
+                    key.beats = if repeats { key.beats.saturating_add(3) } else { key.beats.saturating_sub(1) };
                     key.gap = code;
                 }
             }
@@ -373,6 +384,9 @@ impl Ledger {
             kfirst: key.born,
             gap: key.gap,
             repeats: key.has(flag::REPEAT),
+            beats: key.beats,
+            age: u16::try_from((now_s / 60).saturating_sub(key.first_min) / 10).unwrap_or(u16::MAX),
+            struck: key.strikes > 0,
         };
         if donor
             && let Some((at, tag)) = origin_of(obs)
@@ -383,24 +397,25 @@ impl Ledger {
         touch
     }
 
-    /// Groups, doorkeeper, profile: what the observation teaches. Returns how many of its values are under watch.
-    fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> u32 {
+    /// Groups, doorkeeper, profile: what the observation teaches, and what its values' groups are known for.
+    fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> Company {
         let values = learnt_values(obs, t.single);
         let allowed = |v: &u64| self.allow.binary_search(v).is_ok();
         if !self.allow.is_empty() && values.as_slice().iter().chain(&obs.nets).any(allowed) {
-            return 0;
+            return Company::default();
         }
         // The strongest known phrase of this request: what is rarer than a quarter of it is a slot.
         let mut dom = 0u32;
         for v in m.values() {
             dom = dom.max(self.groups.get(*v).map_or(0, |g| g.total));
         }
-        let mut watched = 0u32;
+        let mut company = Company::default();
         for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
             if g.has(groups::flag::EXEMPT) {
                 dom = dom.max(g.total);
             }
-            watched = watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
+            company.watched = company.watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
+            company.uniform |= g.has(groups::flag::UNIFORM);
         }
         let mut due = Few::<16>::default();
         let mut fed = 0usize;
@@ -416,7 +431,10 @@ impl Ledger {
             self.start_panel(v, values.as_slice());
             self.evaluate(v, values.as_slice());
         }
-        watched
+        for &v in values.as_slice() {
+            self.join(v, values.as_slice());
+        }
+        company
     }
 
     fn touch_value(&mut self, value: u64, t: &Touch, dom: u32, fed: &mut usize, due: &mut Few<16>) {
@@ -470,18 +488,24 @@ impl Ledger {
     fn start_panel(&mut self, value: u64, siblings: &[u64]) {
         let now_s = self.clock.now_s;
         let Some(g) = self.groups.get(value) else { return };
-        let fit = Axis::of(value) == Axis::Text
+        let share = |part: u32, whole: u32| u64::from(part).saturating_mul(10) >= u64::from(whole).saturating_mul(9);
+        // Popular templates of old keys are many: of those only what is new each time and never followed up.
+        let fit = Axis::of(value) != Axis::Profile
             && g.panel == 0
             && g.keys.threshold() == u32::MAX
             && g.keys.items().len() >= 12
-            && g.young_share() >= 0.45;
+            && (g.young_share() >= 0.45
+                || (Axis::of(value) == Axis::Text && share(g.single, g.total) && share(g.novel, g.single)));
         let groups = &self.groups;
         let has = |v: &&u64| groups.get(**v).is_some_and(|o| o.panel != 0 && self.panels.get(o.panel, **v).is_some());
         if !fit || siblings.iter().any(|v| has(&v)) {
             return;
         }
         let rank = |tag: u64| {
-            groups.get(tag).map_or(f64::MIN, |o| o.promise(now_s) + if o.has(groups::flag::CONFIRMED) { 4.0 } else { 0.0 })
+            groups.get(tag).map_or(f64::MIN, |o| {
+                let people = if o.score < -40 { 6.0 } else { 0.0 };
+                o.promise(now_s) + if o.has(groups::flag::CONFIRMED) { 4.0 } else { 0.0 } - people
+            })
         };
         let slot = self.panels.start(g, g.promise(now_s), rank);
         if let Some(g) = self.groups.get_mut(value) {
@@ -510,8 +534,14 @@ impl Ledger {
         g.score = clamp_i16(a.score);
         g.lam = a.lam as f32;
         g.set(groups::flag::EXEMPT, a.exempt);
+        g.set(groups::flag::UNIFORM, a.uniform && a.young >= 0.9 && !a.exempt && a.timers() > -4.0);
+        let tells = (a.panel && g.has(groups::flag::CONFIRMED)).then_some((g.case, a.cohort_ticks, a.flags()));
         let d_min = if Axis::of(value) == Axis::Text { c.d_min } else { c.net_d_min };
         g.set(groups::flag::WATCH, a.score >= f64::from(c.t_watch) && a.distinct >= 2.0 * f64::from(d_min));
+        if let Some((case, ticks, flags)) = tells {
+            let case = self.cases.resolve(case);
+            self.cases.describe(case, (now_s / 60).saturating_sub(ticks.saturating_mul(10)).max(1), flags);
+        }
         if g.has(groups::flag::CONFIRMED) {
             if a.aged && !g.has(groups::flag::AGED) {
                 g.set(groups::flag::AGED, true);
@@ -535,6 +565,52 @@ impl Ledger {
             let aged = a.aged || (a.aged_path && a.young < detect::ppm(c.y_gate_ppm));
             self.confirm(value, siblings, aged);
         }
+    }
+
+    /// A young value of a confirmed template: all of its keys are the template's keys, or were blocked before. It needs no
+    /// evidence of its own load.
+    fn join(&mut self, value: u64, siblings: &[u64]) {
+        let now_s = self.clock.now_s;
+        if self.cases.live() == 0 || Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
+            return;
+        }
+        let c = &self.c;
+        let Some(g) = self.groups.get(value) else { return };
+        // Asked at 12 keys, and at every doubling of requests.
+        let asked = g.total == 12 || (g.total >= 16 && g.total.is_power_of_two());
+        if !asked
+            || g.has(groups::flag::CONFIRMED | groups::flag::EXEMPT)
+            || g.keys.items().len() < 12
+            || now_s / 60 < g.immune_min
+            || g.is_slot()
+            || g.young_share() < detect::ppm(c.y_gate_ppm)
+            || g.old.estimate() >= 1.0 + 0.02 * g.distinct()
+            || detect::share(g.novel, g.single) < detect::ppm(c.n_gate_ppm)
+            || detect::share(g.single, g.total) < detect::ppm(c.single_gate_ppm)
+        {
+            return;
+        }
+        let items = g.keys.items();
+        let struck = items.iter().filter(|s| s.struck()).count();
+        let mut case = 0u16;
+        for v in siblings.iter().filter(|v| **v != value) {
+            let Some(entry) = self.cases.get(*v) else { continue };
+            let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else { continue };
+            let known = items.iter().filter(|s| panel.admits(s.kh));
+            let (n, of) = known.fold((0usize, 0usize), |(n, of), s| {
+                (n.saturating_add(usize::from(panel.contains(s.kh))), of.saturating_add(1))
+            });
+            if of >= 12 && n.saturating_mul(10) >= of.saturating_mul(9) {
+                case = self.cases.resolve(entry.case);
+            }
+        }
+        if case == 0 && struck.saturating_mul(5) < items.len().saturating_mul(4) {
+            return;
+        }
+        if case == 0 {
+            case = self.cases.open(value, now_s);
+        }
+        self.mark(value, case, false);
     }
 
     fn release(&mut self, value: u64) {

@@ -44,6 +44,10 @@ impl<T: Hashed, const K: usize> BottomK<T, K> {
     pub fn get_mut(&mut self, hash: u32) -> Option<&mut T> {
         self.items.get_mut(..usize::from(self.n))?.iter_mut().find(|t| t.hash() == hash)
     }
+    /// Is an item of `hash` in the sample?
+    pub fn contains(&self, hash: u32) -> bool {
+        self.items().iter().any(|t| t.hash() == hash)
+    }
     /// Adds an item that is not in the sample; drops the largest when full.
     pub fn insert(&mut self, item: T) {
         if !self.admits(item.hash()) {

@@ -56,7 +56,7 @@ fn account(m: &mut Maker<'_>, s: &Scenario, class: u16, campaign: u16, rate: f32
             Plan::Daily { at_s: m.rng.below(u64::from(DAY_S)) as u32, n: rate, over_s: 3600 }
         }
     };
-    let prefix = if s.network == Network::Relays { m.relay() } else { m.home() };
+    let prefix = if s.network == Network::Relays { 0 } else { m.home() };
     let client = if s.network == Network::Client { m.own_client() } else { m.client() };
     let created_s = if m.ages { created as u32 } else { 0 };
     let key = m.rng.u64() | 1;

@@ -4,11 +4,9 @@ use super::rng::Rng;
 use super::texts::Text;
 use super::world::{Actor, DAY_S, Plan, START_S, World};
 
-/// Size of the population and whether the requests tell the account's age.
+/// Traits of the population.
 #[derive(Clone, Copy, Debug)]
 pub struct Population {
-    /// 1.0 = about 29,000 keys.
-    pub scale: f64,
     /// Requests tell the creation of the account.
     pub ages: bool,
     /// Share of honest keys that sit on the campaign's relays or use its client.
@@ -21,7 +19,6 @@ pub struct Maker<'w> {
     pub rng: Rng,
     pub ages: bool,
     pub neighbours: f64,
-    relays: Vec<u64>,
 }
 
 /// Address prefixes of homes, shared by honest keys and by campaigns on residential addresses.
@@ -32,14 +29,14 @@ const CLIENTS: u64 = 40;
 impl<'w> Maker<'w> {
     pub fn new(world: &'w mut World, p: Population) -> Maker<'w> {
         let seed = world.seed;
-        let relays = (0..200).map(|i| Rng::at(seed ^ 0x72_656c_6179, i, 0).u64() | 1).collect();
-        Maker { rng: Rng::new(seed ^ 0x686f_6e65), world, ages: p.ages, neighbours: p.neighbours, relays }
+        world.relays = (0..200).map(|i| Rng::at(seed ^ 0x72_656c_6179, i, 0).u64() | 1).collect();
+        Maker { rng: Rng::new(seed ^ 0x686f_6e65), world, ages: p.ages, neighbours: p.neighbours }
     }
     pub fn home(&mut self) -> u64 {
         Rng::at(0x68_6f6d_6573, self.rng.below(HOMES), 0).u64() | 1
     }
     pub fn relay(&mut self) -> u64 {
-        *self.rng.pick(&self.relays)
+        *self.rng.pick(&self.world.relays)
     }
     /// A client program and a model, popular ones more often.
     pub fn client(&mut self) -> u64 {

@@ -112,7 +112,7 @@ struct Source<'w> {
 impl Source<'_> {
     fn make(&mut self, e: &Event, item: &mut Item, baselines: Option<&mut Baselines>) {
         let a = &self.world.actors[e.actor as usize];
-        self.session.identity = self.world.identity(a);
+        self.session.identity = self.world.identity(a, e);
         item.actor = e.actor;
         item.probe = self.world.compose(e, &mut self.session.facts);
         if let Some(b) = baselines {
@@ -257,10 +257,10 @@ pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
     let seed = Rng::at(s.seed, 0x7765_6972, 0).u64();
     let hours = attack::BEGIN_H + sc.hours;
     let pool = Pool::new(Arc::clone(corpus));
-    let mut world = World { seed, hours, pool, classes: Vec::new(), actors: Vec::new() };
+    let mut world = World { seed, hours, pool, classes: Vec::new(), actors: Vec::new(), relays: Vec::new() };
     let ages = sc.start == Start::Ages;
     let scale = sc.honest * s.honest;
-    let mut m = Maker::new(&mut world, Population { scale, ages, neighbours: 0.02 });
+    let mut m = Maker::new(&mut world, Population { ages, neighbours: 0.02 });
     m.world.pool.tasks = m.world.pool.corpus.tasks.clone();
     honest::populate(&mut m, scale);
     if sc.newcomers > 0 {

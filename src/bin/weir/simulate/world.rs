@@ -35,6 +35,7 @@ pub enum Plan {
 pub struct Actor {
     pub class: u16,
     pub key: u64,
+    /// 0 = a relay, another one for each request.
     pub prefix: u64,
     pub client: u64,
     pub tenant: u64,
@@ -73,6 +74,8 @@ pub struct World {
     pub pool: Pool,
     pub classes: Vec<Class>,
     pub actors: Vec<Actor>,
+    /// Address prefixes of the campaign's relays.
+    pub relays: Vec<u64>,
 }
 
 /// Share of a person's day by local hour; the mean is 1.
@@ -119,13 +122,18 @@ impl World {
     }
 
     /// Who sends.
-    pub fn identity(&self, a: &Actor) -> Identity {
+    pub fn identity(&self, a: &Actor, e: &Event) -> Identity {
+        let prefix = match a.prefix {
+            // Through any of the relays.
+            0 => *Rng::at(self.seed ^ 0x7265_6c61, e.t_ms, u64::from(e.actor)).pick(&self.relays),
+            p => p,
+        };
         Identity {
             key: KeyId(a.key),
             anonymous: false,
             tenant: a.tenant,
             created: (a.created_s != 0).then(|| Nanos::from_secs(u64::from(a.created_s))),
-            prefix: a.prefix,
+            prefix,
             client: a.client,
             ..Identity::default()
         }
