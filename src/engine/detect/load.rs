@@ -6,6 +6,7 @@
 use super::{Signal, View};
 use crate::engine::config::Campaign;
 use crate::engine::ledger::groups::{Axis, Sample};
+use crate::engine::ledger::panels::KEYS;
 use crate::engine::math::{self, ln, ln_factorial};
 
 /// Keys needed before the test says anything.
@@ -14,19 +15,32 @@ const LN_FACT_5: f64 = 4.787_491_742_782_046;
 
 /// -60..45 points.
 pub fn score(view: &View<'_>, _: &Campaign) -> Signal {
-    if view.keys.len() < MIN_KEYS {
+    let (text, tick) = (view.axis == Axis::Text, view.tick);
+    // A network has old neighbours of every kind; only its young keys can be blocked, so only their load is asked.
+    let mut young = [Sample::default(); KEYS];
+    let keys = if text { view.keys } else { young_of(view.keys, &mut young) };
+    if keys.len() < MIN_KEYS {
         return Signal::UNKNOWN;
     }
-    let (text, tick) = (view.axis == Axis::Text, view.tick);
-    let rate = ratio(view.keys, text, |s| (s.cnt, s.age_here(tick)));
-    let key = ratio(view.keys, text, |s| (s.tot, s.age_key(tick)));
+    let rate = ratio(keys, text, |s| (s.cnt, s.age_here(tick)));
+    let key = ratio(keys, text, |s| (s.tot, s.age_key(tick)));
     let l = if text {
-        let count = ratio(view.keys, text, |s| (s.cnt, 1.0));
+        let count = ratio(keys, text, |s| (s.cnt, 1.0));
         rate.max(count - 2.0).max(key - 1.0)
     } else {
         rate.max(key)
     };
     Signal::points(math::clamp(3.0 * l, -60.0, 45.0))
+}
+
+/// The young ones of a sample.
+pub fn young_of<'a>(keys: &[Sample], room: &'a mut [Sample; KEYS]) -> &'a [Sample] {
+    let mut n = 0usize;
+    for (slot, s) in room.iter_mut().zip(keys.iter().filter(|s| s.young())) {
+        *slot = *s;
+        n = n.saturating_add(1);
+    }
+    room.get(..n).unwrap_or_default()
 }
 
 /// The tolerant ratio over requests in the group, for the sample of old keys.

@@ -20,6 +20,8 @@ use crate::engine::ledger::groups::{Axis, Group, Sample};
 use crate::engine::ledger::panels::KEYS;
 use crate::engine::sketch::bottom_k::BottomK;
 
+/// Share of young keys that a network needs.
+const NET_YOUNG: f64 = 0.85;
 /// Log-likelihood ratio of a panel that leaves no doubt.
 const UNIFORM_NATS: f64 = 20.0;
 
@@ -172,7 +174,7 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         young: view.young_share(),
         novel: share(group.novel, group.single),
         single: share(group.single, group.total),
-        lam: load::key_rate(view.keys, tick),
+        lam: load::key_rate(load::young_of(view.keys, &mut [Sample::default(); KEYS]), tick),
         automatic: automation::share(&view).unwrap_or(0.0),
         panel: panel.is_some(),
         cohort_ticks: cohort(&view),
@@ -222,7 +224,8 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
         && a.novel >= 0.9
         && a.single >= 0.95
         && exclusivity >= 6.0;
-    let young_enough = a.young >= ppm(c.y_gate_ppm);
+    // Old users of a network vouch for nothing (only young keys are blocked), but a popular client has many.
+    let young_enough = a.young >= if text { ppm(c.y_gate_ppm) } else { NET_YOUNG };
     a.score = if a.aged_path && !young_enough { sum - youth + 20.0 } else { sum };
     // The old members must be a real part of the group, or a young majority could set the flag against them.
     let old = view.group.old.estimate();

@@ -41,7 +41,13 @@ fn same_minute(keys: &[Sample]) -> f64 {
     math::clamp((z - 2.0) / 2.0, 0.0, 1.0) * math::clamp((0.97 - ones / expected) / 0.1, 0.0, 1.0)
 }
 
-/// 0..1: gaps that repeat the key's previous gap, or lie within 5 % of the group's median gap.
+/// Codes (3.7 % each) within which two gaps are alike: a queue's gaps fall within 20 % of their median one time in seven, those
+/// of a timer with a quarter of its period as jitter nearly always.
+const ALIKE: u8 = 5;
+/// Gaps below 4 min are not counted, so that gaps just above are crowded: from 12 min on they are spread as they should be.
+const SPREAD: u8 = 30;
+
+/// 0..1: gaps of keys that repeat theirs, or gaps near the group's median gap.
 fn same_gap(keys: &[Sample]) -> f64 {
     let mut codes = [0u8; crate::engine::ledger::panels::KEYS];
     let mut n = 0usize;
@@ -52,7 +58,11 @@ fn same_gap(keys: &[Sample]) -> f64 {
     let Some(codes) = codes.get_mut(..n).filter(|c| c.len() >= 4) else { return 0.0 };
     codes.sort_unstable();
     let median = codes.get(n / 2).copied().unwrap_or(0);
-    let alike =
-        keys.iter().filter(|s| s.gap > 0).filter(|s| s.repeats() || s.gap.abs_diff(median) <= 1).count();
+    let near = if median >= SPREAD { ALIKE } else { 1 };
+    let alike = keys
+        .iter()
+        .filter(|s| s.gap > 0)
+        .filter(|s| s.repeats() || s.beats >= 6 || s.gap.abs_diff(median) <= near)
+        .count();
     math::clamp((alike as f64 / n as f64 - 0.35) / 0.25, 0.0, 1.0)
 }

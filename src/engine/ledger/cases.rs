@@ -41,6 +41,8 @@ pub struct Case {
     pub usual: u32,
     /// Its keys were born at or after this minute (with slack): older keys are not of the campaign. 0 = not known.
     pub cohort_min: u32,
+    /// Load of its keys, requests a tick; 0 = not known.
+    pub lam: f32,
     /// Matches, halved every half hour; the largest of it, halved every day.
     pub heat: f32,
     /// See `heat`.
@@ -64,6 +66,7 @@ record!(Case {
     last_s: u32,
     usual: u32,
     cohort_min: u32,
+    lam: f32,
     heat: f32,
     peak: f32,
     merged: u16,
@@ -157,10 +160,11 @@ impl Cases {
         at..at.wrapping_add(WAYS)
     }
     /// What a panel says of a case: the birth of its cohort, and flags.
-    pub fn describe(&mut self, case: u16, cohort_min: u32, flags: u16) {
+    pub fn describe(&mut self, case: u16, cohort_min: u32, flags: u16, lam: f32) {
         if let Some(c) = self.case_mut(case) {
             c.cohort_min = cohort_min;
             c.flags = flags;
+            c.lam = lam;
         }
     }
     /// Looks a value up.

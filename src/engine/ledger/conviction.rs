@@ -178,10 +178,10 @@ impl Ledger {
             && key.dup_percent() <= 20
             && key.total >= 4;
         if on_network {
-            let lam = self.groups.get(m.network_value).map_or(0.0, |g| f64::from(g.lam));
-            let age = f64::from(t.tick.wrapping_sub(key.born)).max(0.5);
-            // A busy customer who happens to share the egress does not carry the campaign's load.
-            if f64::from(key.total) <= 3.0 * lam * age + 1.0 {
+            let lam = self.groups.get(m.network_value).map_or(0.0, |g| g.lam);
+            let cohort = self.cases.case(m.network).map_or(0, |c| c.cohort_min);
+            // A customer who happens to share the egress does not carry the campaign's load.
+            if (key.strikes > 0 || key.first_min >= cohort) && conforms(key, t, lam) && expected(key, t, lam) >= 4.0 {
                 self.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
                 return Outcome {
                     block: true,
@@ -317,7 +317,7 @@ fn template(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: Option<&
     }
     let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
     let young = t.young && (key.strikes > 0 || key.first_min >= case.cohort_min);
-    if young && (strong(key, m, case) || pieces(key, m, c, case)) {
+    if young && (strong(key, t, m, case) || pieces(key, t, m, c, case)) {
         return true;
     }
     // Bought accounts: the key itself must be automatic, or have done nothing but this.
@@ -331,12 +331,28 @@ fn template(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: Option<&
     m.aged >= 2 || (key.recent == 0xff && m.count.saturating_mul(32) >= case.usual)
 }
 
+/// Expected requests of a key that carries the campaign's load.
+fn expected(key: &KeyState, t: &Touch, lam: f32) -> f64 {
+    f64::from(lam) * f64::from(t.tick.wrapping_sub(key.born)).max(0.5)
+}
+
+/// A busy customer does not carry the campaign's load.
+fn is_busier(key: &KeyState, t: &Touch, lam: f32) -> bool {
+    lam > 0.0 && f64::from(key.total) > 3.0 * expected(key, t, lam) + 6.0
+}
+
+/// The key's requests are what the campaign's load would give, within two standard deviations.
+fn conforms(key: &KeyState, t: &Touch, lam: f32) -> bool {
+    let (mu, n) = (expected(key, t, lam), f64::from(key.total));
+    lam <= 0.0 || (n >= mu - 2.0 * mu.sqrt() - 1.0 && n <= mu + 2.0 * mu.sqrt() + 4.0)
+}
+
 /// Enough of the template in one request.
-fn strong(key: &KeyState, m: &Matched, case: &Case) -> bool {
+fn strong(key: &KeyState, t: &Touch, m: &Matched, case: &Case) -> bool {
     let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
     if case.flags & CONTESTED != 0 && key.strikes == 0 {
         // Others send it too: twice, and most of what the key does.
-        return m.is_template() && key.hits >= 2 && matched.saturating_mul(2) >= total;
+        return m.is_template() && key.hits >= 2 && matched.saturating_mul(2) >= total && conforms(key, t, case.lam);
     }
     let dense = matched.saturating_mul(32) >= total;
     let first = key.total <= 4 && m.count.saturating_mul(3) >= m.nfp;
@@ -344,13 +360,14 @@ fn strong(key: &KeyState, m: &Matched, case: &Case) -> bool {
 }
 
 /// Pieces of the skeleton: a short one, or one with many of its words replaced.
-fn pieces(key: &KeyState, m: &Matched, c: &Campaign, case: &Case) -> bool {
+fn pieces(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: &Case) -> bool {
     let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
     let part = key.seen_values.count_ones() >= c.part_values
         && matched >= 3
-        && c.part_density.saturating_mul(matched) >= total;
+        && c.part_density.saturating_mul(matched) >= total
+        && !is_busier(key, t, case.lam);
     if case.flags & CONTESTED != 0 && key.strikes == 0 {
-        return part && matched.saturating_mul(2) >= total;
+        return part && matched.saturating_mul(2) >= total && conforms(key, t, case.lam);
     }
     // Nobody old has ever sent it: one phrase twice is telling, two at once from a key that is new.
     let pure = case.flags & PURE != 0

@@ -350,7 +350,7 @@ impl Ledger {
             if key.total > 1 {
                 let code = keys::gap_code(now_s.saturating_sub(key.last_s));
                 if code != 0 {
-                    let repeats = key.gap != 0 && key.gap.abs_diff(code) <= 1;
+                    let repeats = key.gap != 0 && key.gap.abs_diff(code) <= if code >= 30 { 3 } else { 1 };
                     key.set(flag::REPEAT, repeats);
                     key.beats = if repeats { key.beats.saturating_add(3) } else { key.beats.saturating_sub(1) };
                     key.gap = code;
@@ -535,12 +535,12 @@ impl Ledger {
         g.lam = a.lam as f32;
         g.set(groups::flag::EXEMPT, a.exempt);
         g.set(groups::flag::UNIFORM, a.uniform && a.young >= 0.9 && !a.exempt && a.timers() > -4.0);
-        let tells = (a.panel && g.has(groups::flag::CONFIRMED)).then_some((g.case, a.cohort_ticks, a.flags()));
+        let tells = (a.panel && g.has(groups::flag::CONFIRMED)).then_some((g.case, a.cohort_ticks, a.flags(), g.lam));
         let d_min = if Axis::of(value) == Axis::Text { c.d_min } else { c.net_d_min };
         g.set(groups::flag::WATCH, a.score >= f64::from(c.t_watch) && a.distinct >= 2.0 * f64::from(d_min));
-        if let Some((case, ticks, flags)) = tells {
+        if let Some((case, ticks, flags, lam)) = tells {
             let case = self.cases.resolve(case);
-            self.cases.describe(case, (now_s / 60).saturating_sub(ticks.saturating_mul(10)).max(1), flags);
+            self.cases.describe(case, (now_s / 60).saturating_sub(ticks.saturating_mul(10)).max(1), flags, lam);
         }
         if g.has(groups::flag::CONFIRMED) {
             if a.aged && !g.has(groups::flag::AGED) {
@@ -649,6 +649,7 @@ impl Ledger {
                 && a.load() > 0.0
                 && a.single >= detect::ppm(self.c.single_gate_ppm)
                 && !a.exempt
+                && (aged || g.old.estimate() < 1.0 + 0.02 * a.distinct)
                 && !g.is_slot()
             {
                 self.mark(other, case, aged);

@@ -442,9 +442,11 @@ impl Pool {
         let which = (rng.below(u64::from(p.n.max(1))) + swapped) % self.probes.len().max(1) as u64;
         let t = &self.probes[(usize::from(p.from) + which as usize) % self.probes.len()];
         let mut taken = false;
-        t.fill(out, &mut |_, out| {
+        t.fill(out, &mut |name, out| {
             taken = true;
-            self.slot(rng, p.wide, out);
+            for _ in 0..if name == "context" { 7 } else { 1 } {
+                self.slot(rng, p.wide, out);
+            }
         });
         if p.carrier == Carrier::User && !taken {
             out.extend_from_slice(b"\n\n");
