@@ -123,7 +123,7 @@ impl Default for Campaign {
             t_confirm: 115,
             t_watch: 80,
             t_release: 75,
-            v_gate: 15,
+            v_gate: 9,
             net_v_gate: 24,
             a_min_ppm: 700_000,
             y_gate_ppm: 550_000,

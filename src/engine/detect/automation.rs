@@ -19,6 +19,32 @@ pub fn share_of(keys: &[Sample], min: u32) -> Option<f64> {
     (n >= min).then(|| f64::from(auto) / f64::from(n))
 }
 
+/// Does this key look like a queue's within its first day? Weaker than `is_automatic` (12 openings instead of 24): it only
+/// raises the profile's alarm. `tick` is now.
+pub fn is_tireless(key: &KeyState, tick: u16) -> bool {
+    if key.has(crate::engine::ledger::keys::flag::AUTOMATIC) {
+        return true;
+    }
+    let n = key.map_n();
+    // 19 hours of exposure: a night must have passed.
+    if n < 12 || tick.wrapping_sub(key.born) < 114 {
+        return false;
+    }
+    let longest = match n {
+        0..16 => 8,
+        16..20 => 7,
+        20..24 => 6,
+        _ => 5,
+    };
+    let hours = key.hour_bits();
+    math::longest_gap(hours, 24) <= longest
+        && f64::from(hours.count_ones()) >= 0.75 * math::expected_hours(n)
+        && f64::from(key.phase.count_ones()) >= 0.75 * math::expected_phases(n)
+        && key.single_percent() >= 95
+        && key.dup_percent() <= 10
+        && !key.is_regular()
+}
+
 /// Is this key automatic? `None` while fewer than 24 openings are known.
 pub fn is_automatic(key: &KeyState) -> Option<bool> {
     let n = key.map_n();

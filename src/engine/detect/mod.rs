@@ -21,7 +21,7 @@ use crate::engine::ledger::panels::KEYS;
 use crate::engine::sketch::bottom_k::BottomK;
 
 /// Share of young keys that a network needs.
-const NET_YOUNG: f64 = 0.85;
+const NET_YOUNG: f64 = 0.95;
 /// Log-likelihood ratio of a panel that leaves no doubt.
 const UNIFORM_NATS: f64 = 20.0;
 
@@ -265,6 +265,59 @@ fn established(a: &mut Assessment, group: &Group, view: &View<'_>, c: &Campaign)
     let automatic = automation::share_of(items, 8).is_some_and(|s| s >= ppm(c.a_min_ppm));
     a.exempt = !uniform && !automatic;
     a.people = a.exempt && 3.0 * l <= -10.0;
+}
+
+/// Keys of a load profile that were made in one burst and carry one load.
+#[derive(Clone, Copy, Debug)]
+pub struct Burst {
+    /// Ages of the oldest and the youngest key of the burst, ticks.
+    pub oldest: u32,
+    /// See `oldest`.
+    pub youngest: u32,
+    /// Their common load, requests a tick.
+    pub lam: f64,
+}
+
+/// Longest burst, ticks: five days.
+const BURST_TICKS: u32 = 720;
+
+/// Is a profile's sample one burst? Honest automatic keys are made all the time; a campaign's within days. Two signals that do
+/// not follow from each other: 70 % of the keys born within five days of a young account's fourteen, and one load.
+pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
+    let mut queue = [Sample::default(); KEYS];
+    let mut n = 0usize;
+    for (slot, s) in queue.iter_mut().zip(keys.items.iter().filter(|s| s.beats < 6)) {
+        *slot = *s;
+        n = n.saturating_add(1);
+    }
+    let queue = queue.get(..n).unwrap_or_default();
+    if n < 96 || n.saturating_mul(10) < keys.items.len().saturating_mul(8) || keys.distinct < f64::from(c.profile_min) {
+        return None;
+    }
+    let mut ages = [0u32; KEYS];
+    ages.iter_mut().zip(queue).for_each(|(a, s)| *a = s.birth_ago(tick));
+    let ages = ages.get_mut(..n)?;
+    ages.sort_unstable();
+    let need = n.saturating_mul(7) / 10;
+    let window = ages.windows(need.max(1)).min_by_key(|w| span(w))?;
+    if span(window) > BURST_TICKS || load::key_ratio(queue, tick) < UNIFORM_NATS {
+        return None;
+    }
+    // The densest 70 % may leave out the ends of the same burst.
+    let slack = (span(window) / 4).max(36);
+    let (youngest, oldest) = (*window.first()?, *window.last()?);
+    Some(Burst {
+        oldest: oldest.saturating_add(slack),
+        youngest: youngest.saturating_sub(slack),
+        lam: load::key_rate(queue, tick),
+    })
+}
+
+fn span(ages: &[u32]) -> u32 {
+    match (ages.first(), ages.last()) {
+        (Some(a), Some(b)) => b.saturating_sub(*a),
+        _ => 0,
+    }
 }
 
 /// Age in ticks of the earliest birth that belongs to the cohort: the 95th percentile of ages, and a quarter of their spread

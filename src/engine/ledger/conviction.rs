@@ -5,6 +5,7 @@ use super::groups::{Axis, Group, Touch};
 use super::keys::{KeyState, flag};
 use super::{Company, Ledger, Outcome, octave};
 use crate::engine::config::Campaign;
+use crate::engine::detect::automation;
 use crate::engine::observation::{Few, Observation};
 use crate::engine::verdict::{Evidence, Reason};
 
@@ -118,7 +119,7 @@ impl Ledger {
                 && out.reason != Reason::Convicted
             {
                 key.set(flag::CONVICTED, true);
-                if out.reason != Reason::Rollout {
+                if !matches!(out.reason, Reason::Rollout | Reason::Profile) {
                     key.case = case;
                 }
             }
@@ -158,6 +159,7 @@ impl Ledger {
     fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched, company: Company) -> Outcome {
         let mut out = Outcome { evidence: self.evidence(m), ..Outcome::default() };
         let alarm = self.alarm(obs, t);
+        let burst = alarm && self.in_burst(obs.key, t);
         let Some(key) = self.keys.get_mut(obs.key) else { return out };
         let campaign = |case: u16| self.cases.case(case).map_or(0, |c| c.id);
         if key.has(flag::CONVICTED) {
@@ -191,12 +193,10 @@ impl Ledger {
                 };
             }
         }
-        if alarm {
-            let watched = |v: &&u64| self.groups.get(**v).is_some_and(|g| g.has(super::groups::flag::WATCH));
-            if let Some(v) = obs.nets.iter().filter(|v| **v != 0).find(watched) {
-                self.rests_on([&[*v], &[]], 0, &mut out.evidence);
-                return Outcome { block: true, reason: Reason::Network, ..out };
-            }
+        if burst {
+            let octave = octave(key, t.tick);
+            self.rests_on([&[self.alarmed(octave)], &[]], 0, &mut out.evidence);
+            return Outcome { block: true, reason: Reason::Profile, ..out };
         }
         // Where a panel leaves no doubt about the load, a third of the breadth is enough.
         let uniform = company.uniform;
@@ -232,10 +232,10 @@ impl Ledger {
 
     /// The key is young and automatic, and its octave of load (or a neighbour) is in alarm.
     fn alarm(&self, obs: &Observation, t: &Touch) -> bool {
-        if self.alarms == 0 || !t.young || !t.automatic {
+        if self.alarms == 0 || !t.young {
             return false;
         }
-        self.keys.get(obs.key).is_some_and(|k| {
+        self.keys.get(obs.key).filter(|k| automation::is_tireless(k, t.tick)).is_some_and(|k| {
             let o = u32::from(octave(k, t.tick)).min(62);
             let near = 0b111u64.checked_shl(o.saturating_sub(1)).unwrap_or(0);
             self.alarms & near != 0
@@ -290,6 +290,17 @@ impl Ledger {
     #[inline(never)]
     pub(super) fn case_of(&self, g: &Group) -> u16 {
         self.cases.resolve(g.case)
+    }
+
+    /// A key that is itself automatic, no timer, born with the burst of the profile around its load, and carries that load.
+    fn in_burst(&self, key: u64, t: &Touch) -> bool {
+        let Some(key) = self.keys.get(key).filter(|k| t.automatic && !k.is_regular()) else { return false };
+        let octave = octave(key, t.tick);
+        [octave, octave.saturating_sub(1), octave.saturating_add(1)]
+            .into_iter()
+            .filter_map(|o| self.groups.get(Axis::Profile.tag(u64::from(o).wrapping_add(1))))
+            .filter(|g| g.has(super::groups::flag::BURST))
+            .any(|g| (g.immune_min..=g.under).contains(&key.first_min) && conforms(key, t, g.lam))
     }
 
     /// Keys that have shown a rollout's breadth.

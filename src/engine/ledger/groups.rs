@@ -281,8 +281,11 @@ impl Group {
     }
     /// Epoch boundary: totals halve; samples keep their rates, and leave when their key fell silent.
     pub fn age(&mut self, tick: u16, silent_ticks: u16) {
-        for v in [&mut self.total, &mut self.single, &mut self.novel, &mut self.under, &mut self.next_eval] {
+        for v in [&mut self.total, &mut self.single, &mut self.novel, &mut self.next_eval] {
             *v /= 2;
+        }
+        if Axis::of(self.tag) != Axis::Profile {
+            self.under /= 2;
         }
         self.next_eval = self.next_eval.max(24);
         self.keys.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);

@@ -463,23 +463,60 @@ impl Ledger {
     }
 
     fn touch_profile(&mut self, obs: &Observation, t: &Touch, m: &Matched, due: &mut Few<16>) {
-        if !(t.young && t.automatic && t.single) {
+        if !(t.young && t.single) {
             return;
         }
         let Some(key) = self.keys.get(obs.key) else { return };
         // A campaign that is blocked already must not keep the alarm on.
-        if key.has(flag::CONVICTED) || m.best() > 0 {
+        if key.has(flag::CONVICTED) || m.best() > 0 || !automation::is_tireless(key, t.tick) {
             return;
         }
         let tag = Axis::Profile.tag(u64::from(octave(key, t.tick)).wrapping_add(1));
         if self.groups.get(tag).is_none() {
             self.groups.create(tag, t.now_s);
+            self.profile_panel(tag);
         }
         if let Some(g) = self.groups.get_mut(tag) {
             g.touch(t);
+            self.panels.touch(g.panel, tag, t);
             if g.total >= g.next_eval {
                 due.push(tag);
             }
+        }
+    }
+
+    /// A profile has a panel from its first request on: there are few of them.
+    fn profile_panel(&mut self, tag: u64) {
+        let (now_s, groups) = (self.clock.now_s, &self.groups);
+        let Some(g) = groups.get(tag) else { return };
+        let rank = |v: u64| groups.get(v).map_or(f64::MIN, |o| o.promise(now_s) + if Axis::of(v) == Axis::Profile { 9.0 } else { 0.0 });
+        let slot = self.panels.start(g, 99.0, rank);
+        if let Some(g) = self.groups.get_mut(tag) {
+            g.panel = slot;
+        }
+    }
+
+    /// Alarm, and whether the keys behind it were made in one burst and carry one load.
+    fn evaluate_profile(&mut self, value: u64) {
+        let (now_s, c) = (self.clock.now_s, &self.c);
+        let Some(g) = self.groups.get_mut(value) else { return };
+        let bit = 1u64 << (value.wrapping_sub(1) & 63);
+        let d = g.distinct();
+        if d >= f64::from(c.profile_min) {
+            self.alarms |= bit;
+        } else if d < f64::from(c.profile_min) * 0.7 {
+            self.alarms &= !bit;
+        }
+        let burst = match self.panels.get(g.panel, value) {
+            Some(panel) => detect::burst(panel.into(), tick_of(now_s), c),
+            None => None,
+        };
+        g.set(groups::flag::BURST, burst.is_some());
+        if let Some(b) = burst {
+            g.lam = b.lam as f32;
+            let minutes = |ticks: u32| (now_s / 60).saturating_sub(ticks.saturating_mul(10));
+            // The group's times of release are not used on this axis: they hold the births of the burst.
+            (g.immune_min, g.under) = (minutes(b.oldest).max(1), minutes(b.youngest));
         }
     }
 
@@ -520,13 +557,7 @@ impl Ledger {
         let Some(g) = self.groups.get_mut(value) else { return };
         g.next_eval = g.total.saturating_add(g.total / 7).saturating_add(8);
         if Axis::of(value) == Axis::Profile {
-            let bit = 1u64 << ((value.wrapping_sub(1)) & 63);
-            let d = g.distinct();
-            if d >= f64::from(c.profile_min) {
-                self.alarms |= bit;
-            } else if d < f64::from(c.profile_min) * 0.7 {
-                self.alarms &= !bit;
-            }
+            self.evaluate_profile(value);
             return;
         }
         let keys = self.panels.get(g.panel, value).map(Into::into);
@@ -535,13 +566,14 @@ impl Ledger {
         g.lam = a.lam as f32;
         g.set(groups::flag::EXEMPT, a.exempt);
         g.set(groups::flag::UNIFORM, a.uniform && a.young >= 0.9 && !a.exempt && a.timers() > -4.0);
-        let tells = (a.panel && g.has(groups::flag::CONFIRMED)).then_some((g.case, a.cohort_ticks, a.flags(), g.lam));
+        let tells = g.has(groups::flag::CONFIRMED);
         let d_min = if Axis::of(value) == Axis::Text { c.d_min } else { c.net_d_min };
         g.set(groups::flag::WATCH, a.score >= f64::from(c.t_watch) && a.distinct >= 2.0 * f64::from(d_min));
-        if let Some((case, ticks, flags, lam)) = tells {
-            let case = self.cases.resolve(case);
-            self.cases.describe(case, (now_s / 60).saturating_sub(ticks.saturating_mul(10)).max(1), flags, lam);
+        if tells {
+            self.describe_case(value);
         }
+        let Some(g) = self.groups.get_mut(value) else { return };
+        let c = &self.c;
         if g.has(groups::flag::CONFIRMED) {
             if a.aged && !g.has(groups::flag::AGED) {
                 g.set(groups::flag::AGED, true);
@@ -567,32 +599,41 @@ impl Ledger {
         }
     }
 
-    /// A young value of a confirmed template: all of its keys are the template's keys, or were blocked before. It needs no
-    /// evidence of its own load.
+    /// A value of a confirmed template: all of its keys are the template's keys, or (among young keys) were blocked before.
+    /// It needs no evidence of its own load.
     fn join(&mut self, value: u64, siblings: &[u64]) {
         let now_s = self.clock.now_s;
         if self.cases.live() == 0 || Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
             return;
         }
-        let c = &self.c;
         let Some(g) = self.groups.get(value) else { return };
         // Asked at 12 keys, and at every doubling of requests.
         let asked = g.total == 12 || (g.total >= 16 && g.total.is_power_of_two());
         if !asked
-            || g.has(groups::flag::CONFIRMED | groups::flag::EXEMPT)
+            || g.has(groups::flag::CONFIRMED)
             || g.keys.items().len() < 12
             || now_s / 60 < g.immune_min
             || g.is_slot()
-            || g.young_share() < detect::ppm(c.y_gate_ppm)
-            || g.old.estimate() >= 1.0 + 0.02 * g.distinct()
-            || detect::share(g.novel, g.single) < detect::ppm(c.n_gate_ppm)
-            || detect::share(g.single, g.total) < detect::ppm(c.single_gate_ppm)
+            || detect::share(g.novel, g.single) < detect::ppm(self.c.n_gate_ppm)
         {
             return;
         }
-        let items = g.keys.items();
-        let struck = items.iter().filter(|s| s.struck()).count();
-        let mut case = 0u16;
+        let young = g.young_share() >= detect::ppm(self.c.y_gate_ppm)
+            && g.old.estimate() < 1.0 + 0.02 * g.distinct()
+            && !g.has(groups::flag::EXEMPT);
+        let (case, aged) = self.company_of(g.keys.items(), value, siblings);
+        let struck = g.keys.items().iter().filter(|s| s.struck()).count();
+        if case != 0 && (young || aged) {
+            self.mark(value, case, aged);
+        } else if young && struck.saturating_mul(5) >= g.keys.items().len().saturating_mul(4) {
+            let case = self.cases.open(value, now_s);
+            self.mark(value, case, false);
+            self.describe_case(value);
+        }
+    }
+
+    /// The case of a confirmed value of the same request whose panel holds the same keys, and whether it is aged.
+    fn company_of(&self, items: &[groups::Sample], value: u64, siblings: &[u64]) -> (u16, bool) {
         for v in siblings.iter().filter(|v| **v != value) {
             let Some(entry) = self.cases.get(*v) else { continue };
             let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else { continue };
@@ -601,16 +642,24 @@ impl Ledger {
                 (n.saturating_add(usize::from(panel.contains(s.kh))), of.saturating_add(1))
             });
             if of >= 12 && n.saturating_mul(10) >= of.saturating_mul(9) {
-                case = self.cases.resolve(entry.case);
+                return (self.cases.resolve(entry.case), entry.flags & cases::AGED != 0);
             }
         }
-        if case == 0 && struck.saturating_mul(5) < items.len().saturating_mul(4) {
-            return;
+        (0, false)
+    }
+
+    /// Tells a value's case what the value's keys say of its cohort, unless a panel has told it.
+    fn describe_case(&mut self, value: u64) {
+        let now_s = self.clock.now_s;
+        let Some(g) = self.groups.get(value) else { return };
+        let keys = self.panels.get(g.panel, value).map(Into::into);
+        let panel = keys.is_some();
+        let a = detect::assess(g, keys, tick_of(now_s), &self.c);
+        let case = self.cases.resolve(g.case);
+        if panel || self.cases.case(case).is_some_and(|c| c.cohort_min == 0) {
+            let born = (now_s / 60).saturating_sub(a.cohort_ticks.saturating_mul(10)).max(1);
+            self.cases.describe(case, born, a.flags(), a.lam as f32);
         }
-        if case == 0 {
-            case = self.cases.open(value, now_s);
-        }
-        self.mark(value, case, false);
     }
 
     fn release(&mut self, value: u64) {
@@ -628,6 +677,7 @@ impl Ledger {
         let Some(d) = self.groups.get(value).map(Group::distinct) else { return };
         let case = self.join_or_open(value, siblings, d);
         self.mark(value, case, aged);
+        self.describe_case(value);
         if Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
             return;
         }

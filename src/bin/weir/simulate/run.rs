@@ -260,7 +260,7 @@ pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
     let mut world = World { seed, hours, pool, classes: Vec::new(), actors: Vec::new(), relays: Vec::new() };
     let ages = sc.start == Start::Ages;
     let scale = sc.honest * s.honest;
-    let mut m = Maker::new(&mut world, Population { ages, neighbours: 0.02 });
+    let mut m = Maker::new(&mut world, Population { ages, neighbours: 0.005 });
     m.world.pool.tasks = m.world.pool.corpus.tasks.clone();
     honest::populate(&mut m, scale);
     if sc.newcomers > 0 {
