@@ -119,7 +119,7 @@ impl Default for Campaign {
     fn default() -> Campaign {
         Campaign {
             d_min: 24,
-            net_d_min: 32,
+            net_d_min: 24,
             t_confirm: 115,
             t_watch: 80,
             t_release: 75,
@@ -138,7 +138,7 @@ impl Default for Campaign {
             epoch_s: 72 * 3_600,
             strikes: 4,
             arm: 2,
-            profile_min: 400,
+            profile_min: 250,
             aged_d_min: 256,
             rollout_keys: 48,
             release_immunity_s: 14 * 86_400,

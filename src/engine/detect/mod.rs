@@ -231,7 +231,9 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
     let old = view.group.old.estimate();
     a.aged = a.aged_path && !a.exempt && old >= 0.2 * a.distinct;
     let d_min = f64::from(if text { c.d_min } else { c.net_d_min });
-    let load_gate = if text { load >= f64::from(c.v_gate) || auto } else { load >= f64::from(c.net_v_gate) };
+    // A panel cannot be lucky: it may say less. 32 keys must say more.
+    let v_gate = if a.panel { c.v_gate } else { c.v_gate.saturating_mul(2) };
+    let load_gate = if text { load >= f64::from(v_gate) || auto } else { load >= f64::from(c.net_v_gate) };
     let timers = a.timers();
     let timer_gate = if a.distinct <= f64::from(c.fleet_cap) { timers > -4.0 } else { timers > -40.0 };
     a.confirm = a.score >= f64::from(c.t_confirm)
@@ -267,7 +269,7 @@ fn established(a: &mut Assessment, group: &Group, view: &View<'_>, c: &Campaign)
     a.people = a.exempt && 3.0 * l <= -10.0;
 }
 
-/// Keys of a load profile that were made in one burst and carry one load.
+/// Keys of a load profile that were made in one burst.
 #[derive(Clone, Copy, Debug)]
 pub struct Burst {
     /// Ages of the oldest and the youngest key of the burst, ticks.
@@ -281,17 +283,19 @@ pub struct Burst {
 /// Longest burst, ticks: five days.
 const BURST_TICKS: u32 = 720;
 
-/// Is a profile's sample one burst? Honest automatic keys are made all the time; a campaign's within days. Two signals that do
-/// not follow from each other: 70 % of the keys born within five days of a young account's fourteen, and one load.
+/// Is there a burst among the young keys of one octave of load (those with enough openings to tell)? Two signals that do not
+/// follow from each other: half of these keys never sleep, where people's do, and 70 % of those were made within five days
+/// of a young account's fourteen.
 pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     let mut queue = [Sample::default(); KEYS];
     let mut n = 0usize;
-    for (slot, s) in queue.iter_mut().zip(keys.items.iter().filter(|s| s.beats < 6)) {
+    for (slot, s) in queue.iter_mut().zip(keys.items.iter().filter(|s| s.automatic())) {
         *slot = *s;
         n = n.saturating_add(1);
     }
     let queue = queue.get(..n).unwrap_or_default();
-    if n < 96 || n.saturating_mul(10) < keys.items.len().saturating_mul(8) || keys.distinct < f64::from(c.profile_min) {
+    let share = n as f64 / keys.items.len().max(1) as f64;
+    if n < 96 || share < 0.5 || keys.distinct * share < f64::from(c.profile_min) {
         return None;
     }
     let mut ages = [0u32; KEYS];
@@ -300,7 +304,7 @@ pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     ages.sort_unstable();
     let need = n.saturating_mul(7) / 10;
     let window = ages.windows(need.max(1)).min_by_key(|w| span(w))?;
-    if span(window) > BURST_TICKS || load::key_ratio(queue, tick) < UNIFORM_NATS {
+    if span(window) > BURST_TICKS {
         return None;
     }
     // The densest 70 % may leave out the ends of the same burst.

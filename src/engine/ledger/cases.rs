@@ -163,7 +163,9 @@ impl Cases {
     pub fn describe(&mut self, case: u16, cohort_min: u32, flags: u16, lam: f32) {
         if let Some(c) = self.case_mut(case) {
             c.cohort_min = cohort_min;
-            c.flags = flags;
+            // Templates of one case share keys: where one of them has old users, none is pure.
+            let contested = (flags | c.flags) & CONTESTED;
+            c.flags = if contested != 0 { contested } else { flags };
             c.lam = lam;
         }
     }

@@ -3,7 +3,7 @@
 use super::cases::{AGED, CONTESTED, Case, Cases, PURE};
 use super::groups::{Axis, Group, Touch};
 use super::keys::{KeyState, flag};
-use super::{Company, Ledger, Outcome, octave};
+use super::{Company, EVERYBODY, Ledger, Outcome, octave};
 use crate::engine::config::Campaign;
 use crate::engine::detect::automation;
 use crate::engine::observation::{Few, Observation};
@@ -294,11 +294,11 @@ impl Ledger {
 
     /// A key that is itself automatic, no timer, born with the burst of the profile around its load, and carries that load.
     fn in_burst(&self, key: u64, t: &Touch) -> bool {
-        let Some(key) = self.keys.get(key).filter(|k| t.automatic && !k.is_regular()) else { return false };
+        let Some(key) = self.keys.get(key).filter(|k| automation::is_sleepless(k)) else { return false };
         let octave = octave(key, t.tick);
         [octave, octave.saturating_sub(1), octave.saturating_add(1)]
             .into_iter()
-            .filter_map(|o| self.groups.get(Axis::Profile.tag(u64::from(o).wrapping_add(1))))
+            .filter_map(|o| self.groups.get(Axis::Profile.tag(u64::from(o.saturating_add(EVERYBODY)).wrapping_add(1))))
             .filter(|g| g.has(super::groups::flag::BURST))
             .any(|g| (g.immune_min..=g.under).contains(&key.first_min) && conforms(key, t, g.lam))
     }

@@ -19,6 +19,7 @@ use crate::engine::config::{Campaign, Config, Limit, Selector};
 use crate::engine::detect::{self, automation};
 use crate::engine::hash;
 use crate::engine::observation::{self, BatchError, Few, Observation};
+use crate::engine::sketch::bottom_k::BottomK;
 use crate::engine::units::Nanos;
 use crate::engine::verdict::{Evidence, Reason};
 use cases::Cases;
@@ -79,6 +80,8 @@ struct Origin {
 }
 
 const ORIGINS: usize = 1 << 13;
+/// Octaves from here on hold everybody of an octave of load, not only the tireless.
+const EVERYBODY: u8 = 64;
 /// Values of one observation that may touch the learning tables, per axis.
 const ANCHORS: usize = 12;
 /// Values a request may offer to the doorkeeper.
@@ -466,12 +469,24 @@ impl Ledger {
         if !(t.young && t.single) {
             return;
         }
-        let Some(key) = self.keys.get(obs.key) else { return };
+        let Some(key) = self.keys.get(obs.key).copied() else { return };
         // A campaign that is blocked already must not keep the alarm on.
-        if key.has(flag::CONVICTED) || m.best() > 0 || !automation::is_tireless(key, t.tick) {
+        if key.has(flag::CONVICTED) || m.best() > 0 {
             return;
         }
-        let tag = Axis::Profile.tag(u64::from(octave(key, t.tick)).wrapping_add(1));
+        let octave = octave(&key, t.tick);
+        if automation::is_tireless(&key, t.tick) {
+            self.touch_octave(octave, t, due);
+        }
+        // Everybody young of the octave who has sent enough to tell, and who of them never sleeps.
+        if key.map_n() >= 24 && t.tick.wrapping_sub(key.born) >= 114 {
+            let touch = Touch { automatic: automation::is_sleepless(&key), ..*t };
+            self.touch_octave(octave.saturating_add(EVERYBODY), &touch, due);
+        }
+    }
+
+    fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<16>) {
+        let tag = Axis::Profile.tag(u64::from(number).wrapping_add(1));
         if self.groups.get(tag).is_none() {
             self.groups.create(tag, t.now_s);
             self.profile_panel(tag);
@@ -496,26 +511,27 @@ impl Ledger {
         }
     }
 
-    /// Alarm, and whether the keys behind it were made in one burst and carry one load.
+    /// Alarm by the number of tireless keys; burst by everybody's.
     fn evaluate_profile(&mut self, value: u64) {
         let (now_s, c) = (self.clock.now_s, &self.c);
+        let number = (value.wrapping_sub(1) & 0xff) as u8;
         let Some(g) = self.groups.get_mut(value) else { return };
-        let bit = 1u64 << (value.wrapping_sub(1) & 63);
-        let d = g.distinct();
-        if d >= f64::from(c.profile_min) {
-            self.alarms |= bit;
-        } else if d < f64::from(c.profile_min) * 0.7 {
-            self.alarms &= !bit;
+        if number < EVERYBODY {
+            let bit = 1u64 << (number & 63);
+            let d = g.distinct();
+            if d >= f64::from(c.profile_min) {
+                self.alarms |= bit;
+            } else if d < f64::from(c.profile_min) * 0.7 {
+                self.alarms &= !bit;
+            }
+            return;
         }
-        let burst = match self.panels.get(g.panel, value) {
-            Some(panel) => detect::burst(panel.into(), tick_of(now_s), c),
-            None => None,
-        };
+        let burst = self.panels.get(g.panel, value).and_then(|p| detect::burst(p.into(), tick_of(now_s), c));
         g.set(groups::flag::BURST, burst.is_some());
         if let Some(b) = burst {
             g.lam = b.lam as f32;
             let minutes = |ticks: u32| (now_s / 60).saturating_sub(ticks.saturating_mul(10));
-            // The group's times of release are not used on this axis: they hold the births of the burst.
+            // A profile is never released and has no slots: these two fields hold the births of the burst.
             (g.immune_min, g.under) = (minutes(b.oldest).max(1), minutes(b.youngest));
         }
     }
@@ -567,6 +583,9 @@ impl Ledger {
         g.set(groups::flag::EXEMPT, a.exempt);
         g.set(groups::flag::UNIFORM, a.uniform && a.young >= 0.9 && !a.exempt && a.timers() > -4.0);
         let tells = g.has(groups::flag::CONFIRMED);
+        // A small sample may be lucky where the panel of the same template is not: the panel decides for all of its values.
+        let defers = a.confirm && !tells && !a.panel && self.has_panel(value, siblings, a.distinct);
+        let Some(g) = self.groups.get_mut(value) else { return };
         let d_min = if Axis::of(value) == Axis::Text { c.d_min } else { c.net_d_min };
         g.set(groups::flag::WATCH, a.score >= f64::from(c.t_watch) && a.distinct >= 2.0 * f64::from(d_min));
         if tells {
@@ -591,6 +610,7 @@ impl Ledger {
             return;
         }
         let dominant = Axis::of(value) != Axis::Text || !g.is_slot();
+        let dominant = dominant && !defers;
         g.armed =
             if a.confirm && dominant && now_s / 60 >= g.immune_min { g.armed.saturating_add(1) } else { 0 };
         if g.armed >= if c.is_off(off::ARM) { 1 } else { c.arm } {
@@ -632,16 +652,22 @@ impl Ledger {
         }
     }
 
+    /// Is there a panel of about the same keys among the other values of the request?
+    fn has_panel(&self, value: u64, siblings: &[u64], d: f64) -> bool {
+        let Some(g) = self.groups.get(value) else { return false };
+        siblings.iter().filter(|v| **v != value).any(|v| {
+            let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else { return false };
+            let near = panel.estimate() >= 0.5 * d && panel.estimate() <= 2.0 * d;
+            near && overlap(g.keys.items(), panel)
+        })
+    }
+
     /// The case of a confirmed value of the same request whose panel holds the same keys, and whether it is aged.
     fn company_of(&self, items: &[groups::Sample], value: u64, siblings: &[u64]) -> (u16, bool) {
         for v in siblings.iter().filter(|v| **v != value) {
             let Some(entry) = self.cases.get(*v) else { continue };
             let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else { continue };
-            let known = items.iter().filter(|s| panel.admits(s.kh));
-            let (n, of) = known.fold((0usize, 0usize), |(n, of), s| {
-                (n.saturating_add(usize::from(panel.contains(s.kh))), of.saturating_add(1))
-            });
-            if of >= 12 && n.saturating_mul(10) >= of.saturating_mul(9) {
+            if overlap(items, panel) {
                 return (self.cases.resolve(entry.case), entry.flags & cases::AGED != 0);
             }
         }
@@ -734,6 +760,15 @@ impl Ledger {
             g.armed = 0;
         }
     }
+}
+
+/// Nine tenths of the sampled keys are in the panel (of those that it would hold).
+fn overlap(items: &[groups::Sample], panel: &BottomK<groups::Sample, { panels::KEYS }>) -> bool {
+    let known = items.iter().filter(|s| panel.admits(s.kh));
+    let (n, of) = known.fold((0usize, 0usize), |(n, of), s| {
+        (n.saturating_add(usize::from(panel.contains(s.kh))), of.saturating_add(1))
+    });
+    of >= 12 && n.saturating_mul(10) >= of.saturating_mul(9)
 }
 
 /// The values that teach: for an opening the smallest of all regions, for a continuation only its own.
