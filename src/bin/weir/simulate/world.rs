@@ -153,22 +153,21 @@ impl World {
 
 impl Actor {
     fn hour(&self, i: u32, hour: u32, rng: &mut Rng, out: &mut dyn FnMut(Event)) {
-        let from_ms = u64::from(hour) * 3_600_000;
         let local = |tz: i8| ((i64::from(hour) + i64::from(tz)).rem_euclid(24)) as usize;
         match self.plan {
             Plan::People { rate, tz, turns, follow, gap_s } => {
                 let n = rng.poisson(f64::from(rate) / 24.0 * DAY[local(tz)]);
-                sessions(i, from_ms, hour, n, turns, follow, gap_s, rng, out);
+                self.sessions(i, hour, n, (turns, follow, gap_s), rng, out);
             }
             Plan::Office { rate, tz, turns, follow, gap_s } => {
                 if (8..18).contains(&local(tz)) {
                     let n = rng.poisson(f64::from(rate) / 10.0);
-                    sessions(i, from_ms, hour, n, turns, follow, gap_s, rng, out);
+                    self.sessions(i, hour, n, (turns, follow, gap_s), rng, out);
                 }
             }
             Plan::Flat { rate, turns, gap_s } => {
                 let n = rng.poisson(f64::from(rate) / 24.0 / f64::from(turns.max(1)));
-                sessions(i, from_ms, hour, n, turns, 1.0, gap_s, rng, out);
+                self.sessions(i, hour, n, (turns, 1.0, gap_s), rng, out);
             }
             Plan::Timer { period_s, phase_s, jitter_s } => {
                 let first = (u64::from(hour) * 3600 + u64::from(period_s) - u64::from(phase_s))
@@ -197,31 +196,32 @@ impl Actor {
             }
         }
     }
-}
 
-#[allow(clippy::too_many_arguments, reason = "one call for each kind of person")]
-fn sessions(
-    actor: u32,
-    from_ms: u64,
-    hour: u32,
-    n: u32,
-    turns: u8,
-    follow: f32,
-    gap_s: u16,
-    rng: &mut Rng,
-    out: &mut dyn FnMut(Event),
-) {
-    for k in 0..n {
-        let mut t_ms = from_ms + rng.below(3_600_000);
-        let conv = hour * 256 + k.min(255);
-        for turn in 0..u16::from(turns.max(1)) {
-            if turn > 0 {
-                if !rng.chance(f64::from(follow)) {
-                    break;
-                }
-                t_ms += (2.0 + rng.exp(f64::from(gap_s))) as u64 * 1000;
+    /// `n` sessions that start in this hour. One that would start before the key exists does not take place at all.
+    fn sessions(
+        &self,
+        actor: u32,
+        hour: u32,
+        n: u32,
+        (turns, follow, gap_s): (u8, f32, u16),
+        rng: &mut Rng,
+        out: &mut dyn FnMut(Event),
+    ) {
+        for k in 0..n {
+            let mut t_ms = u64::from(hour) * 3_600_000 + rng.below(3_600_000);
+            if t_ms < u64::from(self.from_s) * 1000 {
+                continue;
             }
-            out(Event { t_ms, actor, conv, turn, n: k });
+            let conv = hour * 256 + k.min(255);
+            for turn in 0..u16::from(turns.max(1)) {
+                if turn > 0 {
+                    if !rng.chance(f64::from(follow)) {
+                        break;
+                    }
+                    t_ms += (2.0 + rng.exp(f64::from(gap_s))) as u64 * 1000;
+                }
+                out(Event { t_ms, actor, conv, turn, n: k });
+            }
         }
     }
 }
