@@ -23,7 +23,7 @@ pub fn score(view: &View<'_>, _: &Campaign) -> Signal {
         return Signal::UNKNOWN;
     }
     let rate = ratio(keys, text, |s| (s.cnt, s.age_here(tick)));
-    let key = ratio(keys, text, |s| (s.tot, s.age_key(tick)));
+    let key = ratio(keys, text, |s| (s.openings(), s.age_key(tick)));
     let l = if text {
         let count = ratio(keys, text, |s| (s.cnt, 1.0));
         rate.max(count - 2.0).max(key - 1.0)
@@ -50,12 +50,12 @@ pub fn rate_ratio(keys: &[Sample], tick: u16) -> f64 {
 
 /// The tolerant ratio over all of the keys' requests.
 pub fn key_ratio(keys: &[Sample], tick: u16) -> f64 {
-    ratio(keys, true, |s| (s.tot, s.age_key(tick)))
+    ratio(keys, true, |s| (s.openings(), s.age_key(tick)))
 }
 
 /// Requests a tick of one key over its whole load.
 pub fn key_rate(keys: &[Sample], tick: u16) -> f64 {
-    let (k, age) = totals(keys, |s| (s.tot, s.age_key(tick)));
+    let (k, age) = totals(keys, |s| (s.openings(), s.age_key(tick)));
     if age > 0.0 { k / age } else { 0.0 }
 }
 

@@ -23,7 +23,7 @@ use crate::engine::sketch::bottom_k::BottomK;
 /// Share of young keys that a network needs.
 const NET_YOUNG: f64 = 0.95;
 /// Log-likelihood ratio of a panel that leaves no doubt.
-const UNIFORM_NATS: f64 = 20.0;
+const UNIFORM_NATS: f64 = 12.0;
 
 /// A group as the detectors see it.
 #[derive(Clone, Copy, Debug)]

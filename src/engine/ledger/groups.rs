@@ -140,8 +140,17 @@ impl Sample {
     /// A key that does little else is exposed until now: users who tried once and left are evidence of unequal load.
     pub fn age_key(&self, now: u16) -> f64 {
         let seen = f64::from(self.last.wrapping_sub(self.kfirst)).max(0.5);
-        let q = f64::from(self.cnt) / f64::from(self.tot.max(self.cnt).max(1));
+        let q = self.devotion();
         if q < 0.5 { seen } else { seen + q * f64::from(now.wrapping_sub(self.last)) }
+    }
+    /// Share of the key's openings that fall into this group.
+    fn devotion(&self) -> f64 {
+        f64::from(self.cnt) / f64::from(self.tot.max(self.cnt).max(1))
+    }
+    /// Openings to be set against `age_key`, the first of which made the key. Where exposure ends at the last touch, that
+    /// touch is an end of the interval and not an event in it.
+    pub fn openings(&self) -> u16 {
+        if self.devotion() < 0.5 { self.tot.saturating_sub(1) } else { self.tot }
     }
 }
 
