@@ -7,7 +7,7 @@ use super::units::Nanos;
 use super::wire::{self, Reader, Writer};
 
 const MAGIC: u16 = 0x4f57;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER: usize = 12;
 
 /// A short list of values, fixed capacity, no allocation.
@@ -107,6 +107,8 @@ pub struct Observation {
     pub first_anchors: Few<12>,
     /// Other values of the request that the edge's snapshot knows as confirmed.
     pub matched: Few<16>,
+    /// The values beyond the anchors, if the request matches a confirmed template: what else belongs to it.
+    pub rest: Few<24>,
 }
 
 impl Observation {
@@ -127,6 +129,7 @@ impl Observation {
         self.anchors.put(w);
         self.first_anchors.put(w);
         self.matched.put(w);
+        self.rest.put(w);
     }
     fn take(r: &mut Reader<'_>) -> Option<Observation> {
         Some(Observation {
@@ -144,6 +147,7 @@ impl Observation {
             anchors: Few::take(r)?,
             first_anchors: Few::take(r)?,
             matched: Few::take(r)?,
+            rest: Few::take(r)?,
         })
     }
 }
@@ -262,6 +266,7 @@ mod tests {
             anchors: Few::of(0..i % 13),
             first_anchors: Few::of(0..i % 5),
             matched: Few::of(0..i % 17),
+            rest: Few::of(0..i % 23),
             ..Observation::default()
         }
     }

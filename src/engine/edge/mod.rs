@@ -85,6 +85,10 @@ impl Edge {
                 |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
             let known = x.values.iter().filter(|v| self.snapshot.value(**v).is_some() && !anchored(v));
             obs.matched = Few::of(known.copied());
+            let known = |v: &u64| self.snapshot.value(*v).is_some();
+            if !obs.matched.as_slice().is_empty() || x.values.iter().any(known) {
+                obs.rest = Few::of(x.values.iter().copied().filter(|v| !anchored(v) && !known(v)));
+            }
         }
         let mut list = None;
         if let Some(p) = self.config.profile(x.profile) {

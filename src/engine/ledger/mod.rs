@@ -84,6 +84,8 @@ const ORIGINS: usize = 1 << 13;
 const EVERYBODY: u8 = 64;
 /// Values of one observation that may touch the learning tables, per axis.
 const ANCHORS: usize = 12;
+/// ... and of one that matches a confirmed template.
+const LEARNT: usize = 36;
 /// Values a request may offer to the doorkeeper.
 const FEED: usize = 8;
 
@@ -420,7 +422,7 @@ impl Ledger {
             company.watched = company.watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
             company.uniform |= g.has(groups::flag::UNIFORM);
         }
-        let mut due = Few::<16>::default();
+        let mut due = Few::<40>::default();
         let mut fed = 0usize;
         for &v in values.as_slice() {
             self.touch_value(v, t, dom, &mut fed, &mut due);
@@ -440,7 +442,7 @@ impl Ledger {
         company
     }
 
-    fn touch_value(&mut self, value: u64, t: &Touch, dom: u32, fed: &mut usize, due: &mut Few<16>) {
+    fn touch_value(&mut self, value: u64, t: &Touch, dom: u32, fed: &mut usize, due: &mut Few<40>) {
         if let Some(g) = self.groups.get_mut(value) {
             g.touch(t);
             let slot = u64::from(g.total).saturating_mul(u64::from(self.c.dominance)) < u64::from(dom);
@@ -453,7 +455,8 @@ impl Ledger {
             }
             return;
         }
-        if *fed >= FEED {
+        // What stands beside a confirmed value is wanted in full.
+        if *fed >= if dom > 0 { LEARNT } else { FEED } {
             return;
         }
         *fed = fed.saturating_add(1);
@@ -465,7 +468,7 @@ impl Ledger {
         }
     }
 
-    fn touch_profile(&mut self, obs: &Observation, t: &Touch, m: &Matched, due: &mut Few<16>) {
+    fn touch_profile(&mut self, obs: &Observation, t: &Touch, m: &Matched, due: &mut Few<40>) {
         if !(t.young && t.single) {
             return;
         }
@@ -485,7 +488,7 @@ impl Ledger {
         }
     }
 
-    fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<16>) {
+    fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<40>) {
         let tag = Axis::Profile.tag(u64::from(number).wrapping_add(1));
         if self.groups.get(tag).is_none() {
             self.groups.create(tag, t.now_s);
@@ -772,22 +775,27 @@ fn overlap(items: &[groups::Sample], panel: &BottomK<groups::Sample, { panels::K
 }
 
 /// The values that teach: for an opening the smallest of all regions, for a continuation only its own.
-fn learnt_values(obs: &Observation, single: bool) -> Few<ANCHORS> {
+fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
     if !single || obs.first_anchors.as_slice().is_empty() {
-        return Few::of(obs.anchors.as_slice().iter().copied());
+        let rest: &[u64] = if single { obs.rest.as_slice() } else { &[] };
+        return Few::of(obs.anchors.as_slice().iter().chain(rest).copied());
     }
     let mut all: [u64; 24] = [u64::MAX; 24];
     let both = obs.anchors.as_slice().iter().chain(obs.first_anchors.as_slice());
     all.iter_mut().zip(both).for_each(|(slot, v)| *slot = *v);
     all.sort_unstable();
     let mut out = Few::default();
-    let mut last = u64::MAX;
+    let (mut last, mut n) = (u64::MAX, 0usize);
     for v in all {
-        if v != last && v != u64::MAX && !out.push(v) {
-            break;
+        if v != last && v != u64::MAX && n < ANCHORS {
+            out.push(v);
+            n = n.saturating_add(1);
         }
         last = v;
     }
+    obs.rest.as_slice().iter().filter(|v| !all.contains(v)).for_each(|v| {
+        out.push(*v);
+    });
     out
 }
 
