@@ -1,7 +1,7 @@
 //! What a request matched, and the ladder (DETECTION 4.5): first rule that applies wins.
 
 use super::cases::{AGED, CONTESTED, Case, Cases, PURE};
-use super::groups::{Axis, Group, Touch};
+use super::groups::{Axis, Group, Groups, Touch};
 use super::keys::{KeyState, flag};
 use super::{Company, EVERYBODY, Ledger, Outcome, octave};
 use crate::engine::config::Campaign;
@@ -19,7 +19,9 @@ pub struct Matched {
     pub count: u32,
     /// ... of them, with the aged flag.
     pub aged: u32,
-    /// Bits of those values.
+    /// Those that no old key sends.
+    pub clean: u32,
+    /// Bits of the clean ones.
     pub bits: u32,
     /// Confirmed network case of this request.
     pub network: u16,
@@ -45,12 +47,12 @@ impl Matched {
 }
 
 /// Looks up everything an observation carries.
-pub fn find(cases: &Cases, obs: &Observation) -> Matched {
+pub fn find(cases: &Cases, groups: &Groups, obs: &Observation) -> Matched {
     let mut m = Matched { nfp: u32::from(obs.nfp), ..Matched::default() };
     if cases.live() == 0 {
         return m;
     }
-    let mut tally: [(u16, u32, u32, u32); 8] = Default::default();
+    let mut tally: [(u16, u32, u32, u32, u32); 8] = Default::default();
     let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.matched.as_slice()];
     for &v in lists.into_iter().flatten() {
         let Some(entry) = cases.get(v).filter(|_| !m.values.as_slice().contains(&v)) else { continue };
@@ -61,15 +63,18 @@ pub fn find(cases: &Cases, obs: &Observation) -> Matched {
         slot.0 = case;
         slot.1 = slot.1.saturating_add(1);
         slot.2 = slot.2.saturating_add(u32::from(entry.flags & AGED != 0));
-        slot.3 |= 1u32 << ((v >> 32) & 31);
+        if groups.get(v).is_none_or(|g| g.old.items().is_empty()) {
+            slot.3 |= 1u32 << ((v >> 32) & 31);
+            slot.4 = slot.4.saturating_add(1);
+        }
     }
-    let mut best = (0u16, 0u32, 0u32, 0u32);
+    let mut best = (0u16, 0u32, 0u32, 0u32, 0u32);
     for t in tally {
         if t.1 > best.1 {
             best = t;
         }
     }
-    (m.case, m.count, m.aged, m.bits) = best;
+    (m.case, m.count, m.aged, m.bits, m.clean) = best;
     for &v in obs.nets.iter().filter(|v| **v != 0) {
         if let Some(entry) = cases.get(v) {
             m.network = cases.resolve(entry.case);
@@ -363,7 +368,11 @@ fn strong(key: &KeyState, t: &Touch, m: &Matched, case: &Case) -> bool {
     let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
     if case.flags & CONTESTED != 0 && key.strikes == 0 {
         // Others send it too: twice, and most of what the key does.
-        return m.is_template() && key.hits >= 2 && matched.saturating_mul(2) >= total && conforms(key, t, case.lam);
+        return m.is_template()
+            && m.count.saturating_mul(32) >= case.usual
+            && key.hits >= 2
+            && matched.saturating_mul(2) >= total
+            && conforms(key, t, case.lam);
     }
     let dense = matched.saturating_mul(32) >= total;
     let first = key.total <= 4 && m.count.saturating_mul(3) >= m.nfp;
@@ -382,6 +391,7 @@ fn pieces(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: &Case) -> 
     }
     // Nobody old has ever sent it: one phrase twice is telling, two at once from a key that is new.
     let pure = case.flags & PURE != 0
-        && ((matched >= 2 && matched.saturating_mul(2) >= total) || (m.count >= 2 && key.total <= 2));
+        && ((m.clean >= 1 && matched >= 2 && matched.saturating_mul(2) >= total)
+            || (m.clean >= 2 && key.total <= 2));
     part || pure
 }

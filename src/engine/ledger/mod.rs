@@ -271,7 +271,7 @@ impl Ledger {
         let single = !conversation || !known;
         self.openings.remember(obs.key, obs.last_user);
         let seen = if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, kh, now_s / 60) };
-        let matched = conviction::find(&self.cases, obs);
+        let matched = conviction::find(&self.cases, &self.groups, obs);
         let over = self.charge(obs);
         let touch = self.update_key(obs, kh, single, seen, &matched);
         let company = self.learn(obs, &touch, &matched);
@@ -602,7 +602,7 @@ impl Ledger {
                 self.cases.set_aged(value);
             }
             let slot = g.is_slot();
-            let people = a.exempt && a.people;
+            let people = a.exempt && (a.people || g.old.estimate() >= 0.05 * a.distinct);
             if a.score < f64::from(c.t_release) || a.novel < 0.75 || a.timers() <= -60.0 || slot || people {
                 if people {
                     let immune = u32::try_from(c.release_immunity_s / 60).unwrap_or(u32::MAX);

@@ -243,11 +243,7 @@ impl Judge<'_> {
         if !self.verbose || class.attack {
             return;
         }
-        eprintln!("{:.2} h: {} {} {:?}", f64::from(t_s) / 3600.0, class.name, d.verdict.reason.name(), d.verdict.evidence);
-        let groups = self.engine.groups();
-        for g in groups.iter().filter(|g| g.campaign == d.verdict.campaign && g.campaign != 0).take(3) {
-            eprintln!("    {} keys {} requests {} score {} {:?}", g.id, g.keys, g.requests, g.score, g.terms);
-        }
+        eprintln!("{:.2} h: {} {}", f64::from(t_s) / 3600.0, class.name, self.engine.record(item.x.obs.time, d));
     }
 }
 
