@@ -128,8 +128,6 @@ pub struct Assessment {
     pub uniform: bool,
     /// Nobody old among the keys.
     pub pure: bool,
-    /// Some are old.
-    pub contested: bool,
     /// Age of the earliest birth that still belongs to the cohort, ticks.
     pub cohort_ticks: u32,
 }
@@ -137,7 +135,7 @@ pub struct Assessment {
 impl Assessment {
     /// What a case should know of its panel.
     pub fn flags(&self) -> u16 {
-        (if self.pure { cases::PURE } else { 0 }) | if self.contested { cases::CONTESTED } else { 0 }
+        if self.pure { cases::PURE } else { 0 }
     }
     /// Points of the load term.
     pub fn load(&self) -> f64 {
@@ -206,8 +204,7 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         established(&mut a, group, &view, c);
     }
     let old = view.keys.iter().filter(|s| !s.young() && !s.struck()).count();
-    a.contested = old > 0 || group.old.estimate() >= 1.0;
-    a.pure = a.uniform && !a.contested && a.distinct >= 48.0;
+    a.pure = a.uniform && old == 0 && group.old.items().is_empty() && a.distinct >= 48.0;
     gates(&mut a, &view, auto, c);
     a
 }

@@ -49,14 +49,12 @@ pub struct Case {
     pub peak: f32,
     /// Case this one was merged into, 0 = none.
     pub merged: u16,
-    /// See `PURE`, `CONTESTED`.
+    /// See `PURE`.
     pub flags: u16,
 }
 
 /// A panel of young keys under one load, and nobody old: one phrase of it is telling.
 pub const PURE: u16 = 1;
-/// Old keys send it too: a key must show more.
-pub const CONTESTED: u16 = 2;
 
 record!(Case {
     id: u32,
@@ -163,9 +161,7 @@ impl Cases {
     pub fn describe(&mut self, case: u16, cohort_min: u32, flags: u16, lam: f32) {
         if let Some(c) = self.case_mut(case) {
             c.cohort_min = cohort_min;
-            // Templates of one case share keys: where one of them has old users, none is pure.
-            let contested = (flags | c.flags) & CONTESTED;
-            c.flags = if contested != 0 { contested } else { flags };
+            c.flags = flags;
             c.lam = lam;
         }
     }
@@ -312,7 +308,7 @@ impl Cases {
             c.heat += gone.heat;
             c.peak = c.peak.max(c.heat);
             c.cohort_min = c.cohort_min.min(gone.cohort_min);
-            c.flags = (c.flags & gone.flags & PURE) | ((c.flags | gone.flags) & CONTESTED);
+            c.flags &= gone.flags;
         }
         if let Some(c) = self.case_mut(b) {
             c.merged = a;

@@ -1,6 +1,6 @@
 //! What a request matched, and the ladder (DETECTION 4.5): first rule that applies wins.
 
-use super::cases::{AGED, CONTESTED, Case, Cases, PURE};
+use super::cases::{AGED, Case, Cases, PURE};
 use super::groups::{Axis, Group, Groups, Touch};
 use super::keys::{KeyState, flag};
 use super::{Company, EVERYBODY, Ledger, Outcome, octave};
@@ -39,6 +39,10 @@ impl Matched {
     /// Values of the best case.
     pub fn best(&self) -> u32 {
         self.count
+    }
+    /// Old keys send most of what matched.
+    pub fn is_contested(&self) -> bool {
+        self.clean.saturating_mul(2) < self.count
     }
     /// Three values, or two of a short prompt.
     pub fn is_template(&self) -> bool {
@@ -366,10 +370,10 @@ fn conforms(key: &KeyState, t: &Touch, lam: f32) -> bool {
 /// Enough of the template in one request.
 fn strong(key: &KeyState, t: &Touch, m: &Matched, case: &Case) -> bool {
     let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
-    if case.flags & CONTESTED != 0 && key.strikes == 0 {
+    if m.is_contested() && key.strikes == 0 {
         // Others send it too: twice, and most of what the key does.
         return m.is_template()
-            && m.count.saturating_mul(32) >= case.usual
+            && m.count.saturating_mul(2) >= m.nfp
             && key.hits >= 2
             && matched.saturating_mul(2) >= total
             && conforms(key, t, case.lam);
@@ -386,7 +390,7 @@ fn pieces(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: &Case) -> 
         && matched >= 3
         && c.part_density.saturating_mul(matched) >= total
         && !is_busier(key, t, case.lam);
-    if case.flags & CONTESTED != 0 && key.strikes == 0 {
+    if m.is_contested() && key.strikes == 0 {
         return part && matched.saturating_mul(2) >= total && conforms(key, t, case.lam);
     }
     // Nobody old has ever sent it: one phrase twice is telling, two at once from a key that is new.

@@ -648,7 +648,7 @@ impl Ledger {
         let struck = g.keys.items().iter().filter(|s| s.struck()).count();
         if case != 0 && (young || aged) {
             self.mark(value, case, aged);
-        } else if young && struck.saturating_mul(5) >= g.keys.items().len().saturating_mul(4) {
+        } else if young && struck.saturating_mul(2) >= g.keys.items().len() {
             let case = self.cases.open(value, now_s);
             self.mark(value, case, false);
             self.describe_case(value);

@@ -139,6 +139,8 @@ struct Judge<'w> {
     verbose: bool,
     trace: bool,
     traced: u32,
+    /// Probes by hour: sent, served.
+    by_hour: Vec<(u32, u32)>,
     time: Duration,
 }
 
@@ -217,6 +219,9 @@ impl Judge<'_> {
         if item.probe {
             self.probes.0 += 1;
             self.probes.1 += u64::from(!blocked);
+            if let Some(h) = self.by_hour.get_mut((t_s / 3600) as usize) {
+                *h = (h.0 + 1, h.1 + u32::from(!blocked));
+            }
         }
         f.throttled += u32::from(v.action == Action::Throttle);
         if v.reason == Reason::Profile && f.alarm_s == 0 {
@@ -282,6 +287,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
         verbose: s.verbose,
         trace: s.trace,
         traced: 0,
+        by_hour: vec![(0, 0); world.hours as usize + 1],
         time: Duration::ZERO,
         world: &world,
     };
@@ -307,6 +313,10 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
                 progress(4096);
             }
         });
+    }
+    if s.trace {
+        let all: Vec<String> = judge.by_hour.iter().map(|(n, served)| format!("{served}/{n}")).collect();
+        eprintln!("served of sent by hour: {}", all.get(attack::BEGIN_H as usize..).unwrap_or_default().join(" "));
     }
     let mut report = summary(s, &world, &judge, baselines.as_ref());
     report.elapsed = begun.elapsed();
