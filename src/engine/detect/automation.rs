@@ -38,15 +38,29 @@ pub fn is_tireless(key: &KeyState, tick: u16) -> bool {
     if n < 12 || tick.wrapping_sub(key.born) < 114 {
         return false;
     }
-    let awake = match n {
+    quietest(key.hour_bits()) >= awake_hours(n)
+        && f64::from(key.phase.count_ones()) >= 0.75 * math::expected_phases(n)
+        && one_shot(key)
+}
+
+/// Share of a panel's keys that were awake in their quietest hours, among those with 12 openings over 19 hours; `None` with
+/// fewer than 24 of them.
+pub fn tireless_share(view: &View<'_>) -> Option<f64> {
+    let known = view.keys.iter().filter(|s| s.hn() >= 12 && view.tick.wrapping_sub(s.first) >= 114);
+    let (n, awake) = known.fold((0u32, 0u32), |(n, a), s| {
+        let passes = quietest(s.hour_bits()) >= awake_hours(s.hn()) && s.beats < 6;
+        (n.saturating_add(1), a.saturating_add(u32::from(passes)))
+    });
+    (n >= 24).then(|| f64::from(awake) / f64::from(n))
+}
+
+fn awake_hours(n: u8) -> u32 {
+    match n {
         0..28 => 1,
         28..36 => 2,
         36..48 => 3,
         _ => 4,
-    };
-    quietest(key.hour_bits()) >= awake
-        && f64::from(key.phase.count_ones()) >= 0.75 * math::expected_phases(n)
-        && one_shot(key)
+    }
 }
 
 /// Does it never sleep, beyond doubt? Queues pass at the latest after 55 openings 95 times in 100, people twice.

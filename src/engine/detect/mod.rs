@@ -20,6 +20,8 @@ use crate::engine::ledger::groups::{Axis, Group, Sample};
 use crate::engine::ledger::panels::KEYS;
 use crate::engine::sketch::bottom_k::BottomK;
 
+/// Share of tireless keys in a panel that stands in for the load test: queues pass 97 times in 100, people at most half.
+const TIRELESS: f64 = 0.85;
 /// Share of young keys that a network needs.
 const NET_YOUNG: f64 = 0.95;
 /// Log-likelihood ratio of a panel that leaves no doubt.
@@ -135,7 +137,7 @@ pub struct Assessment {
 impl Assessment {
     /// What a case should know of its panel.
     pub fn flags(&self) -> u16 {
-        if self.pure { cases::PURE } else { 0 }
+        (if self.pure { cases::PURE } else { 0 }) | if self.uniform { cases::UNIFORM } else { 0 }
     }
     /// Points of the load term.
     pub fn load(&self) -> f64 {
@@ -190,7 +192,8 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         }
     }
     // Heavy-tailed rates fail the load test; automation says the same in another way.
-    let auto = view.axis == Axis::Text && !c.is_off(off::AUTOMATION) && a.automatic >= ppm(c.a_min_ppm);
+    let sleepless = a.automatic >= ppm(c.a_min_ppm) || automation::tireless_share(&view).is_some_and(|s| s >= TIRELESS);
+    let auto = view.axis == Axis::Text && !c.is_off(off::AUTOMATION) && sleepless;
     if auto && let Some(v) = a.terms.get_mut(LOAD) {
         *v = v.max(20.0);
     }

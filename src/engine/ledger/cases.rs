@@ -49,12 +49,14 @@ pub struct Case {
     pub peak: f32,
     /// Case this one was merged into, 0 = none.
     pub merged: u16,
-    /// See `PURE`.
+    /// See `PURE`, `UNIFORM`.
     pub flags: u16,
 }
 
 /// A panel of young keys under one load, and nobody old: one phrase of it is telling.
 pub const PURE: u16 = 1;
+/// A panel leaves no doubt that all keys carry one load.
+pub const UNIFORM: u16 = 2;
 
 record!(Case {
     id: u32,

@@ -1,6 +1,6 @@
 //! What a request matched, and the ladder (DETECTION 4.5): first rule that applies wins.
 
-use super::cases::{AGED, Case, Cases, PURE};
+use super::cases::{AGED, Case, Cases, PURE, UNIFORM};
 use super::groups::{Axis, Group, Groups, Touch};
 use super::keys::{KeyState, flag};
 use super::{Company, EVERYBODY, Ledger, Outcome, octave};
@@ -187,12 +187,13 @@ impl Ledger {
             && t.young
             && key.single_percent() >= 90
             && key.dup_percent() <= 20
-            && key.total >= 4;
+            && key.total >= 3
+            && !key.is_regular();
         if on_network {
             let lam = self.groups.get(m.network_value).map_or(0.0, |g| g.lam);
             let cohort = self.cases.case(m.network).map_or(0, |c| c.cohort_min);
             // A customer who happens to share the egress does not carry the campaign's load.
-            if (key.strikes > 0 || key.first_min >= cohort) && conforms(key, t, lam) && expected(key, t, lam) >= 4.0 {
+            if (key.strikes > 0 || key.first_min >= cohort) && conforms(key, t, lam) && expected(key, t, lam) >= 3.0 {
                 self.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
                 return Outcome {
                     block: true,
@@ -336,7 +337,9 @@ fn template(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: Option<&
         return false;
     }
     let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
-    let young = t.young && (key.strikes > 0 || key.first_min >= case.cohort_min);
+    // Where all keys carry one load, a key that sends far less is somebody else.
+    let idle = case.flags & UNIFORM != 0 && is_idler(key, t, case.lam);
+    let young = t.young && !idle && (key.strikes > 0 || key.first_min >= case.cohort_min);
     if young && (strong(key, t, m, case) || pieces(key, t, m, c, case)) {
         return true;
     }
@@ -359,6 +362,12 @@ fn expected(key: &KeyState, t: &Touch, lam: f32) -> f64 {
 /// A busy customer does not carry the campaign's load.
 fn is_busier(key: &KeyState, t: &Touch, lam: f32) -> bool {
     lam > 0.0 && f64::from(key.total) > 3.0 * expected(key, t, lam) + 6.0
+}
+
+/// Far fewer requests than the campaign's load would give: three standard deviations.
+fn is_idler(key: &KeyState, t: &Touch, lam: f32) -> bool {
+    let mu = expected(key, t, lam);
+    f64::from(key.total) < mu - 3.0 * mu.sqrt() - 2.0
 }
 
 /// The key's requests are what the campaign's load would give, within two standard deviations.
@@ -395,7 +404,8 @@ fn pieces(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: &Case) -> 
     }
     // Nobody old has ever sent it: one phrase twice is telling, two at once from a key that is new.
     let pure = case.flags & PURE != 0
-        && ((m.clean >= 1 && matched >= 2 && matched.saturating_mul(2) >= total)
+        && key.single_percent() >= 90
+        && ((m.clean >= 1 && matched >= 2 && matched.saturating_mul(2) >= total && key.seen_values.count_ones() >= 2)
             || (m.clean >= 2 && key.total <= 2));
     part || pure
 }

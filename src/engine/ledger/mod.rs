@@ -574,7 +574,8 @@ impl Ledger {
         let (now_s, tick) = (self.clock.now_s, tick_of(self.clock.now_s));
         let c = &self.c;
         let Some(g) = self.groups.get_mut(value) else { return };
-        g.next_eval = g.total.saturating_add(g.total / 7).saturating_add(8);
+        let (part, least) = if g.panel == 0 { (7, 8) } else { (16, 4) };
+        g.next_eval = g.total.saturating_add(g.total / part).saturating_add(least);
         if Axis::of(value) == Axis::Profile {
             self.evaluate_profile(value);
             return;
