@@ -481,9 +481,9 @@ impl Ledger {
         if automation::is_tireless(&key, t.tick) {
             self.touch_octave(octave, t, due);
         }
-        // Everybody young of the octave who has sent enough to tell, and who of them never sleeps.
-        if key.map_n() >= 24 && t.tick.wrapping_sub(key.born) >= 114 {
-            let touch = Touch { automatic: automation::is_sleepless(&key), ..*t };
+        // Everybody young of the octave who has sent enough to tell and is no timer, and who of them never sleeps.
+        if key.map_n() >= 24 && !key.is_regular() && t.tick.wrapping_sub(key.born) >= 114 {
+            let touch = Touch { automatic: automation::is_tireless(&key, t.tick), ..*t };
             self.touch_octave(octave.saturating_add(EVERYBODY), &touch, due);
         }
     }

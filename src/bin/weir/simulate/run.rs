@@ -179,7 +179,8 @@ impl Judge<'_> {
         self.traced = t_s / 1800;
         let h = f64::from(t_s) / 3600.0 - f64::from(attack::BEGIN_H);
         eprintln!("{h:.2} h after the start: {} values, {} anchors", item.x.values.len(), item.x.obs.anchors.as_slice().len());
-        for &v in item.x.obs.anchors.as_slice().iter().chain(&item.x.obs.nets) {
+        let profiles = [3u64, 4, 5, 67, 68, 69].map(|o| (1 << 62) + o + 1);
+        for &v in item.x.obs.anchors.as_slice().iter().chain(&item.x.obs.nets).chain(&profiles) {
             if let Some((g, armed, dom)) = self.engine.inspect(v) {
                 eprintln!(
                     "    {} {} keys {} requests {} score {} armed {armed} dom {dom} young {} novel {} single {} auto {:?} old {} {:?}",
