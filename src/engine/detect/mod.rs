@@ -132,6 +132,8 @@ pub struct Assessment {
     pub pure: bool,
     /// Age of the earliest birth that still belongs to the cohort, ticks.
     pub cohort_ticks: u32,
+    /// Oldest age at the first request here that still belongs to it, ticks.
+    pub ripe_ticks: u32,
 }
 
 impl Assessment {
@@ -177,7 +179,8 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         lam: load::key_rate(load::young_of(view.keys, &mut [Sample::default(); KEYS]), tick),
         automatic: automation::share(&view).unwrap_or(0.0),
         panel: panel.is_some(),
-        cohort_ticks: cohort(&view),
+        cohort_ticks: outer(&view, |s| s.birth_ago(tick)),
+        ripe_ticks: outer(&view, |s| u32::from(s.age)),
         ..Assessment::default()
     };
     for (i, (term, detector)) in a.terms.iter_mut().zip(DETECTORS).enumerate() {
@@ -324,20 +327,20 @@ fn span(ages: &[u32]) -> u32 {
     }
 }
 
-/// Age in ticks of the earliest birth that belongs to the cohort: the 95th percentile of ages, and a quarter of their spread
-/// (at least 6 hours) as slack.
-fn cohort(view: &View<'_>) -> u32 {
+/// The largest age in ticks that belongs to the cohort: the 95th percentile, with half of the spread and 6 hours as
+/// slack.
+fn outer(view: &View<'_>, of: impl Fn(&Sample) -> u32) -> u32 {
     let mut ages = [0u32; KEYS];
     let mut n = 0usize;
     for (slot, s) in ages.iter_mut().zip(view.keys) {
-        *slot = s.birth_ago(view.tick);
+        *slot = of(s);
         n = n.saturating_add(1);
     }
     let Some(ages) = ages.get_mut(..n) else { return 0 };
     ages.sort_unstable();
     let at = |percent: usize| ages.get(n.saturating_mul(percent) / 100).or(ages.last()).copied().unwrap_or(0);
     let (young, old) = (at(5), at(95));
-    old.saturating_add((old.saturating_sub(young) / 4).max(36))
+    old.saturating_add(old.saturating_sub(young) / 2).saturating_add(36)
 }
 
 /// Parts per million as a share.

@@ -41,6 +41,8 @@ pub struct Case {
     pub usual: u32,
     /// Its keys were born at or after this minute (with slack): older keys are not of the campaign. 0 = not known.
     pub cohort_min: u32,
+    /// Its keys were at most so old at their first request here, minutes (with slack).
+    pub ripe_min: u32,
     /// Load of its keys, requests a tick; 0 = not known.
     pub lam: f32,
     /// Matches, halved every half hour; the largest of it, halved every day.
@@ -66,6 +68,7 @@ record!(Case {
     last_s: u32,
     usual: u32,
     cohort_min: u32,
+    ripe_min: u32,
     lam: f32,
     heat: f32,
     peak: f32,
@@ -160,9 +163,9 @@ impl Cases {
         at..at.wrapping_add(WAYS)
     }
     /// What a panel says of a case: the birth of its cohort, and flags.
-    pub fn describe(&mut self, case: u16, cohort_min: u32, flags: u16, lam: f32) {
+    pub fn describe(&mut self, case: u16, (cohort_min, ripe_min): (u32, u32), flags: u16, lam: f32) {
         if let Some(c) = self.case_mut(case) {
-            c.cohort_min = cohort_min;
+            (c.cohort_min, c.ripe_min) = (cohort_min, ripe_min);
             c.flags = flags;
             c.lam = lam;
         }
@@ -310,6 +313,7 @@ impl Cases {
             c.heat += gone.heat;
             c.peak = c.peak.max(c.heat);
             c.cohort_min = c.cohort_min.min(gone.cohort_min);
+            c.ripe_min = c.ripe_min.max(gone.ripe_min);
             c.flags &= gone.flags;
         }
         if let Some(c) = self.case_mut(b) {

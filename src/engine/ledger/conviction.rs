@@ -115,6 +115,10 @@ impl Ledger {
         if m.count > 0 {
             self.note_match(m);
         }
+        if m.network != 0 {
+            // A network that is still in use does not expire.
+            self.cases.touch(m.network_value, self.clock.now_s);
+        }
         let was = self.keys.get(obs.key).is_some_and(|k| k.has(flag::CONVICTED));
         let mut out = self.ladder(obs, t, m, company);
         let Some(key) = self.keys.get_mut(obs.key) else { return out };
@@ -191,9 +195,9 @@ impl Ledger {
             && !key.is_regular();
         if on_network {
             let lam = self.groups.get(m.network_value).map_or(0.0, |g| g.lam);
-            let cohort = self.cases.case(m.network).map_or(0, |c| c.cohort_min);
+            let ours = self.cases.case(m.network).is_some_and(|c| of_cohort(key, t, c));
             // A customer who happens to share the egress does not carry the campaign's load.
-            if (key.strikes > 0 || key.first_min >= cohort) && conforms(key, t, lam) && expected(key, t, lam) >= 3.0 {
+            if (key.strikes > 0 || ours) && conforms(key, t, lam) && expected(key, t, lam) >= 3.0 {
                 self.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
                 return Outcome {
                     block: true,
@@ -339,7 +343,7 @@ fn template(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: Option<&
     let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
     // Where all keys carry one load, a key that sends far less is somebody else.
     let idle = case.flags & UNIFORM != 0 && is_idler(key, t, case.lam);
-    let young = t.young && !idle && (key.strikes > 0 || key.first_min >= case.cohort_min);
+    let young = t.young && !idle && (key.strikes > 0 || of_cohort(key, t, case));
     if young && (strong(key, t, m, case) || pieces(key, t, m, c, case)) {
         return true;
     }
@@ -352,6 +356,13 @@ fn template(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: Option<&
         return m.aged >= 2 && only_this && key.single_percent() >= 95;
     }
     m.aged >= 2 || (key.recent == 0xff && m.count.saturating_mul(32) >= case.usual)
+}
+
+/// Born with the campaign's keys, and no older than they were when it sent its first request.
+fn of_cohort(key: &KeyState, t: &Touch, case: &Case) -> bool {
+    let since_first = u32::from(t.tick.wrapping_sub(key.born)).saturating_mul(10);
+    let ripe = (t.now_s / 60).saturating_sub(key.first_min).saturating_sub(since_first);
+    case.cohort_min == 0 || (key.first_min >= case.cohort_min && ripe <= case.ripe_min.saturating_add(20))
 }
 
 /// Expected requests of a key that carries the campaign's load.
@@ -370,10 +381,10 @@ fn is_idler(key: &KeyState, t: &Touch, lam: f32) -> bool {
     f64::from(key.total) < mu - 3.0 * mu.sqrt() - 2.0
 }
 
-/// The key's requests are what the campaign's load would give, within two standard deviations.
+/// The key's requests are what the campaign's load would give, within one and a half standard deviations.
 fn conforms(key: &KeyState, t: &Touch, lam: f32) -> bool {
     let (mu, n) = (expected(key, t, lam), f64::from(key.total));
-    lam <= 0.0 || (n >= mu - 2.0 * mu.sqrt() - 1.0 && n <= mu + 2.0 * mu.sqrt() + 4.0)
+    lam <= 0.0 || (n >= mu - 1.5 * mu.sqrt() - 1.0 && n <= mu + 1.5 * mu.sqrt() + 2.0)
 }
 
 /// Enough of the template in one request.

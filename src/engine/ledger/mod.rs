@@ -688,7 +688,8 @@ impl Ledger {
         let case = self.cases.resolve(g.case);
         if panel || self.cases.case(case).is_some_and(|c| c.cohort_min == 0) {
             let born = (now_s / 60).saturating_sub(a.cohort_ticks.saturating_mul(10)).max(1);
-            self.cases.describe(case, born, a.flags(), a.lam as f32);
+            let ripe = a.ripe_ticks.saturating_mul(10);
+            self.cases.describe(case, (born, ripe), a.flags(), a.lam as f32);
         }
     }
 

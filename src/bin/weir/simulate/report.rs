@@ -62,7 +62,7 @@ pub fn missed(r: &Report) -> Vec<String> {
     if r.served_percent() > t.served {
         out.push(format!("served > {} %", t.served));
     }
-    if percent(r.convicted) < t.convicted - 1e-9 {
+    if r.convicted_percent() < t.convicted - 1e-9 {
         out.push(format!("convicted < {} %", t.convicted));
     }
     if t.first_block < 1e6 && r.first_block_h.is_none_or(|h| h > t.first_block) {
@@ -88,7 +88,7 @@ pub fn line(r: &Report) {
         r.served,
         r.attack_requests,
         r.convicted,
-        r.accounts,
+        r.active,
         r.blocked_accounts,
         r.first_block_h.map_or("-".into(), |h| format!("{h:.2} h")),
         r.alarmed_24h,
@@ -122,7 +122,7 @@ pub fn json(r: &Report) -> Value {
         .collect();
     json!({
         "scenario": r.name, "seed": r.seed, "requests": r.requests,
-        "attack": {"accounts": r.accounts, "convicted": r.convicted, "requests": r.attack_requests, "served": r.served,
+        "attack": {"accounts": r.accounts, "convicted": r.convicted, "active": r.active, "requests": r.attack_requests, "served": r.served,
             "first_block_h": r.first_block_h, "alarmed": r.alarmed, "alarmed_24h": r.alarmed_24h,
             "blocked": r.blocked_accounts},
         "honest": honest, "state_bytes": r.status.state_bytes, "ns_per_request": r.ns_per_request,
@@ -162,7 +162,6 @@ fn row(rows: &[&Report]) {
     let n = rows.len() as f64;
     let mean = |f: &dyn Fn(&Report) -> f64| rows.iter().map(|r| f(r)).sum::<f64>() / n;
     let worst = |f: &dyn Fn(&Report) -> f64| rows.iter().map(|r| f(r)).fold(f64::MIN, f64::max);
-    let convicted = |r: &Report| 100.0 * f64::from(r.convicted) / f64::from(r.accounts.max(1));
     let first = |r: &Report| r.first_block_h.unwrap_or(f64::INFINITY);
     let blocked: u32 = rows.iter().map(|r| r.honest_blocked()).sum();
     let keys: u32 = rows.iter().map(|r| r.honest_keys()).sum();
@@ -176,7 +175,7 @@ fn row(rows: &[&Report]) {
         rows[0].name,
         rows.len(),
         cell(format!("{:.3} ({:.3})", mean(&Report::served_percent), worst(&Report::served_percent))),
-        cell(format!("{:.1} ({:.1})", mean(&convicted), -worst(&|r| -convicted(r)))),
+        cell(format!("{:.1} ({:.1})", mean(&Report::convicted_percent), -worst(&|r| -r.convicted_percent()))),
         cell(format!("{:.2} ({:.2})", mean(&first), worst(&first))),
         format!("{blocked} of {keys}"),
         misses.join(", ")

@@ -43,6 +43,7 @@ pub struct Fate {
     pub blocked: u32,
     pub throttled: u32,
     pub convicted: bool,
+    pub probes: u32,
     pub first_s: u32,
     /// 0 = never.
     pub first_block_s: u32,
@@ -69,6 +70,8 @@ pub struct Report {
     pub requests: u64,
     pub accounts: u32,
     pub convicted: u32,
+    /// Accounts that sent at least five probes: fewer cannot be convicted by four blocks.
+    pub active: u32,
     pub attack_requests: u64,
     pub served: u64,
     pub first_block_h: Option<f64>,
@@ -90,6 +93,9 @@ impl Report {
     }
     pub fn honest_blocked(&self) -> u32 {
         self.honest.iter().map(|c| c.blocked).sum()
+    }
+    pub fn convicted_percent(&self) -> f64 {
+        100.0 * f64::from(self.convicted) / f64::from(self.active.max(1))
     }
     pub fn served_percent(&self) -> f64 {
         100.0 * self.served as f64 / self.attack_requests.max(1) as f64
@@ -218,6 +224,7 @@ impl Judge<'_> {
         let (v, e) = (&d.verdict, &d.verdict.evidence);
         let blocked = v.action == Action::Block;
         if item.probe {
+            f.probes += 1;
             self.probes.0 += 1;
             self.probes.1 += u64::from(!blocked);
             if let Some(h) = self.by_hour.get_mut((t_s / 3600) as usize) {
@@ -384,7 +391,8 @@ fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Basel
             continue;
         }
         out.accounts += 1;
-        out.convicted += u32::from(f.convicted);
+        out.active += u32::from(f.probes >= 5);
+        out.convicted += u32::from(f.convicted && f.probes >= 5);
         out.blocked_accounts += u32::from(f.blocked > 0);
         out.alarmed += u32::from(f.alarm_s > 0);
         out.alarmed_24h += u32::from(f.alarm_s > 0 && f.alarm_s - f.first_s.min(f.alarm_s) <= 86_400);
