@@ -1,6 +1,8 @@
 # Verbs for people. Set-up is idempotent and quiet; scripts live in tests/support.
 SHELL := /bin/bash
 PYTHON := target/venv/bin/python
+# Texts of the detection benchmark: the corpora where they are, else the built-in generator.
+CORPUS ?= $(if $(wildcard ../shared/corpora),--corpus ../shared/corpora)
 export ENVOY_BIN ?= $(CURDIR)/target/venv/envoy
 export WEIR_WASM ?= $(CURDIR)/target/weir.wasm
 
@@ -39,10 +41,19 @@ lint: setup ## formatting, clippy for both targets, Python syntax
 bench: wasm weir ## cost in a real Envoy against no filter and Lua; replay speed
 	@bash tests/bench/run.sh
 
+bench-detection: weir ## every campaign and every honest class at reduced scale, against the targets
+	@./target/weir simulate -s all --honest 0.1 --campaign 0.4 $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]
+
+headline: weir ## 25,000 accounts, 1,152 requests each, among 50 million requests; JSON=1 for one line
+	@./target/weir simulate -s H $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]
+
+ablation: weir ## what each evidence term buys: the same scenarios without it
+	@bash tests/bench/ablation.sh $(CORPUS)
+
 envoy-config: wasm ## write target/envoy.yaml with working values, to run by hand
 	@$(PYTHON) tests/support/harness.py target/envoy.yaml
 
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm weir demo test test-rust test-envoy lint bench envoy-config clean
+.PHONY: help setup wasm weir demo test test-rust test-envoy lint bench bench-detection headline ablation envoy-config clean

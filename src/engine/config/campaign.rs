@@ -65,7 +65,7 @@ pub struct Campaign {
 }
 
 /// Evidence and rules that an ablation can switch off: the detectors by name, then rules.
-const TERMS: [&str; 14] = [
+const TERMS: [&str; 16] = [
     "spread",
     "youth",
     "load",
@@ -80,6 +80,8 @@ const TERMS: [&str; 14] = [
     "established",
     "siblings",
     "opening",
+    "panels",
+    "cohort",
 ];
 
 /// Bits of `Campaign::off` that are not a detector's (those are `1 << index`).
@@ -96,6 +98,10 @@ pub mod off {
     pub const SIBLINGS: u32 = 1 << 12;
     /// Any assistant message makes a request a continuation.
     pub const OPENING: u32 = 1 << 13;
+    /// No large samples.
+    pub const PANELS: u32 = 1 << 14;
+    /// Any young key may be of the campaign, whenever it was born and whatever its load.
+    pub const COHORT: u32 = 1 << 15;
 }
 
 impl Campaign {

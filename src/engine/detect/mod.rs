@@ -169,8 +169,7 @@ impl<'a, const K: usize> From<&'a BottomK<Sample, K>> for Keys<'a> {
 /// Evaluates a group; `panel` is its large sample, if it has one.
 pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -> Assessment {
     let sample = panel.unwrap_or_else(|| (&group.keys).into());
-    let view =
-        View { group, axis: Axis::of(group.tag), distinct: sample.distinct, keys: sample.items, tick };
+    let view = View { group, axis: Axis::of(group.tag), distinct: sample.distinct, keys: sample.items, tick };
     let mut a = Assessment {
         distinct: view.distinct,
         young: view.young_share(),
@@ -195,7 +194,8 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         }
     }
     // Heavy-tailed rates fail the load test; automation says the same in another way.
-    let sleepless = a.automatic >= ppm(c.a_min_ppm) || automation::tireless_share(&view).is_some_and(|s| s >= TIRELESS);
+    let sleepless =
+        a.automatic >= ppm(c.a_min_ppm) || automation::tireless_share(&view).is_some_and(|s| s >= TIRELESS);
     let auto = view.axis == Axis::Text && !c.is_off(off::AUTOMATION) && sleepless;
     if auto && let Some(v) = a.terms.get_mut(LOAD) {
         *v = v.max(20.0);

@@ -5,6 +5,7 @@ use super::groups::{Axis, Group, Groups, Touch};
 use super::keys::{KeyState, flag};
 use super::{Company, EVERYBODY, Ledger, Outcome, octave};
 use crate::engine::config::Campaign;
+use crate::engine::config::campaign::off;
 use crate::engine::detect::automation;
 use crate::engine::observation::{Few, Observation};
 use crate::engine::verdict::{Evidence, Reason};
@@ -312,7 +313,9 @@ impl Ledger {
         let octave = octave(key, t.tick);
         [octave, octave.saturating_sub(1), octave.saturating_add(1)]
             .into_iter()
-            .filter_map(|o| self.groups.get(Axis::Profile.tag(u64::from(o.saturating_add(EVERYBODY)).wrapping_add(1))))
+            .filter_map(|o| {
+                self.groups.get(Axis::Profile.tag(u64::from(o.saturating_add(EVERYBODY)).wrapping_add(1)))
+            })
             .filter(|g| g.has(super::groups::flag::BURST))
             .any(|g| (g.immune_min..=g.under).contains(&key.first_min) && conforms(key, t, g.lam))
     }
@@ -343,7 +346,8 @@ fn template(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: Option<&
     let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
     // Where all keys carry one load, a key that sends far less is somebody else.
     let idle = case.flags & UNIFORM != 0 && is_idler(key, t, case.lam);
-    let young = t.young && !idle && (key.strikes > 0 || of_cohort(key, t, case));
+    let ours = c.is_off(off::COHORT) || (!idle && (key.strikes > 0 || of_cohort(key, t, case)));
+    let young = t.young && ours;
     if young && (strong(key, t, m, case) || pieces(key, t, m, c, case)) {
         return true;
     }
@@ -416,7 +420,10 @@ fn pieces(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: &Case) -> 
     // Nobody old has ever sent it: one phrase twice is telling, two at once from a key that is new.
     let pure = case.flags & PURE != 0
         && key.single_percent() >= 90
-        && ((m.clean >= 1 && matched >= 2 && matched.saturating_mul(2) >= total && key.seen_values.count_ones() >= 2)
+        && ((m.clean >= 1
+            && matched >= 2
+            && matched.saturating_mul(2) >= total
+            && key.seen_values.count_ones() >= 2)
             || (m.clean >= 2 && key.total <= 2));
     part || pure
 }

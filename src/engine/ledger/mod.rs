@@ -26,8 +26,8 @@ use cases::Cases;
 use doorkeeper::Doorkeeper;
 use groups::{Axis, Group, Groups, Touch};
 use keys::{KeyState, KeyTable, flag};
-use panels::Panels;
 use novelty::{Novelty, Openings, Seen};
+use panels::Panels;
 
 pub use conviction::Matched;
 
@@ -357,7 +357,8 @@ impl Ledger {
                 if code != 0 {
                     let repeats = key.gap != 0 && key.gap.abs_diff(code) <= if code >= 30 { 3 } else { 1 };
                     key.set(flag::REPEAT, repeats);
-                    key.beats = if repeats { key.beats.saturating_add(3) } else { key.beats.saturating_sub(1) };
+                    key.beats =
+                        if repeats { key.beats.saturating_add(3) } else { key.beats.saturating_sub(1) };
                     key.gap = code;
                 }
             }
@@ -507,7 +508,11 @@ impl Ledger {
     fn profile_panel(&mut self, tag: u64) {
         let (now_s, groups) = (self.clock.now_s, &self.groups);
         let Some(g) = groups.get(tag) else { return };
-        let rank = |v: u64| groups.get(v).map_or(f64::MIN, |o| o.promise(now_s) + if Axis::of(v) == Axis::Profile { 9.0 } else { 0.0 });
+        let rank = |v: u64| {
+            groups
+                .get(v)
+                .map_or(f64::MIN, |o| o.promise(now_s) + if Axis::of(v) == Axis::Profile { 9.0 } else { 0.0 })
+        };
         let slot = self.panels.start(g, 99.0, rank);
         if let Some(g) = self.groups.get_mut(tag) {
             g.panel = slot;
@@ -544,16 +549,20 @@ impl Ledger {
     fn start_panel(&mut self, value: u64, siblings: &[u64]) {
         let now_s = self.clock.now_s;
         let Some(g) = self.groups.get(value) else { return };
-        let share = |part: u32, whole: u32| u64::from(part).saturating_mul(10) >= u64::from(whole).saturating_mul(9);
+        let share =
+            |part: u32, whole: u32| u64::from(part).saturating_mul(10) >= u64::from(whole).saturating_mul(9);
         // Popular templates of old keys are many: of those only what is new each time and never followed up.
         let fit = Axis::of(value) != Axis::Profile
+            && !self.c.is_off(off::PANELS)
             && g.panel == 0
             && g.keys.threshold() == u32::MAX
             && g.keys.items().len() >= 12
             && (g.young_share() >= 0.45
                 || (Axis::of(value) == Axis::Text && share(g.single, g.total) && share(g.novel, g.single)));
         let groups = &self.groups;
-        let has = |v: &&u64| groups.get(**v).is_some_and(|o| o.panel != 0 && self.panels.get(o.panel, **v).is_some());
+        let has = |v: &&u64| {
+            groups.get(**v).is_some_and(|o| o.panel != 0 && self.panels.get(o.panel, **v).is_some())
+        };
         if !fit || siblings.iter().any(|v| has(&v)) {
             return;
         }
@@ -660,7 +669,9 @@ impl Ledger {
     fn has_panel(&self, value: u64, siblings: &[u64], d: f64) -> bool {
         let Some(g) = self.groups.get(value) else { return false };
         siblings.iter().filter(|v| **v != value).any(|v| {
-            let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else { return false };
+            let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else {
+                return false;
+            };
             let near = panel.estimate() >= 0.5 * d && panel.estimate() <= 2.0 * d;
             near && overlap(g.keys.items(), panel)
         })
@@ -670,7 +681,9 @@ impl Ledger {
     fn company_of(&self, items: &[groups::Sample], value: u64, siblings: &[u64]) -> (u16, bool) {
         for v in siblings.iter().filter(|v| **v != value) {
             let Some(entry) = self.cases.get(*v) else { continue };
-            let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else { continue };
+            let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else {
+                continue;
+            };
             if overlap(items, panel) {
                 return (self.cases.resolve(entry.case), entry.flags & cases::AGED != 0);
             }

@@ -41,7 +41,15 @@ pub fn add(m: &mut Maker<'_>, s: &Scenario, scale: f64) {
     }
 }
 
-fn account(m: &mut Maker<'_>, s: &Scenario, class: u16, campaign: u16, rate: f32, at_s: u32, until_s: u32) -> Actor {
+fn account(
+    m: &mut Maker<'_>,
+    s: &Scenario,
+    class: u16,
+    campaign: u16,
+    rate: f32,
+    at_s: u32,
+    until_s: u32,
+) -> Actor {
     let bought = m.rng.chance(s.aged);
     let created = if bought {
         START_S - ((20.0 + m.rng.exp(120.0)) * f64::from(DAY_S)) as u64

@@ -83,7 +83,7 @@ impl<'w> Maker<'w> {
         let class = self.world.class(name, false);
         let neighbour = self.rng.chance(self.neighbours);
         let prefix = if neighbour { self.relay() } else { self.home() };
-        let client = if neighbour && self.rng.chance(0.5) { self.own_client() } else { self.client() };
+        let client = if neighbour && self.rng.chance(0.1) { self.own_client() } else { self.client() };
         let until_s = self.end_s();
         let key = self.rng.u64() | 1;
         let created_s = if self.ages { created as u32 } else { 0 };
@@ -299,7 +299,12 @@ pub fn newcomers(m: &mut Maker<'_>, n: usize) {
     for _ in 0..n {
         let rate = m.rng.log_normal(8.0, 0.8) as f32;
         let at = 2 * day + 8 * 3600 + m.rng.below(7200) as u32;
-        m.newcomer("staff", at, Plan::Office { rate, tz: 0, turns: 3, follow: 0.3, gap_s: 120 }, Text::App { system });
+        m.newcomer(
+            "staff",
+            at,
+            Plan::Office { rate, tz: 0, turns: 3, follow: 0.3, gap_s: 120 },
+            Text::App { system },
+        );
     }
     let system = m.own_system();
     for _ in 0..n {
@@ -307,7 +312,9 @@ pub fn newcomers(m: &mut Maker<'_>, n: usize) {
         hackathon(m, "hackathon_new", 1.0, 2 * day + 6 * 3600, plan, system);
     }
     rotated(m, n);
-    for (name, period, jitter) in [("jitter_47m", 47 * 60, 0.15), ("jitter_2h", 7_200, 0.10), ("jitter_25m", 1_500, 0.25)] {
+    for (name, period, jitter) in
+        [("jitter_47m", 47 * 60, 0.15), ("jitter_2h", 7_200, 0.10), ("jitter_25m", 1_500, 0.25)]
+    {
         let system = m.own_system();
         for _ in 0..n / 3 + 1 {
             let (phase_s, jitter_s) = (m.rng.below(period) as u32, (period as f64 * jitter) as u32);

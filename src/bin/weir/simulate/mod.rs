@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long)]
     baselines: bool,
     /// Switch off evidence terms, comma-separated: spread, youth, load, novelty, single_turn, exclusivity, flat_day, timers,
-    /// automation, dominance, arm, established, siblings
+    /// automation, dominance, arm, established, siblings, opening, panels, cohort
     #[arg(long, value_delimiter = ',', value_name = "TERM")]
     without: Vec<String>,
     /// One JSON object a run

@@ -31,7 +31,10 @@ pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
 
 /// `--list`.
 pub fn list() {
-    println!("{:<18} {:>8} {:>9} {:>10} {:>7}  campaign", "scenario", "accounts", "served %", "convicted", "within");
+    println!(
+        "{:<18} {:>8} {:>9} {:>10} {:>7}  campaign",
+        "scenario", "accounts", "served %", "convicted", "within"
+    );
     for s in SCENARIOS {
         let t = s.target.filter(|t| t.served < 100.0);
         let show = |f: &dyn Fn(&super::scenarios::Target) -> String| t.as_ref().map_or_else(|| "-".into(), f);
@@ -144,9 +147,9 @@ pub fn table(reports: &[Report], origin: &str) {
         at += rows.len();
         row(&rows);
     }
-    let (keys, blocked) = reports.iter().fold((0u64, 0u64), |(k, b), r| {
-        (k + u64::from(r.honest_keys()), b + u64::from(r.honest_blocked()))
-    });
+    let (keys, blocked) = reports
+        .iter()
+        .fold((0u64, 0u64), |(k, b), r| (k + u64::from(r.honest_keys()), b + u64::from(r.honest_blocked())));
     println!("\nhonest key-runs {keys}, blocked {blocked}");
     for r in reports.iter().filter(|r| !r.baselines.is_empty()) {
         let all: Vec<String> = r

@@ -184,13 +184,27 @@ impl Judge<'_> {
         }
         self.traced = t_s / 1800;
         let h = f64::from(t_s) / 3600.0 - f64::from(attack::BEGIN_H);
-        eprintln!("{h:.2} h after the start: {} values, {} anchors", item.x.values.len(), item.x.obs.anchors.as_slice().len());
+        eprintln!(
+            "{h:.2} h after the start: {} values, {} anchors",
+            item.x.values.len(),
+            item.x.obs.anchors.as_slice().len()
+        );
         let profiles = [3u64, 4, 5, 67, 68, 69].map(|o| (1 << 62) + o + 1);
         for &v in item.x.obs.anchors.as_slice().iter().chain(&item.x.obs.nets).chain(&profiles) {
             if let Some((g, armed, dom)) = self.engine.inspect(v) {
                 eprintln!(
                     "    {} {} keys {} requests {} score {} armed {armed} dom {dom} young {} novel {} single {} auto {:?} old {} {:?}",
-                    g.id, g.state, g.keys, g.requests, g.score, g.young_percent, g.novel_percent, g.single_percent, g.automatic_percent, g.established, g.terms
+                    g.id,
+                    g.state,
+                    g.keys,
+                    g.requests,
+                    g.score,
+                    g.young_percent,
+                    g.novel_percent,
+                    g.single_percent,
+                    g.automatic_percent,
+                    g.established,
+                    g.terms
                 );
             }
         }
@@ -243,7 +257,8 @@ impl Judge<'_> {
             f.alarm_s = t_s;
         }
         let strikes = u32::from(e.strikes);
-        f.convicted |= v.reason == Reason::Convicted || (strikes >= 4 && strikes * 50 >= e.requests.min(4_000));
+        f.convicted |=
+            v.reason == Reason::Convicted || (strikes >= 4 && strikes * 50 >= e.requests.min(4_000));
         if f.first_block_s == 0 {
             f.first_block_s = t_s.max(1);
             self.tell(item, t_s, d);
@@ -256,7 +271,12 @@ impl Judge<'_> {
         if !self.verbose || class.attack {
             return;
         }
-        eprintln!("{:.2} h: {} {}", f64::from(t_s) / 3600.0, class.name, self.engine.record(item.x.obs.time, d));
+        eprintln!(
+            "{:.2} h: {} {}",
+            f64::from(t_s) / 3600.0,
+            class.name,
+            self.engine.record(item.x.obs.time, d)
+        );
     }
 }
 
@@ -324,7 +344,10 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
     }
     if s.trace {
         let all: Vec<String> = judge.by_hour.iter().map(|(n, served)| format!("{served}/{n}")).collect();
-        eprintln!("served of sent by hour: {}", all.get(attack::BEGIN_H as usize..).unwrap_or_default().join(" "));
+        eprintln!(
+            "served of sent by hour: {}",
+            all.get(attack::BEGIN_H as usize..).unwrap_or_default().join(" ")
+        );
     }
     let mut report = summary(s, &world, &judge, baselines.as_ref());
     report.elapsed = begun.elapsed();
@@ -401,9 +424,15 @@ fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Basel
             out.first_block_h = Some(out.first_block_h.map_or(h, |b: f64| b.min(h)));
         }
     }
-    out.honest = honest.into_iter().zip(&world.classes).filter(|(r, c)| !c.attack && r.keys > 0).map(|(r, _)| r).collect();
+    out.honest = honest
+        .into_iter()
+        .zip(&world.classes)
+        .filter(|(r, c)| !c.attack && r.keys > 0)
+        .map(|(r, _)| r)
+        .collect();
     if let Some(b) = baselines {
-        out.baselines = b.results().iter().map(|(name, flagged)| score(world, &judge.fates, name, flagged)).collect();
+        out.baselines =
+            b.results().iter().map(|(name, flagged)| score(world, &judge.fates, name, flagged)).collect();
     }
     out
 }

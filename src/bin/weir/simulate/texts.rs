@@ -218,7 +218,8 @@ impl Pool {
     pub fn compose(&self, seed: u64, a: &Actor, e: &Event, facts: &mut Facts) -> bool {
         // A conversation's first message is the same in every turn.
         let mut first = Rng::at(seed, u64::from(e.actor), u64::from(e.conv));
-        let mut turn = Rng::at(seed ^ 0x7475_726e, u64::from(e.actor), u64::from(e.conv) << 16 | u64::from(e.turn));
+        let mut turn =
+            Rng::at(seed ^ 0x7475_726e, u64::from(e.actor), u64::from(e.conv) << 16 | u64::from(e.turn));
         let mut text = Vec::with_capacity(512);
         match a.text {
             Text::Chat => self.chat(&mut first, e.turn, facts),
@@ -422,7 +423,15 @@ impl Pool {
     }
 
     /// The template of this request, filled. `slot` is left empty if the template took the question in.
-    fn template(&self, seed: u64, p: &Probe, e: &Event, rng: &mut Rng, out: &mut Vec<u8>, slot: &mut Vec<u8>) {
+    fn template(
+        &self,
+        seed: u64,
+        p: &Probe,
+        e: &Event,
+        rng: &mut Rng,
+        out: &mut Vec<u8>,
+        slot: &mut Vec<u8>,
+    ) {
         if p.own > 0.0 {
             // A paraphrase for each account: a base of three texts, most of its words replaced.
             let mut own = Rng::at(seed ^ 0x6f77_6e, u64::from(e.actor), 0);

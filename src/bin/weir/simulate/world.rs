@@ -228,7 +228,8 @@ impl Actor {
 
 fn burst(actor: u32, at_s: u64, n: u32, over_s: u32, hour: u32, rng: &mut Rng, out: &mut dyn FnMut(Event)) {
     for k in 0..n {
-        let t_ms = at_s * 1000 + u64::from(over_s) * 1000 * u64::from(k) / u64::from(n.max(1)) + rng.below(400);
+        let t_ms =
+            at_s * 1000 + u64::from(over_s) * 1000 * u64::from(k) / u64::from(n.max(1)) + rng.below(400);
         out(Event { t_ms, actor, conv: (hour << 12).wrapping_add(k), turn: 0, n: k });
     }
 }
