@@ -41,9 +41,9 @@ impl Matched {
     pub fn best(&self) -> u32 {
         self.count
     }
-    /// Old keys send most of what matched.
+    /// Old keys send a quarter or more of what matched.
     pub fn is_contested(&self) -> bool {
-        self.clean.saturating_mul(2) < self.count
+        self.clean.saturating_mul(4) < self.count.saturating_mul(3)
     }
     /// Three values, or two of a short prompt.
     pub fn is_template(&self) -> bool {

@@ -1,12 +1,12 @@
-//! The key table: 64 bytes a key, buckets of eight, bounded.
+//! The key table: 64 bytes a key, two buckets of eight to choose from, bounded.
 //!
-//! Full bucket: the record with the oldest last request and no conviction gives way. Its successor inherits its birth if
+//! Both full: the record with the oldest last request and no conviction gives way. Its successor inherits its birth if
 //! it was young (a flood of keys cannot make a key look old) and its limits always (eviction gives no fresh quota).
 
 use crate::engine::hash;
 use crate::engine::wire::record;
 
-/// Slots a key may stand in.
+/// Slots of a bucket.
 pub const BUCKET: usize = 8;
 /// Bitmaps take only this many openings: an unbounded bitmap saturates, and then every heavy user looks always-on.
 pub const MAP_LIMIT: u8 = 63;
@@ -232,28 +232,38 @@ impl KeyTable {
     pub fn recount(&mut self) {
         self.used = self.slots.iter().filter(|s| s.id != 0).count() as u32;
     }
-    fn bucket(&self, id: u64) -> std::ops::Range<usize> {
-        let buckets = (self.slots.len() / BUCKET).max(1);
-        let at = (hash::mix(id) as usize & buckets.wrapping_sub(1)).wrapping_mul(BUCKET);
-        at..at.wrapping_add(BUCKET)
+    /// The two buckets a key may stand in. With one, a table a third full would already turn away one key in a thousand,
+    /// and a key without a record is judged as new at every request.
+    fn buckets(&self, id: u64) -> [std::ops::Range<usize>; 2] {
+        let mask = (self.slots.len() / BUCKET).max(1).wrapping_sub(1);
+        let h = hash::mix(id);
+        [h, h >> 32].map(|h| {
+            let at = (h as usize & mask).wrapping_mul(BUCKET);
+            at..at.wrapping_add(BUCKET)
+        })
+    }
+    fn find(&self, id: u64) -> Option<usize> {
+        self.buckets(id).into_iter().find_map(|range| {
+            let start = range.start;
+            let at = self.slots.get(range)?.iter().position(|s| s.id == id)?;
+            Some(start.wrapping_add(at))
+        })
     }
     /// Looks a key up.
     pub fn get(&self, id: u64) -> Option<&KeyState> {
-        self.slots.get(self.bucket(id))?.iter().find(|s| s.id == id)
+        self.find(id).and_then(|at| self.slots.get(at))
     }
     /// Looks a key up, to change it.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut KeyState> {
-        let range = self.bucket(id);
-        self.slots.get_mut(range)?.iter_mut().find(|s| s.id == id)
+        self.find(id).and_then(|at| self.slots.get_mut(at))
     }
     /// The place for a new key: an empty slot, or the oldest unconvicted one. Returns the slot and what was in it.
     pub fn insert(&mut self, fresh: KeyState, now_s: u32, young_for_s: u64) -> Option<&mut KeyState> {
-        let range = self.bucket(fresh.id);
-        let slots = self.slots.get_mut(range)?;
-        let slot = slots.iter_mut().min_by_key(|s| {
-            let kept = s.has(flag::CONVICTED);
-            (s.id != 0, kept, s.last_s)
-        })?;
+        let slots = &self.slots;
+        let ways = self.buckets(fresh.id).into_iter().flatten();
+        let rank = |at: &usize| slots.get(*at).map(|s| (s.id != 0, s.has(flag::CONVICTED), s.last_s));
+        let at = ways.min_by_key(rank)?;
+        let slot = self.slots.get_mut(at)?;
         let victim = *slot;
         *slot = fresh;
         if victim.id == 0 {

@@ -1,0 +1,102 @@
+//! The gate: a fixed set of scenarios on built-in texts, whose limits fail the build when detection or the honest side gets
+//! worse. Limits are the measured values with room for nothing but a deliberate change (about a third).
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use serde_json::Value;
+use std::process::Command;
+
+/// Scenario, at most percent served, at most hours to the first block, at least percent convicted.
+const LIMITS: &[(&str, f64, f64, f64)] = &[
+    ("S0", 0.0, 0.0, 0.0),
+    ("S3", 1.0, 5.0, 100.0),
+    ("S5b", 3.0, 7.0, 100.0),
+    ("S8", 1.0, 5.0, 100.0),
+    ("S9", 1.0, 7.0, 100.0),
+    ("S10b", 14.0, 24.0, 99.0),
+    ("S16", 1.0, 5.0, 99.0),
+    ("S21", 20.0, 40.0, 99.0),
+    ("C3", 2.0, 6.0, 98.0),
+    ("E-history", 1.0, 5.0, 100.0),
+    ("N150", 0.0, 0.0, 0.0),
+    ("NS60", 6.0, 20.0, 95.0),
+];
+
+fn simulate(args: &[&str]) -> (Option<i32>, String, String) {
+    let binary = std::env::var("WEIR_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_weir").into());
+    let out = Command::new(binary).arg("simulate").args(args).output().unwrap();
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    (out.status.code(), text(&out.stdout), text(&out.stderr))
+}
+
+#[test]
+fn detection_and_the_honest_side_do_not_get_worse() {
+    let names = LIMITS.iter().map(|l| l.0).collect::<Vec<_>>().join(",");
+    let (_, out, err) = simulate(&["-s", &names, "--honest", "0.1", "--campaign", "0.4", "--json"]);
+    let runs: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(runs.len(), LIMITS.len(), "{err}");
+    let mut wrong = Vec::new();
+    for (r, (name, served_max, first_max, convicted_min)) in runs.iter().zip(LIMITS) {
+        assert_eq!(r["scenario"], *name);
+        let honest = r["honest"].as_object().unwrap();
+        for (class, c) in honest.iter().filter(|(_, c)| c["blocked"] != 0) {
+            wrong.push(format!("{name}: {} honest keys of {class} blocked", c["blocked"]));
+        }
+        let a = &r["attack"];
+        let number = |k: &str| a[k].as_f64().unwrap();
+        if number("accounts") == 0.0 {
+            continue;
+        }
+        let served = 100.0 * number("served") / number("requests");
+        let convicted = 100.0 * number("convicted") / number("active");
+        let first = a["first_block_h"].as_f64().unwrap_or(f64::INFINITY);
+        if served > *served_max || first > *first_max || convicted < *convicted_min {
+            wrong.push(format!("{name}: served {served:.2} %, convicted {convicted:.1} %, first block after {first:.2} h"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_result_and_another_one_differs() {
+    let run = |seed: &str| {
+        let (_, out, _) = simulate(&["-s", "S3", "--honest", "0.01", "--campaign", "0.04", "--seed", seed, "--json"]);
+        let mut v: Value = serde_json::from_str(out.trim()).unwrap();
+        let o = v.as_object_mut().unwrap();
+        (o.remove("ns_per_request"), o.remove("elapsed_s"));
+        v
+    };
+    assert_eq!(run("5"), run("5"));
+    assert_ne!(run("5")["attack"]["requests"], run("6")["attack"]["requests"]);
+}
+
+#[test]
+fn impossible_settings_are_errors() {
+    for (args, word) in [
+        (&["-s", "S99"][..], "S99"),
+        (&["-s", "S3", "--honest", "0"], "--honest"),
+        (&["-s", "S3", "--honest", "NaN"], "--honest"),
+        (&["-s", "S3", "--campaign", "11"], "--campaign"),
+        (&["-s", "S3", "--seeds", "0"], "--seeds"),
+        (&["-s", "S3", "--jobs", "0"], "--jobs"),
+        (&["-s", "S3", "--split", "half"], "--split"),
+        (&["-s", "S3", "--split", "held"], "--corpus"),
+        (&["-s", "S3", "--without", "magic"], "magic"),
+        (&[], "--scenario"),
+    ] {
+        let (status, _, err) = simulate(args);
+        assert_eq!(status, Some(1), "{args:?}: {err}");
+        assert!(err.contains(word), "{args:?}: {err}");
+    }
+    let (status, _, err) = simulate(&["-s", "S3", "--corpus", "/no/such/folder"]);
+    assert_eq!(status, Some(2), "{err}");
+    assert!(err.contains("/no/such/folder"), "{err}");
+}
+
+#[test]
+fn the_list_names_every_scenario_and_its_target() {
+    let (status, out, _) = simulate(&["--list"]);
+    assert_eq!(status, Some(0));
+    for name in ["S0", "S23", "Cmid", "E-base64", "N3000", "H"] {
+        assert!(out.lines().any(|l| l.starts_with(name)), "{name}");
+    }
+}
