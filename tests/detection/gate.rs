@@ -50,7 +50,9 @@ fn detection_and_the_honest_side_do_not_get_worse() {
         let convicted = 100.0 * number("convicted") / number("active");
         let first = a["first_block_h"].as_f64().unwrap_or(f64::INFINITY);
         if served > *served_max || first > *first_max || convicted < *convicted_min {
-            wrong.push(format!("{name}: served {served:.2} %, convicted {convicted:.1} %, first block after {first:.2} h"));
+            wrong.push(format!(
+                "{name}: served {served:.2} %, convicted {convicted:.1} %, first block after {first:.2} h"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -59,7 +61,8 @@ fn detection_and_the_honest_side_do_not_get_worse() {
 #[test]
 fn the_same_seed_gives_the_same_result_and_another_one_differs() {
     let run = |seed: &str| {
-        let (_, out, _) = simulate(&["-s", "S3", "--honest", "0.01", "--campaign", "0.04", "--seed", seed, "--json"]);
+        let (_, out, _) =
+            simulate(&["-s", "S3", "--honest", "0.01", "--campaign", "0.04", "--seed", seed, "--json"]);
         let mut v: Value = serde_json::from_str(out.trim()).unwrap();
         let o = v.as_object_mut().unwrap();
         (o.remove("ns_per_request"), o.remove("elapsed_s"));

@@ -21,7 +21,6 @@ pub fn count(n: u64, one: &str, many: &str) -> String {
 
 /// The reason of a verdict in a sentence or two.
 pub fn reason(r: &Record) -> String {
-    let network = r.group.as_ref().is_some_and(|g| g.state == "watch");
     let young = r.own.as_ref().is_none_or(|o| o.young);
     match r.reason.as_str() {
         "none" => "Nothing spoke against the key's request any more.".into(),
@@ -44,9 +43,6 @@ pub fn reason(r: &Record) -> String {
             "The request carries a template that is confirmed or under watch. The key's own record does not suffice to block it."
                 .into()
         }
-        "network" if network => {
-            "An alarm is on for the key's load, and its network or client shape is under watch: two signals.".into()
-        }
         "network" => {
             "A young key came from a network (or with a client shape) that is confirmed as a campaign's, and it carries the \
              campaign's load and nothing else."
@@ -55,6 +51,11 @@ pub fn reason(r: &Record) -> String {
         "rollout" => {
             "The key sends prompts that other keys send within the same hour, over a broad range, as many other young keys do: \
              one set of prompts rolled out over many keys."
+                .into()
+        }
+        "profile" if r.would == "block" => {
+            "The key never sleeps, was made in the same few days as most keys of its load, and carries that load. Two signals \
+             stand behind it: sleepless keys dominate this load, and they were made in one burst."
                 .into()
         }
         "profile" => {
