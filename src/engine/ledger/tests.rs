@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::hash::mix;
+use crate::engine::observation::Few;
 use std::collections::{HashMap, HashSet};
 
 struct Rng(u64);
