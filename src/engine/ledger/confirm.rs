@@ -4,6 +4,7 @@
 //! in a row, together with the values of the same request that have its spread, or because its keys are those of a confirmed
 //! panel. It is released as soon as its evidence turns, and not confirmed again for a time if people vouched for it.
 
+use super::cases::Cohort;
 use super::groups::{self, Axis, Group, Sample};
 use super::{Ledger, cases, panels, tick_of};
 use crate::engine::config::campaign::off;
@@ -159,9 +160,9 @@ impl Ledger {
         let a = detect::assess(g, keys, tick_of(now_s), &self.c);
         let case = self.cases.resolve(g.case);
         if panel || self.cases.case(case).is_some_and(|c| c.cohort_min == 0) {
-            let born = (now_s / 60).saturating_sub(a.cohort_ticks.saturating_mul(10)).max(1);
-            let ripe = a.ripe_ticks.saturating_mul(10);
-            self.cases.describe(case, (born, ripe), a.flags(), a.lam as f32);
+            let born_min = (now_s / 60).saturating_sub(a.cohort_ticks.saturating_mul(10)).max(1);
+            let ripe_min = a.ripe_ticks.saturating_mul(10);
+            self.cases.describe(case, Cohort { born_min, ripe_min }, a.flags(), a.lam as f32);
         }
     }
 

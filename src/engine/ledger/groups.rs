@@ -4,6 +4,7 @@ use crate::engine::hash;
 use crate::engine::math;
 use crate::engine::sketch::bottom_k::{BottomK, Hashed};
 use crate::engine::wire::{Reader, Record, Writer, record};
+use std::ops::RangeInclusive;
 
 /// What a group's value stands for: the top two bits of the tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +227,8 @@ pub struct Group {
     pub single: u32,
     /// See `total`.
     pub novel: u32,
-    /// Requests in which a confirmed or exempt value was present that is far more frequent (halved at each epoch).
+    /// Requests in which a confirmed or exempt value was present that is far more frequent (halved at each epoch). On the
+    /// profile axis see `burst`.
     pub under: u32,
     /// Requests a tick of one key (load of its whole traffic).
     pub lam: f32,
@@ -242,7 +244,7 @@ pub struct Group {
     pub flags: u8,
     /// Slot of its panel, 0 = none.
     pub panel: u8,
-    /// A released group is not confirmed before this minute.
+    /// A released group is not confirmed before this minute. On the profile axis see `burst`.
     pub immune_min: u32,
     /// Uniform sample of its keys.
     pub keys: BottomK<Sample, 32>,
@@ -274,6 +276,16 @@ impl Group {
     /// Mostly met beside something far more frequent: a slot of that template, not a skeleton.
     pub fn is_slot(&self) -> bool {
         self.under.saturating_mul(2) >= self.total.max(1)
+    }
+    /// Between which minutes the keys of a load profile's burst were born, if it has one. A profile is never released and
+    /// has no slots, so `immune_min` and `under` hold the two ends: eight bytes a group saved on every other axis.
+    pub fn burst(&self) -> Option<RangeInclusive<u32>> {
+        self.has(flag::BURST).then_some(self.immune_min..=self.under)
+    }
+    /// Notes a burst, see `burst`; clearing `flag::BURST` ends it.
+    pub fn set_burst(&mut self, from_min: u32, to_min: u32) {
+        self.set(flag::BURST, true);
+        (self.immune_min, self.under) = (from_min, to_min);
     }
     /// One request touches the group.
     pub fn touch(&mut self, t: &Touch) {

@@ -3,7 +3,7 @@
 //! Whether all keys carry one load is told by a likelihood ratio that grows with the number of keys looked at: at one
 //! request a key, 32 keys give 2.6 nats and 256 give 21 (the gate asks for 5). A template's values share their keys, so one
 //! panel a template is enough. A panel starts while the group's own sample is still complete, so it misses nobody.
-//! Memory: 64 panels of 6 KiB.
+//! Memory: 64 panels of 7 KiB.
 
 use super::groups::{Group, Sample, Touch, admit, put_sample, take_sample};
 use crate::engine::sketch::bottom_k::BottomK;

@@ -82,12 +82,11 @@ impl Ledger {
             return;
         }
         let burst = self.panels.get(g.panel, value).and_then(|p| detect::burst(p.into(), tick_of(now_s), c));
-        g.set(groups::flag::BURST, burst.is_some());
+        g.set(groups::flag::BURST, false);
         if let Some(b) = burst {
             g.lam = b.lam as f32;
             let minutes = |ticks: u32| (now_s / 60).saturating_sub(ticks.saturating_mul(10));
-            // A profile is never released and has no slots: these two fields hold the births of the burst.
-            (g.immune_min, g.under) = (minutes(b.oldest).max(1), minutes(b.youngest));
+            g.set_burst(minutes(b.oldest).max(1), minutes(b.youngest));
         }
     }
 
@@ -137,8 +136,7 @@ impl Ledger {
             .filter_map(|o| {
                 self.groups.get(Axis::Profile.tag(u64::from(o.saturating_add(EVERYBODY)).wrapping_add(1)))
             })
-            .filter(|g| g.has(super::groups::flag::BURST))
-            .any(|g| (g.immune_min..=g.under).contains(&key.first_min) && conforms(key, t, g.lam))
+            .any(|g| g.burst().is_some_and(|b| b.contains(&key.first_min)) && conforms(key, t, g.lam))
     }
 
     /// Is any load profile in alarm?

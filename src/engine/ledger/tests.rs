@@ -245,7 +245,8 @@ fn memory_is_fixed() {
     let mut ledger = Ledger::new(&c);
     let before = ledger.size_bytes();
     println!("ledger at {} keys: {before} bytes", c.keys);
-    assert!(before <= 8 << 20, "{before}");
+    // 8.7 MiB: keys 2, groups 2.8, doorkeeper 1.3, novelty and openings 2, panels 0.4, cases and origins 0.3.
+    assert!(before <= 9 << 20, "{before}");
     let mut rng = Rng(1);
     for i in 0..200_000u64 {
         let obs = Observation {
