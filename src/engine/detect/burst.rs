@@ -63,3 +63,61 @@ fn span(ages: &[u32]) -> u32 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const AUTOMATIC: u32 = 1 << 31;
+    const DAY: u64 = 144;
+
+    /// `n` keys of 256 never sleep and were born `days` days ago, evenly; the others are people of the last fortnight.
+    fn octave(n: u64, days: std::ops::Range<u64>) -> Vec<Sample> {
+        let over = (days.end - days.start) * DAY;
+        (0..KEYS as u64)
+            .map(|i| {
+                let queue = i < n;
+                let ago = if queue { days.start * DAY + i * over / n } else { i * 14 * DAY / KEYS as u64 };
+                let hours = if queue { AUTOMATIC } else { 0 };
+                Sample {
+                    hours,
+                    age: ago as u16,
+                    tot: 21,
+                    cnt: 1,
+                    last: 200,
+                    kfirst: 100,
+                    ..Sample::default()
+                }
+            })
+            .collect()
+    }
+
+    fn found(n: u64, days: std::ops::Range<u64>, distinct: f64) -> Option<Burst> {
+        let items = octave(n, days);
+        burst(Keys { items: &items, distinct }, 0, &Campaign::default())
+    }
+
+    #[test]
+    fn births_within_days_are_a_burst_and_births_over_a_fortnight_are_not() {
+        for (what, n, days, distinct, is) in [
+            ("queue made in two days", 256, 3..5, 1_000.0, true),
+            ("queue made in five days", 256, 3..8, 1_000.0, true),
+            ("queue made over a fortnight", 256, 0..14, 1_000.0, false),
+            ("half of the octave", 160, 3..5, 1_000.0, true),
+            ("a third of the octave", 96, 3..5, 1_000.0, false),
+            ("people", 0, 0..1, 1_000.0, false),
+            ("too few keys", 256, 3..5, 200.0, false),
+        ] {
+            assert_eq!(found(n, days, distinct).is_some(), is, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_burst_says_when_and_how_much() {
+        let b = found(256, 3..5, 1_000.0).unwrap();
+        assert!(b.youngest >= 432 - 90 && b.youngest <= 432 + 90, "{b:?}");
+        assert!(b.oldest >= 720 - 90 && b.oldest <= 720 + 90, "{b:?}");
+        assert!((b.lam - 19.0 / 100.0).abs() < 0.02, "{b:?}");
+    }
+}

@@ -362,6 +362,31 @@ mod tests {
     }
 
     #[test]
+    fn a_case_is_dormant_once_its_campaign_has_moved_on() {
+        let mut c = Cases::default();
+        let case = c.open(1, 0);
+        let dormant = |c: &Cases| c.case(case).unwrap().is_dormant();
+        for s in 0..600 {
+            c.matched(case, 3, s * 30);
+            assert!(!dormant(&c), "at {s}");
+        }
+        // A stranger pastes the template half a day later, and again.
+        for hour in 12..20 {
+            c.matched(case, 3, 18_000 + hour * 3_600);
+            assert!(dormant(&c), "at hour {hour}");
+        }
+        // The campaign is back.
+        for s in 0..200 {
+            c.matched(case, 3, 100_000 + s * 30);
+        }
+        assert!(!dormant(&c));
+        let small = c.open(2, 0);
+        (0..15).for_each(|s| c.matched(small, 3, s * 30));
+        c.matched(small, 3, 86_400);
+        assert!(!c.case(small).unwrap().is_dormant(), "too small to tell");
+    }
+
+    #[test]
     fn the_table_is_bounded_and_names_its_victims() {
         let mut c = Cases::default();
         let case = c.open(1, 0);

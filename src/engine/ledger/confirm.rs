@@ -127,7 +127,7 @@ impl Ledger {
         })
     }
 
-    fn mark(&mut self, value: u64, case: u16, aged: bool) {
+    pub(super) fn mark(&mut self, value: u64, case: u16, aged: bool) {
         let now_s = self.clock.now_s;
         if let Some(g) = self.groups.get_mut(value) {
             g.set(groups::flag::CONFIRMED, true);

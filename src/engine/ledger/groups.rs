@@ -534,6 +534,30 @@ mod tests {
     }
 
     #[test]
+    fn exposure_ends_where_the_key_was_last_seen_unless_it_does_little_else() {
+        // (openings here, openings of the key) -> openings that count, ticks of exposure; born at 10, last at 60, now 160.
+        for (cnt, tot, openings, age) in
+            [(4, 10, 9, 50.0), (5, 10, 10, 100.0), (10, 10, 10, 150.0), (1, 1, 1, 150.0), (0, 0, 0, 50.0)]
+        {
+            let s = Sample { cnt, tot, kfirst: 10, last: 60, ..Sample::default() };
+            assert_eq!((s.openings(), s.age_key(160)), (openings, age), "{cnt} of {tot}");
+        }
+        let once = Sample { cnt: 1, tot: 9, kfirst: 60, last: 60, ..Sample::default() };
+        assert_eq!((once.openings(), once.age_key(60)), (8, 0.5), "at least half a tick");
+    }
+
+    #[test]
+    fn a_burst_is_kept_while_its_flag_is() {
+        let mut g = Group { tag: Axis::Profile.tag(70), ..Group::default() };
+        assert_eq!(g.burst(), None);
+        g.set_burst(100, 300);
+        g.age(0, 432);
+        assert_eq!(g.burst(), Some(100..=300), "ageing does not move it");
+        g.set(flag::BURST, false);
+        assert_eq!(g.burst(), None);
+    }
+
+    #[test]
     fn confirmed_groups_are_never_victims() {
         let mut groups = Groups::new(8);
         for tag in 1..=8 {

@@ -102,3 +102,53 @@ fn is_idler(key: &KeyState, t: &Touch, lam: f32) -> bool {
     let mu = expected(key, t, lam);
     f64::from(key.total) < mu - 3.0 * mu.sqrt() - 2.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_judged_by_the_campaigns_load() {
+        // Half a request a tick over a hundred ticks: fifty.
+        let t = Touch { tick: 100, ..Touch::default() };
+        for (total, idler, fits, busier) in [
+            (1, true, false, false),
+            (26, true, false, false),
+            (27, false, false, false),
+            (39, false, true, false),
+            (50, false, true, false),
+            (62, false, true, false),
+            (63, false, false, false),
+            (156, false, false, false),
+            (157, false, false, true),
+        ] {
+            let k = KeyState { total, ..KeyState::default() };
+            let got = (is_idler(&k, &t, 0.5), conforms(&k, &t, 0.5), is_busier(&k, &t, 0.5));
+            assert_eq!(got, (idler, fits, busier), "{total}");
+            let unknown = (is_idler(&k, &t, 0.0), conforms(&k, &t, 0.0), is_busier(&k, &t, 0.0));
+            assert_eq!(unknown, (false, true, false), "{total}: no load known, nobody told apart");
+        }
+        let just_born = KeyState { total: 1, born: 100, ..KeyState::default() };
+        assert!(!is_idler(&just_born, &t, 0.5) && conforms(&just_born, &t, 0.5));
+    }
+
+    #[test]
+    fn a_cohort_is_told_by_birth_and_by_age_at_the_first_request() {
+        let case = Case { cohort_min: 10_000, ripe_min: 100, ..Case::default() };
+        // (born, age at the first request in minutes, of the cohort); the clock has ticks of ten minutes.
+        for (first_min, ripe, is) in [
+            (10_000, 0, true),
+            (9_999, 0, false),
+            (10_000, 120, true),
+            (10_000, 130, false),
+            (20_000, 90, true),
+        ] {
+            let first_request = first_min + ripe;
+            let now_min: u32 = first_request + 500;
+            let k = KeyState { first_min, born: (first_request / 10) as u16, ..KeyState::default() };
+            let t = Touch { now_s: now_min * 60, tick: (now_min / 10) as u16, ..Touch::default() };
+            assert_eq!(of_cohort(&k, &t, &case), is, "{first_min} {ripe}");
+            assert!(of_cohort(&k, &t, &Case::default()), "nothing is known");
+        }
+    }
+}
