@@ -18,7 +18,7 @@ impl Ledger {
         let c = &self.c;
         let Some(g) = self.groups.get_mut(value) else { return };
         let (part, least) = if g.panel == 0 { (7, 8) } else { (16, 4) };
-        g.next_eval = g.total.saturating_add(g.total / part).saturating_add(least);
+        g.next_eval = g.total.saturating_add(g.total.checked_div(part).unwrap_or(0)).saturating_add(least);
         if Axis::of(value) == Axis::Profile {
             self.evaluate_profile(value);
             return;
