@@ -336,7 +336,7 @@ fn timers_with_a_quarter_of_jitter_are_seen_and_queues_are_not() {
 fn feed(ledger: &mut Ledger, mut values: impl FnMut(u64) -> Vec<u64>) {
     let mut rng = Rng(99);
     for i in 0..10_800u64 {
-        let key = mix(1 << 40 | rng.next() % 300);
+        let key = mix((1 << 40) | (rng.next() % 300));
         let text = rng.next();
         let mut anchors = values(i);
         anchors.sort_unstable();
