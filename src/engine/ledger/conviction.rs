@@ -2,7 +2,7 @@
 
 use super::cases::{AGED, Cases};
 use super::groups::{Axis, Group, Groups, Touch};
-use super::judge::{conforms, expected, of_cohort, template};
+use super::judge::{conforms, expected, is_on_network, of_cohort, template};
 use super::keys::{KeyState, flag};
 use super::profile::octave;
 use super::{Company, Ledger, Outcome};
@@ -187,13 +187,7 @@ impl Ledger {
         if template(key, t, m, &self.c, self.cases.case(m.case)) {
             return Outcome { block: true, reason: Reason::Template, campaign: campaign(m.case), ..out };
         }
-        let on_network = m.network != 0
-            && t.young
-            && key.single_percent() >= 90
-            && key.dup_percent() <= 20
-            && key.total >= 3
-            && !key.is_regular();
-        if on_network {
+        if is_on_network(key, t, m) {
             let lam = self.groups.get(m.network_value).map_or(0.0, |g| g.lam);
             let ours = self.cases.case(m.network).is_some_and(|c| of_cohort(key, t, c));
             // A customer who happens to share the egress does not carry the campaign's load.

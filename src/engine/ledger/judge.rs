@@ -74,6 +74,16 @@ fn pieces(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: &Case) -> 
     part || pure
 }
 
+/// A young key that sends the campaign's kind of traffic from a confirmed network.
+pub(super) fn is_on_network(key: &KeyState, t: &Touch, m: &Matched) -> bool {
+    m.network != 0
+        && t.young
+        && key.single_percent() >= 90
+        && key.dup_percent() <= 20
+        && key.total >= 3
+        && !key.is_regular()
+}
+
 /// Born with the campaign's keys, and no older than they were when it sent its first request.
 pub(super) fn of_cohort(key: &KeyState, t: &Touch, case: &Case) -> bool {
     let since_first = u32::from(t.tick.wrapping_sub(key.born)).saturating_mul(10);
