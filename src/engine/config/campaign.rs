@@ -67,7 +67,7 @@ pub struct Campaign {
     pub rollout_keys: u32,
     /// A case released by an operator or by evidence is not confirmed again for this time, seconds.
     pub release_immunity_s: u64,
-    /// Groups (832 bytes each, plus 384 for old members).
+    /// Groups (1,416 bytes each, 448 of them for old members).
     pub groups: u32,
     /// log2 of the first doorkeeper's cells (4 bytes each).
     pub doorkeeper_bits: u8,

@@ -124,6 +124,33 @@ mod tests {
     }
 
     #[test]
+    fn a_panel_tells_a_queue_from_people_at_few_requests_a_key() {
+        let normal = |i: u64| {
+            (-2.0 * uniform(i * 7 + 1).ln()).sqrt() * (std::f64::consts::TAU * uniform(i * 7 + 2)).cos()
+        };
+        let panel = |mean: f64, sigma: f64, seed: u64| -> Vec<Sample> {
+            (0..KEYS as u64)
+                .map(|i| {
+                    let i = i + seed * 1_000;
+                    let n = 1 + poisson(mean * (sigma * normal(i)).exp(), i + 7);
+                    Sample { cnt: n, tot: n, last: 100, ..Sample::default() }
+                })
+                .collect()
+        };
+        let nats = |mean, sigma| -> Vec<f64> {
+            (0..40).map(|seed| key_ratio(&panel(mean, sigma, seed), 100)).collect()
+        };
+        // At one request a key 21 nats on average, 6 give or take: nine panels in ten leave no doubt.
+        let queue = nats(1.0, 0.0);
+        assert!((18.0..24.0).contains(&(queue.iter().sum::<f64>() / 40.0)), "{queue:?}");
+        assert!(queue.iter().filter(|l| **l >= 12.0).count() >= 34, "{queue:?}");
+        for mean in [1.0, 4.0, 20.0] {
+            let people = nats(mean, 0.9);
+            assert!(people.iter().all(|l| *l < 0.0), "mean {mean}: {people:?}");
+        }
+    }
+
+    #[test]
     fn gamma_poisson_agrees_with_direct_computation() {
         // NB(k; mu, 6) with the platform's functions.
         for k in 0..40u32 {

@@ -4,6 +4,8 @@
 //! arithmetic is exact IEEE addition, multiplication and division, so every target computes the same score.
 
 pub mod automation;
+mod burst;
+mod cohort;
 mod day;
 mod exclusivity;
 pub mod load;
@@ -26,6 +28,8 @@ const TIRELESS: f64 = 0.85;
 const NET_YOUNG: f64 = 0.95;
 /// Log-likelihood ratio of a panel that leaves no doubt.
 const UNIFORM_NATS: f64 = 12.0;
+
+pub use burst::{Burst, burst};
 
 /// A group as the detectors see it.
 #[derive(Clone, Copy, Debug)]
@@ -178,8 +182,8 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         lam: load::key_rate(load::young_of(view.keys, &mut [Sample::default(); KEYS]), tick),
         automatic: automation::share(&view).unwrap_or(0.0),
         panel: panel.is_some(),
-        cohort_ticks: outer(&view, |s| s.birth_ago(tick)),
-        ripe_ticks: outer(&view, |s| u32::from(s.age)),
+        cohort_ticks: cohort::outer(&view, |s| s.birth_ago(tick)),
+        ripe_ticks: cohort::outer(&view, |s| u32::from(s.age)),
         ..Assessment::default()
     };
     for (i, (term, detector)) in a.terms.iter_mut().zip(DETECTORS).enumerate() {
@@ -270,77 +274,6 @@ fn established(a: &mut Assessment, group: &Group, view: &View<'_>, c: &Campaign)
     let automatic = automation::share_of(items, 8).is_some_and(|s| s >= ppm(c.a_min_ppm));
     a.exempt = !uniform && !automatic;
     a.people = a.exempt && 3.0 * l <= -10.0;
-}
-
-/// Keys of a load profile that were made in one burst.
-#[derive(Clone, Copy, Debug)]
-pub struct Burst {
-    /// Ages of the oldest and the youngest key of the burst, ticks.
-    pub oldest: u32,
-    /// See `oldest`.
-    pub youngest: u32,
-    /// Their common load, requests a tick.
-    pub lam: f64,
-}
-
-/// Longest burst, ticks: five days.
-const BURST_TICKS: u32 = 720;
-
-/// Is there a burst among the young keys of one octave of load (those with enough openings to tell)? Two signals that do not
-/// follow from each other: half of these keys never sleep, where people's do, and 70 % of those were made within five days
-/// of a young account's fourteen.
-pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
-    let mut queue = [Sample::default(); KEYS];
-    let mut n = 0usize;
-    for (slot, s) in queue.iter_mut().zip(keys.items.iter().filter(|s| s.automatic())) {
-        *slot = *s;
-        n = n.saturating_add(1);
-    }
-    let queue = queue.get(..n).unwrap_or_default();
-    let share = n as f64 / keys.items.len().max(1) as f64;
-    if n < 96 || share < 0.5 || keys.distinct * share < f64::from(c.profile_min) {
-        return None;
-    }
-    let mut ages = [0u32; KEYS];
-    ages.iter_mut().zip(queue).for_each(|(a, s)| *a = s.birth_ago(tick));
-    let ages = ages.get_mut(..n)?;
-    ages.sort_unstable();
-    let need = n.saturating_mul(7) / 10;
-    let window = ages.windows(need.max(1)).min_by_key(|w| span(w))?;
-    if span(window) > BURST_TICKS {
-        return None;
-    }
-    // The densest 70 % may leave out the ends of the same burst.
-    let slack = (span(window) / 4).max(36);
-    let (youngest, oldest) = (*window.first()?, *window.last()?);
-    Some(Burst {
-        oldest: oldest.saturating_add(slack),
-        youngest: youngest.saturating_sub(slack),
-        lam: load::key_rate(queue, tick),
-    })
-}
-
-fn span(ages: &[u32]) -> u32 {
-    match (ages.first(), ages.last()) {
-        (Some(a), Some(b)) => b.saturating_sub(*a),
-        _ => 0,
-    }
-}
-
-/// The largest age in ticks that belongs to the cohort: the 95th percentile, with half of the spread and 6 hours as
-/// slack.
-fn outer(view: &View<'_>, of: impl Fn(&Sample) -> u32) -> u32 {
-    let mut ages = [0u32; KEYS];
-    let mut n = 0usize;
-    for (slot, s) in ages.iter_mut().zip(view.keys) {
-        *slot = of(s);
-        n = n.saturating_add(1);
-    }
-    let Some(ages) = ages.get_mut(..n) else { return 0 };
-    ages.sort_unstable();
-    let at = |percent: usize| ages.get(n.saturating_mul(percent) / 100).or(ages.last()).copied().unwrap_or(0);
-    let (young, old) = (at(5), at(95));
-    old.saturating_add(old.saturating_sub(young) / 2).saturating_add(36)
 }
 
 /// Parts per million as a share.

@@ -88,6 +88,15 @@ impl Case {
     }
 }
 
+/// Whose keys a case is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cohort {
+    /// Born at or after this minute, see `Case::cohort_min`.
+    pub born_min: u32,
+    /// At most so old at the first request, see `Case::ripe_min`.
+    pub ripe_min: u32,
+}
+
 /// How often two cases met in one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pair {
@@ -102,7 +111,7 @@ const WAYS: usize = 8;
 pub const CASES: usize = 512;
 const PAIRS: usize = 1_024;
 
-/// Confirmed values, cases and pair counters: 136 KiB.
+/// Confirmed values, cases and pair counters: 128 KiB.
 #[derive(Debug)]
 pub struct Cases {
     values: Vec<Confirmed>,
@@ -162,10 +171,10 @@ impl Cases {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
         at..at.wrapping_add(WAYS)
     }
-    /// What a panel says of a case: the birth of its cohort, and flags.
-    pub fn describe(&mut self, case: u16, (cohort_min, ripe_min): (u32, u32), flags: u16, lam: f32) {
+    /// What a panel says of a case: its cohort, flags, and load.
+    pub fn describe(&mut self, case: u16, cohort: Cohort, flags: u16, lam: f32) {
         if let Some(c) = self.case_mut(case) {
-            (c.cohort_min, c.ripe_min) = (cohort_min, ripe_min);
+            (c.cohort_min, c.ripe_min) = (cohort.born_min, cohort.ripe_min);
             c.flags = flags;
             c.lam = lam;
         }
@@ -350,6 +359,31 @@ mod tests {
         c.release(1);
         c.release(2);
         assert_eq!((c.resolve(a), c.resolve(b), c.live()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_case_is_dormant_once_its_campaign_has_moved_on() {
+        let mut c = Cases::default();
+        let case = c.open(1, 0);
+        let dormant = |c: &Cases| c.case(case).unwrap().is_dormant();
+        for s in 0..600 {
+            c.matched(case, 3, s * 30);
+            assert!(!dormant(&c), "at {s}");
+        }
+        // A stranger pastes the template half a day later, and again.
+        for hour in 12..20 {
+            c.matched(case, 3, 18_000 + hour * 3_600);
+            assert!(dormant(&c), "at hour {hour}");
+        }
+        // The campaign is back.
+        for s in 0..200 {
+            c.matched(case, 3, 100_000 + s * 30);
+        }
+        assert!(!dormant(&c));
+        let small = c.open(2, 0);
+        (0..15).for_each(|s| c.matched(small, 3, s * 30));
+        c.matched(small, 3, 86_400);
+        assert!(!c.case(small).unwrap().is_dormant(), "too small to tell");
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! What a request matched, and the ladder (DETECTION 4.5): first rule that applies wins.
 
-use super::cases::{AGED, Case, Cases, PURE, UNIFORM};
+use super::cases::{AGED, Cases};
 use super::groups::{Axis, Group, Groups, Touch};
+use super::judge::{conforms, expected, is_on_network, of_cohort, template};
 use super::keys::{KeyState, flag};
-use super::{Company, EVERYBODY, Ledger, Outcome, octave};
-use crate::engine::config::Campaign;
-use crate::engine::config::campaign::off;
-use crate::engine::detect::automation;
+use super::profile::octave;
+use super::{Company, Ledger, Outcome};
 use crate::engine::observation::{Few, Observation};
 use crate::engine::verdict::{Evidence, Reason};
 
@@ -188,13 +187,7 @@ impl Ledger {
         if template(key, t, m, &self.c, self.cases.case(m.case)) {
             return Outcome { block: true, reason: Reason::Template, campaign: campaign(m.case), ..out };
         }
-        let on_network = m.network != 0
-            && t.young
-            && key.single_percent() >= 90
-            && key.dup_percent() <= 20
-            && key.total >= 3
-            && !key.is_regular();
-        if on_network {
+        if is_on_network(key, t, m) {
             let lam = self.groups.get(m.network_value).map_or(0.0, |g| g.lam);
             let ours = self.cases.case(m.network).is_some_and(|c| of_cohort(key, t, c));
             // A customer who happens to share the egress does not carry the campaign's load.
@@ -245,18 +238,6 @@ impl Ledger {
         out
     }
 
-    /// The key is young and automatic, and its octave of load (or a neighbour) is in alarm.
-    fn alarm(&self, obs: &Observation, t: &Touch) -> bool {
-        if self.alarms == 0 || !t.young {
-            return false;
-        }
-        self.keys.get(obs.key).filter(|k| automation::is_tireless(k, t.tick)).is_some_and(|k| {
-            let o = u32::from(octave(k, t.tick)).min(62);
-            let near = 0b111u64.checked_shl(o.saturating_sub(1)).unwrap_or(0);
-            self.alarms & near != 0
-        })
-    }
-
     /// The campaign that a key is convicted of, if its conviction stands.
     pub fn conviction(&self, key: u64) -> Option<u32> {
         let k = self.keys.get(key).filter(|k| k.has(flag::CONVICTED))?;
@@ -294,30 +275,10 @@ impl Ledger {
         }
     }
 
-    /// The group of the octave of load in alarm that is nearest to `octave`.
-    pub(super) fn alarmed(&self, octave: u8) -> u64 {
-        let near = [octave, octave.saturating_sub(1), octave.saturating_add(1)];
-        let on = |o: &u8| self.alarms.checked_shr(u32::from(*o)).unwrap_or(0) & 1 == 1;
-        near.into_iter().find(on).map_or(0, |o| Axis::Profile.tag(u64::from(o).wrapping_add(1)))
-    }
-
     /// The case that a group belongs to today, 0 if none.
     #[inline(never)]
     pub(super) fn case_of(&self, g: &Group) -> u16 {
         self.cases.resolve(g.case)
-    }
-
-    /// A key that is itself automatic, no timer, born with the burst of the profile around its load, and carries that load.
-    fn in_burst(&self, key: u64, t: &Touch) -> bool {
-        let Some(key) = self.keys.get(key).filter(|k| automation::is_sleepless(k)) else { return false };
-        let octave = octave(key, t.tick);
-        [octave, octave.saturating_sub(1), octave.saturating_add(1)]
-            .into_iter()
-            .filter_map(|o| {
-                self.groups.get(Axis::Profile.tag(u64::from(o.saturating_add(EVERYBODY)).wrapping_add(1)))
-            })
-            .filter(|g| g.has(super::groups::flag::BURST))
-            .any(|g| (g.immune_min..=g.under).contains(&key.first_min) && conforms(key, t, g.lam))
     }
 
     /// Keys that have shown a rollout's breadth.
@@ -325,105 +286,8 @@ impl Ledger {
         self.rollout_keys
     }
 
-    /// Is any load profile in alarm?
-    pub fn profile_alarm(&self) -> bool {
-        self.alarms != 0
-    }
-
     /// Axis of a value, for reports.
     pub fn axis_name(value: u64) -> &'static str {
         Axis::of(value).name()
     }
-}
-
-/// A confirmed template from a key that the evidence is about.
-fn template(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: Option<&Case>) -> bool {
-    let Some(case) = case.filter(|_| m.count > 0) else { return false };
-    // A campaign that has moved on leaves its template to others: only keys that were blocked before stay so.
-    if case.is_dormant() && key.strikes == 0 {
-        return false;
-    }
-    let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
-    // Where all keys carry one load, a key that sends far less is somebody else.
-    let idle = case.flags & UNIFORM != 0 && is_idler(key, t, case.lam);
-    let ours = c.is_off(off::COHORT) || (!idle && (key.strikes > 0 || of_cohort(key, t, case)));
-    let young = t.young && ours;
-    if young && (strong(key, t, m, case) || pieces(key, t, m, c, case)) {
-        return true;
-    }
-    // Bought accounts: the key itself must be automatic, or have done nothing but this.
-    if m.aged == 0 {
-        return false;
-    }
-    let only_this = key.recent == 0xff && matched >= total;
-    if !t.automatic {
-        return m.aged >= 2 && only_this && key.single_percent() >= 95;
-    }
-    m.aged >= 2 || (key.recent == 0xff && m.count.saturating_mul(32) >= case.usual)
-}
-
-/// Born with the campaign's keys, and no older than they were when it sent its first request.
-fn of_cohort(key: &KeyState, t: &Touch, case: &Case) -> bool {
-    let since_first = u32::from(t.tick.wrapping_sub(key.born)).saturating_mul(10);
-    let ripe = (t.now_s / 60).saturating_sub(key.first_min).saturating_sub(since_first);
-    case.cohort_min == 0 || (key.first_min >= case.cohort_min && ripe <= case.ripe_min.saturating_add(20))
-}
-
-/// Expected requests of a key that carries the campaign's load.
-fn expected(key: &KeyState, t: &Touch, lam: f32) -> f64 {
-    f64::from(lam) * f64::from(t.tick.wrapping_sub(key.born)).max(0.5)
-}
-
-/// A busy customer does not carry the campaign's load.
-fn is_busier(key: &KeyState, t: &Touch, lam: f32) -> bool {
-    lam > 0.0 && f64::from(key.total) > 3.0 * expected(key, t, lam) + 6.0
-}
-
-/// Far fewer requests than the campaign's load would give: three standard deviations.
-fn is_idler(key: &KeyState, t: &Touch, lam: f32) -> bool {
-    let mu = expected(key, t, lam);
-    f64::from(key.total) < mu - 3.0 * mu.sqrt() - 2.0
-}
-
-/// The key's requests are what the campaign's load would give, within one and a half standard deviations.
-fn conforms(key: &KeyState, t: &Touch, lam: f32) -> bool {
-    let (mu, n) = (expected(key, t, lam), f64::from(key.total));
-    lam <= 0.0 || (n >= mu - 1.5 * mu.sqrt() - 1.0 && n <= mu + 1.5 * mu.sqrt() + 2.0)
-}
-
-/// Enough of the template in one request.
-fn strong(key: &KeyState, t: &Touch, m: &Matched, case: &Case) -> bool {
-    let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
-    if m.is_contested() && key.strikes == 0 {
-        // Others send it too: twice, and most of what the key does.
-        return m.is_template()
-            && m.count.saturating_mul(2) >= m.nfp
-            && key.hits >= 2
-            && matched.saturating_mul(2) >= total
-            && conforms(key, t, case.lam);
-    }
-    let dense = matched.saturating_mul(32) >= total;
-    let first = key.total <= 4 && m.count.saturating_mul(3) >= m.nfp;
-    m.count >= 8 || (m.is_template() && ((key.hits >= 2 && dense) || first))
-}
-
-/// Pieces of the skeleton: a short one, or one with many of its words replaced.
-fn pieces(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: &Case) -> bool {
-    let (matched, total) = (u32::from(key.win_match), u32::from(key.win_total));
-    let part = key.seen_values.count_ones() >= c.part_values
-        && matched >= 3
-        && c.part_density.saturating_mul(matched) >= total
-        && !is_busier(key, t, case.lam);
-    if m.is_contested() && key.strikes == 0 {
-        return part && matched.saturating_mul(2) >= total && conforms(key, t, case.lam);
-    }
-    // Nobody old has ever sent it: one phrase twice is telling, two at once from a key that is new.
-    let pure = case.flags & PURE != 0
-        && key.single_percent() >= 90
-        && ((m.clean >= 1
-            && matched >= 2
-            && matched.saturating_mul(2) >= total
-            && key.seen_values.count_ones() >= 2)
-            || (m.clean >= 2 && key.total <= 2));
-    part || pure
 }

@@ -4,6 +4,7 @@ use crate::engine::hash;
 use crate::engine::math;
 use crate::engine::sketch::bottom_k::{BottomK, Hashed};
 use crate::engine::wire::{Reader, Record, Writer, record};
+use std::ops::RangeInclusive;
 
 /// What a group's value stands for: the top two bits of the tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +227,8 @@ pub struct Group {
     pub single: u32,
     /// See `total`.
     pub novel: u32,
-    /// Requests in which a confirmed or exempt value was present that is far more frequent (halved at each epoch).
+    /// Requests in which a confirmed or exempt value was present that is far more frequent (halved at each epoch). On the
+    /// profile axis see `burst`.
     pub under: u32,
     /// Requests a tick of one key (load of its whole traffic).
     pub lam: f32,
@@ -242,7 +244,7 @@ pub struct Group {
     pub flags: u8,
     /// Slot of its panel, 0 = none.
     pub panel: u8,
-    /// A released group is not confirmed before this minute.
+    /// A released group is not confirmed before this minute. On the profile axis see `burst`.
     pub immune_min: u32,
     /// Uniform sample of its keys.
     pub keys: BottomK<Sample, 32>,
@@ -274,6 +276,16 @@ impl Group {
     /// Mostly met beside something far more frequent: a slot of that template, not a skeleton.
     pub fn is_slot(&self) -> bool {
         self.under.saturating_mul(2) >= self.total.max(1)
+    }
+    /// Between which minutes the keys of a load profile's burst were born, if it has one. A profile is never released and
+    /// has no slots, so `immune_min` and `under` hold the two ends: eight bytes a group saved on every other axis.
+    pub fn burst(&self) -> Option<RangeInclusive<u32>> {
+        self.has(flag::BURST).then_some(self.immune_min..=self.under)
+    }
+    /// Notes a burst, see `burst`; clearing `flag::BURST` ends it.
+    pub fn set_burst(&mut self, from_min: u32, to_min: u32) {
+        self.set(flag::BURST, true);
+        (self.immune_min, self.under) = (from_min, to_min);
     }
     /// One request touches the group.
     pub fn touch(&mut self, t: &Touch) {
@@ -519,6 +531,30 @@ mod tests {
         g.age(500 + 100, 432);
         assert_eq!((g.keys.items().len(), g.total), (10, 15));
         assert!(g.keys.items().iter().all(|s| s.cnt == 2));
+    }
+
+    #[test]
+    fn exposure_ends_where_the_key_was_last_seen_unless_it_does_little_else() {
+        // (openings here, openings of the key) -> openings that count, ticks of exposure; born at 10, last at 60, now 160.
+        for (cnt, tot, openings, age) in
+            [(4, 10, 9, 50.0), (5, 10, 10, 100.0), (10, 10, 10, 150.0), (1, 1, 1, 150.0), (0, 0, 0, 50.0)]
+        {
+            let s = Sample { cnt, tot, kfirst: 10, last: 60, ..Sample::default() };
+            assert_eq!((s.openings(), s.age_key(160)), (openings, age), "{cnt} of {tot}");
+        }
+        let once = Sample { cnt: 1, tot: 9, kfirst: 60, last: 60, ..Sample::default() };
+        assert_eq!((once.openings(), once.age_key(60)), (8, 0.5), "at least half a tick");
+    }
+
+    #[test]
+    fn a_burst_is_kept_while_its_flag_is() {
+        let mut g = Group { tag: Axis::Profile.tag(70), ..Group::default() };
+        assert_eq!(g.burst(), None);
+        g.set_burst(100, 300);
+        g.age(0, 432);
+        assert_eq!(g.burst(), Some(100..=300), "ageing does not move it");
+        g.set(flag::BURST, false);
+        assert_eq!(g.burst(), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ impl Ledger {
             groups: self.groups.slots().iter().filter(|g| g.tag != 0).count() as u32,
             confirmed: self.cases.live(),
             campaigns: self.cases.cases().iter().filter(|c| c.id != 0 && c.values > 0).count() as u32,
-            convicted: self.keys.slots().iter().filter(|k| k.has(super::flag::CONVICTED)).count() as u32,
+            convicted: self.keys.slots().iter().filter(|k| k.has(key_flag::CONVICTED)).count() as u32,
             groups_evicted: self.groups.evicted(),
             keys_evicted: self.keys.evicted(),
             clock_steps_back: self.clock.steps_back,

@@ -97,11 +97,14 @@ pub struct Probe {
     pub per_hour: f32,
 }
 
+/// A system prompt, and what replaces it at a time (seconds since the start).
+type System = (Vec<u8>, Option<(u32, u16)>);
+
 /// All texts of a run.
 pub struct Pool {
     pub corpus: Arc<Corpus>,
-    /// System prompts by number, with what replaces them at a time (seconds since the start).
-    pub systems: Vec<(Vec<u8>, Option<(u32, u16)>)>,
+    /// System prompts by number.
+    pub systems: Vec<System>,
     pub tasks: Vec<Template>,
     pub probes: Vec<Template>,
     pub campaigns: Vec<Probe>,
@@ -434,7 +437,7 @@ impl Pool {
     ) {
         if p.own > 0.0 {
             // A paraphrase for each account: a base of three texts, most of its words replaced.
-            let mut own = Rng::at(seed ^ 0x6f77_6e, u64::from(e.actor), 0);
+            let mut own = Rng::at(seed ^ 0x006f_776e, u64::from(e.actor), 0);
             let mut base = Rng::at(seed ^ 0x6261_7365, own.below(u64::from(p.bases.max(1))), 1);
             for _ in 0..3 {
                 out.extend_from_slice(base.pick(&self.corpus.items).as_bytes());

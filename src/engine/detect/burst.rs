@@ -1,0 +1,123 @@
+//! Bursts: keys of one octave of load that never sleep and were made within a few days of each other.
+//!
+//! Contract: looks at a panel of everybody young of the octave, answers when the births lie and what load they share. Why a
+//! window of births: honest accounts of one age range arrive evenly, a campaign's are bought or registered together.
+//! Cost: one sort of at most a panel. Not a term of the score: profiles are judged by this alone.
+
+use super::{Keys, load};
+use crate::engine::config::Campaign;
+use crate::engine::ledger::groups::Sample;
+use crate::engine::ledger::panels::KEYS;
+
+/// Keys of a load profile that were made in one burst.
+#[derive(Clone, Copy, Debug)]
+pub struct Burst {
+    /// Ages of the oldest and the youngest key of the burst, ticks.
+    pub oldest: u32,
+    /// See `oldest`.
+    pub youngest: u32,
+    /// Their common load, requests a tick.
+    pub lam: f64,
+}
+
+/// Longest burst, ticks: five days.
+const BURST_TICKS: u32 = 720;
+
+/// Is there a burst among the young keys of one octave of load (those with enough openings to tell)? Two signals that do not
+/// follow from each other: half of these keys never sleep, where people's do, and 70 % of those were made within five days
+/// of a young account's fourteen.
+pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
+    let mut queue = [Sample::default(); KEYS];
+    let mut n = 0usize;
+    for (slot, s) in queue.iter_mut().zip(keys.items.iter().filter(|s| s.automatic())) {
+        *slot = *s;
+        n = n.saturating_add(1);
+    }
+    let queue = queue.get(..n).unwrap_or_default();
+    let share = n as f64 / keys.items.len().max(1) as f64;
+    if n < 96 || share < 0.5 || keys.distinct * share < f64::from(c.profile_min) {
+        return None;
+    }
+    let mut ages = [0u32; KEYS];
+    ages.iter_mut().zip(queue).for_each(|(a, s)| *a = s.birth_ago(tick));
+    let ages = ages.get_mut(..n)?;
+    ages.sort_unstable();
+    let need = n.saturating_mul(7) / 10;
+    let window = ages.windows(need.max(1)).min_by_key(|w| span(w))?;
+    if span(window) > BURST_TICKS {
+        return None;
+    }
+    // The densest 70 % may leave out the ends of the same burst.
+    let slack = (span(window) / 4).max(36);
+    let (youngest, oldest) = (*window.first()?, *window.last()?);
+    Some(Burst {
+        oldest: oldest.saturating_add(slack),
+        youngest: youngest.saturating_sub(slack),
+        lam: load::key_rate(queue, tick),
+    })
+}
+
+fn span(ages: &[u32]) -> u32 {
+    match (ages.first(), ages.last()) {
+        (Some(a), Some(b)) => b.saturating_sub(*a),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const AUTOMATIC: u32 = 1 << 31;
+    const DAY: u64 = 144;
+
+    /// `n` keys of 256 never sleep and were born `days` days ago, evenly; the others are people of the last fortnight.
+    fn octave(n: u64, days: std::ops::Range<u64>) -> Vec<Sample> {
+        let over = (days.end - days.start) * DAY;
+        (0..KEYS as u64)
+            .map(|i| {
+                let queue = i < n;
+                let ago = if queue { days.start * DAY + i * over / n } else { i * 14 * DAY / KEYS as u64 };
+                let hours = if queue { AUTOMATIC } else { 0 };
+                Sample {
+                    hours,
+                    age: ago as u16,
+                    tot: 21,
+                    cnt: 1,
+                    last: 200,
+                    kfirst: 100,
+                    ..Sample::default()
+                }
+            })
+            .collect()
+    }
+
+    fn found(n: u64, days: std::ops::Range<u64>, distinct: f64) -> Option<Burst> {
+        let items = octave(n, days);
+        burst(Keys { items: &items, distinct }, 0, &Campaign::default())
+    }
+
+    #[test]
+    fn births_within_days_are_a_burst_and_births_over_a_fortnight_are_not() {
+        for (what, n, days, distinct, is) in [
+            ("queue made in two days", 256, 3..5, 1_000.0, true),
+            ("queue made in five days", 256, 3..8, 1_000.0, true),
+            ("queue made over a fortnight", 256, 0..14, 1_000.0, false),
+            ("half of the octave", 160, 3..5, 1_000.0, true),
+            ("a third of the octave", 96, 3..5, 1_000.0, false),
+            ("people", 0, 0..1, 1_000.0, false),
+            ("too few keys", 256, 3..5, 200.0, false),
+        ] {
+            assert_eq!(found(n, days, distinct).is_some(), is, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_burst_says_when_and_how_much() {
+        let b = found(256, 3..5, 1_000.0).unwrap();
+        assert!(b.youngest >= 432 - 90 && b.youngest <= 432 + 90, "{b:?}");
+        assert!(b.oldest >= 720 - 90 && b.oldest <= 720 + 90, "{b:?}");
+        assert!((b.lam - 19.0 / 100.0).abs() < 0.02, "{b:?}");
+    }
+}

@@ -1,0 +1,145 @@
+//! What an observation teaches: the groups of its values are touched, unknown values are offered to the doorkeeper, and what
+//! is due is evaluated.
+//!
+//! Work is bounded by the observation's lists: at most `ANCHORS` values (`LEARNT` beside a confirmed template) and
+//! `FEED` of them unknown ones, so a long prompt cannot fill the doorkeeper. A request with an allowed value teaches nothing.
+
+use super::conviction::Matched;
+use super::groups::{self, Axis, Touch};
+use super::{Company, Ledger};
+use crate::engine::config::campaign::off;
+use crate::engine::observation::{Few, Observation};
+
+/// Values of one observation that may touch the learning tables, per axis.
+const ANCHORS: usize = 12;
+/// ... and of one that matches a confirmed template.
+const LEARNT: usize = 36;
+/// Values a request may offer to the doorkeeper.
+const FEED: usize = 8;
+
+impl Ledger {
+    /// Groups, doorkeeper, profile: what the observation teaches, and what its values' groups are known for.
+    pub(super) fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> Company {
+        let values = learnt_values(obs, t.single);
+        let allowed = |v: &u64| self.allow.binary_search(v).is_ok();
+        if !self.allow.is_empty() && values.as_slice().iter().chain(&obs.nets).any(allowed) {
+            return Company::default();
+        }
+        // The strongest known phrase of this request: what is rarer than a quarter of it is a slot.
+        let mut dom = 0u32;
+        for v in m.values() {
+            dom = dom.max(self.groups.get(*v).map_or(0, |g| g.total));
+        }
+        let mut company = Company::default();
+        for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
+            if g.has(groups::flag::EXEMPT) {
+                dom = dom.max(g.total);
+            }
+            company.watched = company.watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
+            company.uniform |= g.has(groups::flag::UNIFORM);
+        }
+        let mut due = Few::<40>::default();
+        let mut fed = 0usize;
+        for &v in values.as_slice() {
+            self.touch_value(v, t, dom, &mut fed, &mut due);
+        }
+        fed = 0;
+        for &v in obs.nets.iter().filter(|v| **v != 0) {
+            self.touch_value(v, t, 0, &mut fed, &mut due);
+        }
+        self.touch_profile(obs, t, m, &mut due);
+        for &v in due.as_slice() {
+            self.start_panel(v, values.as_slice());
+            self.evaluate(v, values.as_slice());
+        }
+        for &v in values.as_slice() {
+            self.join(v, values.as_slice());
+        }
+        company
+    }
+
+    fn touch_value(&mut self, value: u64, t: &Touch, dom: u32, fed: &mut usize, due: &mut Few<40>) {
+        if let Some(g) = self.groups.get_mut(value) {
+            g.touch(t);
+            let slot = u64::from(g.total).saturating_mul(u64::from(self.c.dominance)) < u64::from(dom);
+            g.under = g.under.saturating_add(u32::from(slot && !self.c.is_off(off::DOMINANCE)));
+            if g.panel != 0 {
+                self.panels.touch(g.panel, value, t);
+            }
+            if g.total >= g.next_eval {
+                due.push(value);
+            }
+            return;
+        }
+        // What stands beside a confirmed value is wanted in full.
+        if *fed >= if dom > 0 { LEARNT } else { FEED } {
+            return;
+        }
+        *fed = fed.saturating_add(1);
+        if self.door.offer(value, t.kh, t.now_s / 60)
+            && let Some(g) = self.groups.create(value, t.now_s)
+        {
+            g.touch(t);
+            g.under = u32::from(dom > 4 && !self.c.is_off(off::DOMINANCE));
+        }
+    }
+
+    /// Gives a promising text group a panel while its own sample still holds every key, unless another value of the same
+    /// template has one.
+    fn start_panel(&mut self, value: u64, siblings: &[u64]) {
+        let now_s = self.clock.now_s;
+        let Some(g) = self.groups.get(value) else { return };
+        let share =
+            |part: u32, whole: u32| u64::from(part).saturating_mul(10) >= u64::from(whole).saturating_mul(9);
+        // Popular templates of old keys are many: of those only what is new each time and never followed up.
+        let fit = Axis::of(value) != Axis::Profile
+            && !self.c.is_off(off::PANELS)
+            && g.panel == 0
+            && g.keys.threshold() == u32::MAX
+            && g.keys.items().len() >= 12
+            && (g.young_share() >= 0.45
+                || (Axis::of(value) == Axis::Text && share(g.single, g.total) && share(g.novel, g.single)));
+        let groups = &self.groups;
+        let has = |v: &&u64| {
+            groups.get(**v).is_some_and(|o| o.panel != 0 && self.panels.get(o.panel, **v).is_some())
+        };
+        if !fit || siblings.iter().any(|v| has(&v)) {
+            return;
+        }
+        let rank = |tag: u64| {
+            groups.get(tag).map_or(f64::MIN, |o| {
+                let people = if o.score < -40 { 6.0 } else { 0.0 };
+                o.promise(now_s) + if o.has(groups::flag::CONFIRMED) { 4.0 } else { 0.0 } - people
+            })
+        };
+        let slot = self.panels.start(g, g.promise(now_s), rank);
+        if let Some(g) = self.groups.get_mut(value) {
+            g.panel = slot;
+        }
+    }
+}
+
+/// The values that teach: for an opening the smallest of all regions, for a continuation only its own.
+fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
+    if !single || obs.first_anchors.as_slice().is_empty() {
+        let rest: &[u64] = if single { obs.rest.as_slice() } else { &[] };
+        return Few::of(obs.anchors.as_slice().iter().chain(rest).copied());
+    }
+    let mut all: [u64; 24] = [u64::MAX; 24];
+    let both = obs.anchors.as_slice().iter().chain(obs.first_anchors.as_slice());
+    all.iter_mut().zip(both).for_each(|(slot, v)| *slot = *v);
+    all.sort_unstable();
+    let mut out = Few::default();
+    let (mut last, mut n) = (u64::MAX, 0usize);
+    for v in all {
+        if v != last && v != u64::MAX && n < ANCHORS {
+            out.push(v);
+            n = n.saturating_add(1);
+        }
+        last = v;
+    }
+    obs.rest.as_slice().iter().filter(|v| !all.contains(v)).for_each(|v| {
+        out.push(*v);
+    });
+    out
+}

@@ -1,0 +1,182 @@
+//! One observation, start to end: the key's record is found or made, brought up to date, and turned into a `Touch`.
+//!
+//! Order matters: limits are charged and matches are looked up before the record is brought up to date, groups learn from the
+//! new state of it, the ladder judges last. An allowed or anonymous request moves the clock and leaves no other trace.
+
+use super::conviction::{self, Matched};
+use super::groups::Touch;
+use super::keys::{self, KeyState, flag};
+use super::novelty::Seen;
+use super::{Ledger, Outcome, quota, tick_of};
+use crate::engine::config::campaign::off;
+use crate::engine::detect::automation;
+use crate::engine::hash;
+use crate::engine::observation::{self, Observation};
+use crate::engine::units::Nanos;
+
+/// Who left a network origin last: a key whose credential may be rotated.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Origin {
+    pub(super) tag: u32,
+    pub(super) key: u64,
+}
+
+pub(super) const ORIGINS: usize = 1 << 13;
+
+impl Ledger {
+    pub(super) fn observe_one(&mut self, obs: &Observation) -> Outcome {
+        self.advance(obs.time);
+        if obs.flags & (observation::ANONYMOUS | observation::ALLOWED) != 0 || obs.key == 0 {
+            return Outcome::default();
+        }
+        let now_s = self.clock.now_s;
+        let kh = (hash::mix(if obs.tenant != 0 { obs.tenant } else { obs.key }) >> 32) as u32;
+        self.ensure_key(obs);
+        let conversation = obs.flags & observation::CONVERSATION != 0;
+        // Invented history does not hide an opening: only a first message that this key has sent before continues.
+        let known = self.c.is_off(off::OPENING) || self.openings.sent(obs.key, obs.first_user);
+        let single = !conversation || !known;
+        self.openings.remember(obs.key, obs.last_user);
+        let seen = if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, kh, now_s / 60) };
+        let matched = conviction::find(&self.cases, &self.groups, obs);
+        let over = self.charge(obs);
+        let touch = self.update_key(obs, kh, single, seen, &matched);
+        let company = self.learn(obs, &touch, &matched);
+        Outcome { over, ..self.settle(obs, &touch, &matched, company) }
+    }
+
+    /// Charges the limits of the observation's profile, over all workers together.
+    fn charge(&mut self, obs: &Observation) -> Option<Nanos> {
+        let limits = self.limits.get(usize::from(obs.profile))?;
+        let key = self.keys.get_mut(obs.key)?;
+        let elapsed = self.clock.now_s.saturating_sub(key.last_s);
+        quota::charge(key, limits, Nanos::from_secs(u64::from(elapsed)))
+    }
+
+    /// The key's record exists after this (unless its bucket is damaged).
+    fn ensure_key(&mut self, obs: &Observation) {
+        let now_s = self.clock.now_s;
+        let created_min = if obs.created_s == 0 { None } else { Some(obs.created_s.min(now_s) / 60) };
+        if let Some(key) = self.keys.get_mut(obs.key) {
+            if let Some(min) = created_min {
+                key.first_min = key.first_min.min(min);
+                key.set(flag::CREATED, true);
+                key.set(flag::AGE_UNKNOWN, false);
+            }
+            return;
+        }
+        let learning = now_s.saturating_sub(self.clock.started_s) < self.learn_s;
+        let unknown = created_min.is_none() && (learning || self.is_heir(obs));
+        let mut fresh = KeyState {
+            id: obs.key,
+            first_min: created_min.unwrap_or(now_s / 60),
+            last_s: now_s,
+            born: tick_of(now_s),
+            epoch: self.clock.epoch as u8,
+            ..KeyState::default()
+        };
+        fresh.set(flag::CREATED, created_min.is_some());
+        fresh.set(flag::AGE_UNKNOWN, unknown);
+        let young_for = self.c.young_for_s;
+        self.keys.insert(fresh, now_s, young_for);
+    }
+
+    /// Rotated credentials: a new key from the origin of a trusted key takes over its unknown age, once.
+    fn is_heir(&mut self, obs: &Observation) -> bool {
+        let Some(at) = origin_of(obs) else { return false };
+        let Some(o) = self.origins.get_mut(at.0).filter(|o| o.tag == at.1 && o.key != obs.key && o.key != 0)
+        else {
+            return false;
+        };
+        let donor = std::mem::take(&mut o.key);
+        match self.keys.get_mut(donor) {
+            Some(k) if k.strikes == 0 && !k.has(flag::HEIR) => {
+                k.set(flag::HEIR, true);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Brings the key's record up to date and says what the groups should know.
+    fn update_key(&mut self, obs: &Observation, kh: u32, single: bool, seen: Seen, m: &Matched) -> Touch {
+        let now_s = self.clock.now_s;
+        let (c, block_for_s, epoch) = (&self.c, self.block_for_s, self.clock.epoch as u8);
+        let Some(key) = self.keys.get_mut(obs.key) else { return Touch::default() };
+        key.age_epoch(epoch);
+        if key.has(flag::CONVICTED) && now_s.saturating_sub(key.last_s) > block_for_s {
+            key.set(flag::CONVICTED, false);
+        }
+        if key.has(flag::AGE_UNKNOWN)
+            && u64::from(now_s / 60).saturating_sub(u64::from(key.first_min)) > c.young_for_s / 60
+        {
+            key.set(flag::AGE_UNKNOWN, false);
+        }
+        let dup = obs.exact != 0 && !seen.novel;
+        conviction::count(key, m, single, dup);
+        if seen.shared && single {
+            key.dup_x = key.dup_x.saturating_add(1);
+            key.dup_map |= 1u64 << (obs.exact & 63);
+        }
+        if single {
+            if key.total > 1 {
+                let code = keys::gap_code(now_s.saturating_sub(key.last_s));
+                if code != 0 {
+                    let repeats = key.gap != 0 && key.gap.abs_diff(code) <= if code >= 30 { 3 } else { 1 };
+                    key.set(flag::REPEAT, repeats);
+                    key.beats =
+                        if repeats { key.beats.saturating_add(3) } else { key.beats.saturating_sub(1) };
+                    key.gap = code;
+                }
+            }
+            if key.map_n() < keys::MAP_LIMIT {
+                key.hours = (key.hours | 1 << ((now_s / 3600) % 24)).wrapping_add(1 << 24);
+                key.phase |= 1 << ((u64::from(now_s % 3600) * 32 / 3600) & 31);
+            }
+        }
+        key.last_s = now_s;
+        if let Some(auto) = automation::is_automatic(key) {
+            key.set(flag::AUTOMATIC, auto);
+        }
+        let young = key.is_young(now_s, c.young_for_s);
+        let old = key.is_old(now_s, c.young_for_s);
+        let donor = key.strikes == 0 && (old || key.has(flag::AGE_UNKNOWN)) && !key.has(flag::HEIR);
+        let touch = Touch {
+            kh,
+            now_s,
+            tick: tick_of(now_s),
+            hour: ((now_s / 3600) % 24) as u8,
+            single,
+            novel: seen.novel,
+            young,
+            old,
+            automatic: key.has(flag::AUTOMATIC),
+            phase: key.phase,
+            phase_n: key.map_n(),
+            tot: key.single,
+            kfirst: key.born,
+            gap: key.gap,
+            repeats: key.has(flag::REPEAT),
+            beats: key.beats,
+            age: u16::try_from((now_s / 60).saturating_sub(key.first_min) / 10).unwrap_or(u16::MAX),
+            struck: key.strikes > 0,
+        };
+        if donor
+            && let Some((at, tag)) = origin_of(obs)
+            && let Some(o) = self.origins.get_mut(at)
+        {
+            *o = Origin { tag, key: obs.key };
+        }
+        touch
+    }
+}
+
+/// Slot and tag of the request's origin (address prefix and request shape), if both are known.
+fn origin_of(obs: &Observation) -> Option<(usize, u32)> {
+    let [prefix, shape] = obs.nets;
+    if prefix == 0 || shape == 0 {
+        return None;
+    }
+    let h = hash::combine(prefix, shape);
+    Some((h as usize % ORIGINS, (h >> 32) as u32 | 1))
+}
