@@ -46,7 +46,9 @@ pub fn is_tireless(key: &KeyState, tick: u16) -> bool {
 /// Share of a panel's keys that were awake in their quietest hours, among those with 12 openings over 19 hours; `None` with
 /// fewer than 24 of them.
 pub fn tireless_share(view: &View<'_>) -> Option<f64> {
-    let known = view.keys.iter().filter(|s| s.hn() >= 12 && view.tick.wrapping_sub(s.first) >= 114);
+    let known = view.keys.iter().filter(|s| {
+        s.hn() >= 12 && view.tick.wrapping_sub(s.first) >= 114 && s.last.wrapping_sub(s.first) >= 72
+    });
     let (n, awake) = known.fold((0u32, 0u32), |(n, a), s| {
         let passes = quietest(s.hour_bits()) >= awake_hours(s.hn()) && s.beats < 6;
         (n.saturating_add(1), a.saturating_add(u32::from(passes)))

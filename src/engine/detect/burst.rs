@@ -35,7 +35,7 @@ pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     }
     let queue = queue.get(..n).unwrap_or_default();
     let share = n as f64 / keys.items.len().max(1) as f64;
-    if n < 96 || share < 0.5 || keys.distinct * share < f64::from(c.profile_min) {
+    if n < 96 || share < 0.5 || keys.distinct * share < f64::from(c.profile_min) * 2.0 {
         return None;
     }
     let mut ages = [0u32; KEYS];

@@ -198,8 +198,10 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         }
     }
     // Heavy-tailed rates fail the load test; automation says the same in another way.
-    let sleepless =
-        a.automatic >= ppm(c.a_min_ppm) || automation::tireless_share(&view).is_some_and(|s| s >= TIRELESS);
+    // A new fleet of servers never sleeps either: up to `fleet_cap` keys only the stricter form counts.
+    let tireless = view.distinct >= f64::from(c.fleet_cap)
+        && automation::tireless_share(&view).is_some_and(|s| s >= TIRELESS);
+    let sleepless = a.automatic >= ppm(c.a_min_ppm) || tireless;
     let auto = view.axis == Axis::Text && !c.is_off(off::AUTOMATION) && sleepless;
     if auto && let Some(v) = a.terms.get_mut(LOAD) {
         *v = v.max(20.0);
@@ -238,8 +240,8 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
     let old = view.group.old.estimate();
     a.aged = a.aged_path && !a.exempt && old >= 0.2 * a.distinct;
     let d_min = f64::from(if text { c.d_min } else { c.net_d_min });
-    // A panel cannot be lucky: it may say less. 32 keys must say more.
-    let v_gate = if a.panel { c.v_gate } else { c.v_gate.saturating_mul(2) };
+    // 32 keys are looked at for as long as they are lucky; they must say as much as a network's.
+    let v_gate = if a.panel { c.v_gate } else { c.v_gate.max(c.net_v_gate) };
     let load_gate = if text { load >= f64::from(v_gate) || auto } else { load >= f64::from(c.net_v_gate) };
     let timers = a.timers();
     let timer_gate = if a.distinct <= f64::from(c.fleet_cap) { timers > -4.0 } else { timers > -40.0 };

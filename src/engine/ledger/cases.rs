@@ -45,7 +45,7 @@ pub struct Case {
     pub ripe_min: u32,
     /// Load of its keys, requests a tick; 0 = not known.
     pub lam: f32,
-    /// Matches, halved every half hour; the largest of it, halved every day.
+    /// Matches, halved every half hour; the largest of it, halved every three days.
     pub heat: f32,
     /// See `heat`.
     pub peak: f32,
@@ -84,7 +84,7 @@ impl Case {
     fn warm(&mut self, now_s: u32) {
         let passed = f64::from(now_s.saturating_sub(self.last_s));
         self.heat = (f64::from(self.heat) * math::decay(passed / 1_800.0) + 1.0) as f32;
-        self.peak = ((f64::from(self.peak) * math::decay(passed / 86_400.0)) as f32).max(self.heat);
+        self.peak = ((f64::from(self.peak) * math::decay(passed / 259_200.0)) as f32).max(self.heat);
     }
 }
 
@@ -321,9 +321,15 @@ impl Cases {
             c.id = c.id.min(gone.id);
             c.heat += gone.heat;
             c.peak = c.peak.max(c.heat);
-            c.cohort_min = c.cohort_min.min(gone.cohort_min);
-            c.ripe_min = c.ripe_min.max(gone.ripe_min);
-            c.flags &= gone.flags;
+            // A case that no panel has described says nothing of the cohort.
+            if c.cohort_min == 0 {
+                (c.cohort_min, c.ripe_min, c.lam, c.flags) =
+                    (gone.cohort_min, gone.ripe_min, gone.lam, gone.flags);
+            } else if gone.cohort_min != 0 {
+                c.cohort_min = c.cohort_min.min(gone.cohort_min);
+                c.ripe_min = c.ripe_min.max(gone.ripe_min);
+                c.flags &= gone.flags;
+            }
         }
         if let Some(c) = self.case_mut(b) {
             c.merged = a;

@@ -123,7 +123,7 @@ impl Ledger {
                 return false;
             };
             let near = panel.estimate() >= 0.5 * d && panel.estimate() <= 2.0 * d;
-            near && overlap(g.keys.items(), panel)
+            near && overlap(g.keys.items(), panel) >= 0.9
         })
     }
 
@@ -188,6 +188,11 @@ impl Ledger {
         let young = g.young_share() >= detect::ppm(self.c.y_gate_ppm)
             && g.old.estimate() < 1.0 + 0.02 * g.distinct()
             && !g.has(groups::flag::EXEMPT);
+        // Plainly unequal loads are people's, whoever they share their keys with.
+        let keys = self.panels.get(g.panel, value).map(Into::into);
+        if detect::assess(g, keys, tick_of(now_s), &self.c).load() <= -20.0 {
+            return;
+        }
         let (case, aged) = self.company_of(g.keys.items(), value, siblings);
         let struck = g.keys.items().iter().filter(|s| s.struck()).count();
         if case != 0 && (young || aged) {
@@ -206,7 +211,8 @@ impl Ledger {
             let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else {
                 continue;
             };
-            if overlap(items, panel) {
+            // Half is far beyond chance: of all keys, a panel holds few.
+            if overlap(items, panel) >= 0.5 {
                 return (self.cases.resolve(entry.case), entry.flags & cases::AGED != 0);
             }
         }
@@ -214,13 +220,13 @@ impl Ledger {
     }
 }
 
-/// Nine tenths of the sampled keys are in the panel (of those that it would hold).
-fn overlap(items: &[Sample], panel: &BottomK<Sample, { panels::KEYS }>) -> bool {
+/// Share of the sampled keys that are in the panel, of those that it would hold; 0 with fewer than twelve of them.
+fn overlap(items: &[groups::Sample], panel: &BottomK<groups::Sample, { panels::KEYS }>) -> f64 {
     let known = items.iter().filter(|s| panel.admits(s.kh));
-    let (n, of) = known.fold((0usize, 0usize), |(n, of), s| {
-        (n.saturating_add(usize::from(panel.contains(s.kh))), of.saturating_add(1))
+    let (n, of) = known.fold((0u32, 0u32), |(n, of), s| {
+        (n.saturating_add(u32::from(panel.contains(s.kh))), of.saturating_add(1))
     });
-    of >= 12 && n.saturating_mul(10) >= of.saturating_mul(9)
+    if of < 12 { 0.0 } else { detect::share(n, of) }
 }
 
 fn clamp_i16(x: f64) -> i16 {

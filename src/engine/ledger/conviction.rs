@@ -61,6 +61,9 @@ pub fn find(cases: &Cases, groups: &Groups, obs: &Observation) -> Matched {
     for &v in lists.into_iter().flatten() {
         let Some(entry) = cases.get(v).filter(|_| !m.values.as_slice().contains(&v)) else { continue };
         let case = cases.resolve(entry.case);
+        if case == 0 {
+            continue;
+        }
         m.values.push(v);
         // A request that meets more than eight cases counts the first eight.
         let Some(slot) = tally.iter_mut().find(|t| t.0 == case || t.0 == 0) else { continue };

@@ -36,7 +36,9 @@ impl Ledger {
     }
 
     fn in_alarm(&self, g: &Group) -> bool {
-        Axis::of(g.tag) == Axis::Profile && self.alarms >> (g.tag.wrapping_sub(1) & 63) & 1 == 1
+        Axis::of(g.tag) == Axis::Profile
+            && g.tag.wrapping_sub(1) & 0xff < 64
+            && self.alarms >> (g.tag.wrapping_sub(1) & 63) & 1 == 1
     }
 
     fn describe(&self, g: &Group) -> GroupReport {

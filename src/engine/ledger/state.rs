@@ -9,7 +9,7 @@ use crate::engine::StateError;
 use crate::engine::wire::{self, Reader, Writer, put_table, record, take_table};
 
 const MAGIC: u64 = 0x0031_5453_5249_4557;
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 record!(Origin { tag: u32, key: u64 });
 

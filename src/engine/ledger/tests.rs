@@ -237,7 +237,6 @@ fn honest_traffic_alone_is_never_blocked() {
 }
 
 #[test]
-#[ignore = "known weakness: `tireless_share` overrules a load term of -60 (12 of 12 seeds, one new application)"]
 fn servers_under_unequal_load_are_never_blocked() {
     for seed in 1..=12 {
         let r = run(&honest(), 4.0, seed, &config(|_| ()));
@@ -245,15 +244,20 @@ fn servers_under_unequal_load_are_never_blocked() {
     }
 }
 
+/// A launch whose users have sent about one request each passes the load gate by luck only: at 9 points 3 of these seeds did,
+/// at 15 one.
 #[test]
-#[ignore = "known weakness: at about one request a key the load gate is passed by luck (2 of 48 seeds, one application)"]
 fn a_launch_of_people_is_never_blocked() {
+    let mut wrong = Vec::new();
     for seed in 1..=48 {
         let mut classes = with_nights();
         classes.push(campaign());
         let r = run(&classes, 2.0, seed, &config(|_| ()));
-        assert!(r.blocked.keys().all(|n| *n == "campaign"), "seed {seed}: {:?}", r.blocked.keys());
+        if r.blocked.keys().any(|n| *n != "campaign") {
+            wrong.push(seed);
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]
@@ -407,7 +411,8 @@ fn a_value_joins_the_case_whose_panel_holds_its_keys() {
         ("the same keys", 0..128, true),
         ("some of the keys", 40..104, true),
         ("other keys", 1_000..1_128, false),
-        ("half of them others", 64..192, false),
+        ("half of them others", 64..192, true),
+        ("three quarters of them others", 96..224, false),
     ] {
         let mut l = Ledger::new(&config(|_| ()));
         l.clock.now_s = START as u32;
