@@ -165,7 +165,7 @@ fn plan(args: &Args) -> Result<Plan, u8> {
 
 fn load(dir: Option<&Path>, split: Split) -> Result<corpus::Corpus, u8> {
     let (corpus, warnings) = corpus::load(dir, split).map_err(|e| {
-        eprintln!("weir simulate: {e}");
+        eprintln!("weir simulate: {}: {e}", dir.map_or("built-in texts".into(), |d| d.display().to_string()));
         IO
     })?;
     warnings.iter().for_each(|w| eprintln!("weir simulate: {w}"));
