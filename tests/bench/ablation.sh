@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 scenarios=S0,S3,S5b,S10,S10b,S21,N800
-terms="spread youth load novelty single_turn exclusivity flat_day timers automation dominance arm established siblings opening panels cohort"
-run() { target/weir simulate -s "$scenarios" --honest 0.15 --json "$@" 2>/dev/null || [ $? -eq 4 ]; }
+terms="${TERMS_OFF:-spread youth load novelty single_turn exclusivity flat_day timers automation dominance arm established siblings opening panels cohort}"
+run() { target/weir simulate -s "$scenarios" --honest "${HONEST:-0.15}" --json "$@" 2>/dev/null || [ $? -eq 4 ]; }
 row() { python3 -c '
 import json, sys
 cells = []
