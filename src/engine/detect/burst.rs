@@ -27,13 +27,9 @@ const BURST_TICKS: u32 = 720;
 /// follow from each other: half of these keys never sleep, where people's do, and 70 % of those were made within five days
 /// of a young account's fourteen.
 pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
-    let mut queue = [Sample::default(); KEYS];
-    let mut n = 0usize;
-    for (slot, s) in queue.iter_mut().zip(keys.items.iter().filter(|s| s.automatic())) {
-        *slot = *s;
-        n = n.saturating_add(1);
-    }
-    let queue = queue.get(..n).unwrap_or_default();
+    let mut room = [Sample::default(); KEYS];
+    let queue = load::select(keys.items, &mut room, Sample::automatic);
+    let n = queue.len();
     let share = n as f64 / keys.items.len().max(1) as f64;
     if n < 96 || share < 0.5 || keys.distinct * share < f64::from(c.profile_min) * 2.0 {
         return None;

@@ -18,7 +18,7 @@ pub fn score(view: &View<'_>, _: &Campaign) -> Signal {
     let (text, tick) = (view.axis == Axis::Text, view.tick);
     // A network has old neighbours of every kind; only its young keys can be blocked, so only their load is asked.
     let mut young = [Sample::default(); KEYS];
-    let keys = if text { view.keys } else { young_of(view.keys, &mut young) };
+    let keys = if text { view.keys } else { select(view.keys, &mut young, Sample::young) };
     if keys.len() < MIN_KEYS {
         return Signal::UNKNOWN;
     }
@@ -33,10 +33,14 @@ pub fn score(view: &View<'_>, _: &Campaign) -> Signal {
     Signal::points(math::clamp(3.0 * l, -60.0, 45.0))
 }
 
-/// The young ones of a sample.
-pub fn young_of<'a>(keys: &[Sample], room: &'a mut [Sample; KEYS]) -> &'a [Sample] {
+/// The keys of a sample that `which` picks, copied into `room`.
+pub fn select<'a>(
+    keys: &[Sample],
+    room: &'a mut [Sample; KEYS],
+    which: impl Fn(&Sample) -> bool,
+) -> &'a [Sample] {
     let mut n = 0usize;
-    for (slot, s) in room.iter_mut().zip(keys.iter().filter(|s| s.young())) {
+    for (slot, s) in room.iter_mut().zip(keys.iter().filter(|s| which(s))) {
         *slot = *s;
         n = n.saturating_add(1);
     }

@@ -179,7 +179,7 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
         young: view.young_share(),
         novel: share(group.novel, group.single),
         single: share(group.single, group.total),
-        lam: load::key_rate(load::young_of(view.keys, &mut [Sample::default(); KEYS]), tick),
+        lam: load::key_rate(load::select(view.keys, &mut [Sample::default(); KEYS], Sample::young), tick),
         automatic: automation::share(&view).unwrap_or(0.0),
         panel: panel.is_some(),
         cohort_ticks: cohort::outer(&view, |s| s.birth_ago(tick)),
@@ -263,14 +263,9 @@ fn established(a: &mut Assessment, group: &Group, view: &View<'_>, c: &Campaign)
         return;
     }
     // A panel's old members say more than the 16 of the group.
-    let mut seniors = [Sample::default(); KEYS];
-    let mut n = 0usize;
-    for (slot, s) in seniors.iter_mut().zip(view.keys.iter().filter(|s| !s.young())) {
-        *slot = *s;
-        n = n.saturating_add(1);
-    }
-    let seniors = seniors.get(..n).unwrap_or_default();
-    let items = if a.panel && n > 16 { seniors } else { group.old.items() };
+    let mut room = [Sample::default(); KEYS];
+    let seniors = load::select(view.keys, &mut room, |s| !s.young());
+    let items = if a.panel && seniors.len() > 16 { seniors } else { group.old.items() };
     let l = load::rate_ratio(items, tick).min(load::key_ratio(items, tick));
     let uniform = 3.0 * l >= 24.0;
     let automatic = automation::share_of(items, 8).is_some_and(|s| s >= ppm(c.a_min_ppm));

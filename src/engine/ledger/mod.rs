@@ -186,12 +186,7 @@ impl Ledger {
         self.clock.swept_s = self.clock.now_s;
         let expiry = u32::try_from(self.c.epoch_s).unwrap_or(u32::MAX);
         for value in self.cases.expired(self.clock.now_s, expiry) {
-            self.cases.release(value);
-            if let Some(g) = self.groups.get_mut(value) {
-                g.set(groups::flag::CONFIRMED | groups::flag::AGED, false);
-                g.armed = 0;
-                g.case = 0;
-            }
+            self.release(value);
         }
         self.sweep_alarms();
     }

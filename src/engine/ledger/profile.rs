@@ -26,12 +26,13 @@ impl Ledger {
             return;
         }
         let octave = octave(&key, t.tick);
-        if automation::is_tireless(&key, t.tick) {
+        let tireless = automation::is_tireless(&key, t.tick);
+        if tireless {
             self.touch_octave(octave, t, due);
         }
         // Everybody young of the octave who has sent enough to tell and is no timer, and who of them never sleeps.
         if key.map_n() >= 24 && !key.is_regular() && t.tick.wrapping_sub(key.born) >= 114 {
-            let touch = Touch { automatic: automation::is_tireless(&key, t.tick), ..*t };
+            let touch = Touch { automatic: tireless, ..*t };
             self.touch_octave(octave.saturating_add(EVERYBODY), &touch, due);
         }
     }

@@ -179,7 +179,7 @@ fn services(m: &mut Maker<'_>, scale: f64) {
         let plan = m.people(12.0, 1.2, 1, 0.0);
         m.key("rag", 0.12, plan, Text::Task { task, slot_texts: 5 });
     }
-    for platform in 0..3u64 {
+    for _ in 0..3 {
         let system = m.own_system();
         let prefixes = [m.home(), m.home()];
         let client = m.client();
@@ -196,7 +196,6 @@ fn services(m: &mut Maker<'_>, scale: f64) {
             a.client = client;
             a.prefix = prefixes[(a.key >> 40) as usize % 2];
         }
-        let _ = platform;
     }
 }
 
@@ -214,7 +213,7 @@ fn communities(m: &mut Maker<'_>, scale: f64) {
         let template = if m.rng.chance(0.5) { 1 + m.rng.below(40) as u16 } else { 0 };
         m.key("evaluation", 0.3, Plan::Burst { at_s, n, over_s }, Text::Eval { set, template }).from_s = 0;
     }
-    for class in 0..5u64 {
+    for _ in 0..5 {
         let (set, item) = (m.rng.below(64) as u16, m.rng.below(40) as u16);
         let day = m.rng.below(u64::from(m.end_s() / DAY_S).max(3) - 2);
         for _ in 0..m.count(150.0, scale) {
@@ -227,7 +226,6 @@ fn communities(m: &mut Maker<'_>, scale: f64) {
                 a.created_s = (START_S + u64::from(a.from_s)) as u32;
             }
         }
-        let _ = class;
     }
     let system = m.own_system();
     for _ in 0..m.count(1_500.0, scale) {

@@ -440,8 +440,7 @@ fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Basel
 fn score(world: &World, fates: &[Fate], name: &'static str, flagged: &[bool]) -> (&'static str, f64, u32) {
     let attack = |a: &Actor| world.classes[usize::from(a.class)].attack;
     let (mut accounts, mut hit, mut wrong) = (0u32, 0u32, 0u32);
-    for ((a, f), flag) in world.actors.iter().zip(fates).zip(flagged).filter(|((_, f), _)| f.requests > 0) {
-        let _ = f;
+    for ((a, _), flag) in world.actors.iter().zip(fates).zip(flagged).filter(|((_, f), _)| f.requests > 0) {
         if attack(a) {
             accounts += 1;
             hit += u32::from(*flag);
