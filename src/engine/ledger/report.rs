@@ -1,8 +1,8 @@
 //! What the ledger tells people: counts for gauges, groups with their evidence.
 
+use super::Ledger;
 use super::groups::{Axis, Group, flag};
 use super::keys::flag as key_flag;
-use super::Ledger;
 use crate::engine::detect::{self, DETECTORS, automation};
 use crate::engine::verdict::{Action, Reason, Verdict};
 use crate::engine::{GroupReport, KeyReport, Status};
