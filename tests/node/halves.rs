@@ -8,7 +8,7 @@
 )]
 
 use std::sync::Arc;
-use weir::engine::config::{Config, parse};
+use weir::engine::config::parse;
 use weir::engine::edge::Edge;
 use weir::engine::edge::identity::{Head, Keys, NoProperties};
 use weir::engine::edge::session::Session;
@@ -19,7 +19,7 @@ use weir::engine::{Engine, hash};
 
 #[path = "traffic.rs"]
 mod traffic;
-use traffic::{ACCOUNTS, Request, START, config, session, traffic};
+use traffic::{ACCOUNTS, START, config, session, traffic};
 
 /// Blocks per key with `n` edges; batches travel every 100 ms of engine time.
 fn apart(n: usize) -> (Vec<u32>, u32) {
