@@ -175,12 +175,16 @@ pub struct Batch {
 impl Batch {
     /// Appends; `false` (and not appended) when the batch holds `limit` bytes already: the caller counts the loss.
     pub fn push(&mut self, obs: &Observation, limit: usize) -> bool {
-        if self.records.len() >= limit || self.count == u16::MAX {
+        if self.is_full(limit) {
             return false;
         }
         obs.put(&mut Writer(&mut self.records));
         self.count = self.count.saturating_add(1);
         true
+    }
+    /// At its limit?
+    pub fn is_full(&self, limit: usize) -> bool {
+        self.records.len() >= limit || self.count == u16::MAX
     }
     /// Observations waiting.
     pub fn len(&self) -> u16 {

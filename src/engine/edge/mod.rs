@@ -1,5 +1,6 @@
 //! The per-worker half: parse, fingerprint, look up, limit, decide. Allocates a few hundred KiB per worker.
 
+pub mod actions;
 pub mod decide;
 pub mod extract;
 pub mod identity;
@@ -7,6 +8,7 @@ pub mod limiter;
 pub mod scan;
 pub mod session;
 
+use super::Decision;
 use super::config::Config;
 use super::hash::{self, Purpose};
 use super::ledger::Outcome;
@@ -24,8 +26,9 @@ use std::sync::Arc;
 const LIMITED_KEYS: usize = 4_096;
 /// Limits a profile may have.
 const LIMITS: usize = 8;
-/// Bytes of observations a worker holds until they are drained.
-pub const PENDING_BYTES: usize = 64 << 10;
+/// Bytes of observations a worker holds until they are drained: with the last one (at most 587 bytes) and the headers of batch
+/// and cell, a batch stays within 16 KiB.
+pub const PENDING_BYTES: usize = 15 << 10;
 
 /// One worker's half.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub struct Edge {
     limiter: Limiter,
     pending: Batch,
     dropped: u64,
+    last: actions::LastActions,
 }
 
 impl Edge {
@@ -54,6 +58,7 @@ impl Edge {
             limiter: Limiter::new(LIMITED_KEYS, LIMITS),
             pending: Batch::default(),
             dropped: 0,
+            last: actions::LastActions::default(),
             config,
         }
     }
@@ -158,6 +163,27 @@ impl Edge {
         let verdict = self.settle(now, &x, list, &outcome);
         self.scratch = x;
         verdict
+    }
+
+    /// The same, as done in the mode of its profile: exactly once a request, before it goes upstream. A second call on the
+    /// same session allows.
+    pub fn answer(&mut self, now: Nanos, session: &mut Session) -> Decision {
+        if let Some(early) = Decision::early(&self.config, session) {
+            return early;
+        }
+        let (key, profile) = (session.identity.key, session.profile);
+        let verdict = self.decide(now, session);
+        Decision::of(&self.config, &mut self.last, verdict, key, profile)
+    }
+
+    /// Observations waiting.
+    pub fn waiting(&self) -> u16 {
+        self.pending.len()
+    }
+
+    /// The next observation would be dropped.
+    pub fn is_full(&self) -> bool {
+        self.pending.is_full(PENDING_BYTES)
     }
 
     /// Pending observations, encoded into `out` (replacing it). Empty when there are none.

@@ -12,6 +12,7 @@ pub mod keys;
 mod learn;
 pub mod novelty;
 mod observe;
+pub mod pages;
 pub mod panels;
 mod profile;
 mod publish;

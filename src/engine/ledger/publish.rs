@@ -33,6 +33,11 @@ impl Ledger {
         self.publisher.values_version != self.cases.version()
     }
 
+    /// The shards of `mask` go out again: what an edge reads in their place is not what was published.
+    pub fn republish(&mut self, mask: u64) {
+        self.publisher.keys_dirty |= mask;
+    }
+
     /// Hands each changed shard to `sink`, encoded. Cost: one pass over 1/64 of the key table a changed shard.
     pub fn publish(&mut self, mut sink: impl FnMut(u8, &[u8])) {
         let now_s = self.clock.now_s;
