@@ -12,6 +12,9 @@ help: ## list the verbs
 setup: ## Rust target, Python environment, real Envoy (quiet when there is nothing to do)
 	@bash tests/support/setup.sh
 
+# Of two modules in one proxy the newer one leads: the commit's time, where there is one.
+export WEIR_RANK ?= $(shell git log -1 --format=%ct 2>/dev/null)
+
 wasm: setup ## build the module: target/weir.wasm
 	@cargo build --quiet --release --lib --target wasm32-wasip1
 	@cmp -s target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM) || cp target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM)

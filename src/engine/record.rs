@@ -19,6 +19,7 @@ impl Engine {
 impl Decision {
     /// The record of this decision, made just now. `own` is there when the ledger is at hand and knows the key, `group` when
     /// the verdict rests on evidence across keys. A reader finds the key in a group's sample by `sample`.
+    #[inline(never)]
     pub fn record(&self, now: Nanos, config: &Config, ledger: Option<&Ledger>) -> String {
         let (d, v) = (self, &self.verdict);
         let e = &v.evidence;

@@ -47,6 +47,7 @@ pub struct Edge {
 
 impl Edge {
     /// Allocates the worker's tables.
+    #[inline(never)]
     pub fn new(config: Arc<Config>) -> Edge {
         let seed_check = config.seed.check();
         Edge {
@@ -83,6 +84,7 @@ impl Edge {
     }
 
     /// Looks values and lists up and queues the observation. What a list says, if one names the request.
+    #[inline(never)]
     pub(super) fn prepare(&mut self, x: &mut Extracted) -> Option<Verdict> {
         let obs = &mut x.obs;
         if !self.snapshot.is_empty() {
@@ -112,6 +114,7 @@ impl Edge {
     }
 
     /// Turns an outcome (the ledger's, or the snapshot's) into a verdict; charges the limits if it gets that far.
+    #[inline(never)]
     pub(super) fn settle(
         &mut self,
         now: Nanos,

@@ -40,6 +40,11 @@ impl Ledger {
 
     /// Hands each changed shard to `sink`, encoded. Cost: one pass over 1/64 of the key table a changed shard.
     pub fn publish(&mut self, mut sink: impl FnMut(u8, &[u8])) {
+        self.publish_each(&mut sink);
+    }
+
+    #[inline(never)]
+    fn publish_each(&mut self, sink: &mut dyn FnMut(u8, &[u8])) {
         let now_s = self.clock.now_s;
         let learning = now_s.saturating_sub(self.clock.started_s) < self.learn_s;
         let all = self.values_changed() || learning != self.publisher.learning;

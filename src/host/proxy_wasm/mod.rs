@@ -5,6 +5,7 @@ mod abi;
 mod metrics;
 mod plugin;
 mod reply;
+mod shared;
 mod stream;
 
 use plugin::Plugin;
@@ -107,7 +108,8 @@ extern "C" fn proxy_on_request_trailers(id: u32, _count: usize) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(_id: u32) -> u32 {
+extern "C" fn proxy_on_done(id: u32) -> u32 {
+    with((), |vm| vm.plugin.done(id));
     1
 }
 

@@ -11,10 +11,13 @@ pub struct Shared;
 /// builds in one proxy the higher one leads.
 pub const RANK: u32 = match option_env!("WEIR_RANK") {
     Some(text) => decimal(text),
-    None => decimal(env!("CARGO_PKG_VERSION")),
+    None => decimal(env!("CARGO_PKG_VERSION_MAJOR"))
+        .wrapping_mul(1_000_000)
+        .wrapping_add(decimal(env!("CARGO_PKG_VERSION_MINOR")).wrapping_mul(1_000))
+        .wrapping_add(decimal(env!("CARGO_PKG_VERSION_PATCH"))),
 };
 
-/// Digits of `text`, others ignored: `0.12.1` is 121, an unusable one 0.
+/// Digits of `text`, others ignored.
 const fn decimal(text: &str) -> u32 {
     let bytes = text.as_bytes();
     let (mut i, mut out) = (0usize, 0u32);
