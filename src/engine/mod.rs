@@ -20,10 +20,10 @@ pub mod verdict;
 pub mod wire;
 
 use config::{Config, ProfileId};
-use edge::{Edge, actions::LastActions};
 use edge::extract::{Extracted, Extractor};
 use edge::identity::{Head, KeyId};
 use edge::session::Session;
+use edge::{Edge, actions::LastActions};
 use ledger::{Ledger, Outcome};
 use std::sync::Arc;
 use units::Nanos;
@@ -72,8 +72,7 @@ impl Decision {
         key: KeyId,
         profile: ProfileId,
     ) -> Decision {
-        let (mode, percent) =
-            config.profile(profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
+        let (mode, percent) = config.profile(profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
         let action = verdict::enforce(&verdict, mode, percent, key.0);
         let changed = last.changed(key.0, verdict.action);
         Decision { verdict, action, mode, profile, key, changed }
@@ -265,6 +264,7 @@ impl Engine {
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.edge.prepare(x);
+        self.edge.queue(&x.obs);
         self.edge.drain(&mut self.batch);
         let mut outcome = Outcome::default();
         // Our own batch is sound; if it ever were not, the request would be judged without evidence.

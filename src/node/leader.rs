@@ -2,7 +2,9 @@
 
 use super::cells::{self, Cell, FREE, Head, LED, Meta, PAGE_BYTES, RING, SHARD_BYTES, SHARDS, SLOTS};
 use super::cells::{Sizes, Slot, Tail, YIELDED};
-use super::{BUDGET, CREATE, Cells, Counts, LATE, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY, YIELD_FOR};
+use super::{
+    BUDGET, CREATE, Cells, Counts, LATE, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY, YIELD_FOR,
+};
 use crate::engine::config::Config;
 use crate::engine::ledger::Ledger;
 use crate::engine::units::Nanos;
@@ -277,7 +279,9 @@ impl Lead {
                 continue;
             }
             let place = seq.checked_rem(RING).unwrap_or(0);
-            let Some((bytes, _)) = cells.get(&cells::name(prefix, "r", &[at as u64, place])) else { continue };
+            let Some((bytes, _)) = cells.get(&cells::name(prefix, "r", &[at as u64, place])) else {
+                continue;
+            };
             let Some((cell, batch)) = Cell::decode(&bytes) else {
                 add(&mut counts.cells_refused, 1);
                 continue;

@@ -71,7 +71,8 @@ impl World {
         };
         let config = Arc::clone(&vm.config);
         let mut s = Session::open(&config, vm.keys(), &head);
-        let body = format!(r#"{{"messages":[{{"role":"user","content":"some words about number w{key}x"}}]}}"#);
+        let body =
+            format!(r#"{{"messages":[{{"role":"user","content":"some words about number w{key}x"}}]}}"#);
         s.push(body.as_bytes(), true);
         vm.decide(&mut self.memory, &config, now, &mut s)
     }

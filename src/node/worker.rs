@@ -153,8 +153,7 @@ impl Node {
         let grace = if self.serving { GRACE } else { 0 };
         let still = mono.saturating_sub(self.seen_at);
         // It yields to newer code if that has asked, else to a VM that serves nobody.
-        let called =
-            if h.want > h.rank { self.rank > h.rank } else { !self.serving && self.rank >= h.rank };
+        let called = if h.want > h.rank { self.rank > h.rank } else { !self.serving && self.rank >= h.rank };
         let take = if h.epoch == 0 {
             // A cold start: the main thread's VM comes first, then any that serves nobody.
             age >= if self.uid == 1 && !self.serving { 0 } else { GRACE.saturating_add(grace) }

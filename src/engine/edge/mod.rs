@@ -12,7 +12,7 @@ use super::Decision;
 use super::config::Config;
 use super::hash::{self, Purpose};
 use super::ledger::Outcome;
-use super::observation::{self, Batch, Few};
+use super::observation::{self, Batch, Few, Observation};
 use super::snapshot::{Snapshot, SnapshotError};
 use super::units::Nanos;
 use super::verdict::{Reason, Verdict};
@@ -83,7 +83,7 @@ impl Edge {
         self.dropped
     }
 
-    /// Looks values and lists up and queues the observation. What a list says, if one names the request.
+    /// Looks values and lists up. What a list says, if one names the request.
     #[inline(never)]
     pub(super) fn prepare(&mut self, x: &mut Extracted) -> Option<Verdict> {
         let obs = &mut x.obs;
@@ -107,10 +107,14 @@ impl Edge {
                 list = Some(decide::on_list(Reason::AllowList, self.case_secret, obs, p));
             }
         }
+        list
+    }
+
+    /// Queues what the ledger is told.
+    pub(super) fn queue(&mut self, obs: &Observation) {
         if !self.pending.push(obs, PENDING_BYTES) {
             self.dropped = self.dropped.saturating_add(1);
         }
-        list
     }
 
     /// Turns an outcome (the ledger's, or the snapshot's) into a verdict; charges the limits if it gets that far.
@@ -138,8 +142,9 @@ impl Edge {
                 (outcome.watch, outcome.reason) = (true, Reason::Ambiguous);
             }
         }
-        let limiter = &mut self.limiter;
+        let (limiter, snapshot) = (&mut self.limiter, &self.snapshot);
         let limits = &profile.limits;
+        let over = |k: u64| snapshot.over(k, x.profile, now);
         decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, || {
             if limits.is_empty() {
                 return None;
@@ -152,6 +157,7 @@ impl Edge {
                 .map(|d| d.retry_after)
                 .max()
                 .or(outcome.over)
+                .or_else(|| std::iter::once(x.key.0).chain(parts()).filter_map(over).max())
         })
     }
 
@@ -164,6 +170,10 @@ impl Edge {
         let m = self.snapshot.best_match(&x.values);
         let outcome = decide::from_snapshot(&self.snapshot, &x.obs, m);
         let verdict = self.settle(now, &x, list, &outcome);
+        // The ledger charges what goes through, over all workers together; in shadow mode as if it were enforced.
+        let done = if verdict.action.rejects() { observation::REFUSED } else { observation::SERVED };
+        x.obs.flags |= done;
+        self.queue(&x.obs);
         self.scratch = x;
         verdict
     }

@@ -12,6 +12,7 @@ pub mod keys;
 mod learn;
 pub mod novelty;
 mod observe;
+pub mod over;
 pub mod pages;
 pub mod panels;
 mod profile;
@@ -93,6 +94,7 @@ pub struct Ledger {
     panels: Panels,
     cases: Cases,
     origins: Vec<Origin>,
+    over: over::Over,
     rollout_keys: u32,
     alarms: u64,
     publisher: publish::Publisher,
@@ -118,6 +120,7 @@ impl Ledger {
             panels: Panels::default(),
             cases: Cases::default(),
             origins: vec![Origin::default(); ORIGINS],
+            over: over::Over::default(),
             rollout_keys: 0,
             alarms: 0,
             publisher: publish::Publisher::default(),
@@ -157,6 +160,7 @@ impl Ledger {
             self.groups.size_bytes(),
             self.panels.size_bytes(),
             self.cases.size_bytes(),
+            self.over.size_bytes(),
             self.origins.len().saturating_mul(std::mem::size_of::<Origin>()),
         ]
         .iter()

@@ -67,11 +67,17 @@ impl Ledger {
                 self.place(key, now_s, s);
             }
         }
+        for over in self.over.live(now_s) {
+            if let Some(Some(s)) = shards.get_mut(shard_of(over.key)) {
+                s.over.push(*over);
+            }
+        }
         let mut bytes = Vec::new();
         for (i, shard) in shards.iter_mut().enumerate() {
             let Some(s) = shard else { continue };
             s.values.sort_unstable_by_key(|v| v.value);
             s.keys.sort_unstable_by_key(|k| k.key);
+            s.over.sort_unstable_by_key(|o| o.key);
             s.encode(i as u8, self.seed_check, &mut bytes);
             sink(i as u8, &bytes);
         }

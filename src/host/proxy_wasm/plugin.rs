@@ -59,7 +59,10 @@ impl State {
                 self.brain = Brain::Node(node);
                 return;
             }
-            abi::log(Level::Warn, "weir: this host has no shared data; scope is vm: each worker learns alone");
+            abi::log(
+                Level::Warn,
+                "weir: this host has no shared data; scope is vm: each worker learns alone",
+            );
         }
         self.metrics.gauge("scope_vm", 1);
         if matches!(self.brain, Brain::Node(_)) {
@@ -215,9 +218,8 @@ impl Plugin {
     /// What was learned under a seed that the policy has given up is of no use.
     fn forget(&mut self) {
         let roots = &self.roots;
-        let of = |s: &State| {
-            roots.iter().filter(|r| r.config.policy == s.policy).any(|r| r.config.seed == s.seed)
-        };
+        let of =
+            |s: &State| roots.iter().filter(|r| r.config.policy == s.policy).any(|r| r.config.seed == s.seed);
         self.policies.retain(|s| of(s) || !roots.iter().any(|r| r.config.policy == s.policy));
     }
 
@@ -358,7 +360,9 @@ impl Plugin {
         let Some(own) = self.config(root) else { return };
         // Several roots may share a policy while one drains: the newest configuration is in force.
         let newest = |r: &&Root| !r.done && r.config.policy == own.policy && r.config.seed == own.seed;
-        let Some(config) = self.roots.iter().rev().find(newest).map(|r| Arc::clone(&r.config)) else { return };
+        let Some(config) = self.roots.iter().rev().find(newest).map(|r| Arc::clone(&r.config)) else {
+            return;
+        };
         let Some(state) = self.state(&config) else { return };
         let now = Plugin::now(&config);
         match &mut state.brain {
