@@ -128,3 +128,86 @@ def test_a_campaign_over_many_connections_is_convicted_on_all_workers(start, wor
     assert len(blocked) >= 110
     assert set(on_all_workers(e, t, blocked[0], workers)) == {429}
     assert set(on_all_workers(e, t, t.honest[0], workers)) == {200}
+
+
+def second_filter(conf):
+    """Adds another instance in the same VM."""
+    def edit(yaml):
+        start, end = yaml.index("          - name: weir\n"), yaml.index("          - name: envoy.filters.http.router")
+        block = yaml[start:end]
+        at = block.index("value: '") + 7
+        other = block[:at] + "'" + json.dumps(conf) + "'" + block[block.index("\n", at):]
+        return yaml[:end] + other.replace("name: weir\n", "name: weir-b\n", 1) + yaml[end:]
+    return edit
+
+
+def test_two_policies_do_not_mix(start):
+    limits = [{"name": "l", "requests": 5, "per": "1h"}]
+    e = start(config(limits=limits, deny=[]), workers=2, edit=second_filter(config(policy="other", mode="shadow", limits=[], deny=[])))
+    for i in range(30):
+        post(e.port, headers=[("x-api-key", f"k{i}")])
+    e.wait_stat(lambda v: v == 30, "weir.observations_applied.policy=test")
+    e.wait_stat(lambda v: v == 30, "weir.observations_applied.policy=other")
+    e.wait_stat(lambda v: v == 30, "weir.keys.policy=test")
+    e.wait_stat(lambda v: v == 30, "weir.keys.policy=other")
+    assert e.stat("weir.take_overs.policy=test") == e.stat("weir.take_overs.policy=other") == 1
+    # One is used up in `test`; `other` has no limits and knows nothing of it.
+    got = [post(e.port, headers=[("x-api-key", "one")]).status for _ in range(40)]
+    assert 429 in got and got[:5] == [200] * 5
+    assert e.stat("weir.requests", "policy=test", "reason=rate") > 0
+    assert e.stat("weir.requests", "policy=other", "reason=rate") == 0
+
+
+def test_a_limit_holds_over_all_workers(start, upstream):
+    e = start(config(limits=[{"name": "l", "requests": 20, "per": "1h"}], deny=[]), workers=4)
+    served = 0
+    for _ in range(200):
+        served += post(e.port, headers=[("x-api-key", "k")]).status == 200
+        time.sleep(0.01)
+    print("served", served, "of 200 where 20 conform")
+    # Each worker alone would let 20 through. What comes within the third of a second of delay is the overshoot.
+    assert 20 <= served <= 20 + 40, served
+    assert [post(e.port, headers=[("x-api-key", "k")]).status for _ in range(20)] == [429] * 20
+
+
+def test_configuration_pushes_under_load_lose_nothing(start, upstream):
+    e = start(learned(), workers=2, lds=True, drain_s=3)
+    t = Traffic(e.port, hours=24)
+    for i in range(3):
+        time.sleep(4)
+        e.push(learned(actions={"throttle": {"retry_after": f"{20 + i}s"}}))
+    t.join()
+    f = settle(e)
+    print(f)
+    statuses = [s for seen in t.seen.values() for s in seen]
+    assert len(statuses) == len(t.plan) and 0 not in statuses, "requests were served all the while"
+    assert f["observations_lost"] == f["observations_dropped"] == 0
+    assert f["keys"] == len(t.seen) and f["convicted"] >= 110
+    assert not [k for k in t.honest if set(t.seen.get(k, [200])) != {200}]
+    # Verdicts from before the last push hold after it.
+    time.sleep(4)
+    assert f["take_overs"] <= 2, f
+    assert t.probe(e.port, t.accounts[0]) == 429
+
+
+def test_scope_vm_learns_in_each_vm(start):
+    e = start(config(scope="vm"), workers=2)
+    for i in range(20):
+        assert post(e.port, headers=[("x-api-key", f"k{i}")]).status == 200
+    e.wait_stat(lambda v: v > 0, "weir.keys.policy=test")
+    assert e.stat("weir.scope_vm.policy=test") == 1 and e.stat("weir.take_overs") == 0
+
+
+def test_the_gauges_tell_how_the_node_is(start):
+    e = start(config(seed=SEED), workers=2)
+    post(e.port, headers=[("x-api-key", "a")])
+    e.wait_stat(lambda v: v == 1, "weir.leader_present.")
+    e.wait_stat(lambda v: v == 1, "weir.observations_applied")
+    stats = e.stats("weir.")
+    for name in ["leader_beat_age_ms", "leader_age_ms", "leader_serving", "snapshot_lag_ms", "checkpoint_age_ms", "state_bytes", "scope_vm",
+                 "observations_sent", "observations_dropped", "observations_lost", "observations_late", "cells_refused", "pages_refused",
+                 "take_overs"]:
+        assert [k for k in stats if f"weir.{name}.policy=test" in k], name
+    assert e.stat("weir.leader_beat_age_ms") < 1000 and e.stat("weir.leader_serving") == 0
+    assert e.stat("weir.state_bytes") > 1_000_000
+    assert e.stat("weir.observations_lost") == e.stat("weir.cells_refused") == e.stat("weir.pages_refused") == 0

@@ -411,7 +411,7 @@ def main():
     with open(sys.argv[1], "w") as h:
         h.write(render(values))
     print(f"wrote {sys.argv[1]}: listens on {values['PORT']}, admin on {values['ADMIN_PORT']}, upstream 127.0.0.1:{values['UPSTREAM_PORT']}")
-    print(f"run: {os.path.relpath(ENVOY)} -c {sys.argv[1]} --concurrency 1")
+    print(f"run: {os.path.relpath(ENVOY)} -c {sys.argv[1]} --concurrency 2")
 
 
 if __name__ == "__main__":

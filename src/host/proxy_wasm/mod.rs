@@ -2,6 +2,8 @@
 //! enters the VM for every callback that exists, so there is none for responses.
 
 mod abi;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod metrics;
 mod plugin;
 mod reply;

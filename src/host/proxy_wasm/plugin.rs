@@ -260,6 +260,8 @@ impl Plugin {
         state.metrics.event(Event::Seen);
         let bytes = abi::map(Map::RequestHeaders)?;
         let mut headers = abi::pairs(&bytes);
+        #[cfg(feature = "chaos")]
+        super::chaos::request(&headers);
         let (mut method, mut path, mut authority) = (&b""[..], &b""[..], &b""[..]);
         let (mut forged, mut id) = (Vec::new(), String::new());
         headers.retain(|(name, value)| {
@@ -368,6 +370,8 @@ impl Plugin {
         match &mut state.brain {
             Brain::Node(node) => {
                 node.reconfigure(&config);
+                #[cfg(feature = "chaos")]
+                super::chaos::tick(node.leads());
                 if !node.tick(&mut Shared, now, period(&config)) {
                     return;
                 }
