@@ -64,6 +64,23 @@ impl Decision {
         None
     }
 
+    /// What the ledger makes of an observation: the evidence behind what the edges do, if it is news.
+    pub(crate) fn at_ledger(
+        config: &Config,
+        last: &mut LastActions,
+        obs: &observation::Observation,
+        outcome: &Outcome,
+    ) -> Option<Decision> {
+        if !outcome.block || !outcome.reason.is_campaign() {
+            last.changed(obs.key, Action::Allow);
+            return None;
+        }
+        let profile = config.profile(obs.profile)?;
+        let secret = config.seed.key(hash::Purpose::Case).0;
+        let verdict = edge::decide::verdict(secret, profile, obs, outcome, None, || None);
+        Some(Decision::of(config, last, verdict, KeyId(obs.key), obs.profile)).filter(|d| d.changed)
+    }
+
     /// A verdict in the mode of its profile.
     fn of(
         config: &Config,

@@ -2,16 +2,17 @@
 //!
 //! | cell | writer | bytes | content |
 //! |---|---|---|---|
-//! | `H` | leader by CAS each tick, candidates by CAS | 335 | lease: who, epoch, beat, state, ranks; 64 shard versions |
+//! | `H` | leader by CAS each tick, candidates by CAS | 307 | lease: who, epoch, beat, state, ranks; 64 shard versions |
 //! | `n` | every VM once, by CAS | 8 | VMs so far: their numbers |
 //! | `v/0..63` | leader | at most `SHARD_BYTES` | epoch, one snapshot shard |
-//! | `s/0..63` | its owner, each tick, by CAS | 57 | who, batches and observations so far, time |
+//! | `s/0..63` | its owner, each tick, by CAS | 46 | who, batches and observations so far, time |
 //! | `r/SLOT/0..127` | its owner | at most `CELL_BYTES` | one batch of observations |
 //! | `c/0..` | leader | at most `PAGE_BYTES` | checkpoint pages |
-//! | `cm` | leader, each tick | 1,077 | how far each ring is in the ledger, table sizes |
+//! | `cm` | leader, each tick | 1,047 | how far each ring is in the ledger, table sizes |
 //! | `p` | leader, around each batch | 22 | the batch that is being applied |
 
 use crate::engine::config::Config;
+use crate::engine::ledger::Sizes;
 use crate::engine::wire::{self, Reader, Writer};
 
 /// Layout version of all cells. Another one makes other names: old and new code then learn apart.
@@ -29,6 +30,26 @@ pub const PAGE_BYTES: usize = 16 << 10;
 pub const SHARD_BYTES: usize = 64 << 10;
 /// Shards of the snapshot.
 pub const SHARDS: usize = crate::engine::snapshot::SHARDS;
+
+const HEAD_BYTES: usize = 307;
+const SLOT_BYTES: usize = 46;
+const META_BYTES: usize = 1_047;
+const PROGRESS_BYTES: usize = 22;
+
+/// Kinds of cells with their number and bytes at most: those of the policy, then (the last two) those of each VM. `pages` of
+/// the configured ledger.
+pub fn table(pages: u16) -> [(&'static str, u64, usize); 8] {
+    [
+        ("H", 1, HEAD_BYTES),
+        ("n", 1, 8),
+        ("p", 1, PROGRESS_BYTES),
+        ("cm", 1, META_BYTES),
+        ("c", u64::from(pages), PAGE_BYTES),
+        ("v", SHARDS as u64, SHARD_BYTES.saturating_add(8)),
+        ("s", 1, SLOT_BYTES),
+        ("r", RING, CELL_BYTES),
+    ]
+}
 
 /// The lease is free: its holder has left, or there was none yet.
 pub const FREE: u8 = 0;
@@ -124,7 +145,7 @@ impl Default for Head {
 impl Head {
     /// The cell.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(335);
+        let mut out = Vec::with_capacity(HEAD_BYTES);
         let mut w = Writer(&mut out);
         w.u8(b'H');
         w.u64(self.uid);
@@ -183,7 +204,7 @@ pub struct Slot {
 impl Slot {
     /// The cell.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(57);
+        let mut out = Vec::with_capacity(SLOT_BYTES);
         let mut w = Writer(&mut out);
         w.u8(b'S');
         for v in [self.uid, self.seq, self.total, self.since, self.time] {
@@ -263,42 +284,12 @@ pub struct Tail {
     pub skip: Option<u64>,
 }
 
-/// Table sizes of the ledger that was checkpointed. They stay until the process ends, whatever the configuration says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sizes([u32; 4]);
-
-impl Sizes {
-    /// As configured.
-    pub fn of(c: &Config) -> Sizes {
-        let (door, novelty) = (c.campaign.doorkeeper_bits, c.campaign.novelty_bits);
-        Sizes([c.keys, c.campaign.groups, door.into(), novelty.into()])
-    }
-    /// A configuration with these sizes; `None` if no configuration may have them.
-    pub fn apply(&self, c: &Config) -> Option<Config> {
-        let [keys, groups, door, novelty] = self.0;
-        let sound = keys.is_power_of_two()
-            && (1_024..=131_072).contains(&keys)
-            && (64..=16_384).contains(&groups)
-            && (10..=22).contains(&door)
-            && (10..=22).contains(&novelty);
-        if !sound {
-            return None;
-        }
-        let mut c = c.clone();
-        c.keys = keys;
-        c.campaign.groups = groups;
-        c.campaign.doorkeeper_bits = door as u8;
-        c.campaign.novelty_bits = novelty as u8;
-        Some(c)
-    }
-}
-
 /// `cm`: what belongs to the checkpoint pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Take-over that wrote it.
     pub epoch: u64,
-    /// Table sizes.
+    /// Table sizes of the ledger that wrote the pages. They stay until the process ends, whatever the configuration says.
     pub sizes: Sizes,
     /// Where to go on in each ring.
     pub tails: [Tail; SLOTS],
@@ -307,13 +298,14 @@ pub struct Meta {
 impl Meta {
     /// The cell.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1_077);
+        let mut out = Vec::with_capacity(META_BYTES);
         let mut w = Writer(&mut out);
         w.u8(b'M');
         w.u64(self.epoch);
-        for v in self.sizes.0 {
-            w.u32(v);
-        }
+        w.u32(self.sizes.keys);
+        w.u32(self.sizes.groups);
+        w.u8(self.sizes.doorkeeper_bits);
+        w.u8(self.sizes.novelty_bits);
         for t in &self.tails {
             w.u64(t.seq);
             w.u64(t.total);
@@ -325,19 +317,24 @@ impl Meta {
         let mut r = open(bytes, b'M')?;
         let mut meta = Meta {
             epoch: r.u64()?,
-            sizes: Sizes([r.u32()?, r.u32()?, r.u32()?, r.u32()?]),
+            sizes: Sizes {
+                keys: r.u32()?,
+                groups: r.u32()?,
+                doorkeeper_bits: r.u8()?,
+                novelty_bits: r.u8()?,
+            },
             tails: [Tail::default(); SLOTS],
         };
         for t in &mut meta.tails {
             *t = Tail { seq: r.u64()?, total: r.u64()?, skip: None };
         }
-        r.0.is_empty().then_some(meta)
+        (r.0.is_empty() && meta.sizes.is_sound()).then_some(meta)
     }
 }
 
 /// `p`: the batch that is being applied; `busy` is false between drains.
 pub fn progress(busy: bool, slot: u64, seq: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(22);
+    let mut out = Vec::with_capacity(PROGRESS_BYTES);
     let mut w = Writer(&mut out);
     w.u8(b'P');
     w.u8(u8::from(busy));

@@ -1,12 +1,14 @@
 //! The leader's part: fence, drain, publish, checkpoint; and how one VM takes over from another.
 
-use super::cells::{self, Cell, FREE, Head, LED, Meta, PAGE_BYTES, RING, SHARD_BYTES, SHARDS, SLOTS};
-use super::cells::{Sizes, Slot, Tail, YIELDED};
+use super::cells::{self, Cell, FREE, Head, LED, Meta, RING, SHARD_BYTES, SHARDS, SLOTS};
+use super::cells::{Slot, Tail, YIELDED};
 use super::{
     BUDGET, CREATE, Cells, Counts, LATE, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY, YIELD_FOR,
 };
+use crate::engine::Decision;
 use crate::engine::config::Config;
-use crate::engine::ledger::Ledger;
+use crate::engine::edge::actions::LastActions;
+use crate::engine::ledger::{Ledger, Sizes};
 use crate::engine::units::Nanos;
 
 /// What only the leader has.
@@ -36,8 +38,14 @@ pub(super) struct Lead {
     audit: usize,
     /// A VM that serves nobody has a fresh heartbeat.
     idle_vm: bool,
+    /// Verdicts that are new in this tick, with the time of their observations.
+    pub(super) news: Vec<(Nanos, Decision)>,
+    last: LastActions,
     bytes: Vec<u8>,
 }
+
+/// Records of new verdicts a tick: a whole campaign convicted at once must not hold up the main thread.
+const NEWS: usize = 32;
 
 fn add(count: &mut u64, n: u64) {
     *count = count.saturating_add(n);
@@ -78,7 +86,8 @@ impl Node {
         let Some(mut lead) = self.lead.take() else { return };
         lead.head.beat = lead.head.beat.saturating_add(1);
         lead.head.serving = self.serving;
-        if lead.tick(&self.prefix, cells, &mut self.counts, mono, now) {
+        lead.news.clear();
+        if lead.tick(&self.config, &self.prefix, cells, &mut self.counts, mono, now) {
             (self.seen, self.seen_at, self.still) = ((lead.head.epoch, lead.head.beat), mono, 0);
             self.head = lead.head.clone();
             self.lead = Some(lead);
@@ -91,7 +100,7 @@ impl Node {
         let mono = cells.monotonic();
         lead.head.beat = lead.head.beat.saturating_add(1);
         if lead.renew(&self.prefix, cells) {
-            lead.drain(&self.prefix, cells, &mut self.counts, mono);
+            lead.drain(&self.config, &self.prefix, cells, &mut self.counts, mono);
             lead.checkpoint_all(&self.prefix, cells);
             lead.head.state = FREE;
             lead.renew(&self.prefix, cells);
@@ -116,9 +125,8 @@ impl Lead {
             add(&mut counts.cells_refused, 1);
         }
         // Pages fit the tables that wrote them.
-        let sized = meta.as_ref().and_then(|m| m.sizes.apply(config));
-        let mut ledger = Ledger::new(sized.as_ref().unwrap_or(config));
-        let sizes = Sizes::of(sized.as_ref().unwrap_or(config));
+        let sizes = meta.as_ref().map_or_else(|| Sizes::of(config), |m| m.sizes);
+        let mut ledger = Ledger::sized(config, sizes);
         let mut tails = meta.as_ref().map_or([Tail::default(); SLOTS], |m| m.tails);
         if meta.is_some() {
             for i in 0..ledger.page_count() {
@@ -154,6 +162,8 @@ impl Lead {
             offered_at: 0,
             audit: 0,
             idle_vm: false,
+            news: Vec::new(),
+            last: LastActions::default(),
             bytes: Vec::new(),
         }
     }
@@ -161,6 +171,7 @@ impl Lead {
     /// `false`: the lease is somebody else's; nothing may be written any more.
     fn tick(
         &mut self,
+        config: &Config,
         prefix: &str,
         cells: &mut dyn Cells,
         counts: &mut Counts,
@@ -185,7 +196,7 @@ impl Lead {
             (self.yielded_at, self.offered_at, self.head.state) = (mono.max(1), mono, YIELDED);
             return self.renew(prefix, cells);
         }
-        self.drain(prefix, cells, counts, mono);
+        self.drain(config, prefix, cells, counts, mono);
         self.ledger.tick(now);
         self.look_after(prefix, cells);
         // After a stall in this very tick the lease may be gone.
@@ -227,7 +238,14 @@ impl Lead {
     }
 
     /// Applies what is in the rings, within the budget.
-    fn drain(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts, mono: u64) {
+    fn drain(
+        &mut self,
+        config: &Config,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        mono: u64,
+    ) {
         let mut began = false;
         self.idle_vm = false;
         for i in 0..SLOTS {
@@ -238,7 +256,7 @@ impl Lead {
                 continue;
             };
             self.idle_vm |= !slot.serving && mono.saturating_sub(slot.time) < 1_000 * MS;
-            if !self.ring(prefix, cells, counts, mono, at, &slot, &mut began) {
+            if !self.ring(config, prefix, cells, counts, mono, at, &slot, &mut began) {
                 // Out of time: this ring comes first at the next tick.
                 self.first = at;
                 break;
@@ -253,6 +271,7 @@ impl Lead {
     #[allow(clippy::too_many_arguments, reason = "one loop of `drain`, apart for its length")]
     fn ring(
         &mut self,
+        config: &Config,
         prefix: &str,
         cells: &mut dyn Cells,
         counts: &mut Counts,
@@ -292,7 +311,15 @@ impl Lead {
             }
             cells.set(&cells::name(prefix, "p", &[]), &cells::progress(true, at as u64, seq), 0);
             *began = true;
-            match self.ledger.observe(batch, |_, _| ()) {
+            let (news, last) = (&mut self.news, &mut self.last);
+            let noted = self.ledger.observe(batch, |obs, outcome| {
+                if let Some(d) = Decision::at_ledger(config, last, obs, &outcome)
+                    && news.len() < NEWS
+                {
+                    news.push((obs.time, d));
+                }
+            });
+            match noted {
                 Ok(n) => {
                     let n = u64::from(n);
                     add(&mut counts.lost, cell.first.saturating_sub(tail.total));
@@ -391,11 +418,4 @@ impl Lead {
         self.checkpointed = cells.monotonic();
         self.write_meta(prefix, cells);
     }
-}
-
-/// Bytes of all cells at most: of one policy, of one worker.
-pub fn shared_bytes(pages: u16) -> (usize, usize) {
-    let shards = SHARDS.saturating_mul(SHARD_BYTES.saturating_add(8));
-    let policy = usize::from(pages).saturating_mul(PAGE_BYTES).saturating_add(shards).saturating_add(1_442);
-    (policy, (RING as usize).saturating_mul(cells::CELL_BYTES).saturating_add(57))
 }

@@ -334,6 +334,21 @@ impl Node {
         }
     }
 
+    /// Records of the verdicts that the ledger reached in this tick, with their evidence: `at` tells them from the edges'.
+    pub fn news(&self) -> Vec<String> {
+        let Some(lead) = &self.lead else { return Vec::new() };
+        let logged = |d: &Decision| {
+            self.config.profile(d.profile).is_some_and(|p| p.log != crate::engine::config::LogDecisions::None)
+        };
+        let record = |(t, d): &(Nanos, Decision)| {
+            let mut line = d.record(*t, &self.config, Some(&lead.ledger));
+            line.pop();
+            line.push_str(",\"at\":\"ledger\"}");
+            line
+        };
+        lead.news.iter().filter(|(_, d)| logged(d)).map(record).collect()
+    }
+
     /// The ledger's counts, if this VM leads.
     pub fn status(&self) -> Option<Status> {
         self.lead.as_ref().map(|l| l.ledger.status())

@@ -522,3 +522,25 @@ fn a_stale_leaders_shard_is_ignored_and_written_again() {
     w.run(70, &[]);
     assert_eq!(w.cell("v/3")[0], 2);
 }
+
+#[test]
+fn cells_have_their_stated_sizes() {
+    let mut w = World::new(2);
+    w.run(2, &[]);
+    for i in 0..2_000 {
+        w.request(1, i);
+    }
+    w.run(3, &[]);
+    let prefix = cells::prefix(&config("p", "ab"));
+    let mut seen = std::collections::BTreeSet::new();
+    for (name, (bytes, _)) in &w.memory.cells {
+        let kind = name[prefix.len()..].split('/').next().unwrap();
+        let (kind, _, most) = *cells::table(1).iter().find(|c| c.0 == kind).unwrap();
+        seen.insert(kind);
+        let exact = ["H", "n", "p", "cm", "s"].contains(&kind);
+        // The stand-in page holds everything.
+        assert!(kind == "c" || bytes.len() <= most, "{name}: {}", bytes.len());
+        assert!(!exact || bytes.len() == most, "{name}: {}", bytes.len());
+    }
+    assert_eq!(seen.len(), 8);
+}

@@ -69,7 +69,8 @@ impl Ledger {
         }
         for over in self.over.live(now_s) {
             if let Some(Some(s)) = shards.get_mut(shard_of(over.key)) {
-                s.over.push(*over);
+                let at = s.over.partition_point(|o| o.key < over.key);
+                s.over.insert(at, *over);
             }
         }
         let mut bytes = Vec::new();
@@ -77,7 +78,6 @@ impl Ledger {
             let Some(s) = shard else { continue };
             s.values.sort_unstable_by_key(|v| v.value);
             s.keys.sort_unstable_by_key(|k| k.key);
-            s.over.sort_unstable_by_key(|o| o.key);
             s.encode(i as u8, self.seed_check, &mut bytes);
             sink(i as u8, &bytes);
         }

@@ -375,6 +375,7 @@ impl Plugin {
                 if !node.tick(&mut Shared, now, period(&config)) {
                     return;
                 }
+                node.news().iter().for_each(|line| abi::log(Level::Info, line));
             }
             // A VM that never sees a request (the main thread's) has no engine and needs none.
             Brain::Vm(None) => return,
