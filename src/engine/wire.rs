@@ -108,31 +108,6 @@ macro_rules! record {
 }
 pub(crate) use record;
 
-/// Writes a table sparsely: its length, then index and record of each slot that `live` accepts.
-pub fn put_table<T: Record>(out: &mut Vec<u8>, table: &[T], live: impl Fn(&T) -> bool) {
-    let n = table.iter().filter(|t| live(t)).count();
-    let mut w = Writer(out);
-    w.u32(table.len() as u32);
-    w.u32(n as u32);
-    for (i, slot) in table.iter().enumerate().filter(|(_, t)| live(t)) {
-        w.u32(i as u32);
-        slot.put(&mut w);
-    }
-}
-
-/// Reads what `put_table` wrote into a table of the same length. `None`: another length, an index out of range, or cut short.
-pub fn take_table<T: Record>(r: &mut Reader<'_>, table: &mut [T]) -> Option<()> {
-    let len = r.u32()?;
-    if len as usize != table.len() {
-        return None;
-    }
-    for _ in 0..r.u32()? {
-        let i = r.u32()? as usize;
-        *table.get_mut(i)? = T::take(r)?;
-    }
-    Some(())
-}
-
 /// Checksum of a block: detects damage, not tampering (the channel is inside the proxy).
 pub fn checksum(bytes: &[u8]) -> u32 {
     let mut h = bytes.len() as u64;

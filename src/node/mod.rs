@@ -93,6 +93,29 @@ pub struct Counts {
     pub take_overs: u64,
 }
 
+/// A change of the lease in this VM, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It leads from now on.
+    Leads {
+        /// Take-overs since the process started.
+        epoch: u64,
+        /// Pages restored.
+        pages: u64,
+        /// Pages refused.
+        refused: u64,
+        /// Time for that, microseconds.
+        us: u64,
+    },
+    /// It has written all pages, for a successor.
+    Yields {
+        /// Time for that, microseconds.
+        us: u64,
+    },
+    /// Another VM leads.
+    Lost,
+}
+
 /// How the node is, as this VM sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -138,6 +161,7 @@ pub struct Node {
     last_run: u64,
     applied: [u32; SHARDS],
     lag: Option<u64>,
+    event: Option<Event>,
     counts: Counts,
 }
 
@@ -163,6 +187,7 @@ impl Node {
             last_run: 0,
             applied: [0; SHARDS],
             lag: None,
+            event: None,
             counts: Counts::default(),
             config,
         }
@@ -310,6 +335,11 @@ impl Node {
     /// Does this VM hold the lease?
     pub fn leads(&self) -> bool {
         self.lead.is_some()
+    }
+
+    /// The last change of the lease that was not told yet.
+    pub fn event(&mut self) -> Option<Event> {
+        self.event.take()
     }
 
     /// Counters so far.

@@ -153,7 +153,7 @@ def take_over():
             f = {n: e.stat(f"weir.observations_{n}.") for n in ["sent", "applied", "lost", "dropped", "late"]}
             print(f"{name}: {seconds:.1f} s until the next leader told; {sum(sent)} requests, {sum(bad)} failed; keys {keys} -> "
                   f"{e.stat('weir.keys.')}; {f}; pages refused {e.stat('weir.pages_refused')}; serving {e.stat('weir.leader_serving')}")
-            print("  " + "\n  ".join(line[-140:] for line in e.log().splitlines() if "weir: " in line and "chaos" in line or "take" in line))
+            print("  " + "\n  ".join(line[-140:] for line in e.log().splitlines() if "weir: " in line and ("chaos" in line or " pages " in line or "leads" in line)))
         finally:
             e.stop()
 

@@ -1,7 +1,10 @@
 //! V. Hypothesis: all keys carry the same load. A work queue balances; people differ by orders of magnitude.
 //!
 //! Log-likelihood ratio of "every key draws from one Poisson rate" (on the text axis also: rates spread as a gamma of shape
-//! 6) against "rates are exponentially spread", which makes the counts geometric (gamma-Poisson of shape 1).
+//! 6) against "rates are exponentially spread", which makes the counts geometric (gamma-Poisson of shape 1). On the text
+//! axis the latter has a second form: who has joined a young group by now is more likely to be busy, which makes an
+//! exponential spread of rates a gamma of shape 2 among the members. Without it 131 of 150 staff who started on one morning
+//! looked like a queue (13 nats after two hours).
 
 use super::{Signal, View};
 use crate::engine::config::Campaign;
@@ -11,6 +14,7 @@ use crate::engine::math::{self, ln, ln_factorial};
 
 /// Keys needed before the test says anything.
 const MIN_KEYS: usize = 12;
+const LN_2: f64 = std::f64::consts::LN_2;
 const LN_FACT_5: f64 = 4.787_491_742_782_046;
 
 /// -60..45 points.
@@ -71,18 +75,20 @@ fn totals(keys: &[Sample], of: impl Fn(&Sample) -> (u16, f64)) -> (f64, f64) {
 fn ratio(keys: &[Sample], tolerant: bool, of: impl Fn(&Sample) -> (u16, f64) + Copy) -> f64 {
     let (count, exposure) = totals(keys, of);
     let lambda = if exposure > 0.0 { count / exposure } else { 0.0 };
-    let (mut poisson, mut gamma) = (0.0, 0.0);
+    let [mut poisson, mut narrow, mut people, mut members] = [0.0; 4];
     for s in keys {
         let (n, age) = of(s);
         let k = u32::from(n.saturating_sub(1));
         let mu = (lambda * age).max(1.0e-9);
-        let spread = f64::from(k.saturating_add(1)) * ln(1.0 + mu);
-        poisson += spread - mu - ln_factorial(k);
+        let kf = f64::from(k);
+        poisson -= mu + ln_factorial(k);
+        people -= (1.0 + kf) * ln(1.0 + mu);
         if tolerant {
-            gamma += gamma_poisson_6(k, mu) + spread;
+            narrow += gamma_poisson_6(k, mu);
+            members += ln(1.0 + kf) + 2.0 * LN_2 - (2.0 + kf) * ln(2.0 + mu);
         }
     }
-    if tolerant { poisson.max(gamma) } else { poisson }
+    if tolerant { poisson.max(narrow) - people.max(members) } else { poisson - people }
 }
 
 /// ln of the negative binomial with shape 6 at k, without the term k ln mu that cancels in the ratio.
@@ -144,10 +150,12 @@ mod tests {
         let nats = |mean, sigma| -> Vec<f64> {
             (0..40).map(|seed| key_ratio(&panel(mean, sigma, seed), 100)).collect()
         };
-        // At one request a key 21 nats on average, 6 give or take: nine panels in ten leave no doubt.
+        // At one request a key 7 nats on average, 3 give or take: four panels in five pass the gate.
         let queue = nats(1.0, 0.0);
-        assert!((18.0..24.0).contains(&(queue.iter().sum::<f64>() / 40.0)), "{queue:?}");
-        assert!(queue.iter().filter(|l| **l >= 12.0).count() >= 34, "{queue:?}");
+        assert!((6.0..8.5).contains(&(queue.iter().sum::<f64>() / 40.0)), "{queue:?}");
+        assert!(queue.iter().filter(|l| **l >= 4.0).count() >= 32, "{queue:?}");
+        // At two requests a key all of them.
+        assert!(nats(2.0, 0.0).iter().all(|l| *l >= 4.0));
         for mean in [1.0, 4.0, 20.0] {
             let people = nats(mean, 0.9);
             assert!(people.iter().all(|l| *l < 0.0), "mean {mean}: {people:?}");

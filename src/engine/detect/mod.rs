@@ -27,7 +27,7 @@ const TIRELESS: f64 = 0.85;
 /// Share of young keys that a network needs.
 const NET_YOUNG: f64 = 0.95;
 /// Log-likelihood ratio of a panel that leaves no doubt.
-const UNIFORM_NATS: f64 = 12.0;
+const UNIFORM_NATS: f64 = 6.0;
 
 pub use burst::{Burst, burst};
 
@@ -240,9 +240,7 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
     let old = view.group.old.estimate();
     a.aged = a.aged_path && !a.exempt && old >= 0.2 * a.distinct;
     let d_min = f64::from(if text { c.d_min } else { c.net_d_min });
-    // 32 keys are looked at for as long as they are lucky; they must say as much as a network's.
-    let v_gate = if a.panel { c.v_gate } else { c.v_gate.max(c.net_v_gate) };
-    let load_gate = if text { load >= f64::from(v_gate) || auto } else { load >= f64::from(c.net_v_gate) };
+    let load_gate = if text { load >= f64::from(c.v_gate) || auto } else { load >= f64::from(c.net_v_gate) };
     let timers = a.timers();
     let timer_gate = if a.distinct <= f64::from(c.fleet_cap) { timers > -4.0 } else { timers > -40.0 };
     a.confirm = a.score >= f64::from(c.t_confirm)

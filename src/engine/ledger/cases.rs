@@ -158,14 +158,44 @@ impl Cases {
     pub fn cases(&self) -> &[Case] {
         &self.cases
     }
-    /// Tables, to restore them. Call `recount` afterwards.
+    /// Tables, to restore them. Call `mend` afterwards.
     pub fn tables_mut(&mut self) -> (&mut [Confirmed], &mut [Case]) {
         (&mut self.values, &mut self.cases)
     }
-    /// Counts again after a restore.
-    pub fn recount(&mut self) {
+    /// Counts again after a restore. The tables may be of slightly different moments: a value whose case is gone gets a new one.
+    pub fn mend(&mut self) {
         self.live = self.values.iter().filter(|v| v.value != 0).count() as u32;
         self.version = self.version.wrapping_add(1);
+        for (i, c) in self.cases.iter_mut().enumerate() {
+            c.values = 0;
+            // A case is merged into one with a smaller number.
+            if usize::from(c.merged) > i {
+                c.merged = 0;
+            }
+        }
+        for at in 0..self.values.len() {
+            let Some(v) = self.values.get(at).copied().filter(|v| v.value != 0) else { continue };
+            let mut case = v.case;
+            while let Some(c) = self.case(case).filter(|c| c.merged != 0) {
+                case = c.merged;
+            }
+            self.assign(at, if self.case(case).is_some() { case } else { 0 });
+        }
+        // Only now is it known which cases are in use.
+        for at in 0..self.values.len() {
+            if let Some(v) = self.values.get(at).copied().filter(|v| v.value != 0 && v.case == 0) {
+                let case = self.open(v.value, v.last_s);
+                self.assign(at, case);
+            }
+        }
+    }
+    fn assign(&mut self, at: usize, case: u16) {
+        if let Some(c) = self.case_mut(case) {
+            c.values = c.values.saturating_add(1);
+        }
+        if let Some(slot) = self.values.get_mut(at) {
+            slot.case = case;
+        }
     }
     fn bucket(value: u64) -> std::ops::Range<usize> {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);

@@ -8,7 +8,7 @@ use super::cases::Cohort;
 use super::groups::{self, Axis, Group, Sample};
 use super::{Ledger, cases, panels, tick_of};
 use crate::engine::config::campaign::off;
-use crate::engine::detect;
+use crate::engine::detect::{self, Assessment};
 use crate::engine::sketch::bottom_k::BottomK;
 
 impl Ledger {
@@ -83,8 +83,7 @@ impl Ledger {
             if now_s / 60 < g.immune_min {
                 continue;
             }
-            let keys = self.panels.get(g.panel, other).map(Into::into);
-            let a = detect::assess(g, keys, tick_of(now_s), &self.c);
+            let a = self.assess(g);
             let near = a.distinct >= 0.5 * d && a.distinct <= 2.0 * d;
             let young = a.young >= detect::ppm(self.c.y_gate_ppm);
             let score = if aged && !young { a.score - a.terms[1] + 20.0 } else { a.score };
@@ -151,15 +150,19 @@ impl Ledger {
         }
     }
 
+    /// What is known of a group now, from its panel if it has one.
+    pub(super) fn assess(&self, g: &Group) -> Assessment {
+        let panel = self.panels.get(g.panel, g.tag).map(Into::into);
+        detect::assess(g, panel, tick_of(self.clock.now_s), &self.c)
+    }
+
     /// Tells a value's case what the value's keys say of its cohort, unless a panel has told it.
     fn describe_case(&mut self, value: u64) {
         let now_s = self.clock.now_s;
         let Some(g) = self.groups.get(value) else { return };
-        let keys = self.panels.get(g.panel, value).map(Into::into);
-        let panel = keys.is_some();
-        let a = detect::assess(g, keys, tick_of(now_s), &self.c);
+        let a = self.assess(g);
         let case = self.cases.resolve(g.case);
-        if panel || self.cases.case(case).is_some_and(|c| c.cohort_min == 0) {
+        if a.panel || self.cases.case(case).is_some_and(|c| c.cohort_min == 0) {
             let born_min = (now_s / 60).saturating_sub(a.cohort_ticks.saturating_mul(10)).max(1);
             let ripe_min = a.ripe_ticks.saturating_mul(10);
             self.cases.describe(case, Cohort { born_min, ripe_min }, a.flags(), a.lam as f32);
@@ -189,8 +192,7 @@ impl Ledger {
             && g.old.estimate() < 1.0 + 0.02 * g.distinct()
             && !g.has(groups::flag::EXEMPT);
         // Plainly unequal loads are people's, whoever they share their keys with.
-        let keys = self.panels.get(g.panel, value).map(Into::into);
-        if detect::assess(g, keys, tick_of(now_s), &self.c).load() <= -20.0 {
+        if self.assess(g).load() <= -20.0 {
             return;
         }
         let (case, aged) = self.company_of(g.keys.items(), value, siblings);

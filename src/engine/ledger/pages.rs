@@ -1,24 +1,358 @@
-//! Checkpoint pages (stand-in until the page format lands: one page holds everything).
+//! Everything learned, cut into pages of at most 16 KiB: a checkpoint writes a few at a time, a state file is all of them.
+//!
+//! Page 0 holds the clock; each other page holds a slice of one table, sparse or dense, whichever is shorter. A page names
+//! its layout, seed, table and slice and carries a checksum, so each is accepted or refused alone. Pages of different moments
+//! fit together: only cases are referred to by number, and `finish_restore` mends what refers to nothing. Cost: one pass
+//! over the slice; nothing is allocated but `out`.
 
-use super::Ledger;
+use super::doorkeeper::Doorkeeper;
+use super::{Clock, Ledger, Origin, publish};
 use crate::engine::StateError;
+use crate::engine::wire::{self, Reader, Record, Writer, record};
+
+/// Bytes of a page at most.
+pub const PAGE: usize = 16_384;
+const MAGIC: u16 = 0x5057;
+/// Layout of pages and of state files.
+pub(super) const VERSION: u16 = 4;
+/// Header and checksum.
+const AROUND: usize = 32;
+
+record!(Origin { tag: u32, key: u64 });
+
+/// A table: its slots, and how many of them a page holds.
+#[derive(Clone, Copy)]
+struct Shape {
+    len: usize,
+    per: usize,
+}
+
+impl Shape {
+    /// No record is longer when encoded than in memory, and a slot's index takes two bytes.
+    fn of<T>(table: &[T]) -> Shape {
+        let per = PAGE.saturating_sub(AROUND).checked_div(std::mem::size_of::<T>().saturating_add(2));
+        Shape { len: table.len(), per: per.unwrap_or(0).max(1) }
+    }
+    fn pages(self) -> usize {
+        self.len.div_ceil(self.per)
+    }
+}
 
 impl Ledger {
-    /// Pages of a full checkpoint.
+    /// Pages of this configuration: a fixed number.
     pub fn page_count(&self) -> u16 {
-        1
+        let pages = self.shapes().iter().fold(1usize, |n, s| n.saturating_add(s.pages()));
+        u16::try_from(pages).unwrap_or(u16::MAX)
     }
-    /// Encodes one page into `out`, replacing it.
-    pub fn write_page(&self, _index: u16, out: &mut Vec<u8>) {
-        *out = self.write_state();
+
+    /// Writes page `index` into `out`, replacing it; an index out of range writes nothing.
+    pub fn write_page(&self, index: u16, out: &mut Vec<u8>) {
+        out.clear();
+        let Some((table, from)) = self.place_of(index) else { return };
+        let mut w = Writer(out);
+        w.u16(MAGIC);
+        w.u16(VERSION);
+        w.u32(self.seed_check);
+        w.u16(index);
+        let (cells, candidates) = self.door.tables();
+        match table {
+            0 => {
+                for v in [self.clock.now_s, self.clock.started_s, self.clock.epoch, self.rollout_keys] {
+                    w.u32(v);
+                }
+                w.u64(self.alarms);
+            }
+            1 => put_slice(out, self.keys.slots(), from, |k| k.id != 0),
+            2 => put_slice(out, self.groups.slots(), from, |g| g.tag != 0),
+            3 => put_slice(out, self.panels.slots(), from, |p| p.tag != 0),
+            4 => put_slice(out, self.cases.values(), from, |v| v.value != 0),
+            5 => put_slice(out, self.cases.cases(), from, |c| c.id != 0),
+            6 => put_slice(out, cells, from, |c| *c != 0),
+            7 => put_slice(out, candidates, from, Doorkeeper::live),
+            8 => put_slice(out, self.novelty.cells(), from, |c| *c != 0),
+            9 => put_slice(out, self.openings.cells(), from, |c| *c != 0),
+            _ => put_slice(out, &self.origins, from, |o| o.key != 0),
+        }
+        let sum = wire::checksum(out);
+        out.extend_from_slice(&sum.to_le_bytes());
     }
-    /// Reads a page; its index.
+
+    /// Reads a page into its place and returns its index. Call `finish_restore` after the last.
     ///
     /// # Errors
-    /// A damaged or foreign page changes nothing.
+    /// A page that is damaged, foreign, of another layout, seed or table size is refused; its slice stays as it was.
     pub fn read_page(&mut self, bytes: &[u8]) -> Result<u16, StateError> {
-        self.read_state(bytes).map(|()| 0)
+        let cut = bytes.len().checked_sub(4).ok_or(StateError::Malformed)?;
+        let (body, sum) = bytes.split_at_checked(cut).ok_or(StateError::Malformed)?;
+        let mut r = Reader(body);
+        let (Some(MAGIC), Some(version), Some(check), Some(index)) = (r.u16(), r.u16(), r.u32(), r.u16())
+        else {
+            return Err(StateError::Malformed);
+        };
+        if version != VERSION {
+            return Err(StateError::Version(version));
+        }
+        if check != self.seed_check {
+            return Err(StateError::Seed);
+        }
+        if Reader(sum).u32() != Some(wire::checksum(body)) {
+            return Err(StateError::Checksum);
+        }
+        let (table, from) = self.place_of(index).ok_or(StateError::Malformed)?;
+        self.take_page(table, from, &mut r).ok_or(StateError::Malformed)?;
+        Ok(index)
     }
-    /// Recounts after the last page.
-    pub fn finish_restore(&mut self) {}
+
+    fn take_page(&mut self, table: usize, from: usize, r: &mut Reader<'_>) -> Option<()> {
+        let (values, cases) = self.cases.tables_mut();
+        let (cells, candidates) = self.door.tables_mut();
+        match table {
+            0 => {
+                let clock =
+                    Clock { now_s: r.u32()?, started_s: r.u32()?, epoch: r.u32()?, ..Clock::default() };
+                let (rollout_keys, alarms) = (r.u32()?, r.u64()?);
+                (self.clock, self.rollout_keys, self.alarms) = (clock, rollout_keys, alarms);
+                r.0.is_empty().then_some(())
+            }
+            1 => take_slice(r, self.keys.slots_mut(), from),
+            2 => take_slice(r, self.groups.slots_mut(), from),
+            3 => take_slice(r, self.panels.slots_mut(), from),
+            4 => take_slice(r, values, from),
+            5 => take_slice(r, cases, from),
+            6 => take_slice(r, cells, from),
+            7 => take_slice(r, candidates, from),
+            8 => take_slice(r, self.novelty.cells_mut(), from),
+            9 => take_slice(r, self.openings.cells_mut(), from),
+            _ => take_slice(r, &mut self.origins, from),
+        }
+    }
+
+    /// Counts again and mends references between pages of different moments. Everything is to be published afterwards.
+    pub fn finish_restore(&mut self) {
+        self.keys.recount();
+        self.cases.mend();
+        self.publisher = publish::Publisher::default();
+    }
+
+    fn shapes(&self) -> [Shape; 10] {
+        let (cells, candidates) = self.door.tables();
+        [
+            Shape::of(self.keys.slots()),
+            Shape::of(self.groups.slots()),
+            Shape::of(self.panels.slots()),
+            Shape::of(self.cases.values()),
+            Shape::of(self.cases.cases()),
+            Shape::of(cells),
+            Shape::of(candidates),
+            Shape::of(self.novelty.cells()),
+            Shape::of(self.openings.cells()),
+            Shape::of(&self.origins),
+        ]
+    }
+
+    /// Number of the table (0: the clock) and first slot of a page.
+    fn place_of(&self, index: u16) -> Option<(usize, usize)> {
+        let Some(mut page) = usize::from(index).checked_sub(1) else { return Some((0, 0)) };
+        for (i, s) in self.shapes().iter().enumerate() {
+            match page.checked_sub(s.pages()) {
+                Some(rest) => page = rest,
+                None => return Some((i.saturating_add(1), page.saturating_mul(s.per))),
+            }
+        }
+        None
+    }
+}
+
+/// The slots of one page.
+fn slice_of<T>(table: &[T], from: usize) -> &[T] {
+    let to = from.saturating_add(Shape::of(table).per).min(table.len());
+    table.get(from..to).unwrap_or_default()
+}
+
+/// Table length and slots in use, then the slots in use with their places; or all slots without, if that is shorter.
+fn put_slice<T: Record>(out: &mut Vec<u8>, table: &[T], from: usize, live: impl Fn(&T) -> bool) {
+    let slots = slice_of(table, from);
+    let used = slots.iter().filter(|t| live(t)).count();
+    let dense = used.saturating_mul(std::mem::size_of::<T>().saturating_add(2))
+        >= slots.len().saturating_mul(std::mem::size_of::<T>());
+    let mut w = Writer(out);
+    w.u32(table.len() as u32);
+    w.u16(slots.len() as u16);
+    w.u16(if dense { u16::MAX } else { used as u16 });
+    for (i, slot) in slots.iter().enumerate() {
+        if dense {
+            slot.put(&mut w);
+        } else if live(slot) {
+            w.u16(i as u16);
+            slot.put(&mut w);
+        }
+    }
+}
+
+/// Reads what `put_slice` wrote: first without effect, then into the table.
+fn take_slice<T: Record + Default>(r: &mut Reader<'_>, table: &mut [T], from: usize) -> Option<()> {
+    let slots = slice_of(table, from).len();
+    if r.u32()? as usize != table.len() || usize::from(r.u16()?) != slots {
+        return None;
+    }
+    let (used, body) = (r.u16()?, *r);
+    let n = if used == u16::MAX { slots } else { usize::from(used) };
+    for apply in [false, true] {
+        *r = body;
+        let to = table.get_mut(from..from.saturating_add(slots))?;
+        if apply {
+            to.iter_mut().for_each(|slot| *slot = T::default());
+        }
+        for i in 0..n {
+            let at = if used == u16::MAX { i } else { usize::from(r.u16()?) };
+            let slot = to.get_mut(at)?;
+            let record = T::take(r)?;
+            if apply {
+                *slot = record;
+            }
+        }
+        if !r.0.is_empty() {
+            return None;
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::config::{Config, parse};
+    use crate::engine::hash::mix;
+    use crate::engine::ledger::doorkeeper::Candidate;
+    use crate::engine::ledger::groups::{Group, Sample, Touch};
+    use crate::engine::ledger::keys::KeyState;
+    use crate::engine::ledger::panels::Panel;
+
+    fn config(extra: &str) -> Config {
+        parse(&format!(
+            r#"{{"keys":2048,"campaign":{{"groups":128,"doorkeeper_bits":12,"novelty_bits":12}}{extra}}}"#
+        ))
+        .unwrap()
+    }
+
+    /// A ledger with every slot of every table in use.
+    fn full(config: &Config) -> Ledger {
+        let mut l = Ledger::new(config);
+        let touch = |i: u64| Touch {
+            kh: (mix(i) >> 32) as u32,
+            single: true,
+            young: i.is_multiple_of(3),
+            ..Touch::default()
+        };
+        l.clock = Clock { now_s: 7, started_s: 3, epoch: 1, ..Clock::default() };
+        (l.rollout_keys, l.alarms) = (5, 9);
+        for (i, k) in l.keys.slots_mut().iter_mut().enumerate() {
+            *k = KeyState { id: mix(i as u64) | 1, total: i as u32, ..KeyState::default() };
+        }
+        for (i, g) in l.groups.slots_mut().iter_mut().enumerate() {
+            *g = Group { tag: mix(i as u64) | 1, ..Group::default() };
+            (0..200).for_each(|k| g.touch(&touch(k * 977 + i as u64)));
+        }
+        l.keys.recount();
+        let keys: Vec<Sample> =
+            (0..256u32).map(|kh| Sample { kh: kh * 3, cnt: 2, ..Sample::default() }).collect();
+        for (i, p) in l.panels.slots_mut().iter_mut().enumerate() {
+            let keys = crate::engine::sketch::bottom_k::BottomK::from_parts(&keys, u32::MAX).unwrap();
+            *p = Panel { tag: i as u64 + 1, keys };
+        }
+        let case = l.cases.open(1, 1);
+        for v in 1..9_000u64 {
+            l.cases.confirm(v, case, false, v as u32);
+        }
+        let (cells, candidates) = l.door.tables_mut();
+        cells.iter_mut().enumerate().for_each(|(i, c)| *c = i as u32 + 1);
+        let one = Candidate::take(&mut Reader(&[1; 16])).unwrap();
+        candidates.iter_mut().for_each(|c| *c = one);
+        for (i, c) in l.novelty.cells_mut().iter_mut().enumerate() {
+            *c = mix(i as u64) | 1;
+        }
+        l.openings.cells_mut().iter_mut().for_each(|c| *c = 1);
+        l.origins.iter_mut().for_each(|o| *o = Origin { tag: 1, key: 2 });
+        l
+    }
+
+    fn pages(l: &Ledger) -> Vec<Vec<u8>> {
+        (0..l.page_count())
+            .map(|i| {
+                let mut page = Vec::new();
+                l.write_page(i, &mut page);
+                page
+            })
+            .collect()
+    }
+
+    #[test]
+    fn pages_of_a_full_ledger_keep_their_size_and_restore_it() {
+        let config = config("");
+        let full = full(&config);
+        for (of, name) in [(&full, "full"), (&Ledger::new(&config), "empty")] {
+            let all = pages(of);
+            assert!(all.iter().all(|p| p.len() <= PAGE && !p.is_empty()), "{name}");
+            // In any order, over whatever was there.
+            let mut back = self::full(&config);
+            for p in all.iter().rev() {
+                back.read_page(p).unwrap();
+            }
+            back.finish_restore();
+            assert!(back.write_state() == of.write_state(), "{name}");
+            assert_eq!(back.status(), of.status(), "{name}");
+        }
+        assert_eq!(full.page_count(), Ledger::new(&config).page_count());
+    }
+
+    #[test]
+    fn a_page_that_is_not_ours_is_refused_and_leaves_its_slice() {
+        let config = config("");
+        let (full, mut l) = (full(&config), Ledger::new(&config));
+        let before = l.write_state();
+        for (i, page) in pages(&full).iter().enumerate() {
+            for at in (0..page.len()).step_by(page.len() / 40 + 1) {
+                let mut bad = page.clone();
+                bad[at] ^= 1;
+                assert!(l.read_page(&bad).is_err(), "page {i} byte {at}");
+                assert!(l.read_page(&page[..at]).is_err(), "page {i} cut at {at}");
+            }
+        }
+        let bigger =
+            parse(r#"{"keys":4096,"campaign":{"groups":256,"doorkeeper_bits":13,"novelty_bits":13}}"#)
+                .unwrap();
+        for page in pages(&self::full(&bigger)).iter().skip(1) {
+            // Tables that do not depend on the configuration fit.
+            let _ = l.read_page(page).map(|i| assert!(l.place_of(i).unwrap().0 > 2));
+        }
+        let mut l = Ledger::new(&config);
+        let seeded = self::config(&format!(r#","seed":"{}""#, "0f".repeat(32)));
+        for page in pages(&self::full(&seeded)) {
+            assert_eq!(l.read_page(&page), Err(StateError::Seed));
+        }
+        assert!(l.write_state() == before, "nothing was taken");
+    }
+
+    #[test]
+    fn values_without_their_case_get_one() {
+        let config = config("");
+        let mut old = Ledger::new(&config);
+        let case = old.cases.open(1, 1);
+        for v in 1..50 {
+            let _ = old.cases.confirm(v, case, false, 9);
+        }
+        let (values, empty) = (pages(&old), pages(&Ledger::new(&config)));
+        let mut l = Ledger::new(&config);
+        for (i, (with, without)) in values.iter().zip(&empty).enumerate() {
+            let table = l.place_of(i as u16).unwrap().0;
+            l.read_page(if table == 5 { without } else { with }).unwrap();
+        }
+        l.finish_restore();
+        assert_eq!(l.cases.live(), 49);
+        for v in 1..50 {
+            let case = l.cases.resolve(l.cases.get(v).unwrap().case);
+            assert!(l.cases.case(case).is_some(), "{v}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! What the ledger tells people: counts for gauges, groups with their evidence.
 
+use super::Ledger;
 use super::groups::{Axis, Group, flag};
 use super::keys::flag as key_flag;
-use super::{Ledger, tick_of};
 use crate::engine::detect::{self, DETECTORS, automation};
 use crate::engine::verdict::{Action, Reason, Verdict};
 use crate::engine::{GroupReport, KeyReport, Status};
@@ -42,8 +42,7 @@ impl Ledger {
     }
 
     fn describe(&self, g: &Group) -> GroupReport {
-        let keys = self.panels.get(g.panel, g.tag).map(Into::into);
-        let a = detect::assess(g, keys, tick_of(self.clock.now_s), &self.c);
+        let a = self.assess(g);
         let axis = Axis::of(g.tag);
         let state = match () {
             () if g.has(flag::CONFIRMED) => "confirmed",

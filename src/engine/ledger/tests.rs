@@ -324,8 +324,7 @@ fn timers_with_a_quarter_of_jitter_are_seen_and_queues_are_not() {
             let c = config(|_| ());
             let r = run(&[Class { gap, keys: 200, ..campaign() }], 2.0, seed, &c);
             let g = r.ledger.groups.get(value(9, 3)).unwrap();
-            let panel = r.ledger.panels.get(g.panel, g.tag).map(Into::into);
-            let a = crate::engine::detect::assess(g, panel, tick_of(r.ledger.clock.now_s), &c.campaign);
+            let a = r.ledger.assess(g);
             assert!(a.timers_known);
             assert!(
                 if seen { a.timers() <= -40.0 } else { a.timers() > -4.0 },

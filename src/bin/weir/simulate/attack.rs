@@ -97,10 +97,10 @@ fn templates_of(m: &mut Maker<'_>, s: &Scenario) -> (u16, u16) {
                 own.push(Template::plain(&words.collect::<Vec<_>>().join(" ")));
             }
         }
-        Kit::LaunchedApp => {
-            let launch = m.world.classes.iter().position(|c| c.name == "launch");
+        Kit::AppOf(class) => {
+            let class = m.world.classes.iter().position(|c| c.name == class);
             let system = m.world.actors.iter().find_map(|a| match a.text {
-                Text::App { system } if Some(usize::from(a.class)) == launch => Some(system),
+                Text::App { system } if Some(usize::from(a.class)) == class => Some(system),
                 _ => None,
             });
             let text = system.map_or_else(Vec::new, |i| m.world.pool.systems[usize::from(i)].0.clone());

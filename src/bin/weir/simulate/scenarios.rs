@@ -30,8 +30,8 @@ pub enum Kit {
     Scaffold,
     /// Eight languages.
     Translated,
-    /// The system prompt of the honest app that is just being launched.
-    LaunchedApp,
+    /// The system prompt of the honest app whose users are this class.
+    AppOf(&'static str),
     None,
 }
 
@@ -222,7 +222,11 @@ table! {
     S "E-padding" "2-6 KB of ordinary text in front" { kit: Kit::Evolve, probe: Probe { n: 5, disguise: Disguise::Padding, ..USER }, target: target(5.0, 99.0, 8.0) }
     S "E-drowned" "400 accounts in large honest traffic" { accounts: 400, honest: 2.0, target: target(1.0, 100.0, 6.0) }
     S "E-dominant" "2,500 accounts, hardly anyone else" { honest: 0.03 }
-    S "E-launch" "the prompt of an app that 150 honest users start to use" { kit: Kit::LaunchedApp, newcomers: 150, target: target(100.0, 0.0, 1e9) }
+    S "E-launch" "the prompt of an app that 150 honest users start to use" { kit: Kit::AppOf("launch"), newcomers: 150, target: target(100.0, 0.0, 1e9) }
+    S "B40" "the prompt of an app with 40 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 40, honest: 0.33, target: target(100.0, 0.0, 1e9) }
+    S "B150" "the prompt of an app with 150 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 150, honest: 0.33, target: target(100.0, 0.0, 1e9) }
+    S "B800" "the prompt of an app with 800 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 800, honest: 0.33, target: target(100.0, 0.0, 1e9) }
+    S "B3000" "the prompt of an app with 3,000 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 3000, honest: 0.33, target: target(100.0, 0.0, 1e9) }
     NONE "N40" "newcomers of every kind, 40 keys each" { newcomers: 40, honest: 0.33 }
     NONE "N150" "newcomers of every kind, 150 keys each" { newcomers: 150, honest: 0.33 }
     NONE "N800" "newcomers of every kind, 800 keys each" { newcomers: 800, honest: 0.33 }
