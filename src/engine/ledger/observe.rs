@@ -54,8 +54,9 @@ impl Ledger {
             0 => quota::charge(key, limits, elapsed),
             observation::SERVED => {
                 let wait = quota::owe(key, limits, elapsed)?;
-                let until = obs.time.plus(wait).0.div_ceil(1_000_000_000);
-                let until_s = u32::try_from(until).unwrap_or(u32::MAX);
+                // Records count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
+                let until = obs.time.plus(wait).since(Nanos::from_secs(1));
+                let until_s = u32::try_from(until.secs()).unwrap_or(u32::MAX);
                 if self.over.note(obs.key, obs.profile, until_s, self.clock.now_s) {
                     self.publisher.note(obs.key);
                 }
