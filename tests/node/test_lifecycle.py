@@ -58,7 +58,7 @@ def test_worker_vm_trapped(live, policy):
     if policy != "FAIL_RELOAD":
         # It is dead until the next configuration; the other worker goes on.
         assert life.denied() == {429, dead_worker(policy)}
-        life.e.push(setup(actions={"block": {"for": "81d"}}))
+        life.push()
     all_denied(life)
     life.learn(1)
     all_denied(life)
@@ -81,7 +81,7 @@ def test_worker_vm_trapped_as_leader(live, policy):
     if policy != "FAIL_RELOAD":
         assert life.denied() == {429, dead_worker(policy)}
     life.wait_lease("leads", after=before)
-    life.e.push(setup(actions={"block": {"for": "81d"}}))
+    life.push()
     all_denied(life)
     life.learn(1)
     all_denied(life)
@@ -114,8 +114,8 @@ def test_configuration_pushes(live):
     life = live("3 configuration pushes")
     life.learn(0)
     life.pulse()
-    for i in range(3):
-        life.e.push(setup(actions={"throttle": {"retry_after": f"{20 + i}s"}, "block": {"for": "80d"}}))
+    for _ in range(3):
+        life.push()
     life.learn(1)
     all_denied(life)
     row = life.row()
@@ -129,11 +129,11 @@ def test_configuration_pushes(live):
 def test_module_push(live, first, second):
     life = live("module push to " + ("newer" if second == WASM else "older"))
     if first != CHAOS:
-        life.e.push(setup(), wasm=first)
+        life.push(wasm=first)
     life.learn(0)
     life.pulse()
     before = len(life.lease())
-    life.e.push(setup(), wasm=second)
+    life.push(wasm=second)
     life.wait_lease("leads", after=before)
     all_denied(life)
     life.learn(1)

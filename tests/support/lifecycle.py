@@ -67,7 +67,7 @@ class Life:
 
     def __init__(self, e, case, policy="FAIL_RELOAD", workers=2):
         self.e, self.case, self.policy, self.workers = e, case, policy, workers
-        self.campaigns, self.pulses = [], []
+        self.campaigns, self.pulses, self.pushes = [], [], 0
 
     def learn(self, template):
         """A campaign comes; it is convicted. New in `template` each time."""
@@ -137,6 +137,12 @@ class Life:
             elif event in ("trap", "stall", "yields") and thread == leader and lost is None:
                 lost = t
         return longest
+
+    def push(self, wasm=CHAOS, **over):
+        """A new configuration, or a new module: the listener is replaced, the old one drains."""
+        over = {"actions": {"block": {"for": f"{81 + self.pushes % 9}d"}}, **over}
+        self.pushes += 1
+        self.e.push(setup(**over), wasm=wasm)
 
     def pulse(self):
         self.pulses.append(Pulse(self.e, f"{len(self.pulses)}"))
