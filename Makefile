@@ -42,8 +42,13 @@ test-rust: weir ## unit, property, fixture, configuration and tidy tests
 test-envoy: wasm weir ## effects on a real Envoy, and real client libraries
 	@$(PYTHON) -m pytest -q tests/envoy tests/clients
 
-test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: campaigns, policies, pushes, crashes; ENVOY=1.36.4 for another
-	@$(PYTHON) -m pytest -q tests/node
+test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: campaigns, parity, crashes, pushes; ENVOY=1.36.4 for another
+	@rm -f target/node-lifecycle.txt
+	@$(PYTHON) -m pytest -q -n 3 tests/node
+	@cat target/node-lifecycle.txt
+
+test-slow: wasm ## memory of a real Envoy over MILLIONS=2 million distinct keys (needs wrk; minutes)
+	@$(PYTHON) -m pytest -q -s tests/slow
 
 lint: setup ## formatting, clippy for both targets, Python syntax
 	@cargo fmt --check
@@ -73,4 +78,4 @@ envoy-config: wasm ## write target/envoy.yaml with working values, to run by han
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node lint bench bench-node bench-detection headline ablation envoy-config clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node test-slow lint bench bench-node bench-detection headline ablation envoy-config clean
