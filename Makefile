@@ -44,7 +44,7 @@ test-envoy: wasm weir ## effects on a real Envoy, and real client libraries
 
 test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: campaigns, parity, crashes, pushes; ENVOY=1.36.4 for another
 	@rm -f target/node-lifecycle.txt
-	@$(PYTHON) -m pytest -q -n 3 tests/node
+	@$(PYTHON) -m pytest -q -n 4 tests/node
 	@cat target/node-lifecycle.txt
 
 test-slow: wasm ## memory of a real Envoy over MILLIONS=2 million distinct keys (needs wrk; minutes)

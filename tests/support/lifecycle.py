@@ -171,7 +171,7 @@ class Life:
         convicted = [sum(set(t.seen[k][-1:]) == {429} or t.probe(self.e.port, k) == 429 for k in t.accounts) for t in self.campaigns]
         slowest = max((s for p in self.pulses for _, _, s in p.answers), default=0)
         # What a dead VM lets pass or answers itself: Weir cannot count that, the proxy does.
-        unseen = self.e.stat("http.inference.downstream_rq_completed") - self.e.stat("weir.requests_seen.")
+        unseen = self.e.stats("http.inference.downstream_rq_completed")["http.inference.downstream_rq_completed"] - self.e.stat("weir.requests_seen.")
         out = {
             "case": self.case, "policy": self.policy[5:].lower(), "asked": sum(answers.values()), "not served": sum(answers.values()) - served,
             "slowest ms": round(1000 * slowest), "not seen": unseen, "not learned": missing, "told lost": f["observations_lost"] + f["observations_dropped"],
