@@ -123,6 +123,8 @@ def test_configuration_pushes(live):
     for _ in range(3):
         life.push()
     life.learn(1)
+    # The old listeners and their roots are gone by now.
+    life.e.wait_stat(lambda n: n == 0, "listener_manager.total_listeners_draining")
     all_denied(life)
     row = life.row()
     f = life.settle()

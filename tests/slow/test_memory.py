@@ -51,7 +51,7 @@ def test_memory_is_flat_over_millions_of_keys(start, tmp_path):
         script = tmp_path / "keys.lua"
         script.write_text(LUA.replace("START", str(part * 10)))
         part += 1
-        subprocess.run(["wrk", "-t2", "-c16", "-d10s", "-s", script, f"http://127.0.0.1:{e.port}/"], check=True, capture_output=True, timeout=60)
+        subprocess.run(["wrk", "-t2", "-c16", "-d20s", "-s", script, f"http://127.0.0.1:{e.port}/"], check=True, capture_output=True, timeout=60)
         time.sleep(1.5)
         row()
         assert seen[-1] > seen[-2], "no requests came"

@@ -178,8 +178,9 @@ class Life:
             "late": f["observations_late"], "pages refused": f["pages_refused"], "gap s": f"{self.gap():.2f}",
             "denied": " ".join(f"{n}/{len(t.accounts)}" for n, t in zip(convicted, self.campaigns)),
         }
-        line = f"{out['case']:<34}" + "".join(f"{str(v):>{max(len(k), 7) + 2}}" for k, v in list(out.items())[1:])
-        head = f"{'case':<34}" + "".join(f"{k:>{max(len(k), 7) + 2}}" for k in list(out)[1:])
+        wide = lambda k: 14 if k == "denied" else max(len(k), 7) + 2
+        head = f"{'case':<34}" + "".join(f"{k:>{wide(k)}}" for k in list(out)[1:])
+        line = f"{self.case:<34}" + "".join(f"{str(v):>{wide(k)}}" for k, v in list(out.items())[1:])
         new = not os.path.exists(REPORT)
         with open(REPORT, "a") as h:
             h.write((head + "\n" if new else "") + line + "\n")
