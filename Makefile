@@ -12,10 +12,17 @@ help: ## list the verbs
 setup: ## Rust target, Python environment, real Envoy (quiet when there is nothing to do)
 	@bash tests/support/setup.sh
 
+# Of two modules in one proxy the newer one leads: the commit's time, where there is one.
+export WEIR_RANK ?= $(shell git log -1 --format=%ct 2>/dev/null)
+
 wasm: setup ## build the module: target/weir.wasm
 	@cargo build --quiet --release --lib --target wasm32-wasip1
 	@cmp -s target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM) || cp target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM)
 	@echo "target/weir.wasm: $$(stat -c %s $(WEIR_WASM)) bytes"
+
+wasm-chaos: setup ## build target/weir-chaos.wasm, the module that fails on purpose (tests only)
+	@cargo build --quiet --release --lib --target wasm32-wasip1 --features chaos --target-dir target/chaos
+	@cp target/chaos/wasm32-wasip1/release/weir.wasm target/weir-chaos.wasm
 
 weir: setup ## build the command line: target/weir
 	@cargo build --quiet --profile native --bin weir
@@ -24,13 +31,16 @@ weir: setup ## build the command line: target/weir
 demo: wasm weir ## a campaign among honest traffic through a real Envoy, under a minute
 	@./target/weir demo
 
-test: test-rust test-envoy ## every test
+test: test-rust test-envoy test-node ## every test
 
 test-rust: weir ## unit, property, fixture, configuration and tidy tests
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --lib --tests
 
 test-envoy: wasm weir ## effects on a real Envoy, and real client libraries
 	@$(PYTHON) -m pytest -q tests/envoy tests/clients
+
+test-node: wasm ## one ledger for all workers: campaigns, policies and pushes on a real Envoy with several workers
+	@$(PYTHON) -m pytest -q tests/node
 
 lint: setup ## formatting, clippy for both targets, Python syntax
 	@cargo fmt --check
@@ -56,4 +66,4 @@ envoy-config: wasm ## write target/envoy.yaml with working values, to run by han
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm weir demo test test-rust test-envoy lint bench bench-detection headline ablation envoy-config clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node lint bench bench-detection headline ablation envoy-config clean

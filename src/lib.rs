@@ -3,3 +3,4 @@
 pub mod engine;
 #[cfg(target_arch = "wasm32")]
 mod host;
+pub mod node;

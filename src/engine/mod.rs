@@ -20,10 +20,10 @@ pub mod verdict;
 pub mod wire;
 
 use config::{Config, ProfileId};
-use edge::Edge;
 use edge::extract::{Extracted, Extractor};
 use edge::identity::{Head, KeyId};
 use edge::session::Session;
+use edge::{Edge, actions::LastActions};
 use ledger::{Ledger, Outcome};
 use std::sync::Arc;
 use units::Nanos;
@@ -44,6 +44,56 @@ pub struct Decision {
     pub key: KeyId,
     /// The key's action (as decided) differs from its previous one: worth a log line under `log.decisions: changes`.
     pub changed: bool,
+}
+
+impl Decision {
+    /// What is decided before a request is looked at: decided already, mode off, or no prompt at all. Otherwise its facts
+    /// are final after this.
+    fn early(config: &Config, session: &mut Session) -> Option<Decision> {
+        let mode = config.profile(session.profile).map_or(Mode::Off, |p| p.mode);
+        let base =
+            Decision { mode, profile: session.profile, key: session.identity.key, ..Decision::default() };
+        if std::mem::replace(&mut session.decided, true) || mode == Mode::Off {
+            return Some(base);
+        }
+        if session.dialect.is_none() {
+            let verdict = Verdict { reason: Reason::NotInference, ..Verdict::default() };
+            return Some(Decision { verdict, ..base });
+        }
+        session.finish();
+        None
+    }
+
+    /// What the ledger makes of an observation: the evidence behind what the edges do, if it is news.
+    pub(crate) fn at_ledger(
+        config: &Config,
+        last: &mut LastActions,
+        obs: &observation::Observation,
+        outcome: &Outcome,
+    ) -> Option<Decision> {
+        if !outcome.block || !outcome.reason.is_campaign() {
+            last.changed(obs.key, Action::Allow);
+            return None;
+        }
+        let profile = config.profile(obs.profile)?;
+        let secret = config.seed.key(hash::Purpose::Case).0;
+        let verdict = edge::decide::verdict(secret, profile, obs, outcome, None, || None);
+        Some(Decision::of(config, last, verdict, KeyId(obs.key), obs.profile)).filter(|d| d.changed)
+    }
+
+    /// A verdict in the mode of its profile.
+    fn of(
+        config: &Config,
+        last: &mut LastActions,
+        verdict: Verdict,
+        key: KeyId,
+        profile: ProfileId,
+    ) -> Decision {
+        let (mode, percent) = config.profile(profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
+        let action = verdict::enforce(&verdict, mode, percent, key.0);
+        let changed = last.changed(key.0, verdict.action);
+        Decision { verdict, action, mode, profile, key, changed }
+    }
 }
 
 /// A template, network or profile group, for reports.
@@ -217,19 +267,9 @@ impl Engine {
 
     /// Decides a request: exactly once, before it goes upstream. A second call on the same session allows.
     pub fn decide(&mut self, now: Nanos, session: &mut Session) -> Decision {
-        let mode = self.config.profile(session.profile).map_or(Mode::Off, |p| p.mode);
-        let base =
-            Decision { mode, profile: session.profile, key: session.identity.key, ..Decision::default() };
-        if std::mem::replace(&mut session.decided, true) || mode == Mode::Off {
-            return base;
+        if let Some(early) = Decision::early(&self.config, session) {
+            return early;
         }
-        if session.dialect.is_none() {
-            return Decision {
-                verdict: Verdict { reason: Reason::NotInference, ..Verdict::default() },
-                ..base
-            };
-        }
-        session.finish();
         let mut x = std::mem::take(&mut self.scratch);
         self.extractor.take(now, session, &mut x);
         session.facts.wipe();
@@ -241,6 +281,7 @@ impl Engine {
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.edge.prepare(x);
+        self.edge.queue(&x.obs);
         self.edge.drain(&mut self.batch);
         let mut outcome = Outcome::default();
         // Our own batch is sound; if it ever were not, the request would be judged without evidence.
@@ -256,11 +297,7 @@ impl Engine {
             outcome = Outcome { block: true, reason: verdict::Reason::Convicted, campaign, ..outcome };
         }
         let verdict = self.edge.settle(now, x, list, &outcome);
-        let (mode, percent) =
-            self.config.profile(x.profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
-        let action = verdict::enforce(&verdict, mode, percent, x.key.0);
-        let changed = self.last.changed(x.key.0, verdict.action);
-        Decision { verdict, action, mode, profile: x.profile, key: x.key, changed }
+        Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
     fn publish(&mut self) {
@@ -311,27 +348,5 @@ impl Engine {
         self.ledger = fresh;
         self.publish();
         Ok(())
-    }
-}
-
-/// The last action of recent keys, to log changes only: 4,096 cells, overwritten.
-#[derive(Debug)]
-struct LastActions(Vec<u32>);
-
-impl Default for LastActions {
-    fn default() -> LastActions {
-        LastActions(vec![0; 4_096])
-    }
-}
-
-impl LastActions {
-    fn changed(&mut self, key: u64, action: Action) -> bool {
-        let h = hash::mix(key);
-        let want = ((h >> 32) as u32 & !3) | action as u32;
-        let Some(cell) = self.0.get_mut(h as usize & 4_095) else { return false };
-        let known = *cell & !3 == want & !3;
-        let changed = if known { *cell != want } else { action != Action::Allow };
-        *cell = want;
-        changed
     }
 }

@@ -76,6 +76,11 @@ pub const ANONYMOUS: u8 = 4;
 /// The body could not be read: no text evidence.
 pub const UNREADABLE: u8 = 8;
 
+/// An edge apart from the ledger has let the request through: it is charged whatever the limits say.
+pub const SERVED: u8 = 16;
+/// An edge apart from the ledger has rejected it: it is charged to nobody.
+pub const REFUSED: u8 = 32;
+
 /// One request, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
@@ -87,7 +92,7 @@ pub struct Observation {
     pub tenant: u64,
     /// Creation of the account, seconds since the epoch, 0 if unknown.
     pub created_s: u32,
-    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`.
+    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`.
     pub flags: u8,
     /// Profile that applied.
     pub profile: u8,
@@ -175,12 +180,16 @@ pub struct Batch {
 impl Batch {
     /// Appends; `false` (and not appended) when the batch holds `limit` bytes already: the caller counts the loss.
     pub fn push(&mut self, obs: &Observation, limit: usize) -> bool {
-        if self.records.len() >= limit || self.count == u16::MAX {
+        if self.is_full(limit) {
             return false;
         }
         obs.put(&mut Writer(&mut self.records));
         self.count = self.count.saturating_add(1);
         true
+    }
+    /// At its limit?
+    pub fn is_full(&self, limit: usize) -> bool {
+        self.records.len() >= limit || self.count == u16::MAX
     }
     /// Observations waiting.
     pub fn len(&self) -> u16 {

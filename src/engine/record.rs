@@ -2,20 +2,29 @@
 //!
 //! It is rendered only when a line is really written, and read by `weir explain`. Shares are whole percent.
 
-use super::config::Campaign;
+use super::config::{Campaign, Config};
+use super::ledger::Ledger;
 use super::ledger::groups::Axis;
 use super::units::Nanos;
 use super::{Decision, Engine, GroupReport, KeyReport};
 use std::fmt::Write;
 
 impl Engine {
-    /// The record of a decision that was made just now. `own` is there when the ledger knows the key, `group` when the
-    /// verdict rests on evidence across keys. A reader finds the key in a group's sample by `sample`.
+    /// The record of a decision that was made just now.
     pub fn record(&self, now: Nanos, d: &Decision) -> String {
-        let v = &d.verdict;
+        d.record(now, &self.config, Some(&self.ledger))
+    }
+}
+
+impl Decision {
+    /// The record of this decision, made just now. `own` is there when the ledger is at hand and knows the key, `group` when
+    /// the verdict rests on evidence across keys. A reader finds the key in a group's sample by `sample`.
+    #[inline(never)]
+    pub fn record(&self, now: Nanos, config: &Config, ledger: Option<&Ledger>) -> String {
+        let (d, v) = (self, &self.verdict);
         let e = &v.evidence;
         let case = v.case.map_or_else(|| "null".to_string(), |c| format!("\"{c}\""));
-        let profile = self.config.profile(d.profile).map_or("", |p| p.name.as_str());
+        let profile = config.profile(d.profile).map_or("", |p| p.name.as_str());
         let mut out = format!(
             "{{\"weir\":\"decision\",\"t_ms\":{},\"case\":{case},\"campaign\":\"{:08x}\",\"key\":\"{}\",\"policy\":\"{}\",\
              \"profile\":{},\"mode\":\"{}\",\"action\":\"{}\",\"would\":\"{}\",\"reason\":\"{}\",\"evidence\":{{\"matched\":{},\
@@ -23,7 +32,7 @@ impl Engine {
             now.millis(),
             v.campaign,
             d.key,
-            self.config.policy,
+            config.policy,
             serde_json::Value::from(profile),
             d.mode.name(),
             d.action.name(),
@@ -38,11 +47,11 @@ impl Engine {
             e.sample,
         );
         // Writing to a string cannot fail.
-        if let Some(k) = self.ledger.key_report(d.key.0, v) {
+        if let Some(k) = ledger.and_then(|l| l.key_report(d.key.0, v)) {
             let _ = own(&mut out, &k);
         }
-        if let Some(g) = self.ledger.evidence_group(d.key.0, v) {
-            let _ = group(&mut out, &g, &self.config.campaign);
+        if let Some(g) = ledger.and_then(|l| l.evidence_group(d.key.0, v)) {
+            let _ = group(&mut out, &g, &config.campaign);
         }
         out.push('}');
         out

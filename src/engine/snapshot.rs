@@ -4,6 +4,7 @@
 
 use super::hash;
 use super::sketch::bloom;
+use super::units::Nanos;
 use super::wire::{self, Reader, Writer};
 
 /// Shards.
@@ -11,7 +12,7 @@ pub const SHARDS: usize = 64;
 /// Bytes of a shard's filter of protected keys: eight bits a key at 131,072 keys.
 pub const FILTER: usize = 2_048;
 const MAGIC: u16 = 0x5357;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The shard of a key or value.
 pub fn shard_of(id: u64) -> usize {
@@ -40,6 +41,17 @@ pub struct KeyEntry {
     pub until_s: u32,
 }
 
+/// A key that has used up a limit over all workers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverEntry {
+    /// `KeyId`.
+    pub key: u64,
+    /// Its next request conforms from then on, seconds since the epoch.
+    pub until_s: u32,
+    /// The profile whose limit it is.
+    pub profile: u8,
+}
+
 /// One shard, decoded.
 #[derive(Clone, Debug, Default)]
 pub struct Shard {
@@ -47,6 +59,8 @@ pub struct Shard {
     pub values: Vec<ValueEntry>,
     /// Sorted by key.
     pub keys: Vec<KeyEntry>,
+    /// Sorted by key.
+    pub over: Vec<OverEntry>,
     /// Bloom filter of protected keys; empty = none.
     pub protected: Vec<u8>,
     /// While learning, a key that no ledger has seen is age unknown, not young.
@@ -88,6 +102,12 @@ impl Shard {
             w.u32(k.campaign);
             w.u32(k.until_s);
         }
+        w.u32(self.over.len() as u32);
+        for o in &self.over {
+            w.u64(o.key);
+            w.u32(o.until_s);
+            w.u8(o.profile);
+        }
         w.u32(self.protected.len() as u32);
         out.extend_from_slice(&self.protected);
         let sum = wire::checksum(out);
@@ -128,14 +148,18 @@ impl Shard {
         let keys = (0..r.u32()?)
             .map(|_| Some(KeyEntry { key: r.u64()?, campaign: r.u32()?, until_s: r.u32()? }))
             .collect::<Option<Vec<_>>>()?;
+        let over = (0..r.u32()?)
+            .map(|_| Some(OverEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()? }))
+            .collect::<Option<Vec<_>>>()?;
         let n = r.u32()? as usize;
         let protected = r.bytes(n)?.to_vec();
-        Some(Shard { values, keys, protected, learning })
+        Some(Shard { values, keys, over, protected, learning })
     }
 
     fn sound(&self) -> bool {
         self.values.is_sorted_by_key(|v| v.value)
             && self.keys.is_sorted_by_key(|k| k.key)
+            && self.over.is_sorted_by_key(|k| k.key)
             && (self.protected.is_empty() || self.protected.len().is_power_of_two())
     }
 }
@@ -169,6 +193,7 @@ impl Snapshot {
         let shard = |s: &Shard| {
             (s.values.capacity().saturating_mul(std::mem::size_of::<ValueEntry>()))
                 .saturating_add(s.keys.capacity().saturating_mul(std::mem::size_of::<KeyEntry>()))
+                .saturating_add(s.over.capacity().saturating_mul(std::mem::size_of::<OverEntry>()))
                 .saturating_add(s.protected.capacity())
         };
         self.shards.iter().map(shard).fold(8_192, usize::saturating_add)
@@ -212,6 +237,13 @@ impl Snapshot {
         let i = keys.binary_search_by_key(&key, |k| k.key).ok()?;
         keys.get(i).filter(|k| k.until_s >= now_s)
     }
+    /// Time until the key's next request conforms to the profile's limits over all workers.
+    pub fn over(&self, key: u64, profile: u8, now: Nanos) -> Option<Nanos> {
+        let over = &self.shards.get(shard_of(key))?.over;
+        let found = over.binary_search_by_key(&key, |k| k.key).ok().and_then(|i| over.get(i))?;
+        let wait = Nanos::from_secs(u64::from(found.until_s)).since(now);
+        (found.profile == profile && wait != Nanos(0)).then_some(wait)
+    }
     /// Does the ledger vouch for the key (or is it learning)? A false yes serves a probe until the key's own verdict arrives.
     pub fn is_protected(&self, key: u64) -> bool {
         self.shards.get(shard_of(key)).is_none_or(|s| s.learning || bloom::has(&s.protected, key))
@@ -243,6 +275,7 @@ mod tests {
         let shard = Shard {
             values: vec![ValueEntry { value, campaign: 9, case: 1 }],
             keys: vec![KeyEntry { key, campaign: 9, until_s: 100 }],
+            over: vec![OverEntry { key, until_s: 50, profile: 2 }],
             protected,
             learning: false,
         };
@@ -253,6 +286,8 @@ mod tests {
         assert_eq!(s.value(value).unwrap().campaign, 9);
         assert_eq!(s.best_match(&[value, 12345]), Match { count: 1, campaign: 9 });
         assert!(s.key(key, 100).is_some() && s.key(key, 101).is_none());
+        assert_eq!(s.over(key, 2, Nanos::from_secs(48)), Some(Nanos::from_secs(2)));
+        assert!(s.over(key, 1, Nanos(0)).is_none() && s.over(key, 2, Nanos::from_secs(50)).is_none());
         assert_eq!(Snapshot::new(6).apply(&bytes), Err(SnapshotError::Seed));
         for cut in 0..bytes.len() {
             assert!(s.apply(&bytes[..cut]).is_err());

@@ -229,3 +229,35 @@ fn a_convicted_credential_stays_convicted_beside_another_one() {
     }
     assert_eq!(edge.decide(now, &mut open(&[b"x", b"y"])).reason, Reason::Ambiguous);
 }
+
+#[test]
+fn a_limit_holds_over_all_edges_once_the_ledger_knows() {
+    let config =
+        Arc::new(parse(r#"{"mode":"enforce","limits":[{"name":"l","requests":60,"per":"1m"}]}"#).unwrap());
+    let keys = Keys::new(&config.seed);
+    let mut batch = Vec::new();
+    for n in [1usize, 2, 4] {
+        let mut edges: Vec<Edge> = (0..n).map(|_| Edge::new(Arc::clone(&config))).collect();
+        let mut ledger = Ledger::new(&config);
+        let mut served = 0;
+        // Ten requests a second for two minutes; batches travel once a second: 10 requests of delay.
+        for i in 0..1_200u64 {
+            let t = Nanos::from_secs(START).plus(Nanos::from_millis(i * 100));
+            let r = Request { t, key: 1, body: r#"{"messages":[{"role":"user","content":"hi"}]}"#.into() };
+            let v = edges[hash::mix(i) as usize % n].decide(t, &mut session(&r, &config, &keys));
+            served += u32::from(v.action == Action::Allow);
+            if i % 10 == 9 {
+                for e in &mut edges {
+                    e.drain(&mut batch);
+                    if !batch.is_empty() {
+                        ledger.observe(&batch, |_, _| ()).unwrap();
+                    }
+                }
+                ledger.publish(|_, shard| edges.iter_mut().for_each(|e| e.apply(shard).unwrap()));
+            }
+        }
+        // 60 at once and one a second make 180; each edge alone would let as many through.
+        println!("{n} edges served {served} of 1,200 where 180 conform");
+        assert!((150..=195).contains(&served), "{n} edges served {served}");
+    }
+}

@@ -111,25 +111,77 @@ class Upstream:
 
 
 class Envoy:
-    def __init__(self, config, upstream_port, buffer_limit=1048576, allow_hold=True, edit=None, expect_failure=False, workers=1):
+    """`lds=True`: the listener comes from a file, and `push` replaces it while it runs."""
+
+    def __init__(self, config, upstream_port, buffer_limit=1048576, allow_hold=True, edit=None, expect_failure=False, workers=1,
+                 lds=False, wasm=WASM, envoy=ENVOY, drain_s=None):
         self.dir = tempfile.mkdtemp(prefix="weir-test-")
+        self.lds = os.path.join(self.dir, "lds.yaml") if lds else None
+        self.edit = edit
         self.port, self.admin = free_port(), free_port()
         self.access_log = os.path.join(self.dir, "access.log")
-        text = config if isinstance(config, str) else json.dumps(config)
-        yaml = render({
+        self.values = {
             "PORT": self.port, "ADMIN_PORT": self.admin, "UPSTREAM_PORT": upstream_port, "BUFFER_LIMIT": buffer_limit,
             "ACCESS_LOG": self.access_log, "ALLOW_HOLD": str(allow_hold).lower(),
-            "WEIR_CONFIG": text.replace("'", "''"), "WEIR_WASM": os.path.abspath(WASM),
-        })
+        }
         path = os.path.join(self.dir, "envoy.yaml")
+        yaml = self.render(config, wasm)
+        if lds:
+            yaml = self.split(yaml)
         with open(path, "w") as h:
-            h.write(edit(yaml) if edit else yaml)
+            h.write(yaml)
         self.log_path = os.path.join(self.dir, "envoy.log")
         self.process = subprocess.Popen(
-            [ENVOY, "-c", path, "--concurrency", str(workers), "--disable-hot-restart", "-l", "info", "--log-path", self.log_path,
-             "--file-flush-interval-msec", "50"],
+            [envoy, "-c", path, "--concurrency", str(workers), "--disable-hot-restart", "-l", "info", "--log-path", self.log_path,
+             "--file-flush-interval-msec", "50"] + (["--drain-time-s", str(drain_s)] if drain_s else []),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.started = self.wait_ready(expect_failure)
+
+    def render(self, config, wasm=WASM):
+        text = config if isinstance(config, str) else json.dumps(config)
+        yaml = render({**self.values, "WEIR_CONFIG": text.replace("'", "''"), "WEIR_WASM": os.path.abspath(wasm)})
+        return self.edit(yaml) if self.edit else yaml
+
+    def split(self, yaml):
+        """Moves the listeners into the file that Envoy watches; the rest."""
+        start, end = yaml.index("  listeners:\n"), yaml.index("  clusters:\n")
+        listeners = yaml[start:end].split("\n", 1)[1]
+        listeners = listeners.replace("  - name: inference\n", '  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener\n    name: inference\n', 1)
+        with open(self.lds + ".new", "w") as h:
+            h.write("resources:\n" + listeners)
+        os.replace(self.lds + ".new", self.lds)
+        source = f"dynamic_resources: {{lds_config: {{path_config_source: {{path: {self.lds}}}}}}}\nnode: {{id: test, cluster: test}}\n"
+        return yaml[:start] + yaml[end:] + source
+
+    def push(self, config, wasm=WASM, seconds=20):
+        """Replaces the listener by one with this configuration (and module), and waits until it serves."""
+        before = self.stat("listener_manager.listener_modified"), self.stat("listener_manager.lds.update_rejected")
+        self.split(self.render(config, wasm))
+        end = time.time() + seconds
+        while time.time() < end:
+            if self.stat("listener_manager.listener_modified") > before[0] and self.stat("listener_manager.total_listeners_warming") == 0:
+                return
+            assert self.stat("listener_manager.lds.update_rejected") == before[1], self.log()[-2000:]
+            time.sleep(0.05)
+        raise AssertionError("the listener was not replaced:\n" + self.log()[-2000:])
+
+    def workers_used(self):
+        """Connections that each worker has had."""
+        found = {}
+        for k, v in self.stats(".worker_").items():
+            m = re.search(r"^listener\..*\.worker_(\d+)\.downstream_cx_total$", k)
+            if m and "admin" not in k:
+                found[int(m.group(1))] = v
+        return found
+
+    def wait_stat(self, check, *parts, seconds=10):
+        """Waits until `check(sum of the stats whose name holds all parts)`; the sum."""
+        end = time.time() + seconds
+        while not check(self.stat(*parts)) and time.time() < end:
+            time.sleep(0.05)
+        value = self.stat(*parts)
+        assert check(value), f"{parts} is {value}"
+        return value
 
     def wait_ready(self, expect_failure):
         end = time.time() + 30
@@ -243,8 +295,8 @@ def raw(port, data, pieces=None, timeout=10):
         return read_reply(s)
 
 
-def post(port, path="/v1/chat/completions", body=None, headers=(), method="POST"):
-    """A request over HTTP/1.1. `headers`: pairs of str or bytes, duplicates kept."""
+def request(path="/v1/chat/completions", body=None, headers=(), method="POST"):
+    """The bytes of a request over HTTP/1.1. `headers`: pairs of str or bytes, duplicates kept."""
     data = body if isinstance(body, bytes) else json.dumps(body if body is not None else chat("a question of four words")).encode()
     b = lambda x: x if isinstance(x, bytes) else x.encode("latin-1")
     lines = [b(f"{method} {path} HTTP/1.1"), b"host: api.example.com"]
@@ -254,7 +306,43 @@ def post(port, path="/v1/chat/completions", body=None, headers=(), method="POST"
     if b"content-length" not in names and method == "POST":
         lines.append(b(f"content-length: {len(data)}"))
     lines += [b(k) + b": " + b(v) for k, v in headers]
-    return raw(port, b"\r\n".join(lines) + b"\r\n\r\n" + (data if method == "POST" else b""))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (data if method == "POST" else b"")
+
+
+def post(port, path="/v1/chat/completions", body=None, headers=(), method="POST"):
+    """A request on a connection of its own."""
+    return raw(port, request(path, body, headers, method))
+
+
+class Connection:
+    """A connection that stays open: all its requests meet one worker."""
+
+    def __init__(self, port, timeout=10):
+        self.port, self.timeout, self.sock = port, timeout, None
+
+    def post(self, **kw):
+        """Status of the answer; 0 if there was none. One that the proxy has closed meanwhile is opened once more."""
+        data = request(**kw)
+        for _ in range(2):
+            try:
+                if self.sock is None:
+                    self.sock = socket.create_connection(("127.0.0.1", self.port), timeout=self.timeout)
+                    self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.sock.sendall(data)
+                reply = read_reply(self.sock)
+            except OSError:
+                reply = Reply(0, {}, b"")
+            if reply.status:
+                if reply.headers.get("connection") == "close":
+                    self.close()
+                return reply.status
+            self.close()
+        return 0
+
+    def close(self):
+        if self.sock:
+            self.sock.close()
+        self.sock = None
 
 
 def chat(text, size=0):
@@ -323,7 +411,7 @@ def main():
     with open(sys.argv[1], "w") as h:
         h.write(render(values))
     print(f"wrote {sys.argv[1]}: listens on {values['PORT']}, admin on {values['ADMIN_PORT']}, upstream 127.0.0.1:{values['UPSTREAM_PORT']}")
-    print(f"run: {os.path.relpath(ENVOY)} -c {sys.argv[1]} --concurrency 1")
+    print(f"run: {os.path.relpath(ENVOY)} -c {sys.argv[1]} --concurrency 2")
 
 
 if __name__ == "__main__":

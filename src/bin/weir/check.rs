@@ -29,6 +29,9 @@ pub struct Args {
     /// Profile named by the route's metadata, likewise
     #[arg(long)]
     metadata_profile: Option<String>,
+    /// Print the shared cells that the policy's workers use, and their bytes
+    #[arg(long)]
+    cells: bool,
     /// Print problems and warnings as one JSON object
     #[arg(long)]
     json: bool,
@@ -103,7 +106,36 @@ pub fn run(args: &Args) -> u8 {
         config.routes.len()
     );
     explain(args, &config);
+    if args.cells {
+        cells(&config);
+    }
     OK
+}
+
+/// The shared cells of the policy, as the node protocol makes them.
+fn cells(config: &Config) {
+    use weir::node::cells;
+    if config.scope == weir::engine::config::Scope::Vm {
+        println!("scope is vm: no shared cells");
+        return;
+    }
+    let ledger = weir::engine::ledger::Ledger::new(config);
+    let table = cells::table(ledger.page_count());
+    println!("shared cells {}…, at most:", cells::prefix(config));
+    println!("{:<24} {:>6} {:>8} {:>11}", "cell", "number", "bytes", "together");
+    let (mut policy, mut vm) = (0, 0);
+    for (name, number, bytes) in table {
+        let own = name == "s" || name == "r";
+        let all = number * bytes as u64;
+        *(if own { &mut vm } else { &mut policy }) += all;
+        let what = if own { format!("{name} (each VM)") } else { name.to_string() };
+        println!("{what:<24} {number:>6} {bytes:>8} {all:>11}");
+    }
+    println!(
+        "{policy} bytes for the policy and {vm} for each VM that serves, at most {} of them",
+        cells::SLOTS
+    );
+    println!("leader's tables: {} bytes", ledger.size_bytes());
 }
 
 fn explain(args: &Args, config: &Config) {

@@ -60,6 +60,8 @@ struct Seen {
 struct Logs {
     /// By policy and key.
     stories: BTreeMap<(String, String), Story>,
+    /// What the ledger knew when it convicted, by policy and key: with several workers their records carry no evidence.
+    ledger: BTreeMap<(String, String), Record>,
     /// Raw text of what was found.
     found: Vec<String>,
     /// By policy and sampling hash, then by key: a tenant's keys share one hash.
@@ -148,13 +150,18 @@ impl Logs {
             Wanted::Case(c) => r.case.as_ref() == Some(c),
             Wanted::Key(k) => r.key == *k,
         };
+        let name = (r.policy.clone(), r.key.clone());
+        let of_ledger = r.at.as_deref() == Some("ledger");
+        if hit && args.json {
+            self.found.push(raw);
+        }
+        if of_ledger {
+            self.ledger.insert(name, r);
+            return;
+        }
         if !hit {
             return;
         }
-        if args.json {
-            self.found.push(raw);
-        }
-        let name = (r.policy.clone(), r.key.clone());
         match self.stories.get_mut(&name) {
             Some(story) => story.add(r),
             None => {
@@ -182,14 +189,16 @@ impl Logs {
                 out,
             );
         }
-        self.evidence(policy, r, out);
+        let told = self.ledger.get(&(policy.to_string(), key.to_string()));
+        self.evidence(policy, if r.group.is_none() { told.unwrap_or(r) } else { r }, out);
         out.push_str("\nThe key itself\n");
         let few = || {
             let e = &r.evidence;
             let requests = words::count(e.requests, "request", "requests");
             format!("{requests}, {} counted against it.", words::count(e.strikes.into(), "block", "blocks"))
         };
-        wrapped(&r.own.as_ref().map_or_else(few, behaviour), out);
+        let own = r.own.as_ref().or_else(|| told.and_then(|t| t.own.as_ref()));
+        wrapped(&own.map_or_else(few, behaviour), out);
         out.push_str("\nIf this is an error\n");
         out.push_str(&words::remedy(r));
     }

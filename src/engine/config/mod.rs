@@ -31,6 +31,8 @@ pub struct Config {
     pub profiles: Vec<Profile>,
     /// Which request uses which profile.
     pub routes: Routes,
+    /// `scope`: one ledger a node or a VM.
+    pub scope: Scope,
     /// `demo.time_scale`, 1 in production.
     pub time_scale: u32,
     /// `keys`: capacity of the key table (entries of 64 bytes).
@@ -175,6 +177,16 @@ pub enum Selector {
     Template(u64),
     /// `nid:` + 16 hex digits: a network tag. Requests that carry it are not learnt from.
     Network(u64),
+}
+
+/// `scope`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// One ledger a node, where the host has shared data; otherwise as `Vm`.
+    #[default]
+    Node,
+    /// One ledger in each VM.
+    Vm,
 }
 
 /// `failure_mode`.

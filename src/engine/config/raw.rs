@@ -83,7 +83,7 @@ fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
     let (seed, seed_is_derived) = seed(&mut top, env_seed, &policy, &mut warnings, p);
     let campaign = super::campaign::read(top.object("campaign", p), p);
     let keys = top.number("keys", 32_768, 1_024, 131_072, p);
-    top.word("scope", &[("vm", ())], (), p);
+    let scope = top.word("scope", &[("node", Scope::Node), ("vm", Scope::Vm)], Scope::Node, p);
     let mut demo = top.object("demo", p);
     let time_scale = demo.number("time_scale", 1, 1, 86_400, p);
     demo.finish(p);
@@ -105,6 +105,7 @@ fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
         campaign,
         profiles,
         routes,
+        scope,
         time_scale: time_scale as u32,
         keys: (keys as u32).next_power_of_two(),
         status_path,

@@ -53,6 +53,7 @@ impl Extractor {
     }
 
     /// Replaces what `out` holds. The session's text stays until its owner wipes it.
+    #[inline(never)]
     pub fn take(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
         let id = session.identity;
         let facts = &mut session.facts;

@@ -1,5 +1,6 @@
 //! The per-worker half: parse, fingerprint, look up, limit, decide. Allocates a few hundred KiB per worker.
 
+pub mod actions;
 pub mod decide;
 pub mod extract;
 pub mod identity;
@@ -7,10 +8,11 @@ pub mod limiter;
 pub mod scan;
 pub mod session;
 
+use super::Decision;
 use super::config::Config;
 use super::hash::{self, Purpose};
 use super::ledger::Outcome;
-use super::observation::{self, Batch, Few};
+use super::observation::{self, Batch, Few, Observation};
 use super::snapshot::{Snapshot, SnapshotError};
 use super::units::Nanos;
 use super::verdict::{Reason, Verdict};
@@ -24,8 +26,9 @@ use std::sync::Arc;
 const LIMITED_KEYS: usize = 4_096;
 /// Limits a profile may have.
 const LIMITS: usize = 8;
-/// Bytes of observations a worker holds until they are drained.
-pub const PENDING_BYTES: usize = 64 << 10;
+/// Bytes of observations a worker holds until they are drained: with the last one (at most 587 bytes) and the headers of batch
+/// and cell, a batch stays within 16 KiB.
+pub const PENDING_BYTES: usize = 15 << 10;
 
 /// One worker's half.
 #[derive(Debug)]
@@ -39,10 +42,12 @@ pub struct Edge {
     limiter: Limiter,
     pending: Batch,
     dropped: u64,
+    last: actions::LastActions,
 }
 
 impl Edge {
     /// Allocates the worker's tables.
+    #[inline(never)]
     pub fn new(config: Arc<Config>) -> Edge {
         let seed_check = config.seed.check();
         Edge {
@@ -54,6 +59,7 @@ impl Edge {
             limiter: Limiter::new(LIMITED_KEYS, LIMITS),
             pending: Batch::default(),
             dropped: 0,
+            last: actions::LastActions::default(),
             config,
         }
     }
@@ -77,7 +83,8 @@ impl Edge {
         self.dropped
     }
 
-    /// Looks values and lists up and queues the observation. What a list says, if one names the request.
+    /// Looks values and lists up. What a list says, if one names the request.
+    #[inline(never)]
     pub(super) fn prepare(&mut self, x: &mut Extracted) -> Option<Verdict> {
         let obs = &mut x.obs;
         if !self.snapshot.is_empty() {
@@ -100,13 +107,18 @@ impl Edge {
                 list = Some(decide::on_list(Reason::AllowList, self.case_secret, obs, p));
             }
         }
-        if !self.pending.push(obs, PENDING_BYTES) {
-            self.dropped = self.dropped.saturating_add(1);
-        }
         list
     }
 
+    /// Queues what the ledger is told.
+    pub(super) fn queue(&mut self, obs: &Observation) {
+        if !self.pending.push(obs, PENDING_BYTES) {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
     /// Turns an outcome (the ledger's, or the snapshot's) into a verdict; charges the limits if it gets that far.
+    #[inline(never)]
     pub(super) fn settle(
         &mut self,
         now: Nanos,
@@ -130,8 +142,9 @@ impl Edge {
                 (outcome.watch, outcome.reason) = (true, Reason::Ambiguous);
             }
         }
-        let limiter = &mut self.limiter;
+        let (limiter, snapshot) = (&mut self.limiter, &self.snapshot);
         let limits = &profile.limits;
+        let over = |k: u64| snapshot.over(k, x.profile, now);
         decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, || {
             if limits.is_empty() {
                 return None;
@@ -144,6 +157,7 @@ impl Edge {
                 .map(|d| d.retry_after)
                 .max()
                 .or(outcome.over)
+                .or_else(|| std::iter::once(x.key.0).chain(parts()).filter_map(over).max())
         })
     }
 
@@ -156,8 +170,33 @@ impl Edge {
         let m = self.snapshot.best_match(&x.values);
         let outcome = decide::from_snapshot(&self.snapshot, &x.obs, m);
         let verdict = self.settle(now, &x, list, &outcome);
+        // The ledger charges what goes through, over all workers together; in shadow mode as if it were enforced.
+        let done = if verdict.action.rejects() { observation::REFUSED } else { observation::SERVED };
+        x.obs.flags |= done;
+        self.queue(&x.obs);
         self.scratch = x;
         verdict
+    }
+
+    /// The same, as done in the mode of its profile: exactly once a request, before it goes upstream. A second call on the
+    /// same session allows.
+    pub fn answer(&mut self, now: Nanos, session: &mut Session) -> Decision {
+        if let Some(early) = Decision::early(&self.config, session) {
+            return early;
+        }
+        let (key, profile) = (session.identity.key, session.profile);
+        let verdict = self.decide(now, session);
+        Decision::of(&self.config, &mut self.last, verdict, key, profile)
+    }
+
+    /// Observations waiting.
+    pub fn waiting(&self) -> u16 {
+        self.pending.len()
+    }
+
+    /// The next observation would be dropped.
+    pub fn is_full(&self) -> bool {
+        self.pending.is_full(PENDING_BYTES)
     }
 
     /// Pending observations, encoded into `out` (replacing it). Empty when there are none.

@@ -63,6 +63,7 @@ pub struct Session {
 
 impl Session {
     /// Starts a request.
+    #[inline(never)]
     pub fn open(config: &Config, keys: &Keys, head: &Head<'_>) -> Session {
         let profile = config.routes.select(&RouteQuery {
             route: head.route,
@@ -172,6 +173,7 @@ impl Session {
     }
 
     /// No more body will come: the facts are final. Idempotent.
+    #[inline(never)]
     pub fn finish(&mut self) {
         let Some(mut body) = self.body.take() else { return };
         if !body.failed

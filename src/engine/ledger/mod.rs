@@ -12,6 +12,7 @@ pub mod keys;
 mod learn;
 pub mod novelty;
 mod observe;
+pub mod over;
 pub mod pages;
 pub mod panels;
 mod profile;
@@ -75,6 +76,39 @@ struct Clock {
     swept_s: u32,
 }
 
+/// Sizes of the tables that are configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// `keys`.
+    pub keys: u32,
+    /// `campaign.groups`.
+    pub groups: u32,
+    /// `campaign.doorkeeper_bits`.
+    pub doorkeeper_bits: u8,
+    /// `campaign.novelty_bits`.
+    pub novelty_bits: u8,
+}
+
+impl Sizes {
+    /// As configured.
+    pub fn of(c: &Config) -> Sizes {
+        Sizes {
+            keys: c.keys,
+            groups: c.campaign.groups,
+            doorkeeper_bits: c.campaign.doorkeeper_bits,
+            novelty_bits: c.campaign.novelty_bits,
+        }
+    }
+    /// May a configuration ask for them?
+    pub fn is_sound(&self) -> bool {
+        self.keys.is_power_of_two()
+            && (1_024..=131_072).contains(&self.keys)
+            && (64..=16_384).contains(&self.groups)
+            && (10..=22).contains(&self.doorkeeper_bits)
+            && (10..=22).contains(&self.novelty_bits)
+    }
+}
+
 /// The learning half.
 #[derive(Debug)]
 pub struct Ledger {
@@ -93,6 +127,7 @@ pub struct Ledger {
     panels: Panels,
     cases: Cases,
     origins: Vec<Origin>,
+    over: over::Over,
     rollout_keys: u32,
     alarms: u64,
     publisher: publish::Publisher,
@@ -101,6 +136,12 @@ pub struct Ledger {
 impl Ledger {
     /// Allocates all tables.
     pub fn new(config: &Config) -> Ledger {
+        Ledger::sized(config, Sizes::of(config))
+    }
+
+    /// Allocates tables of these sizes, whatever the configuration says.
+    #[inline(never)]
+    pub fn sized(config: &Config, sizes: Sizes) -> Ledger {
         let mut ledger = Ledger {
             c: config.campaign.clone(),
             learn_s: 0,
@@ -109,14 +150,15 @@ impl Ledger {
             allow: Vec::new(),
             limits: Vec::new(),
             clock: Clock::default(),
-            keys: KeyTable::new(config.keys),
-            door: Doorkeeper::new(config.campaign.doorkeeper_bits),
-            novelty: Novelty::new(config.campaign.novelty_bits),
-            openings: Openings::new(config.campaign.novelty_bits),
-            groups: Groups::new(config.campaign.groups),
+            keys: KeyTable::new(sizes.keys),
+            door: Doorkeeper::new(sizes.doorkeeper_bits),
+            novelty: Novelty::new(sizes.novelty_bits),
+            openings: Openings::new(sizes.novelty_bits),
+            groups: Groups::new(sizes.groups),
             panels: Panels::default(),
             cases: Cases::default(),
             origins: vec![Origin::default(); ORIGINS],
+            over: over::Over::default(),
             rollout_keys: 0,
             alarms: 0,
             publisher: publish::Publisher::default(),
@@ -156,6 +198,7 @@ impl Ledger {
             self.groups.size_bytes(),
             self.panels.size_bytes(),
             self.cases.size_bytes(),
+            self.over.size_bytes(),
             self.origins.len().saturating_mul(std::mem::size_of::<Origin>()),
         ]
         .iter()
@@ -170,6 +213,16 @@ impl Ledger {
         &mut self,
         batch: &[u8],
         mut each: impl FnMut(&Observation, Outcome),
+    ) -> Result<u16, BatchError> {
+        self.observe_each(batch, &mut each)
+    }
+
+    /// One body for all callers: the path below it is a tenth of the module.
+    #[inline(never)]
+    fn observe_each(
+        &mut self,
+        batch: &[u8],
+        each: &mut dyn FnMut(&Observation, Outcome),
     ) -> Result<u16, BatchError> {
         let check = self.seed_check;
         observation::decode(batch, check, |obs| {

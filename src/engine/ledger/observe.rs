@@ -49,8 +49,24 @@ impl Ledger {
     fn charge(&mut self, obs: &Observation) -> Option<Nanos> {
         let limits = self.limits.get(usize::from(obs.profile))?;
         let key = self.keys.get_mut(obs.key)?;
-        let elapsed = self.clock.now_s.saturating_sub(key.last_s);
-        quota::charge(key, limits, Nanos::from_secs(u64::from(elapsed)))
+        let elapsed = Nanos::from_secs(u64::from(self.clock.now_s.saturating_sub(key.last_s)));
+        match obs.flags & (observation::SERVED | observation::REFUSED) {
+            0 => quota::charge(key, limits, elapsed),
+            observation::SERVED => {
+                let wait = quota::owe(key, limits, elapsed)?;
+                let until = obs.time.plus(wait).0.div_ceil(1_000_000_000);
+                let until_s = u32::try_from(until).unwrap_or(u32::MAX);
+                if self.over.note(obs.key, obs.profile, until_s, self.clock.now_s) {
+                    self.publisher.note(obs.key);
+                }
+                None
+            }
+            // Time has passed all the same.
+            _ => {
+                quota::rest(key, limits, elapsed);
+                None
+            }
+        }
     }
 
     /// The key's record exists after this (unless its bucket is damaged).

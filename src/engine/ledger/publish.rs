@@ -33,8 +33,18 @@ impl Ledger {
         self.publisher.values_version != self.cases.version()
     }
 
+    /// The shards of `mask` go out again: what an edge reads in their place is not what was published.
+    pub fn republish(&mut self, mask: u64) {
+        self.publisher.keys_dirty |= mask;
+    }
+
     /// Hands each changed shard to `sink`, encoded. Cost: one pass over 1/64 of the key table a changed shard.
     pub fn publish(&mut self, mut sink: impl FnMut(u8, &[u8])) {
+        self.publish_each(&mut sink);
+    }
+
+    #[inline(never)]
+    fn publish_each(&mut self, sink: &mut dyn FnMut(u8, &[u8])) {
         let now_s = self.clock.now_s;
         let learning = now_s.saturating_sub(self.clock.started_s) < self.learn_s;
         let all = self.values_changed() || learning != self.publisher.learning;
@@ -55,6 +65,12 @@ impl Ledger {
         for key in self.keys.slots().iter().filter(|k| k.id != 0) {
             if let Some(Some(s)) = shards.get_mut(shard_of(key.id)) {
                 self.place(key, now_s, s);
+            }
+        }
+        for over in self.over.live(now_s) {
+            if let Some(Some(s)) = shards.get_mut(shard_of(over.key)) {
+                let at = s.over.partition_point(|o| o.key < over.key);
+                s.over.insert(at, *over);
             }
         }
         let mut bytes = Vec::new();

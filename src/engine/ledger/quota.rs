@@ -10,9 +10,28 @@ use crate::engine::units::Nanos;
 
 const STEPS: u64 = 32_768;
 
+/// Charges one request that has been served already, conforming or not; the wait until the next one would conform.
+/// Two windows of debt at most.
+pub fn owe(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) -> Option<Nanos> {
+    charge_if(key, limits, elapsed, true)
+}
+
+/// Charges nothing; time passes.
+pub fn rest(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) {
+    for (limit, tat) in limits.iter().zip([&mut key.tat0, &mut key.tat1]) {
+        let step = (limit.per.0 / STEPS).max(1);
+        let gone = elapsed.0.checked_div(step).unwrap_or(0);
+        *tat = tat.saturating_sub(u16::try_from(gone).unwrap_or(u16::MAX));
+    }
+}
+
 /// Charges one request; the wait until it would conform if a limit is exceeded (then nothing is charged).
 /// `elapsed` is the time since the key's last request.
 pub fn charge(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) -> Option<Nanos> {
+    charge_if(key, limits, elapsed, false)
+}
+
+fn charge_if(key: &mut KeyState, limits: &[Limit], elapsed: Nanos, served: bool) -> Option<Nanos> {
     let mut idle = [key.tat0, key.tat1];
     let mut charged = idle;
     let mut wait: Option<Nanos> = None;
@@ -28,13 +47,14 @@ pub fn charge(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) -> Option<Na
         let cell = limit.per.0.checked_div(u64::from(limit.requests)).unwrap_or(limit.per.0);
         let after = backlog.saturating_add(cell);
         // The record counts whole seconds: one of slack, so that this never refuses before a worker's exact limiter.
-        if after > limit.per.0.saturating_add(step.max(1_000_000_000)) {
-            wait = wait.max(Some(Nanos(after.saturating_sub(limit.per.0))));
+        let next = if served { after.saturating_add(cell) } else { after };
+        if next > limit.per.0.saturating_add(step.max(1_000_000_000)) {
+            wait = wait.max(Some(Nanos(next.saturating_sub(limit.per.0))));
         }
         (*idle, *charged) = (steps(backlog), steps(after));
     }
     // A refused request is not charged, but time has passed all the same.
-    [key.tat0, key.tat1] = if wait.is_some() { idle } else { charged };
+    [key.tat0, key.tat1] = if wait.is_some() && !served { idle } else { charged };
     wait
 }
 
@@ -56,6 +76,21 @@ mod tests {
         assert!(charge(&mut key, &limits, Nanos::from_secs(2)).is_none());
         let passed = (0..100).filter(|_| charge(&mut key, &limits, Nanos(0)).is_none()).count();
         assert!(passed <= 3, "{passed}");
+    }
+
+    #[test]
+    fn what_was_served_is_owed_and_paid_off_by_time() {
+        let limits = [limit(60, 60)];
+        let mut key = KeyState::default();
+        let waits: Vec<_> = (0..90).map(|_| owe(&mut key, &limits, Nanos(0))).collect();
+        let first = waits.iter().position(Option::is_some);
+        assert!(first.is_some_and(|n| (58..=62).contains(&n)), "{first:?}");
+        // 30 above the quota: a request conforms after about 31 s.
+        let wait = waits.last().copied().flatten().unwrap_or_default().secs();
+        assert!((29..=32).contains(&wait), "{wait}");
+        rest(&mut key, &limits, Nanos::from_secs(20));
+        assert!(charge(&mut key, &limits, Nanos::from_secs(5)).is_some());
+        assert!(charge(&mut key, &limits, Nanos::from_secs(10)).is_none());
     }
 
     #[test]

@@ -84,6 +84,24 @@ mod raw {
         pub fn proxy_record_metric(id: u32, value: u64) -> u32;
         pub fn proxy_set_effective_context(id: u32) -> u32;
         pub fn proxy_continue_stream(kind: u32) -> u32;
+        pub fn proxy_get_shared_data(
+            name: *const u8,
+            n: usize,
+            out: *mut *mut u8,
+            len: *mut usize,
+            cas: *mut u32,
+        ) -> u32;
+        pub fn proxy_set_shared_data(
+            name: *const u8,
+            n: usize,
+            value: *const u8,
+            len: usize,
+            cas: u32,
+        ) -> u32;
+    }
+    #[link(wasm_import_module = "wasi_snapshot_preview1")]
+    unsafe extern "C" {
+        pub fn clock_time_get(id: u32, precision: u64, out: *mut u64) -> u32;
     }
 }
 
@@ -122,6 +140,31 @@ pub fn now() -> u64 {
         0 => t,
         _ => 0,
     }
+}
+
+/// A clock that never steps back, nanoseconds; the wall clock if the host has none.
+pub fn monotonic() -> u64 {
+    let mut t = 0;
+    // SAFETY: out-pointer to a live u64; 1 is the monotonic clock.
+    match unsafe { raw::clock_time_get(1, 1, &mut t) } {
+        0 if t != 0 => t,
+        _ => now(),
+    }
+}
+
+/// Value and version of a cell of shared data.
+pub fn shared(name: &str) -> Option<(Vec<u8>, u32)> {
+    let (mut ptr, mut len, mut cas) = (std::ptr::null_mut(), 0, 0);
+    // SAFETY: pointer and length of a live str, out-pointers to live locals.
+    let status =
+        unsafe { raw::proxy_get_shared_data(name.as_ptr(), name.len(), &mut ptr, &mut len, &mut cas) };
+    Some((owned(status, ptr, len)?, cas))
+}
+
+/// Writes a cell of shared data; the host's status.
+pub fn set_shared(name: &str, value: &[u8], cas: u32) -> u32 {
+    // SAFETY: pointers and lengths of a live str and a live slice.
+    unsafe { raw::proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), cas) }
 }
 
 /// Asks for ticks. `false`: the host has none.

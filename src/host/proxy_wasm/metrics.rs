@@ -4,6 +4,7 @@ use super::abi::{self, Metric};
 use crate::engine::dialect::Unreadable;
 use crate::engine::verdict::{Action, Reason};
 use crate::engine::{Decision, Status};
+use crate::node::{Counts, Health};
 
 /// Metric ids of one policy. Every id is looked up in the host once.
 #[derive(Debug)]
@@ -122,12 +123,58 @@ impl Metrics {
             ("profile_alarm", s.profile_alarm.into()),
             ("state_bytes", s.state_bytes),
         ];
-        for (i, (name, value)) in gauges.into_iter().enumerate() {
-            if let Some(id) =
-                self.id(3 << 24 | i as u32, Metric::Gauge, |p| format!("weir.{name}.policy={p}"))
+        for (name, value) in gauges {
+            self.gauge(name, value);
+        }
+    }
+
+    /// Sets one gauge.
+    pub fn gauge(&mut self, name: &str, value: u64) {
+        if let Some(id) = self.named(Metric::Gauge, name) {
+            abi::record(id, value);
+        }
+    }
+
+    /// Id of a metric without labels, by its name.
+    fn named(&mut self, kind: Metric, name: &str) -> Option<u32> {
+        // Names are few and fixed: 24 bits of their hash keep them apart (a test would show it).
+        let slot = name.bytes().fold(7u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
+        self.id(3 << 24 | slot & 0xff_ffff, kind, |p| ["weir.", name, ".policy=", p].concat())
+    }
+
+    /// Adds what the node's counters have grown by.
+    pub fn counts(&mut self, before: &Counts, now: &Counts) {
+        let counters = [
+            ("observations_sent", before.sent, now.sent),
+            ("observations_dropped", before.dropped, now.dropped),
+            ("observations_applied", before.applied, now.applied),
+            ("observations_lost", before.lost, now.lost),
+            ("observations_late", before.late, now.late),
+            ("cells_refused", before.cells_refused, now.cells_refused),
+            ("pages_refused", before.pages_refused, now.pages_refused),
+            ("take_overs", before.take_overs, now.take_overs),
+        ];
+        for (name, before, now) in counters {
+            // Defined at zero, too: an alert needs the series.
+            if let Some(id) = self.named(Metric::Counter, name)
+                && now > before
             {
-                abi::record(id, value);
+                abi::increment(id, now.saturating_sub(before).try_into().unwrap_or(0));
             }
+        }
+    }
+
+    /// Sets the node's gauges.
+    pub fn health(&mut self, h: &Health) {
+        self.gauge("leader_present", h.present.into());
+        self.gauge("leader_beat_age_ms", h.beat_age_ms);
+        self.gauge("leader_age_ms", h.leader_age_ms);
+        self.gauge("leader_serving", h.serving.into());
+        if let Some(lag) = h.lag_ms {
+            self.gauge("snapshot_lag_ms", lag);
+        }
+        if let Some(age) = h.checkpoint_age_ms {
+            self.gauge("checkpoint_age_ms", age);
         }
     }
 }

@@ -2,14 +2,16 @@
 //! enters the VM for every callback that exists, so there is none for responses.
 
 mod abi;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod metrics;
 mod plugin;
 mod reply;
+mod shared;
 mod stream;
 
 use plugin::Plugin;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use stream::Stream;
 
 /// A stream may be held at its headers for so long before the watchdog lets it go.
@@ -18,7 +20,18 @@ const HOLD_LIMIT_NS: u64 = 1_000_000_000;
 #[derive(Default)]
 struct Vm {
     plugin: Plugin,
-    streams: BTreeMap<u32, Stream>,
+    /// Sorted by context id; hosts count up, so a new one goes to the end.
+    streams: Vec<(u32, Box<Stream>)>,
+}
+
+impl Vm {
+    fn place(&self, id: u32) -> Result<usize, usize> {
+        self.streams.binary_search_by_key(&id, |(id, _)| *id)
+    }
+    fn stream(&mut self, id: u32) -> Option<(&mut Stream, &mut Plugin)> {
+        let at = self.place(id).ok()?;
+        self.streams.get_mut(at).map(|(_, s)| (&mut **s, &mut self.plugin))
+    }
 }
 
 thread_local! {
@@ -35,10 +48,7 @@ fn with<T>(otherwise: T, f: impl FnOnce(&mut Vm) -> T) -> T {
 }
 
 fn on_stream(id: u32, f: impl FnOnce(&mut Stream, &mut Plugin) -> u32) -> u32 {
-    with(abi::CONTINUE, |vm| match vm.streams.get_mut(&id) {
-        Some(stream) => f(stream, &mut vm.plugin),
-        None => abi::CONTINUE,
-    })
+    with(abi::CONTINUE, |vm| vm.stream(id).map_or(abi::CONTINUE, |(stream, plugin)| f(stream, plugin)))
 }
 
 #[unsafe(no_mangle)]
@@ -53,7 +63,11 @@ extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
 extern "C" fn proxy_on_context_create(id: u32, root: u32) {
     if root != 0 {
         with((), |vm| {
-            vm.streams.insert(id, Stream::new(root));
+            let stream = (id, Box::new(Stream::new(root)));
+            match vm.place(id) {
+                Ok(at) => vm.streams.splice(at..=at, [stream]).for_each(drop),
+                Err(at) => vm.streams.insert(at, stream),
+            }
         });
     }
 }
@@ -74,7 +88,7 @@ extern "C" fn proxy_on_tick(root: u32) {
         vm.plugin.tick(root);
         let held = |s: &Stream| s.root == root && s.held_since > 1;
         // A slow client must not switch holding off for everybody.
-        if vm.plugin.hold_proven() || !vm.streams.values().any(held) {
+        if vm.plugin.hold_proven() || !vm.streams.iter().any(|(_, s)| held(s)) {
             return Vec::new();
         }
         let limit = abi::now().saturating_sub(HOLD_LIMIT_NS);
@@ -107,14 +121,15 @@ extern "C" fn proxy_on_request_trailers(id: u32, _count: usize) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(_id: u32) -> u32 {
+extern "C" fn proxy_on_done(id: u32) -> u32 {
+    with((), |vm| vm.plugin.done(id));
     1
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_delete(id: u32) {
-    with((), |vm| match vm.streams.remove(&id) {
-        Some(mut s) => s.done(&mut vm.plugin),
-        None => vm.plugin.drop_root(id),
+    with((), |vm| match vm.place(id) {
+        Ok(at) => vm.streams.remove(at).1.done(&mut vm.plugin),
+        Err(_) => vm.plugin.drop_root(id),
     });
 }

@@ -3,21 +3,24 @@
 use super::abi::{self, Level, Map};
 use super::metrics::{Event, Metrics};
 use super::reply;
+use super::shared::{RANK, Shared};
 use super::stream::{VERDICT_HEADER, is_verdict_header};
-use crate::engine::config::{Config, FailureMode, LogDecisions, ProfileId, parse_with_env};
+use crate::engine::config::{Config, FailureMode, LogDecisions, ProfileId, Scope, parse_with_env};
 use crate::engine::edge::identity::{Head, Properties};
 use crate::engine::edge::session::Session;
 use crate::engine::hash::Seed;
 use crate::engine::units::{Nanos, scaled};
 use crate::engine::verdict::Action;
-use crate::engine::{Decision, Engine};
+use crate::engine::{Decision, Engine, Status};
+use crate::node::{Counts, Node, TICK};
 use std::sync::Arc;
 
-const TICK_MS: u32 = 100;
+/// A clock that runs fast makes a tick worth hours: then they come oftener.
+const FAST_TICK: u64 = TICK / 5;
 /// So many streams must hang at their headers before holding counts as broken: one may be a slow client.
 const HUNG: u32 = 3;
-/// Gauges are written once in so many ticks.
-const GAUGE_TICKS: u32 = 10;
+/// Gauges are written once a second.
+const GAUGES_NS: u64 = 1_000_000_000;
 
 /// What a policy has learned in this VM.
 #[derive(Debug)]
@@ -25,15 +28,118 @@ struct State {
     policy: String,
     /// Nothing learned under one seed can be read under another: while an old configuration drains, both are kept.
     seed: Seed,
-    engine: Option<Engine>,
+    brain: Brain,
     metrics: Metrics,
-    ticks: u32,
+    /// When gauges were written, and what the counters said.
+    told_at: u64,
+    told: Counts,
+}
+
+/// Where a policy learns.
+#[derive(Debug)]
+enum Brain {
+    /// In the leader's VM, for all.
+    Node(Box<Node>),
+    /// Here, once a request has come.
+    Vm(Option<Box<Engine>>),
+}
+
+impl State {
+    /// The newest configuration, and its scope. Moving between scopes starts empty.
+    fn configure(&mut self, config: &Arc<Config>) {
+        if config.scope == Scope::Node {
+            if let Brain::Node(node) = &mut self.brain {
+                node.reconfigure(config);
+                node.join(&mut Shared);
+                return;
+            }
+            let mut node = Box::new(Node::new(Arc::clone(config), RANK));
+            if node.join(&mut Shared) {
+                self.metrics.gauge("scope_vm", 0);
+                self.brain = Brain::Node(node);
+                return;
+            }
+            abi::log(
+                Level::Warn,
+                "weir: this host has no shared data; scope is vm: each worker learns alone",
+            );
+        }
+        self.metrics.gauge("scope_vm", 1);
+        if matches!(self.brain, Brain::Node(_)) {
+            self.brain = Brain::Vm(None);
+        }
+    }
+}
+
+impl State {
+    /// Writes gauges and counters.
+    fn tell(&mut self) {
+        match &mut self.brain {
+            Brain::Vm(Some(engine)) => self.metrics.status(&engine.status()),
+            Brain::Vm(None) => {}
+            Brain::Node(node) => {
+                let counts = node.counts();
+                self.metrics.counts(&self.told, &counts);
+                self.told = counts;
+                let health = node.health(&mut Shared);
+                self.metrics.health(&health);
+                if let Some(status) = node.status() {
+                    self.metrics.status(&Status { state_bytes: node.size_bytes() as u64, ..status });
+                }
+            }
+        }
+    }
+}
+
+impl Brain {
+    fn open(&mut self, config: &Arc<Config>, head: &Head<'_>) -> Session {
+        match self {
+            Brain::Node(node) => Session::open(config, node.keys(), head),
+            Brain::Vm(engine) => Brain::engine(engine, config).open(Nanos(0), head),
+        }
+    }
+
+    /// The engine under this root's configuration, built at the first use.
+    fn engine<'a>(engine: &'a mut Option<Box<Engine>>, config: &Arc<Config>) -> &'a mut Engine {
+        let engine = engine.get_or_insert_with(|| Box::new(Engine::new(Arc::clone(config))));
+        engine.reconfigure(Arc::clone(config));
+        engine
+    }
+
+    fn decide(&mut self, config: &Arc<Config>, now: Nanos, session: &mut Session) -> Decision {
+        match self {
+            Brain::Node(node) => node.decide(&mut Shared, config, now, session),
+            Brain::Vm(engine) => Brain::engine(engine, config).decide(now, session),
+        }
+    }
+
+    /// A decision's record. Evidence across keys is at hand where the ledger is.
+    fn record(&self, config: &Config, now: Nanos, decision: &Decision) -> String {
+        match self {
+            Brain::Vm(Some(engine)) => engine.record(now, decision),
+            _ => decision.record(now, config, None),
+        }
+    }
+}
+
+/// Time between ticks.
+fn period(config: &Config) -> u64 {
+    if config.time_scale > 1 { FAST_TICK } else { TICK }
+}
+
+/// One plugin context.
+#[derive(Debug)]
+struct Root {
+    id: u32,
+    config: Arc<Config>,
+    /// It has drained and will be deleted.
+    done: bool,
 }
 
 /// One VM.
 #[derive(Debug, Default)]
 pub struct Plugin {
-    roots: Vec<(u32, Arc<Config>)>,
+    roots: Vec<Root>,
     policies: Vec<State>,
     /// The watchdog found that this host does not deliver bodies while headers are held.
     hold_broken: bool,
@@ -76,15 +182,22 @@ impl Plugin {
                 for w in &config.warnings {
                     abi::log(Level::Warn, &format!("weir: {w}"));
                 }
+                let config = Arc::new(config);
                 if self.state(&config).is_none() {
                     let (policy, seed) = (config.policy.clone(), config.seed.clone());
                     let metrics = Metrics::new(&policy);
-                    self.policies.push(State { policy, seed, engine: None, metrics, ticks: 0 });
+                    let (brain, told) = (Brain::Vm(None), Counts::default());
+                    self.policies.push(State { policy, seed, brain, metrics, told_at: 0, told });
                 }
-                self.drop_root(root);
-                self.roots.push((root, Arc::new(config)));
+                if let Some(state) = self.state(&config) {
+                    state.configure(&config);
+                }
+                let period = period(&config);
+                self.roots.retain(|r| r.id != root);
+                self.roots.push(Root { id: root, config, done: false });
+                self.forget();
                 self.event(root, Event::VmStart);
-                abi::set_tick_period(TICK_MS);
+                abi::set_tick_period((period / 1_000_000) as u32);
                 true
             }
             Err(errors) => {
@@ -98,16 +211,33 @@ impl Plugin {
 
     /// A root context is gone; what its policy learned stays.
     pub fn drop_root(&mut self, root: u32) {
-        self.roots.retain(|(id, _)| *id != root);
-        // What was learned under a seed that the policy has given up is of no use.
+        self.roots.retain(|r| r.id != root);
+        self.forget();
+    }
+
+    /// What was learned under a seed that the policy has given up is of no use.
+    fn forget(&mut self) {
         let roots = &self.roots;
         let of =
-            |s: &State| roots.iter().filter(|(_, c)| c.policy == s.policy).any(|(_, c)| c.seed == s.seed);
-        self.policies.retain(|s| of(s) || !roots.iter().any(|(_, c)| c.policy == s.policy));
+            |s: &State| roots.iter().filter(|r| r.config.policy == s.policy).any(|r| r.config.seed == s.seed);
+        self.policies.retain(|s| of(s) || !roots.iter().any(|r| r.config.policy == s.policy));
+    }
+
+    /// A root context has drained. With the last one of a policy, what this VM knows goes to the others.
+    pub fn done(&mut self, root: u32) {
+        let Some(at) = self.roots.iter_mut().find(|r| r.id == root) else { return };
+        at.done = true;
+        let config = Arc::clone(&at.config);
+        let others = |r: &Root| !r.done && r.config.policy == config.policy && r.config.seed == config.seed;
+        if !self.roots.iter().any(others)
+            && let Some(State { brain: Brain::Node(node), .. }) = self.state(&config)
+        {
+            node.leave(&mut Shared);
+        }
     }
 
     fn config(&self, root: u32) -> Option<&Arc<Config>> {
-        self.roots.iter().find(|(id, _)| *id == root).map(|(_, c)| c)
+        self.roots.iter().find(|r| r.id == root).map(|r| &r.config)
     }
 
     fn state(&mut self, config: &Config) -> Option<&mut State> {
@@ -118,21 +248,20 @@ impl Plugin {
         scaled(Nanos(abi::now()), config.time_scale)
     }
 
-    /// The policy's engine under this root's configuration, built at the first use.
-    fn engine(&mut self, root: u32) -> Option<(&mut Engine, &mut Metrics, Arc<Config>)> {
+    /// The state of a root's policy, and its configuration.
+    fn policy(&mut self, root: u32) -> Option<(&mut State, Arc<Config>)> {
         let config = Arc::clone(self.config(root)?);
-        let state = self.state(&config)?;
-        let engine = state.engine.get_or_insert_with(|| Engine::new(Arc::clone(&config)));
-        engine.reconfigure(Arc::clone(&config));
-        Some((engine, &mut state.metrics, config))
+        Some((self.state(&config)?, config))
     }
 
     /// Reads the head of a request: all headers once, at most four properties.
     pub fn open(&mut self, root: u32, end: bool) -> Option<(Session, String)> {
-        let (engine, metrics, config) = self.engine(root)?;
-        metrics.event(Event::Seen);
+        let (state, config) = self.policy(root)?;
+        state.metrics.event(Event::Seen);
         let bytes = abi::map(Map::RequestHeaders)?;
         let mut headers = abi::pairs(&bytes);
+        #[cfg(feature = "chaos")]
+        super::chaos::request(&headers);
         let (mut method, mut path, mut authority) = (&b""[..], &b""[..], &b""[..]);
         let (mut forged, mut id) = (Vec::new(), String::new());
         headers.retain(|(name, value)| {
@@ -175,7 +304,7 @@ impl Plugin {
             properties: &HostProperties,
             end_of_stream: end,
         };
-        Some((engine.open(Plugin::now(&config), &head), id))
+        Some((state.brain.open(&config, &head), id))
     }
 
     /// May this request's headers be held?
@@ -192,13 +321,13 @@ impl Plugin {
 
     /// Decides, counts and logs.
     pub fn decide(&mut self, root: u32, session: &mut Session) -> Option<Decision> {
-        let (engine, metrics, config) = self.engine(root)?;
+        let (state, config) = self.policy(root)?;
         let now = Plugin::now(&config);
-        let decision = engine.decide(now, session);
+        let decision = state.brain.decide(&config, now, session);
         let profile = config.profile(decision.profile)?;
-        metrics.decision(&decision, &profile.name);
+        state.metrics.decision(&decision, &profile.name);
         if let Some(kind) = session.facts.unreadable {
-            metrics.unreadable(kind);
+            state.metrics.unreadable(kind);
         }
         let logged = match profile.log {
             LogDecisions::None => false,
@@ -206,7 +335,7 @@ impl Plugin {
             LogDecisions::All => decision.verdict.action != Action::Allow,
         };
         if logged {
-            abi::log(Level::Info, &engine.record(now, &decision));
+            abi::log(Level::Info, &state.brain.record(&config, now, &decision));
         }
         Some(decision)
     }
@@ -230,14 +359,32 @@ impl Plugin {
 
     /// Ageing, expiry, gauges.
     pub fn tick(&mut self, root: u32) {
-        let Some(config) = self.config(root).cloned() else { return };
+        let Some(own) = self.config(root) else { return };
+        // Several roots may share a policy while one drains: the newest configuration is in force.
+        let newest = |r: &&Root| !r.done && r.config.policy == own.policy && r.config.seed == own.seed;
+        let Some(config) = self.roots.iter().rev().find(newest).map(|r| Arc::clone(&r.config)) else {
+            return;
+        };
         let Some(state) = self.state(&config) else { return };
-        // A VM that never sees a request (the main thread's) has no engine and needs none.
-        let Some(engine) = &mut state.engine else { return };
-        engine.tick(Plugin::now(&config));
-        state.ticks = state.ticks.wrapping_add(1);
-        if state.ticks % GAUGE_TICKS == 1 {
-            state.metrics.status(&engine.status());
+        let now = Plugin::now(&config);
+        match &mut state.brain {
+            Brain::Node(node) => {
+                node.reconfigure(&config);
+                #[cfg(feature = "chaos")]
+                super::chaos::tick(node.leads());
+                if !node.tick(&mut Shared, now, period(&config)) {
+                    return;
+                }
+                node.news().iter().for_each(|line| abi::log(Level::Info, line));
+            }
+            // A VM that never sees a request (the main thread's) has no engine and needs none.
+            Brain::Vm(None) => return,
+            Brain::Vm(Some(engine)) => engine.tick(now),
+        }
+        let mono = abi::monotonic();
+        if mono.saturating_sub(state.told_at) >= GAUGES_NS {
+            state.told_at = mono;
+            state.tell();
         }
     }
 

@@ -71,7 +71,7 @@ impl Envoy {
                 "-c",
                 &file.display().to_string(),
                 "--concurrency",
-                "1",
+                "2",
                 "--disable-hot-restart",
                 "-l",
                 "warning",

@@ -25,6 +25,9 @@ pub struct Record {
     pub evidence: Evidence,
     #[serde(default)]
     pub sample: Option<String>,
+    /// `ledger`: the evidence behind what the workers do, no request's own record.
+    #[serde(default)]
+    pub at: Option<String>,
     #[serde(default)]
     pub own: Option<Own>,
     #[serde(default)]

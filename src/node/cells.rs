@@ -1,0 +1,351 @@
+//! Names and layouts of the shared cells. Every layout ends in a checksum; what does not fit is "absent", and counted.
+//!
+//! | cell | writer | bytes | content |
+//! |---|---|---|---|
+//! | `H` | leader by CAS each tick, candidates by CAS | 307 | lease: who, epoch, beat, state, ranks; 64 shard versions |
+//! | `n` | every VM once, by CAS | 8 | VMs so far: their numbers |
+//! | `v/0..63` | leader | at most `SHARD_BYTES` | epoch, one snapshot shard |
+//! | `s/0..63` | its owner, each tick, by CAS | 46 | who, batches and observations so far, time |
+//! | `r/SLOT/0..127` | its owner | at most `CELL_BYTES` | one batch of observations |
+//! | `c/0..` | leader | at most `PAGE_BYTES` | checkpoint pages |
+//! | `cm` | leader, each tick | 1,047 | how far each ring is in the ledger, table sizes |
+//! | `p` | leader, around each batch | 22 | the batch that is being applied |
+
+use crate::engine::config::Config;
+use crate::engine::ledger::Sizes;
+use crate::engine::wire::{self, Reader, Writer};
+
+/// Layout version of all cells. Another one makes other names: old and new code then learn apart.
+pub const SCHEMA: u8 = 1;
+/// Workers that can send at once, VMs that drain included.
+pub const SLOTS: usize = 64;
+/// Batches in a ring. An observation is 70 to 350 bytes, a batch holds 45 to 200 of them: at 2,500 observations a second and
+/// worker this is four seconds, longer than a take-over (three seconds); fewer are written while nobody leads.
+pub const RING: u64 = 128;
+/// Bytes of a ring cell: a full batch (`PENDING_BYTES`), its last observation, headers.
+pub const CELL_BYTES: usize = 16 << 10;
+/// Bytes of a checkpoint page.
+pub const PAGE_BYTES: usize = 16 << 10;
+/// Bytes of a shard cell: the filter of protected keys (2 KiB), and room for every key of a table of 131,072 convicted.
+pub const SHARD_BYTES: usize = 64 << 10;
+/// Shards of the snapshot.
+pub const SHARDS: usize = crate::engine::snapshot::SHARDS;
+
+const HEAD_BYTES: usize = 307;
+const SLOT_BYTES: usize = 46;
+const META_BYTES: usize = 1_047;
+const PROGRESS_BYTES: usize = 22;
+
+/// Kinds of cells with their number and bytes at most: those of the policy, then (the last two) those of each VM. `pages` of
+/// the configured ledger.
+pub fn table(pages: u16) -> [(&'static str, u64, usize); 8] {
+    [
+        ("H", 1, HEAD_BYTES),
+        ("n", 1, 8),
+        ("p", 1, PROGRESS_BYTES),
+        ("cm", 1, META_BYTES),
+        ("c", u64::from(pages), PAGE_BYTES),
+        ("v", SHARDS as u64, SHARD_BYTES.saturating_add(8)),
+        ("s", 1, SLOT_BYTES),
+        ("r", RING, CELL_BYTES),
+    ]
+}
+
+/// The lease is free: its holder has left, or there was none yet.
+pub const FREE: u8 = 0;
+/// Somebody leads.
+pub const LED: u8 = 1;
+/// The holder has checkpointed everything and waits for a successor.
+pub const YIELDED: u8 = 2;
+
+/// Name of a cell below a policy's prefix, without any formatting.
+pub fn name(prefix: &str, kind: &str, numbers: &[u64]) -> String {
+    let mut out = String::with_capacity(prefix.len().saturating_add(16));
+    out.push_str(prefix);
+    out.push_str(kind);
+    for n in numbers {
+        out.push('/');
+        decimal(*n, &mut out);
+    }
+    out
+}
+
+fn decimal(n: u64, out: &mut String) {
+    if n >= 10 {
+        decimal(n / 10, out);
+    }
+    out.push(char::from(b'0'.wrapping_add((n % 10) as u8)));
+}
+
+/// `weir1/SCHEMA/POLICY/SEED/`: nothing is shared between policies, nor between seeds of one.
+pub fn prefix(config: &Config) -> String {
+    let mut out = String::from("weir1/");
+    decimal(u64::from(SCHEMA), &mut out);
+    out.push('/');
+    out.push_str(&config.policy);
+    out.push('/');
+    decimal(u64::from(config.seed.check()), &mut out);
+    out.push('/');
+    out
+}
+
+/// Appends the checksum.
+fn seal(mut out: Vec<u8>) -> Vec<u8> {
+    let sum = wire::checksum(&out);
+    out.extend_from_slice(&sum.to_le_bytes());
+    out
+}
+
+/// The bytes before a good checksum, after the kind.
+fn open(bytes: &[u8], kind: u8) -> Option<Reader<'_>> {
+    let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
+    let mut r = Reader(body);
+    (Reader(sum).u32() == Some(wire::checksum(body)) && r.u8() == Some(kind)).then_some(r)
+}
+
+/// `H`: lease and versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Number of the VM that leads.
+    pub uid: u64,
+    /// Take-overs so far.
+    pub epoch: u64,
+    /// Heartbeats of this epoch.
+    pub beat: u64,
+    /// `FREE`, `LED`, `YIELDED`.
+    pub state: u8,
+    /// The leader's VM also serves requests.
+    pub serving: bool,
+    /// Rank of the leader's code.
+    pub rank: u32,
+    /// A VM of this higher rank waits.
+    pub want: u32,
+    /// Last publication, nanoseconds of the monotonic clock.
+    pub published: u64,
+    /// Version of each shard.
+    pub versions: [u32; SHARDS],
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head {
+            uid: 0,
+            epoch: 0,
+            beat: 0,
+            state: FREE,
+            serving: false,
+            rank: 0,
+            want: 0,
+            published: 0,
+            versions: [0; SHARDS],
+        }
+    }
+}
+
+impl Head {
+    /// The cell.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD_BYTES);
+        let mut w = Writer(&mut out);
+        w.u8(b'H');
+        w.u64(self.uid);
+        w.u64(self.epoch);
+        w.u64(self.beat);
+        w.u8(self.state);
+        w.u8(u8::from(self.serving));
+        w.u32(self.rank);
+        w.u32(self.want);
+        w.u64(self.published);
+        w.u32(0);
+        for v in self.versions {
+            w.u32(v);
+        }
+        seal(out)
+    }
+    /// `None`: damaged, or not ours.
+    pub fn decode(bytes: &[u8]) -> Option<Head> {
+        let mut r = open(bytes, b'H')?;
+        let mut head = Head {
+            uid: r.u64()?,
+            epoch: r.u64()?,
+            beat: r.u64()?,
+            state: r.u8()?,
+            serving: r.u8()? != 0,
+            rank: r.u32()?,
+            want: r.u32()?,
+            published: r.u64()?,
+            ..Head::default()
+        };
+        r.u32()?;
+        for v in &mut head.versions {
+            *v = r.u32()?;
+        }
+        r.0.is_empty().then_some(head)
+    }
+}
+
+/// `s/SLOT`: the owner of a ring, and how far it has written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Number of the owner.
+    pub uid: u64,
+    /// Batches written into this ring so far, by all its owners.
+    pub seq: u64,
+    /// Observations written so far.
+    pub total: u64,
+    /// The owner's first batch.
+    pub since: u64,
+    /// Heartbeat, nanoseconds of the monotonic clock.
+    pub time: u64,
+    /// The owner serves requests.
+    pub serving: bool,
+}
+
+impl Slot {
+    /// The cell.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SLOT_BYTES);
+        let mut w = Writer(&mut out);
+        w.u8(b'S');
+        for v in [self.uid, self.seq, self.total, self.since, self.time] {
+            w.u64(v);
+        }
+        w.u8(u8::from(self.serving));
+        seal(out)
+    }
+    /// `None`: damaged, or not ours.
+    pub fn decode(bytes: &[u8]) -> Option<Slot> {
+        let mut r = open(bytes, b'S')?;
+        let slot = Slot {
+            uid: r.u64()?,
+            seq: r.u64()?,
+            total: r.u64()?,
+            since: r.u64()?,
+            time: r.u64()?,
+            serving: r.u8()? != 0,
+        };
+        r.0.is_empty().then_some(slot)
+    }
+}
+
+/// Head of a ring cell; the batch follows, with a checksum of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// Who wrote it.
+    pub uid: u64,
+    /// Its number in the ring.
+    pub seq: u64,
+    /// Observations written into this ring before it.
+    pub first: u64,
+    /// When, nanoseconds of the monotonic clock.
+    pub time: u64,
+}
+
+/// Bytes of an encoded `Cell`.
+const CELL_HEAD: usize = 37;
+
+impl Cell {
+    /// The cell, with its batch.
+    pub fn encode(&self, batch: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(batch.len().saturating_add(CELL_HEAD));
+        let mut w = Writer(&mut out);
+        w.u8(b'R');
+        for v in [self.uid, self.seq, self.first, self.time] {
+            w.u64(v);
+        }
+        let mut out = seal(out);
+        out.extend_from_slice(batch);
+        out
+    }
+    /// Head and batch. `None`: damaged, or not ours.
+    pub fn decode(bytes: &[u8]) -> Option<(Cell, &[u8])> {
+        let (head, batch) = bytes.split_at_checked(CELL_HEAD)?;
+        let mut r = open(head, b'R')?;
+        Some((Cell { uid: r.u64()?, seq: r.u64()?, first: r.u64()?, time: r.u64()? }, batch))
+    }
+}
+
+/// Prefixes the epoch of its publication to a shard.
+pub fn shard(epoch: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len().saturating_add(8));
+    out.extend_from_slice(&epoch.to_le_bytes());
+    out.extend_from_slice(bytes);
+    out
+}
+
+/// How far a ring is in the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// Batches before this one are in, or lost.
+    pub seq: u64,
+    /// Observations before this one are in, or lost.
+    pub total: u64,
+    /// A batch to pass over (not in the cell).
+    pub skip: Option<u64>,
+}
+
+/// `cm`: what belongs to the checkpoint pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Take-over that wrote it.
+    pub epoch: u64,
+    /// Table sizes of the ledger that wrote the pages. They stay until the process ends, whatever the configuration says.
+    pub sizes: Sizes,
+    /// Where to go on in each ring.
+    pub tails: [Tail; SLOTS],
+}
+
+impl Meta {
+    /// The cell.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(META_BYTES);
+        let mut w = Writer(&mut out);
+        w.u8(b'M');
+        w.u64(self.epoch);
+        w.u32(self.sizes.keys);
+        w.u32(self.sizes.groups);
+        w.u8(self.sizes.doorkeeper_bits);
+        w.u8(self.sizes.novelty_bits);
+        for t in &self.tails {
+            w.u64(t.seq);
+            w.u64(t.total);
+        }
+        seal(out)
+    }
+    /// `None`: damaged, or not ours.
+    pub fn decode(bytes: &[u8]) -> Option<Meta> {
+        let mut r = open(bytes, b'M')?;
+        let mut meta = Meta {
+            epoch: r.u64()?,
+            sizes: Sizes {
+                keys: r.u32()?,
+                groups: r.u32()?,
+                doorkeeper_bits: r.u8()?,
+                novelty_bits: r.u8()?,
+            },
+            tails: [Tail::default(); SLOTS],
+        };
+        for t in &mut meta.tails {
+            *t = Tail { seq: r.u64()?, total: r.u64()?, skip: None };
+        }
+        (r.0.is_empty() && meta.sizes.is_sound()).then_some(meta)
+    }
+}
+
+/// `p`: the batch that is being applied; `busy` is false between drains.
+pub fn progress(busy: bool, slot: u64, seq: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(PROGRESS_BYTES);
+    let mut w = Writer(&mut out);
+    w.u8(b'P');
+    w.u8(u8::from(busy));
+    w.u64(slot);
+    w.u64(seq);
+    seal(out)
+}
+
+/// Slot and number of the batch that somebody did not finish.
+pub fn unfinished(bytes: &[u8]) -> Option<(u64, u64)> {
+    let mut r = open(bytes, b'P')?;
+    let busy = r.u8()? != 0;
+    Some((r.u64()?, r.u64()?)).filter(|_| busy)
+}

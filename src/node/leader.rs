@@ -1,0 +1,421 @@
+//! The leader's part: fence, drain, publish, checkpoint; and how one VM takes over from another.
+
+use super::cells::{self, Cell, FREE, Head, LED, Meta, RING, SHARD_BYTES, SHARDS, SLOTS};
+use super::cells::{Slot, Tail, YIELDED};
+use super::{
+    BUDGET, CREATE, Cells, Counts, LATE, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY, YIELD_FOR,
+};
+use crate::engine::Decision;
+use crate::engine::config::Config;
+use crate::engine::edge::actions::LastActions;
+use crate::engine::ledger::{Ledger, Sizes};
+use crate::engine::units::Nanos;
+
+/// What only the leader has.
+#[derive(Debug)]
+pub(super) struct Lead {
+    pub(super) ledger: Ledger,
+    sizes: Sizes,
+    head: Head,
+    /// Version of the head cell as we wrote it.
+    cas: u32,
+    tails: [Tail; SLOTS],
+    /// First ring of the next drain.
+    first: usize,
+    /// Next checkpoint page.
+    page: u16,
+    /// Something was learned since the cycle began; since the cycle before it did.
+    dirty: bool,
+    dirty_before: bool,
+    cycle_began: u64,
+    /// When the last full checkpoint was complete.
+    pub(super) checkpointed: u64,
+    /// Since when somebody may take the lease, 0 if not.
+    yielded_at: u64,
+    /// Last offer.
+    offered_at: u64,
+    /// Next shard whose cell is looked after.
+    audit: usize,
+    /// A VM that serves nobody has a fresh heartbeat.
+    idle_vm: bool,
+    /// Verdicts that are new in this tick, with the time of their observations.
+    pub(super) news: Vec<(Nanos, Decision)>,
+    last: LastActions,
+    bytes: Vec<u8>,
+}
+
+/// Records of new verdicts a tick: a whole campaign convicted at once must not hold up the main thread.
+const NEWS: usize = 32;
+
+fn add(count: &mut u64, n: u64) {
+    *count = count.saturating_add(n);
+}
+
+impl Node {
+    /// Tries to take the lease over the head that was read; restores what was learned.
+    pub(super) fn take_over(&mut self, cells: &mut dyn Cells, mono: u64, cas: u32) {
+        let head = Head {
+            uid: self.uid,
+            epoch: self.head.epoch.saturating_add(1),
+            beat: 1,
+            state: LED,
+            serving: self.serving,
+            rank: self.rank,
+            want: 0,
+            ..self.head.clone()
+        };
+        let name = self.name("H", &[]);
+        if cells.set(&name, &head.encode(), cas) != Set::Done {
+            return;
+        }
+        let Some((bytes, cas)) = cells.get(&name) else { return };
+        if Head::decode(&bytes).is_none_or(|h| h.uid != self.uid || h.epoch != head.epoch) {
+            return;
+        }
+        add(&mut self.counts.take_overs, 1);
+        self.head = head.clone();
+        (self.seen, self.seen_at, self.epoch_at, self.still) = ((head.epoch, 1), mono, mono, 0);
+        let mut lead = Lead::restore(&self.config, &self.prefix, cells, &mut self.counts, head, cas);
+        (lead.checkpointed, lead.cycle_began, lead.offered_at) = (mono, mono, mono);
+        lead.ledger.reconfigure(&self.config);
+        self.lead = Some(Box::new(lead));
+    }
+
+    /// A leader's tick.
+    pub(super) fn lead(&mut self, cells: &mut dyn Cells, mono: u64, now: Nanos) {
+        let Some(mut lead) = self.lead.take() else { return };
+        lead.head.beat = lead.head.beat.saturating_add(1);
+        lead.head.serving = self.serving;
+        lead.news.clear();
+        if lead.tick(&self.config, &self.prefix, cells, &mut self.counts, mono, now) {
+            (self.seen, self.seen_at, self.still) = ((lead.head.epoch, lead.head.beat), mono, 0);
+            self.head = lead.head.clone();
+            self.lead = Some(lead);
+        }
+    }
+
+    /// Gives the lease back, with everything learned in the pages.
+    pub(super) fn free(&mut self, cells: &mut dyn Cells) {
+        let Some(mut lead) = self.lead.take() else { return };
+        let mono = cells.monotonic();
+        lead.head.beat = lead.head.beat.saturating_add(1);
+        if lead.renew(&self.prefix, cells) {
+            lead.drain(&self.config, &self.prefix, cells, &mut self.counts, mono);
+            lead.checkpoint_all(&self.prefix, cells);
+            lead.head.state = FREE;
+            lead.renew(&self.prefix, cells);
+        }
+    }
+}
+
+impl Lead {
+    /// What the pages and rings hold. A page that is refused leaves its part of the tables empty, and is counted.
+    fn restore(
+        config: &Config,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        head: Head,
+        cas: u32,
+    ) -> Lead {
+        let meta = cells.get(&cells::name(prefix, "cm", &[]));
+        let refused = meta.is_some();
+        let meta = meta.and_then(|(bytes, _)| Meta::decode(&bytes));
+        if refused && meta.is_none() {
+            add(&mut counts.cells_refused, 1);
+        }
+        // Pages fit the tables that wrote them.
+        let sizes = meta.as_ref().map_or_else(|| Sizes::of(config), |m| m.sizes);
+        let mut ledger = Ledger::sized(config, sizes);
+        let mut tails = meta.as_ref().map_or([Tail::default(); SLOTS], |m| m.tails);
+        if meta.is_some() {
+            for i in 0..ledger.page_count() {
+                if let Some((bytes, _)) = cells.get(&cells::name(prefix, "c", &[u64::from(i)]))
+                    && ledger.read_page(&bytes).is_err()
+                {
+                    add(&mut counts.pages_refused, 1);
+                }
+            }
+            ledger.finish_restore();
+        }
+        // A batch that was begun and not finished may be what its leader died of: it is passed over, and so lost.
+        if let Some((bytes, _)) = cells.get(&cells::name(prefix, "p", &[]))
+            && let Some((slot, seq)) = cells::unfinished(&bytes)
+            && let Some(tail) = tails.get_mut(slot as usize)
+            && tail.seq <= seq
+        {
+            tail.skip = Some(seq);
+        }
+        Lead {
+            ledger,
+            sizes,
+            head,
+            cas,
+            tails,
+            first: 0,
+            page: 0,
+            dirty: true,
+            dirty_before: true,
+            cycle_began: 0,
+            checkpointed: 0,
+            yielded_at: 0,
+            offered_at: 0,
+            audit: 0,
+            idle_vm: false,
+            news: Vec::new(),
+            last: LastActions::default(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// `false`: the lease is somebody else's; nothing may be written any more.
+    fn tick(
+        &mut self,
+        config: &Config,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        mono: u64,
+        now: Nanos,
+    ) -> bool {
+        // The fence comes first: a leader that stalled finds out before it touches anything.
+        if !self.renew(prefix, cells) {
+            return false;
+        }
+        if self.yielded_at != 0 {
+            if mono.saturating_sub(self.yielded_at) < YIELD_FOR {
+                return true;
+            }
+            // Nobody came.
+            self.yielded_at = 0;
+            (self.head.state, self.head.want) = (LED, 0);
+        } else if self.head.want > self.head.rank
+            || (self.head.serving && self.idle_vm && mono.saturating_sub(self.offered_at) >= YIELD_EVERY)
+        {
+            self.checkpoint_all(prefix, cells);
+            (self.yielded_at, self.offered_at, self.head.state) = (mono.max(1), mono, YIELDED);
+            return self.renew(prefix, cells);
+        }
+        self.drain(config, prefix, cells, counts, mono);
+        self.ledger.tick(now);
+        self.look_after(prefix, cells);
+        // After a stall in this very tick the lease may be gone.
+        let stalled = cells.monotonic().saturating_sub(mono) > STALE / 4;
+        if stalled && !self.renew(prefix, cells) {
+            return false;
+        }
+        if self.publish(prefix, cells, counts, mono) && !self.renew(prefix, cells) {
+            return false;
+        }
+        self.checkpoint(prefix, cells, mono);
+        true
+    }
+
+    /// Writes the head if the lease is still ours. A candidate's wish is taken over.
+    fn renew(&mut self, prefix: &str, cells: &mut dyn Cells) -> bool {
+        let name = cells::name(prefix, "H", &[]);
+        for _ in 0..8 {
+            let done = cells.set(&name, &self.head.encode(), self.cas);
+            let Some((bytes, cas)) = cells.get(&name) else {
+                // The host lost the cell: with it everybody's view of us. Make it again.
+                self.cas = CREATE;
+                continue;
+            };
+            match Head::decode(&bytes) {
+                Some(h) if h.uid == self.head.uid && h.epoch == self.head.epoch => {
+                    self.cas = cas;
+                    self.head.want = self.head.want.max(h.want);
+                    if done == Set::Done {
+                        return true;
+                    }
+                }
+                // Damaged, by whomever: it was ours a moment ago, and only by this version may it be mended.
+                None if done != Set::Done => self.cas = cas,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Applies what is in the rings, within the budget.
+    fn drain(
+        &mut self,
+        config: &Config,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        mono: u64,
+    ) {
+        let mut began = false;
+        self.idle_vm = false;
+        for i in 0..SLOTS {
+            let at = self.first.saturating_add(i) % SLOTS;
+            let Some((bytes, _)) = cells.get(&cells::name(prefix, "s", &[at as u64])) else { continue };
+            let Some(slot) = Slot::decode(&bytes) else {
+                add(&mut counts.cells_refused, 1);
+                continue;
+            };
+            self.idle_vm |= !slot.serving && mono.saturating_sub(slot.time) < 1_000 * MS;
+            if !self.ring(config, prefix, cells, counts, mono, at, &slot, &mut began) {
+                // Out of time: this ring comes first at the next tick.
+                self.first = at;
+                break;
+            }
+        }
+        if began {
+            cells.set(&cells::name(prefix, "p", &[]), &cells::progress(false, 0, 0), 0);
+        }
+    }
+
+    /// Applies one ring. `false`: out of time.
+    #[allow(clippy::too_many_arguments, reason = "one loop of `drain`, apart for its length")]
+    fn ring(
+        &mut self,
+        config: &Config,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        mono: u64,
+        at: usize,
+        slot: &Slot,
+        began: &mut bool,
+    ) -> bool {
+        let Some(tail) = self.tails.get_mut(at) else { return true };
+        if slot.seq < tail.seq || slot.total < tail.total {
+            // The cell was made anew.
+            *tail = Tail { seq: slot.seq, total: slot.total, skip: None };
+        }
+        // What the owner has overwritten; the gap shows in the next cell's count.
+        tail.seq = tail.seq.max(slot.seq.saturating_sub(RING));
+        while tail.seq < slot.seq {
+            let time = cells.monotonic();
+            if time.saturating_sub(mono) > BUDGET {
+                return false;
+            }
+            let seq = tail.seq;
+            tail.seq = seq.saturating_add(1);
+            if tail.skip.take_if(|s| *s <= seq) == Some(seq) {
+                continue;
+            }
+            let place = seq.checked_rem(RING).unwrap_or(0);
+            let Some((bytes, _)) = cells.get(&cells::name(prefix, "r", &[at as u64, place])) else {
+                continue;
+            };
+            let Some((cell, batch)) = Cell::decode(&bytes) else {
+                add(&mut counts.cells_refused, 1);
+                continue;
+            };
+            // Overwritten meanwhile, or by an owner that had lost the ring.
+            if cell.seq != seq || cell.first < tail.total || (seq >= slot.since && cell.uid != slot.uid) {
+                continue;
+            }
+            cells.set(&cells::name(prefix, "p", &[]), &cells::progress(true, at as u64, seq), 0);
+            *began = true;
+            let (news, last) = (&mut self.news, &mut self.last);
+            let noted = self.ledger.observe(batch, |obs, outcome| {
+                if let Some(d) = Decision::at_ledger(config, last, obs, &outcome)
+                    && news.len() < NEWS
+                {
+                    news.push((obs.time, d));
+                }
+            });
+            match noted {
+                Ok(n) => {
+                    let n = u64::from(n);
+                    add(&mut counts.lost, cell.first.saturating_sub(tail.total));
+                    add(&mut counts.applied, n);
+                    if time.saturating_sub(cell.time) > LATE {
+                        add(&mut counts.late, n);
+                    }
+                    tail.total = cell.first.saturating_add(n);
+                    self.dirty = true;
+                }
+                Err(_) => add(&mut counts.cells_refused, 1),
+            }
+        }
+        if slot.total > tail.total {
+            add(&mut counts.lost, slot.total.saturating_sub(tail.total));
+            tail.total = slot.total;
+            self.dirty = true;
+        }
+        true
+    }
+
+    /// Reads one shard cell a tick: a leader that stalled may have written over it, and its readers wait for ours.
+    fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells) {
+        self.audit = self.audit.saturating_add(1) % SHARDS;
+        let found = cells.get(&cells::name(prefix, "v", &[self.audit as u64]));
+        let ours = found
+            .as_ref()
+            .and_then(|(b, _)| b.split_first_chunk::<8>())
+            .is_some_and(|(e, _)| u64::from_le_bytes(*e) == self.head.epoch);
+        if !ours {
+            self.ledger.republish(1u64 << (self.audit as u32 & 63));
+        }
+    }
+
+    /// Writes changed shards; are there any?
+    fn publish(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts, mono: u64) -> bool {
+        let head = &mut self.head;
+        let mut fresh = false;
+        self.ledger.publish(|i, bytes| {
+            let Some(version) = head.versions.get_mut(usize::from(i)) else { return };
+            if bytes.len() > SHARD_BYTES {
+                return add(&mut counts.cells_refused, 1);
+            }
+            let cell = cells::shard(head.epoch, bytes);
+            if cells.set(&cells::name(prefix, "v", &[u64::from(i)]), &cell, 0) == Set::Done {
+                *version = version.wrapping_add(1).max(1);
+                fresh = true;
+            }
+        });
+        if fresh {
+            head.published = mono;
+        }
+        fresh
+    }
+
+    /// The next pages of the rolling checkpoint, and how far the rings are in. Nothing learned for a whole cycle: nothing
+    /// to write.
+    fn checkpoint(&mut self, prefix: &str, cells: &mut dyn Cells, mono: u64) {
+        if !self.dirty && !self.dirty_before {
+            self.checkpointed = mono;
+            return;
+        }
+        let count = self.ledger.page_count();
+        for _ in 0..PAGES_PER_TICK.min(count) {
+            if self.page == 0 {
+                self.dirty_before = std::mem::take(&mut self.dirty);
+                self.cycle_began = mono;
+            }
+            self.write_page(prefix, cells, self.page);
+            self.page = self.page.saturating_add(1);
+            if self.page >= count {
+                self.page = 0;
+                // Everything from before the cycle began is in.
+                self.checkpointed = self.cycle_began;
+            }
+        }
+        self.write_meta(prefix, cells);
+    }
+
+    fn write_page(&mut self, prefix: &str, cells: &mut dyn Cells, i: u16) {
+        self.ledger.write_page(i, &mut self.bytes);
+        cells.set(&cells::name(prefix, "c", &[u64::from(i)]), &self.bytes, 0);
+    }
+
+    fn write_meta(&self, prefix: &str, cells: &mut dyn Cells) {
+        let meta = Meta { epoch: self.head.epoch, sizes: self.sizes, tails: self.tails };
+        cells.set(&cells::name(prefix, "cm", &[]), &meta.encode(), 0);
+    }
+
+    /// Everything, before the lease goes to another VM.
+    fn checkpoint_all(&mut self, prefix: &str, cells: &mut dyn Cells) {
+        for i in 0..self.ledger.page_count() {
+            self.write_page(prefix, cells, i);
+        }
+        self.page = 0;
+        self.checkpointed = cells.monotonic();
+        self.write_meta(prefix, cells);
+    }
+}

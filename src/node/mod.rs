@@ -1,0 +1,375 @@
+//! One ledger a node: the protocol between the VMs of a proxy, over shared cells. Host-free; time and cells are arguments.
+//!
+//! Every VM is a `Node`: it writes the observations of its requests into its own ring of cells and decides with the snapshot
+//! that the leader publishes. One of them holds the lease, and with it the ledger: it drains all rings, evaluates, publishes,
+//! and writes checkpoint pages in turn. When it dies, is replaced by newer code or yields, the next one reads the pages and
+//! goes on in the rings where the ledger stood. Cells: see `cells`.
+//!
+//! Guarantees: at most one VM changes the ledger and its cells at a time, but for the rest of one callback of a leader that
+//! stalled longer than its lease (its shards carry an old epoch and are ignored; its pages are overwritten within a cycle).
+//! Observations that are lost are counted exactly. No callback works on the backlog for longer than `BUDGET`. Nothing here can
+//! be refused by the host in a way that stops a request.
+#![forbid(unsafe_code)]
+
+pub mod cells;
+mod leader;
+mod worker;
+
+use crate::engine::config::Config;
+use crate::engine::edge::Edge;
+use crate::engine::edge::identity::Keys;
+use crate::engine::edge::session::Session;
+use crate::engine::units::Nanos;
+use crate::engine::{Decision, Status};
+use cells::{Head, SHARDS};
+use std::sync::Arc;
+
+const MS: u64 = 1_000_000;
+/// Time between ticks that the host is asked for.
+pub const TICK: u64 = 100 * MS;
+/// A leader whose beat stands still for so long is dead (and for ten ticks: a process that was stopped lost its time, too).
+pub const STALE: u64 = 2_000 * MS;
+const STALE_TICKS: u32 = 10;
+/// A VM that serves requests waits so much longer: the main thread's VM is preferred.
+pub const GRACE: u64 = 1_000 * MS;
+/// A leader that serves yields no oftener than this.
+pub const YIELD_EVERY: u64 = 10_000 * MS;
+/// A yield that nobody takes ends.
+pub const YIELD_FOR: u64 = 1_000 * MS;
+/// A ring whose owner is silent for so long may be taken over.
+pub const SILENT: u64 = 5_000 * MS;
+/// Without a beat for so long, only full batches are written: they must last until somebody leads.
+const SPARING: u64 = 500 * MS;
+/// Longest work on the backlog in one callback.
+pub const BUDGET: u64 = 20 * MS;
+/// An observation that reaches the ledger after this is late.
+const LATE: u64 = 1_000 * MS;
+/// Checkpoint pages a tick: a cycle over the 9 MiB of the default tables takes under three seconds.
+pub const PAGES_PER_TICK: u16 = 24;
+
+/// The host's shared cells and its monotonic clock.
+pub trait Cells {
+    /// Value and version of a cell; `None`: absent (or any other status than success).
+    fn get(&mut self, name: &str) -> Option<(Vec<u8>, u32)>;
+    /// Writes a cell. `cas` 0 always, `CREATE` only if it is absent, else only if its version is `cas`. On Envoy any version
+    /// succeeds where the cell is absent, and the new version is not told.
+    fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Set;
+    /// Nanoseconds of a clock that never steps back and is the same in all VMs.
+    fn monotonic(&mut self) -> u64;
+}
+
+/// The version that no cell has: writes where nothing is.
+pub const CREATE: u32 = u32::MAX;
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// Written.
+    Done,
+    /// Somebody was faster.
+    Mismatch,
+    /// The host cannot.
+    Failed,
+}
+
+/// What happened so far in this VM: each counter only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Observations written into the ring.
+    pub sent: u64,
+    /// Observations that found no room in the worker, or no ring.
+    pub dropped: u64,
+    /// Observations applied by this VM as leader.
+    pub applied: u64,
+    /// Observations overwritten or damaged before this VM could read them.
+    pub lost: u64,
+    /// Applied more than a second after they were written.
+    pub late: u64,
+    /// Cells that were damaged, foreign, or of another layout; pages are counted apart.
+    pub cells_refused: u64,
+    /// Checkpoint pages that were damaged, foreign, or of another layout.
+    pub pages_refused: u64,
+    /// Times this VM took the lease.
+    pub take_overs: u64,
+}
+
+/// How the node is, as this VM sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// A leader's beat was seen within the lease.
+    pub present: bool,
+    /// Since the last new beat, milliseconds.
+    pub beat_age_ms: u64,
+    /// Since the present leader took over, milliseconds (as seen from here).
+    pub leader_age_ms: u64,
+    /// The leader's VM also serves requests.
+    pub serving: bool,
+    /// Take-overs since the process started.
+    pub epoch: u64,
+    /// Publication to application of the last shards, milliseconds; `None` if there was nothing to apply.
+    pub lag_ms: Option<u64>,
+    /// This VM leads: since its last full checkpoint, milliseconds.
+    pub checkpoint_age_ms: Option<u64>,
+}
+
+/// One VM's part in one policy.
+#[derive(Debug)]
+pub struct Node {
+    config: Arc<Config>,
+    keys: Keys,
+    prefix: String,
+    rank: u32,
+    /// Number among the VMs of the policy, 0 until taken.
+    uid: u64,
+    /// Requests have come to this VM.
+    serving: bool,
+    /// All roots are gone: no part any more.
+    left: bool,
+    edge: Option<Edge>,
+    ring: worker::Ring,
+    lead: Option<Box<leader::Lead>>,
+    /// The last head that was read.
+    head: Head,
+    seen: (u64, u64),
+    seen_at: u64,
+    still: u32,
+    epoch_at: u64,
+    born: u64,
+    last_run: u64,
+    applied: [u32; SHARDS],
+    lag: Option<u64>,
+    counts: Counts,
+}
+
+impl Node {
+    /// For one policy; `rank` of the code. Cost: a few KiB until the first request comes.
+    pub fn new(config: Arc<Config>, rank: u32) -> Node {
+        Node {
+            keys: Keys::new(&config.seed),
+            prefix: cells::prefix(&config),
+            rank,
+            uid: 0,
+            serving: false,
+            left: false,
+            edge: None,
+            ring: worker::Ring::default(),
+            lead: None,
+            head: Head::default(),
+            seen: (0, 0),
+            seen_at: 0,
+            still: 0,
+            epoch_at: 0,
+            born: 0,
+            last_run: 0,
+            applied: [0; SHARDS],
+            lag: None,
+            counts: Counts::default(),
+            config,
+        }
+    }
+
+    /// Makes the lease cell if it is absent, and takes a number. `false`: this host has no shared data.
+    ///
+    /// The canary that a host configures first makes the cell and takes no number: the next, the main thread's VM at a cold
+    /// start, is number one.
+    pub fn join(&mut self, cells: &mut dyn Cells) -> bool {
+        self.left = false;
+        let head = self.name("H", &[]);
+        match cells.set(&head, &Head::default().encode(), CREATE) {
+            Set::Failed => return false,
+            Set::Mismatch if self.uid == 0 => self.number(cells),
+            _ => {}
+        }
+        cells.get(&head).is_some()
+    }
+
+    /// Takes the next number. Another VM may be faster a few times.
+    fn number(&mut self, cells: &mut dyn Cells) {
+        let name = self.name("n", &[]);
+        for _ in 0..64 {
+            let (last, cas) = match cells.get(&name) {
+                Some((bytes, cas)) => (bytes.try_into().map(u64::from_le_bytes).unwrap_or(0), cas),
+                None => (0, CREATE),
+            };
+            let next = last.saturating_add(1);
+            if cells.set(&name, &next.to_le_bytes(), cas) == Set::Done {
+                self.uid = next;
+                return;
+            }
+        }
+    }
+
+    fn name(&self, kind: &str, numbers: &[u64]) -> String {
+        cells::name(&self.prefix, kind, numbers)
+    }
+
+    /// The policy's newest configuration. Tables keep their sizes.
+    pub fn reconfigure(&mut self, config: &Arc<Config>) {
+        if Arc::ptr_eq(config, &self.config) {
+            return;
+        }
+        if let Some(edge) = &mut self.edge {
+            edge.reconfigure(Arc::clone(config));
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.ledger.reconfigure(config);
+        }
+        self.config = Arc::clone(config);
+    }
+
+    /// A request was decided, with the configuration of its own root. Exactly once a request.
+    pub fn decide(
+        &mut self,
+        cells: &mut dyn Cells,
+        config: &Arc<Config>,
+        now: Nanos,
+        session: &mut Session,
+    ) -> Decision {
+        self.serve(cells);
+        let Some(edge) = &mut self.edge else { return Decision::default() };
+        edge.reconfigure(Arc::clone(config));
+        let decision = edge.answer(now, session);
+        if edge.is_full() {
+            self.flush(cells);
+        }
+        decision
+    }
+
+    /// The keys of identities, to open sessions with.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// One step: heartbeat, observations, verdicts, and the leader's work if this VM leads. Several roots may call it; it
+    /// runs once per tick. `false`: not yet.
+    pub fn tick(&mut self, cells: &mut dyn Cells, now: Nanos, period: u64) -> bool {
+        let mono = cells.monotonic();
+        if self.left || self.last_run != 0 && mono.saturating_sub(self.last_run) < period / 5 * 4 {
+            return false;
+        }
+        self.last_run = mono;
+        if self.uid == 0 {
+            self.number(cells);
+            if self.uid == 0 {
+                return false;
+            }
+        }
+        if self.born == 0 {
+            (self.born, self.seen_at, self.epoch_at) = (mono, mono, mono);
+        }
+        let cas = self.look(cells, mono);
+        self.beat(cells, mono);
+        if self.lead.is_some() {
+            self.lead(cells, mono, now);
+        } else {
+            self.stand(cells, mono, cas);
+        }
+        self.pull(cells, mono);
+        true
+    }
+
+    /// Reads the head; its version.
+    fn look(&mut self, cells: &mut dyn Cells, mono: u64) -> u32 {
+        let cell = cells.get(&self.name("H", &[]));
+        let cas = match cell {
+            Some((bytes, cas)) => {
+                match Head::decode(&bytes) {
+                    Some(head) => self.head = head,
+                    // Nobody can lead by it: its epoch goes on from the last good one.
+                    None => {
+                        self.counts.cells_refused = self.counts.cells_refused.saturating_add(1);
+                        self.head.state = cells::FREE;
+                    }
+                }
+                cas
+            }
+            None => {
+                self.head.state = cells::FREE;
+                CREATE
+            }
+        };
+        let beat = (self.head.epoch, self.head.beat);
+        if beat.0 != self.seen.0 {
+            self.epoch_at = mono;
+        }
+        if beat == self.seen {
+            self.still = self.still.saturating_add(1);
+        } else {
+            (self.seen, self.seen_at, self.still) = (beat, mono, 0);
+        }
+        cas
+    }
+
+    /// All roots of the policy are gone from this VM: what it knows goes to the others.
+    pub fn leave(&mut self, cells: &mut dyn Cells) {
+        self.flush(cells);
+        self.free(cells);
+        self.left = true;
+    }
+
+    /// Does this VM hold the lease?
+    pub fn leads(&self) -> bool {
+        self.lead.is_some()
+    }
+
+    /// Counters so far.
+    pub fn counts(&self) -> Counts {
+        let dropped = self.edge.as_ref().map_or(0, Edge::dropped);
+        Counts { dropped: self.counts.dropped.saturating_add(dropped), ..self.counts }
+    }
+
+    /// How the node is. Resets the lag.
+    pub fn health(&mut self, cells: &mut dyn Cells) -> Health {
+        let mono = cells.monotonic();
+        let age = mono.saturating_sub(self.seen_at);
+        let ms = |t: u64| mono.saturating_sub(t) / MS;
+        Health {
+            present: self.head.state != cells::FREE && self.head.epoch != 0 && age < STALE,
+            beat_age_ms: age / MS,
+            leader_age_ms: ms(self.epoch_at),
+            serving: self.head.serving,
+            epoch: self.head.epoch,
+            lag_ms: self.lag.take().map(|l| l / MS),
+            checkpoint_age_ms: self.lead.as_ref().map(|l| ms(l.checkpointed)),
+        }
+    }
+
+    /// Records of the verdicts that the ledger reached in this tick, with their evidence: `at` tells them from the edges'.
+    pub fn news(&self) -> Vec<String> {
+        let Some(lead) = &self.lead else { return Vec::new() };
+        let logged = |d: &Decision| {
+            self.config.profile(d.profile).is_some_and(|p| p.log != crate::engine::config::LogDecisions::None)
+        };
+        let record = |(t, d): &(Nanos, Decision)| {
+            let mut line = d.record(*t, &self.config, Some(&lead.ledger));
+            line.pop();
+            line.push_str(",\"at\":\"ledger\"}");
+            line
+        };
+        lead.news.iter().filter(|(_, d)| logged(d)).map(record).collect()
+    }
+
+    /// The ledger's counts, if this VM leads.
+    pub fn status(&self) -> Option<Status> {
+        self.lead.as_ref().map(|l| l.ledger.status())
+    }
+
+    /// Bytes of this VM's tables.
+    pub fn size_bytes(&self) -> usize {
+        let ledger = self.lead.as_ref().map_or(0, |l| l.ledger.size_bytes());
+        self.edge.as_ref().map_or(0, Edge::size_bytes).saturating_add(ledger)
+    }
+}
+
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Every VM's part: its ring, its snapshot, its candidacy.
+
+use super::cells::{self, CELL_BYTES, FREE, Head, RING, SHARDS, SLOTS, Slot, YIELDED};
+use super::{CREATE, Cells, GRACE, MS, Node, SILENT, SPARING, STALE, STALE_TICKS, Set};
+use crate::engine::edge::Edge;
+use std::sync::Arc;
+
+/// A VM's own ring.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    /// Which, once claimed.
+    slot: Option<u64>,
+    batch: Vec<u8>,
+}
+
+impl Node {
+    /// A request is here: from now on this VM serves, with all that is published.
+    pub fn serve(&mut self, cells: &mut dyn Cells) {
+        self.serving = true;
+        if self.edge.is_none() {
+            self.edge = Some(Edge::new(Arc::clone(&self.config)));
+            let mono = cells.monotonic();
+            self.look(cells, mono);
+            self.pull(cells, mono);
+        }
+    }
+
+    /// Applies the shards that are new here.
+    pub(super) fn pull(&mut self, cells: &mut dyn Cells, mono: u64) {
+        let Some(edge) = &mut self.edge else { return };
+        let mut fresh = false;
+        for i in 0..SHARDS {
+            let (Some(have), Some(want)) = (self.applied.get_mut(i), self.head.versions.get(i)) else {
+                continue;
+            };
+            if have == want {
+                continue;
+            }
+            let Some((bytes, _)) = cells.get(&cells::name(&self.prefix, "v", &[i as u64])) else { continue };
+            let Some((epoch, shard)) = bytes.split_first_chunk::<8>() else { continue };
+            // A leader that stalled may have written after its successor: that one finds out and writes again.
+            if u64::from_le_bytes(*epoch) != self.head.epoch {
+                continue;
+            }
+            match edge.apply(shard) {
+                Ok(()) => {
+                    *have = *want;
+                    fresh = true;
+                }
+                Err(_) => self.counts.cells_refused = self.counts.cells_refused.saturating_add(1),
+            }
+        }
+        if fresh {
+            let lag = mono.saturating_sub(self.head.published);
+            self.lag = self.lag.max(Some(lag));
+        }
+    }
+
+    /// Heartbeat of the ring, and the observations of the last tick.
+    pub(super) fn beat(&mut self, cells: &mut dyn Cells, mono: u64) {
+        let sparing = self.head.state == FREE || mono.saturating_sub(self.seen_at) >= SPARING;
+        if sparing || !self.flush(cells) {
+            self.write(cells, mono, false);
+        }
+    }
+
+    /// Writes what waits into the ring. `false`: nothing waits.
+    pub(super) fn flush(&mut self, cells: &mut dyn Cells) -> bool {
+        if self.edge.as_ref().is_none_or(|e| e.waiting() == 0) {
+            return false;
+        }
+        let mono = cells.monotonic();
+        self.write(cells, mono, true);
+        true
+    }
+
+    /// One write into the own ring, claimed if need be: the heartbeat, and a batch if asked.
+    fn write(&mut self, cells: &mut dyn Cells, mono: u64, batch: bool) {
+        if self.uid == 0 {
+            return;
+        }
+        // A ring that somebody took over during a stall is given up, and another one claimed at once.
+        for _ in 0..2 {
+            let Some((at, slot, cas)) = self.own(cells, mono) else { return };
+            let mut next = Slot { time: mono, serving: self.serving, ..slot };
+            if batch {
+                let Some(edge) = &mut self.edge else { return };
+                let n = u64::from(edge.waiting());
+                edge.drain(&mut self.ring.batch);
+                let cell = cells::Cell { uid: self.uid, seq: slot.seq, first: slot.total, time: mono };
+                let bytes = cell.encode(&self.ring.batch);
+                let place = slot.seq.checked_rem(RING).unwrap_or(0);
+                (next.seq, next.total) = (slot.seq.saturating_add(1), slot.total.saturating_add(n));
+                let fits = bytes.len() <= CELL_BYTES;
+                let written = fits
+                    && cells.set(&cells::name(&self.prefix, "r", &[at, place]), &bytes, 0) == Set::Done
+                    && cells.set(&cells::name(&self.prefix, "s", &[at]), &next.encode(), cas) == Set::Done;
+                let count = if written { &mut self.counts.sent } else { &mut self.counts.dropped };
+                *count = count.saturating_add(n);
+                return;
+            }
+            if cells.set(&cells::name(&self.prefix, "s", &[at]), &next.encode(), cas) == Set::Done {
+                return;
+            }
+            self.ring.slot = None;
+        }
+    }
+
+    /// The own ring: place, content, version. Claims one if there is none.
+    fn own(&mut self, cells: &mut dyn Cells, mono: u64) -> Option<(u64, Slot, u32)> {
+        if let Some(at) = self.ring.slot {
+            let found = cells.get(&self.name("s", &[at]));
+            if let Some((bytes, cas)) = found
+                && let Some(slot) = Slot::decode(&bytes).filter(|s| s.uid == self.uid)
+            {
+                return Some((at, slot, cas));
+            }
+            self.ring.slot = None;
+        }
+        for at in 0..SLOTS as u64 {
+            let name = self.name("s", &[at]);
+            let (old, cas) = match cells.get(&name) {
+                None => (Slot::default(), CREATE),
+                Some((bytes, cas)) => match Slot::decode(&bytes) {
+                    Some(s) if mono.saturating_sub(s.time) <= SILENT => continue,
+                    Some(s) => (s, cas),
+                    // Nobody can use it as it is.
+                    None => {
+                        self.counts.cells_refused = self.counts.cells_refused.saturating_add(1);
+                        (Slot::default(), cas)
+                    }
+                },
+            };
+            let mine = Slot { uid: self.uid, since: old.seq, time: mono, serving: self.serving, ..old };
+            if cells.set(&name, &mine.encode(), cas) != Set::Done {
+                continue;
+            }
+            // On a missing cell any version succeeds: somebody may have come after us.
+            if let Some((bytes, cas)) = cells.get(&name)
+                && Slot::decode(&bytes) == Some(mine)
+            {
+                self.ring.slot = Some(at);
+                return Some((at, mine, cas));
+            }
+        }
+        None
+    }
+
+    /// Candidacy of a VM that does not lead.
+    pub(super) fn stand(&mut self, cells: &mut dyn Cells, mono: u64, cas: u32) {
+        let h = &self.head;
+        let age = mono.saturating_sub(self.born);
+        let grace = if self.serving { GRACE } else { 0 };
+        let still = mono.saturating_sub(self.seen_at);
+        // It yields to newer code if that has asked, else to a VM that serves nobody.
+        let called = if h.want > h.rank { self.rank > h.rank } else { !self.serving && self.rank >= h.rank };
+        let take = if h.epoch == 0 {
+            // A cold start: the main thread's VM comes first, then any that serves nobody.
+            age >= if self.uid == 1 && !self.serving { 0 } else { GRACE.saturating_add(grace) }
+        } else {
+            h.state == FREE
+                || (h.state == YIELDED && called)
+                || (still > STALE.saturating_add(grace) && self.still >= STALE_TICKS)
+        };
+        if take {
+            self.take_over(cells, mono, cas);
+        } else if h.rank < self.rank && h.want < self.rank && age > 1_000 * MS {
+            let asked = Head { want: self.rank, ..h.clone() };
+            // Only over the head that was read: a leader that beats meanwhile is asked at the next tick.
+            if cas != CREATE {
+                let _ = cells.set(&self.name("H", &[]), &asked.encode(), cas);
+            }
+        }
+    }
+}

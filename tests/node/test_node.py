@@ -1,0 +1,213 @@
+"""One ledger for all workers, on a real Envoy: what one worker sees, all of them act on; pushes lose nothing."""
+import json
+import math
+import random
+import threading
+import time
+
+import pytest
+from harness import SEED, Connection, config, post
+
+SCALE = 4000
+TEMPLATE = ("Write a worked solution for the task below and check it with a second method before you finish the last line. "
+            "Then name the rule that you used and say why no other rule applies here. ")
+
+
+def learned(**over):
+    """Enforced, ages come with the request, the clock runs fast."""
+    return config(**{"identity": {"sources": [{"bearer": True}], "learn": "0s", "age": {"header": "x-created"}}, "limits": [],
+                     "deny": [], "demo": {"time_scale": SCALE}, "log": {"decisions": "none"}, **over})
+
+
+def model_now(scale=SCALE):
+    """The fast clock, as units.rs computes it."""
+    now = time.time_ns()
+    period = 20 * 365 * 86400 * 10**9 // scale
+    origin = now - now % period
+    return (origin + (now - origin) * scale) // 10**9
+
+
+def words(rng, n):
+    return " ".join("".join(rng.choice("bcdfghklmnprstvw") + rng.choice("aeiou") for _ in range(rng.randint(2, 4))) for _ in range(n))
+
+
+class Traffic:
+    """`accounts` young keys on one template at one an hour each among `honest` people, over `senders` connections."""
+
+    def __init__(self, port, accounts=120, honest=40, hours=20, senders=16, seed=1):
+        self.rng = random.Random(seed)
+        self.start = model_now()
+        self.seen = {}  # key -> [statuses]
+        self.lock = threading.Lock()
+        self.accounts, self.honest = [f"c{i}" for i in range(accounts)], [f"h{i}" for i in range(honest)]
+        self.plan = []
+        for key in self.accounts + self.honest:
+            mean, t = 3600 if key[0] == "c" else 3600 * self.rng.uniform(0.5, 8), 0
+            while True:
+                t += -math.log(1 - self.rng.random()) * mean
+                if t > hours * 3600:
+                    break
+                self.plan.append((t / SCALE, key, self.body(key)))
+        self.plan.sort(key=lambda p: p[0])
+        self.threads = []
+        begun = time.time()
+        for i in range(senders):
+            mine = [p for p in self.plan if hash(p[1]) % senders == i] if senders > 1 else self.plan
+            self.threads.append(threading.Thread(target=self.send, args=(port, mine, begun)))
+            self.threads[-1].start()
+
+    def body(self, key):
+        text = (TEMPLATE if key[0] == "c" else "") + words(self.rng, 14)
+        return {"model": "m", "messages": [{"role": "user", "content": text}]}
+
+    def headers(self, key):
+        age = 3 if key[0] == "c" else 200
+        return [("authorization", f"Bearer {key}"), ("x-created", str(self.start - age * 86400))]
+
+    def send(self, port, plan, begun):
+        connection = Connection(port)
+        for t, key, body in plan:
+            wait = begun + t - time.time()
+            if wait > 0:
+                time.sleep(wait)
+            status = connection.post(body=body, headers=self.headers(key))
+            with self.lock:
+                self.seen.setdefault(key, []).append(status)
+        connection.close()
+
+    def join(self):
+        for t in self.threads:
+            t.join()
+
+    def probe(self, port, key):
+        return post(port, body=self.body(key), headers=self.headers(key)).status
+
+
+def on_all_workers(envoy, traffic, key, workers, tries=64):
+    """Statuses of `key` on fresh connections until every worker has had at least two of them."""
+    before, got = envoy.workers_used(), []
+    for _ in range(tries):
+        got.append(traffic.probe(envoy.port, key))
+        used = envoy.workers_used()
+        if len(used) >= workers and all(used[w] >= before.get(w, 0) + 2 for w in used):
+            return got
+    raise AssertionError(f"not every worker was met: {before} {envoy.workers_used()}")
+
+
+def figures(e):
+    names = ["observations_sent", "observations_applied", "observations_lost", "observations_dropped", "observations_late",
+             "take_overs", "leader_serving", "leader_present", "snapshot_lag_ms", "checkpoint_age_ms", "convicted", "keys", "pages_refused"]
+    return {n: e.stat(f"weir.{n}.") for n in names}
+
+
+def settle(e):
+    """All that was sent is applied or counted as lost."""
+    end = time.time() + 10
+    while time.time() < end:
+        f = figures(e)
+        if f["observations_sent"] and f["observations_sent"] == f["observations_applied"] + f["observations_lost"]:
+            time.sleep(1.2)
+            if figures(e)["observations_sent"] == f["observations_sent"]:
+                return figures(e)
+        time.sleep(0.2)
+    raise AssertionError(figures(e))
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_a_campaign_over_many_connections_is_convicted_on_all_workers(start, workers):
+    e = start(learned(), workers=workers)
+    t = Traffic(e.port)
+    t.join()
+    f = settle(e)
+    print(workers, "workers:", f)
+    assert f["observations_sent"] == len(t.plan) and f["observations_lost"] == f["observations_dropped"] == 0
+    assert f["leader_present"] == 1 and f["leader_serving"] == 0 and f["take_overs"] == 1
+    assert f["convicted"] >= 110, f
+    assert not [k for k in t.honest if set(t.seen.get(k, [200])) != {200}], "somebody honest was rejected"
+    blocked = [k for k in t.accounts if t.seen[k][-2:] == [429, 429]]
+    assert len(blocked) >= 110
+    assert set(on_all_workers(e, t, blocked[0], workers)) == {429}
+    assert set(on_all_workers(e, t, t.honest[0], workers)) == {200}
+
+
+def second_filter(conf):
+    """Adds another instance in the same VM."""
+    def edit(yaml):
+        start, end = yaml.index("          - name: weir\n"), yaml.index("          - name: envoy.filters.http.router")
+        block = yaml[start:end]
+        at = block.index("value: '") + 7
+        other = block[:at] + "'" + json.dumps(conf) + "'" + block[block.index("\n", at):]
+        return yaml[:end] + other.replace("name: weir\n", "name: weir-b\n", 1) + yaml[end:]
+    return edit
+
+
+def test_two_policies_do_not_mix(start):
+    limits = [{"name": "l", "requests": 5, "per": "1h"}]
+    e = start(config(limits=limits, deny=[]), workers=2, edit=second_filter(config(policy="other", mode="shadow", limits=[], deny=[])))
+    for i in range(30):
+        post(e.port, headers=[("x-api-key", f"k{i}")])
+    e.wait_stat(lambda v: v == 30, "weir.observations_applied.policy=test")
+    e.wait_stat(lambda v: v == 30, "weir.observations_applied.policy=other")
+    e.wait_stat(lambda v: v == 30, "weir.keys.policy=test")
+    e.wait_stat(lambda v: v == 30, "weir.keys.policy=other")
+    assert e.stat("weir.take_overs.policy=test") == e.stat("weir.take_overs.policy=other") == 1
+    # One is used up in `test`; `other` has no limits and knows nothing of it.
+    got = [post(e.port, headers=[("x-api-key", "one")]).status for _ in range(40)]
+    assert 429 in got and got[:5] == [200] * 5
+    assert e.stat("weir.requests", "policy=test", "reason=rate") > 0
+    assert e.stat("weir.requests", "policy=other", "reason=rate") == 0
+
+
+def test_a_limit_holds_over_all_workers(start, upstream):
+    e = start(config(limits=[{"name": "l", "requests": 20, "per": "1h"}], deny=[]), workers=4)
+    served = 0
+    for _ in range(200):
+        served += post(e.port, headers=[("x-api-key", "k")]).status == 200
+        time.sleep(0.01)
+    print("served", served, "of 200 where 20 conform")
+    # Each worker alone would let 20 through. What comes within the third of a second of delay is the overshoot.
+    assert 20 <= served <= 20 + 40, served
+    assert [post(e.port, headers=[("x-api-key", "k")]).status for _ in range(20)] == [429] * 20
+
+
+def test_configuration_pushes_under_load_lose_nothing(start, upstream):
+    e = start(learned(), workers=2, lds=True, drain_s=3)
+    t = Traffic(e.port, hours=24)
+    for i in range(3):
+        time.sleep(4)
+        e.push(learned(actions={"throttle": {"retry_after": f"{20 + i}s"}}))
+    t.join()
+    f = settle(e)
+    print(f)
+    statuses = [s for seen in t.seen.values() for s in seen]
+    assert len(statuses) == len(t.plan) and 0 not in statuses, "requests were served all the while"
+    assert f["observations_lost"] == f["observations_dropped"] == 0
+    assert f["keys"] == len(t.seen) and f["convicted"] >= 110
+    assert not [k for k in t.honest if set(t.seen.get(k, [200])) != {200}]
+    # Verdicts from before the last push hold after it.
+    time.sleep(4)
+    assert f["take_overs"] <= 2, f
+    assert t.probe(e.port, t.accounts[0]) == 429
+
+
+def test_scope_vm_learns_in_each_vm(start):
+    e = start(config(scope="vm"), workers=2)
+    for i in range(20):
+        assert post(e.port, headers=[("x-api-key", f"k{i}")]).status == 200
+    e.wait_stat(lambda v: v > 0, "weir.keys.policy=test")
+    assert e.stat("weir.scope_vm.policy=test") == 1 and e.stat("weir.take_overs") == 0
+
+
+def test_the_gauges_tell_how_the_node_is(start):
+    e = start(config(seed=SEED), workers=2)
+    post(e.port, headers=[("x-api-key", "a")])
+    e.wait_stat(lambda v: v == 1, "weir.leader_present.")
+    e.wait_stat(lambda v: v == 1, "weir.observations_applied")
+    stats = e.stats("weir.")
+    for name in ["leader_beat_age_ms", "leader_age_ms", "leader_serving", "snapshot_lag_ms", "checkpoint_age_ms", "state_bytes", "scope_vm",
+                 "observations_sent", "observations_dropped", "observations_lost", "observations_late", "cells_refused", "pages_refused",
+                 "take_overs"]:
+        assert [k for k in stats if f"weir.{name}.policy=test" in k], name
+    assert e.stat("weir.leader_beat_age_ms") < 1000 and e.stat("weir.leader_serving") == 0
+    assert e.stat("weir.state_bytes") > 1_000_000
+    assert e.stat("weir.observations_lost") == e.stat("weir.cells_refused") == e.stat("weir.pages_refused") == 0
