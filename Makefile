@@ -51,6 +51,10 @@ lint: setup ## formatting, clippy for both targets, Python syntax
 bench: wasm weir ## cost in a real Envoy against no filter and Lua; replay speed
 	@bash tests/bench/run.sh
 
+bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits, what a leader sustains (needs wrk)
+	@WEIR_RANK=4000000000 cargo build --quiet --release --lib --target wasm32-wasip1 --target-dir target/newer
+	@WEIR_NEWER=target/newer/wasm32-wasip1/release/weir.wasm $(PYTHON) tests/bench/node.py
+
 bench-detection: weir ## every campaign and every honest class at reduced scale, against the targets
 	@./target/weir simulate -s all --honest 0.1 --campaign 0.4 $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]
 
@@ -66,4 +70,4 @@ envoy-config: wasm ## write target/envoy.yaml with working values, to run by han
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node lint bench bench-detection headline ablation envoy-config clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node lint bench bench-node bench-detection headline ablation envoy-config clean

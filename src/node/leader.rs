@@ -3,7 +3,7 @@
 use super::cells::{self, Cell, FREE, Head, LED, Meta, RING, SHARD_BYTES, SHARDS, SLOTS};
 use super::cells::{Slot, Tail, YIELDED};
 use super::{
-    BUDGET, CREATE, Cells, Counts, LATE, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY, YIELD_FOR,
+    BUDGET, CREATE, Cells, Counts, Event, LATE, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY, YIELD_FOR,
 };
 use crate::engine::Decision;
 use crate::engine::config::Config;
@@ -38,6 +38,10 @@ pub(super) struct Lead {
     audit: usize,
     /// A VM that serves nobody has a fresh heartbeat.
     idle_vm: bool,
+    /// Pages that were restored.
+    restored: u64,
+    /// Time that a hand-over took, microseconds.
+    handed: Option<u64>,
     /// Verdicts that are new in this tick, with the time of their observations.
     pub(super) news: Vec<(Nanos, Decision)>,
     last: LastActions,
@@ -75,9 +79,14 @@ impl Node {
         add(&mut self.counts.take_overs, 1);
         self.head = head.clone();
         (self.seen, self.seen_at, self.epoch_at, self.still) = ((head.epoch, 1), mono, mono, 0);
+        let began = cells.monotonic();
+        let refused = self.counts.pages_refused;
         let mut lead = Lead::restore(&self.config, &self.prefix, cells, &mut self.counts, head, cas);
         (lead.checkpointed, lead.cycle_began, lead.offered_at) = (mono, mono, mono);
         lead.ledger.reconfigure(&self.config);
+        let us = cells.monotonic().saturating_sub(began) / 1_000;
+        let refused = self.counts.pages_refused.saturating_sub(refused);
+        self.event = Some(Event::Leads { epoch: lead.head.epoch, pages: lead.restored, refused, us });
         self.lead = Some(Box::new(lead));
     }
 
@@ -90,7 +99,10 @@ impl Node {
         if lead.tick(&self.config, &self.prefix, cells, &mut self.counts, mono, now) {
             (self.seen, self.seen_at, self.still) = ((lead.head.epoch, lead.head.beat), mono, 0);
             self.head = lead.head.clone();
+            self.event = lead.handed.take().map(|us| Event::Yields { us }).or(self.event);
             self.lead = Some(lead);
+        } else {
+            self.event = Some(Event::Lost);
         }
     }
 
@@ -128,12 +140,15 @@ impl Lead {
         let sizes = meta.as_ref().map_or_else(|| Sizes::of(config), |m| m.sizes);
         let mut ledger = Ledger::sized(config, sizes);
         let mut tails = meta.as_ref().map_or([Tail::default(); SLOTS], |m| m.tails);
+        let mut restored = 0;
         if meta.is_some() {
             for i in 0..ledger.page_count() {
-                if let Some((bytes, _)) = cells.get(&cells::name(prefix, "c", &[u64::from(i)]))
-                    && ledger.read_page(&bytes).is_err()
-                {
-                    add(&mut counts.pages_refused, 1);
+                let Some((bytes, _)) = cells.get(&cells::name(prefix, "c", &[u64::from(i)])) else {
+                    continue;
+                };
+                match ledger.read_page(&bytes) {
+                    Ok(_) => add(&mut restored, 1),
+                    Err(_) => add(&mut counts.pages_refused, 1),
                 }
             }
             ledger.finish_restore();
@@ -162,6 +177,8 @@ impl Lead {
             offered_at: 0,
             audit: 0,
             idle_vm: false,
+            restored,
+            handed: None,
             news: Vec::new(),
             last: LastActions::default(),
             bytes: Vec::new(),
@@ -193,6 +210,7 @@ impl Lead {
             || (self.head.serving && self.idle_vm && mono.saturating_sub(self.offered_at) >= YIELD_EVERY)
         {
             self.checkpoint_all(prefix, cells);
+            self.handed = Some(cells.monotonic().saturating_sub(mono) / 1_000);
             (self.yielded_at, self.offered_at, self.head.state) = (mono.max(1), mono, YIELDED);
             return self.renew(prefix, cells);
         }

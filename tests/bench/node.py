@@ -54,7 +54,7 @@ end
         text = subprocess.run(["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s", f.name,
                                f"http://127.0.0.1:{port}/"], capture_output=True, text=True).stdout
     us = lambda v: float(re.sub(r"[a-z]+", "", v)) * {"us": 1, "ms": 1e3, "s": 1e6}[re.sub(r"[0-9.]+", "", v)]
-    get = lambda p: us(re.search(p + r"%\s+(\S+)", text).group(1))
+    get = lambda p: us(re.search(r"(?m)^\s+" + p + r"%\s+(\S+)", text).group(1))
     return float(re.search(r"Requests/sec:\s+(\S+)", text).group(1)), get("50"), get("99")
 
 
@@ -73,8 +73,8 @@ def direct(yaml):
 
 def sustained():
     print("load for 8 s, wrk flat out, 2 workers, Envoy answers itself; CPU in % of a core")
-    for name, conf in [("off", conf(mode="off")), ("scope vm", conf(scope="vm")), ("scope node", conf())]:
-        e = harness.Envoy(conf, 1, workers=2, edit=direct)
+    for name, c in [("off", conf(mode="off")), ("scope vm", conf(scope="vm")), ("scope node", conf())]:
+        e = harness.Envoy(c, 1, workers=2, edit=direct)
         try:
             post(e.port)
             time.sleep(1)
@@ -153,7 +153,7 @@ def take_over():
             f = {n: e.stat(f"weir.observations_{n}.") for n in ["sent", "applied", "lost", "dropped", "late"]}
             print(f"{name}: {seconds:.1f} s until the next leader told; {sum(sent)} requests, {sum(bad)} failed; keys {keys} -> "
                   f"{e.stat('weir.keys.')}; {f}; pages refused {e.stat('weir.pages_refused')}; serving {e.stat('weir.leader_serving')}")
-            print("  " + "\n  ".join(line[-140:] for line in e.log().splitlines() if "weir: " in line and "chaos" in line or "take" in line))
+            print("  " + "\n  ".join(line[-140:] for line in e.log().splitlines() if "weir: " in line and ("chaos" in line or " pages " in line or "leads" in line)))
         finally:
             e.stop()
 

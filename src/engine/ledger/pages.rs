@@ -339,4 +339,26 @@ mod tests {
         }
         assert!(l.write_state() == before, "nothing was taken");
     }
+
+    #[test]
+    fn values_without_their_case_get_one() {
+        let config = config("");
+        let mut old = Ledger::new(&config);
+        let case = old.cases.open(1, 1);
+        for v in 1..50 {
+            let _ = old.cases.confirm(v, case, false, 9);
+        }
+        let (values, empty) = (pages(&old), pages(&Ledger::new(&config)));
+        let mut l = Ledger::new(&config);
+        for (i, (with, without)) in values.iter().zip(&empty).enumerate() {
+            let table = l.place_of(i as u16).unwrap().0;
+            l.read_page(if table == 5 { without } else { with }).unwrap();
+        }
+        l.finish_restore();
+        assert_eq!(l.cases.live(), 49);
+        for v in 1..50 {
+            let case = l.cases.resolve(l.cases.get(v).unwrap().case);
+            assert!(l.cases.case(case).is_some(), "{v}");
+        }
+    }
 }

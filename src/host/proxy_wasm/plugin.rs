@@ -12,7 +12,7 @@ use crate::engine::hash::Seed;
 use crate::engine::units::{Nanos, scaled};
 use crate::engine::verdict::Action;
 use crate::engine::{Decision, Engine, Status};
-use crate::node::{Counts, Node, TICK};
+use crate::node::{Counts, Event as Lease, Node, TICK};
 use std::sync::Arc;
 
 /// A clock that runs fast makes a tick worth hours: then they come oftener.
@@ -120,6 +120,18 @@ impl Brain {
             _ => decision.record(now, config, None),
         }
     }
+}
+
+/// One line for each change of the lease.
+fn say(policy: &str, event: Lease) {
+    let line = match event {
+        Lease::Leads { epoch, pages, refused, us } => {
+            format!("leads from now on (epoch {epoch}): {pages} pages restored in {us} us, {refused} refused")
+        }
+        Lease::Yields { us } => format!("all pages written in {us} us; another VM may lead"),
+        Lease::Lost => "another VM leads".to_string(),
+    };
+    abi::log(Level::Info, &format!("weir: {policy}: {line}"));
 }
 
 /// Time between ticks.
@@ -374,6 +386,9 @@ impl Plugin {
                 super::chaos::tick(node.leads());
                 if !node.tick(&mut Shared, now, period(&config)) {
                     return;
+                }
+                if let Some(event) = node.event() {
+                    say(&config.policy, event);
                 }
                 node.news().iter().for_each(|line| abi::log(Level::Info, line));
             }
