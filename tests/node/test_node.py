@@ -211,3 +211,20 @@ def test_the_gauges_tell_how_the_node_is(start):
     assert e.stat("weir.leader_beat_age_ms") < 1000 and e.stat("weir.leader_serving") == 0
     assert e.stat("weir.state_bytes") > 1_000_000
     assert e.stat("weir.observations_lost") == e.stat("weir.cells_refused") == e.stat("weir.pages_refused") == 0
+
+
+def test_a_host_without_shared_data_falls_back_and_says_so(start):
+    # Envoy itself refuses calls that are not on this list.
+    calls = ["log", "get_current_time_nanoseconds", "set_tick_period_milliseconds", "get_buffer_bytes", "get_header_map_pairs",
+             "add_header_map_value", "remove_header_map_value", "get_property", "set_property", "send_local_response", "define_metric",
+             "increment_metric", "record_metric", "set_effective_context", "continue_stream"]
+    callbacks = ["memory_allocate", "context_create", "vm_start", "configure", "tick", "request_headers", "request_body", "request_trailers",
+                 "done", "delete"]
+    names = [f"proxy_{c}" for c in calls] + [f"proxy_on_{c}" for c in callbacks]
+    names += ["proxy_abi_version_0_2_1", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get", "clock_time_get"]
+    allowed = "capability_restriction_config: {allowed_capabilities: {" + ", ".join(n + ": {}" for n in names) + "}}\n                "
+    e = start(config(limits=[{"name": "l", "requests": 3, "per": "1h"}]), workers=1, edit=lambda y: y.replace("root_id: weir\n", "root_id: weir\n                " + allowed.rstrip() + "\n", 1))
+    e.wait_log("this host has no shared data; scope is vm")
+    assert [post(e.port, headers=[("x-api-key", "k")]).status for _ in range(5)] == [200, 200, 200, 429, 429]
+    e.wait_stat(lambda v: v == 1, "weir.keys.policy=test")
+    assert e.stat("weir.scope_vm.policy=test") == 1 and e.stat("weir.take_overs") == 0
