@@ -19,7 +19,7 @@ use weir::engine::{Engine, hash};
 
 #[path = "traffic.rs"]
 mod traffic;
-use traffic::{ACCOUNTS, START, config, session, traffic};
+use traffic::{ACCOUNTS, Request, START, config, session, traffic};
 
 /// Blocks per key with `n` edges; batches travel every 100 ms of engine time.
 fn apart(n: usize) -> (Vec<u32>, u32) {
