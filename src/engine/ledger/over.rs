@@ -64,7 +64,7 @@ impl Over {
     }
 }
 
-/// Whole seconds, never early.
+/// Records count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
 fn until_s(debt: &Debt) -> u32 {
-    u32::try_from(debt.until.0.div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
+    u32::try_from(debt.until.since(Nanos::from_secs(1)).secs()).unwrap_or(u32::MAX)
 }

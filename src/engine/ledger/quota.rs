@@ -145,7 +145,8 @@ mod tests {
         let soon = until.since(Nanos::from_secs(30));
         let early = owe(&mut key, &limits, soon, soon, debt);
         assert_eq!(early.map(|d| d.until), Some(until.plus(second)));
-        assert_eq!(owe(&mut key, &limits, Nanos::from_secs(30), until, debt), None);
+        let later = until.plus(Nanos::from_secs(3));
+        assert_eq!(owe(&mut key, &limits, later.since(soon), later, early), None);
     }
 
     #[test]
