@@ -42,6 +42,10 @@ test-envoy: wasm weir ## effects on a real Envoy, and real client libraries
 test-node: wasm ## one ledger for all workers: campaigns, policies and pushes on a real Envoy with several workers
 	@$(PYTHON) -m pytest -q tests/node
 
+test-slow: wasm ## memory over ten million keys, natively and in a real Envoy (KEYS=100000 for a quick look)
+	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
+	@WEIR_KEYS=$(or $(KEYS),10000000) $(PYTHON) -m pytest -q -s tests/node/slow_memory.py
+
 lint: setup ## formatting, clippy for both targets, Python syntax
 	@cargo fmt --check
 	@cargo clippy --quiet --all-targets -- -D warnings
@@ -70,4 +74,4 @@ envoy-config: wasm ## write target/envoy.yaml with working values, to run by han
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node lint bench bench-node bench-detection headline ablation envoy-config clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node test-slow lint bench bench-node bench-detection headline ablation envoy-config clean
