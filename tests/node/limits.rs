@@ -97,7 +97,7 @@ fn sniper(n: &mut Node) {
 }
 /// Keeps to the limit.
 fn polite(n: &mut Node) {
-    if n.ms % (WINDOW_S * 1_000 / LIMIT) == 0 {
+    if n.ms.is_multiple_of(WINDOW_S * 1_000 / LIMIT) {
         n.send(n.ms as usize / 3_000);
     }
 }
