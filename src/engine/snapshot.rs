@@ -9,8 +9,10 @@ use super::wire::{self, Reader, Writer};
 
 /// Shards.
 pub const SHARDS: usize = 64;
-/// Bytes of a shard's filter of protected keys: eight bits a key at 131,072 keys.
-pub const FILTER: usize = 2_048;
+/// Bytes of a shard's filter of protected keys: sixteen bits a key of the ledger's table.
+pub fn filter_bytes(keys: usize) -> usize {
+    (keys / 32).next_power_of_two().clamp(64, 8_192)
+}
 const MAGIC: u16 = 0x5357;
 const VERSION: u8 = 2;
 
@@ -280,7 +282,7 @@ mod tests {
     fn shards_round_trip_and_damage_is_named() {
         let value = (1..).find(|v| shard_of(*v) == 3).unwrap();
         let key = (1..).find(|v| shard_of(*v) == 3).unwrap();
-        let mut protected = vec![0; FILTER];
+        let mut protected = vec![0; filter_bytes(32_768)];
         bloom::add(&mut protected, 77);
         let shard = Shard {
             values: vec![ValueEntry { value, campaign: 9, case: 1 }],

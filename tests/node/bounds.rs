@@ -15,8 +15,9 @@ use weir::engine::edge::extract::Extractor;
 use weir::engine::edge::identity::Keys;
 use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
-use weir::engine::snapshot::{FILTER, KeyEntry, OverEntry, SHARDS, Shard, ValueEntry, shard_of};
+use weir::engine::snapshot::{KeyEntry, OverEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
 use weir::engine::units::Nanos;
+use weir::node::cells;
 
 /// Counts what is held, and the most that was.
 struct Counting;
@@ -63,7 +64,8 @@ fn request(n: u64, t: Nanos) -> Request {
 
 /// Shards as full as a ledger of `keys` keys can make them: all of them convicted, all values confirmed, every filter there.
 fn full_shards(keys: u64, check: u32) -> Vec<Vec<u8>> {
-    let mut shards = vec![Shard { protected: vec![255; FILTER], ..Shard::default() }; SHARDS];
+    let protected = vec![255; filter_bytes(keys as usize)];
+    let mut shards = vec![Shard { protected, ..Shard::default() }; SHARDS];
     let until_s = u32::MAX;
     for i in 0..keys {
         shards[shard_of(mix(i))].keys.push(KeyEntry { key: mix(i), campaign: 1, until_s });
@@ -108,7 +110,9 @@ fn a_worker_holds_less_than_a_mebibyte_and_a_leader_less_than_sixteen() {
     println!(
         "worker: {fresh} bytes fresh, {used} with all observations it can hold, {worst} with every key convicted"
     );
-    println!("the edge says {}", edge.size_bytes());
+    let largest = shards.iter().map(Vec::len).max().unwrap();
+    println!("the edge says {}; the largest shard takes {largest} bytes", edge.size_bytes());
+    assert!(largest <= cells::SHARD_BYTES, "{largest}");
     assert!(worst <= 1 << 20, "{worst}");
     drop(extractor);
     drop(edge);
@@ -138,6 +142,9 @@ fn a_worker_holds_less_than_a_mebibyte_and_a_leader_less_than_sixteen() {
         ledger.size_bytes()
     );
     assert!(made <= 10 << 20 && most <= 16 << 20, "{made} {most}");
+    for (kind, n, bytes) in cells::table(ledger.page_count()) {
+        println!("cell {kind}: {n} of at most {bytes} bytes");
+    }
 }
 
 /// `make test-slow`

@@ -17,6 +17,22 @@ const MIN_KEYS: usize = 12;
 const LN_2: f64 = std::f64::consts::LN_2;
 const LN_FACT_5: f64 = 4.787_491_742_782_046;
 
+/// Ticks after which a full panel is settled: twelve hours.
+const SETTLED: f64 = 72.0;
+/// What the second form of the null can cost a settled panel, nats.
+const SETTLED_NATS: f64 = 4.0;
+
+/// What people would look like.
+#[derive(Clone, Copy, PartialEq)]
+enum Null {
+    /// Exponentially spread; the one-load side is strictly Poisson.
+    Network,
+    /// ... or as the members of a young group.
+    Members,
+    /// The same, but the second form costs little any more.
+    Settled,
+}
+
 /// -60..45 points.
 pub fn score(view: &View<'_>, _: &Campaign) -> Signal {
     let (text, tick) = (view.axis == Axis::Text, view.tick);
@@ -26,15 +42,25 @@ pub fn score(view: &View<'_>, _: &Campaign) -> Signal {
     if keys.len() < MIN_KEYS {
         return Signal::UNKNOWN;
     }
-    let rate = ratio(keys, text, |s| (s.cnt, s.age_here(tick)));
-    let key = ratio(keys, text, |s| (s.openings(), s.age_key(tick)));
+    let null = match (text, is_settled(keys, tick)) {
+        (false, _) => Null::Network,
+        (true, true) => Null::Settled,
+        (true, false) => Null::Members,
+    };
+    let rate = ratio(keys, null, |s| (s.cnt, s.age_here(tick)));
+    let key = ratio(keys, null, |s| (s.openings(), s.age_key(tick)));
     let l = if text {
-        let count = ratio(keys, text, |s| (s.cnt, 1.0));
+        let count = ratio(keys, null, |s| (s.cnt, 1.0));
         rate.max(count - 2.0).max(key - 1.0)
     } else {
         rate.max(key)
     };
     Signal::points(math::clamp(3.0 * l, -60.0, 45.0))
+}
+
+/// A full panel that has been filling for half a day: by then the idle have joined, too.
+fn is_settled(keys: &[Sample], tick: u16) -> bool {
+    keys.len() >= KEYS && keys.iter().any(|s| s.age_here(tick) >= SETTLED)
 }
 
 /// The keys of a sample that `which` picks, copied into `room`.
@@ -53,12 +79,12 @@ pub fn select<'a>(
 
 /// The tolerant ratio over requests in the group, for the sample of old keys.
 pub fn rate_ratio(keys: &[Sample], tick: u16) -> f64 {
-    ratio(keys, true, |s| (s.cnt, s.age_here(tick)))
+    ratio(keys, Null::Members, |s| (s.cnt, s.age_here(tick)))
 }
 
 /// The tolerant ratio over all of the keys' requests.
 pub fn key_ratio(keys: &[Sample], tick: u16) -> f64 {
-    ratio(keys, true, |s| (s.openings(), s.age_key(tick)))
+    ratio(keys, Null::Members, |s| (s.openings(), s.age_key(tick)))
 }
 
 /// Requests a tick of one key over its whole load.
@@ -72,7 +98,8 @@ fn totals(keys: &[Sample], of: impl Fn(&Sample) -> (u16, f64)) -> (f64, f64) {
 }
 
 /// The first request of a key made it a member, so only the later ones count.
-fn ratio(keys: &[Sample], tolerant: bool, of: impl Fn(&Sample) -> (u16, f64) + Copy) -> f64 {
+fn ratio(keys: &[Sample], null: Null, of: impl Fn(&Sample) -> (u16, f64) + Copy) -> f64 {
+    let tolerant = null != Null::Network;
     let (count, exposure) = totals(keys, of);
     let lambda = if exposure > 0.0 { count / exposure } else { 0.0 };
     let [mut poisson, mut narrow, mut people, mut members] = [0.0; 4];
@@ -88,7 +115,11 @@ fn ratio(keys: &[Sample], tolerant: bool, of: impl Fn(&Sample) -> (u16, f64) + C
             members += ln(1.0 + kf) + 2.0 * LN_2 - (2.0 + kf) * ln(2.0 + mu);
         }
     }
-    if tolerant { poisson.max(narrow) - people.max(members) } else { poisson - people }
+    match null {
+        Null::Network => poisson - people,
+        Null::Members => poisson.max(narrow) - people.max(members),
+        Null::Settled => poisson.max(narrow) - people.max(members.min(people + SETTLED_NATS)),
+    }
 }
 
 /// ln of the negative binomial with shape 6 at k, without the term k ln mu that cancels in the ratio.

@@ -3,7 +3,7 @@
 use super::Ledger;
 use super::keys::{KeyState, flag};
 use crate::engine::sketch::bloom;
-use crate::engine::snapshot::{FILTER, KeyEntry, SHARDS, Shard, ValueEntry, shard_of};
+use crate::engine::snapshot::{KeyEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
 
 /// Which shards differ from what was published.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Ledger {
         let unmatched = key.win_total.saturating_sub(key.win_match) >= 5;
         if key.strikes == 0 && (unmatched || !key.is_young(now_s, self.c.young_for_s)) {
             if shard.protected.is_empty() {
-                shard.protected = vec![0; FILTER];
+                shard.protected = vec![0; filter_bytes(self.keys.slots().len())];
             }
             bloom::add(&mut shard.protected, key.id);
         }
