@@ -50,6 +50,10 @@ test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: c
 test-slow: wasm ## memory of a real Envoy over MILLIONS=2 million distinct keys (needs wrk; minutes)
 	@$(PYTHON) -m pytest -q -s tests/slow
 
+test-slow: wasm ## memory over ten million keys, natively and in a real Envoy (KEYS=100000 for a quick look)
+	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
+	@WEIR_KEYS=$(or $(KEYS),10000000) $(PYTHON) -m pytest -q -s tests/node/slow_memory.py
+
 lint: setup ## formatting, clippy for both targets, Python syntax
 	@cargo fmt --check
 	@cargo clippy --quiet --all-targets -- -D warnings

@@ -144,19 +144,12 @@ impl Shard {
 
     fn body(r: &mut Reader<'_>) -> Option<Shard> {
         let learning = r.u8()? != 0;
-        let values = (0..r.u32()?)
-            .map(|_| Some(ValueEntry { value: r.u64()?, campaign: r.u32()?, case: r.u16()? }))
-            .collect::<Option<Box<[_]>>>()?;
-        let keys = (0..r.u32()?)
-            .map(|_| Some(KeyEntry { key: r.u64()?, campaign: r.u32()?, until_s: r.u32()? }))
-            .collect::<Option<Box<[_]>>>()?;
-        let over = (0..r.u32()?)
-            .map(|_| Some(OverEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()? }))
-            .collect::<Option<Box<[_]>>>()?;
+        let values =
+            list(r, 14, |r| Some(ValueEntry { value: r.u64()?, campaign: r.u32()?, case: r.u16()? }))?;
+        let keys = list(r, 16, |r| Some(KeyEntry { key: r.u64()?, campaign: r.u32()?, until_s: r.u32()? }))?;
+        let over = list(r, 13, |r| Some(OverEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()? }))?;
         let n = r.u32()? as usize;
         let protected = r.bytes(n)?.to_vec();
-        // By way of boxes: nothing is allocated beyond what is in the shard.
-        let (values, keys, over) = (values.into_vec(), keys.into_vec(), over.into_vec());
         Some(Shard { values, keys, over, protected, learning })
     }
 
@@ -166,6 +159,21 @@ impl Shard {
             && self.over.is_sorted_by_key(|k| k.key)
             && (self.protected.is_empty() || self.protected.len().is_power_of_two())
     }
+}
+
+/// A list with its length, of entries of `bytes` each: no more is allocated than is there.
+fn list<'a, T>(
+    r: &mut Reader<'a>,
+    bytes: usize,
+    take: impl Fn(&mut Reader<'a>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let n = r.u32()? as usize;
+    let mut of = Reader(r.bytes(n.checked_mul(bytes)?)?);
+    let mut out = Vec::with_capacity(n);
+    for _ in 0..n {
+        out.push(take(&mut of)?);
+    }
+    Some(out)
 }
 
 /// What one request's values say.

@@ -1,55 +1,188 @@
-//! What one VM may hold: a worker at most 1 MiB besides its ring, the leader at most 16 MiB, both at the defaults.
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+//! What a worker and a leader hold, counted at the allocator: bounded, and flat however many keys there are.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 
-use std::sync::Arc;
-use weir::engine::config::parse;
+#[path = "traffic.rs"]
+#[allow(dead_code, reason = "shared by several tests")]
+mod traffic;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use traffic::{Request, START, session};
+use weir::engine::config::{Config, parse};
 use weir::engine::edge::Edge;
+use weir::engine::edge::extract::Extractor;
+use weir::engine::edge::identity::Keys;
 use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
-use weir::engine::snapshot::{KeyEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
+use weir::engine::snapshot::{KeyEntry, OverEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
+use weir::engine::units::Nanos;
 use weir::node::cells;
 
-#[test]
-fn a_worker_fits_a_mebibyte_with_every_key_convicted() {
-    let config = Arc::new(parse("{}").unwrap());
-    let mut edge = Edge::new(Arc::clone(&config));
-    let empty = edge.size_bytes();
-    let mut shards: Vec<Shard> = (0..SHARDS)
-        .map(|_| Shard { protected: vec![255; filter_bytes(config.keys as usize)], ..Shard::default() })
-        .collect();
-    for i in 0..u64::from(config.keys) {
-        let key = mix(i);
-        shards.get_mut(shard_of(key)).unwrap().keys.push(KeyEntry { key, campaign: 1, until_s: 9 });
+/// Counts what is held, and the most that was.
+struct Counting;
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is handed to the system's allocator as it came; only sizes are counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        MOST.fetch_max(HELD.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
+        // SAFETY: the caller's layout.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's block and layout.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One measurement at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn held() -> usize {
+    HELD.load(Relaxed)
+}
+
+fn config() -> Arc<Config> {
+    Arc::new(parse(r#"{"mode":"enforce"}"#).unwrap())
+}
+
+fn request(n: u64, t: Nanos) -> Request {
+    let body = format!(
+        r#"{{"messages":[{{"role":"user","content":"please tell me w{:x} of {:x} and {:x}, and what else there is"}}]}}"#,
+        mix(n),
+        mix(!n),
+        mix(n ^ 77)
+    );
+    Request { t, key: n, body }
+}
+
+/// Shards as full as a ledger of `keys` keys can make them: all of them convicted, all values confirmed, every filter there.
+fn full_shards(keys: u64, check: u32) -> Vec<Vec<u8>> {
+    let protected = vec![255; filter_bytes(keys as usize)];
+    let mut shards = vec![Shard { protected, ..Shard::default() }; SHARDS];
+    let until_s = u32::MAX;
+    for i in 0..keys {
+        shards[shard_of(mix(i))].keys.push(KeyEntry { key: mix(i), campaign: 1, until_s });
     }
     for i in 0..4_096 {
-        let value = mix(i << 32);
-        shards.get_mut(shard_of(value)).unwrap().values.push(ValueEntry { value, campaign: 1, case: 1 });
+        shards[shard_of(mix(!i))].values.push(ValueEntry { value: mix(!i), campaign: 1, case: 1 });
     }
-    let (mut bytes, mut largest) = (Vec::new(), 0);
-    for (i, s) in shards.iter_mut().enumerate() {
+    for i in 0..1_024 {
+        shards[shard_of(mix(i))].over.push(OverEntry { key: mix(i), until_s, profile: 0 });
+    }
+    let encode = |(i, s): (usize, &mut Shard)| {
         s.keys.sort_unstable_by_key(|k| k.key);
         s.values.sort_unstable_by_key(|v| v.value);
-        s.encode(i as u8, config.seed.check(), &mut bytes);
-        largest = largest.max(bytes.len());
-        edge.apply(&bytes).unwrap();
-    }
-    let full = edge.size_bytes();
-    println!(
-        "worker: {empty} bytes empty, {full} with {} keys convicted; largest shard {largest} bytes",
-        config.keys
-    );
-    assert!(full <= 1 << 20, "{full}");
-    assert!(largest <= cells::SHARD_BYTES, "{largest}");
+        s.over.sort_unstable_by_key(|o| o.key);
+        let mut bytes = Vec::new();
+        s.encode(i as u8, check, &mut bytes);
+        bytes
+    };
+    shards.iter_mut().enumerate().map(encode).collect()
 }
 
 #[test]
-fn the_leader_fits_16_mebibytes_and_its_cells_are_counted() {
-    let config = parse("{}").unwrap();
-    let ledger = Ledger::new(&config);
-    let (tables, pages) = (ledger.size_bytes(), ledger.page_count());
-    assert!(tables <= 16 << 20, "{tables}");
-    println!("leader: {tables} bytes, {pages} checkpoint pages");
-    for (kind, n, bytes) in cells::table(pages) {
+fn a_worker_holds_less_than_a_mebibyte_and_a_leader_less_than_sixteen() {
+    let _alone = ALONE.lock().unwrap();
+    let config = config();
+    let keys = Keys::new(&config.seed);
+    let t = Nanos::from_secs(START);
+    let shards = full_shards(u64::from(config.keys), config.seed.check());
+
+    let before = held();
+    let mut edge = Edge::new(Arc::clone(&config));
+    let extractor = Extractor::new(&config.seed);
+    let fresh = held() - before;
+    for n in 0..6_000 {
+        edge.decide(t, &mut session(&request(n, t), &config, &keys));
+    }
+    let used = held() - before;
+    for s in &shards {
+        edge.apply(s).unwrap();
+    }
+    let worst = held() - before;
+    println!(
+        "worker: {fresh} bytes fresh, {used} with all observations it can hold, {worst} with every key convicted"
+    );
+    let largest = shards.iter().map(Vec::len).max().unwrap();
+    println!("the edge says {}; the largest shard takes {largest} bytes", edge.size_bytes());
+    assert!(largest <= cells::SHARD_BYTES, "{largest}");
+    assert!(worst <= 1 << 20, "{worst}");
+    drop(extractor);
+    drop(edge);
+    assert_eq!(held(), before);
+
+    let before = held();
+    MOST.store(before, Relaxed);
+    let mut ledger = Ledger::new(&config);
+    let made = held() - before;
+    let (mut edge, mut batch, mut page) = (Edge::new(Arc::clone(&config)), Vec::new(), Vec::new());
+    for n in 0..60_000u64 {
+        let t = t.plus(Nanos::from_millis(n * 20));
+        edge.decide(t, &mut session(&request(n, t), &config, &keys));
+        if n % 40 == 0 {
+            edge.drain(&mut batch);
+            ledger.observe(&batch, |_, _| ()).unwrap();
+            ledger.tick(t);
+            ledger.publish(|_, s| edge.apply(s).unwrap());
+        }
+        if n % 100 == 0 {
+            ledger.write_page((n / 100) as u16 % ledger.page_count(), &mut page);
+        }
+    }
+    let most = MOST.load(Relaxed) - before;
+    println!(
+        "leader: {made} bytes made, it says {}; {most} at most with a worker and its shards",
+        ledger.size_bytes()
+    );
+    assert!(made <= 10 << 20 && most <= 16 << 20, "{made} {most}");
+    for (kind, n, bytes) in cells::table(ledger.page_count()) {
         println!("cell {kind}: {n} of at most {bytes} bytes");
     }
+}
+
+/// `make test-slow`
+#[test]
+#[ignore = "a minute"]
+fn ten_million_keys_take_no_more_than_the_first_million() {
+    let _alone = ALONE.lock().unwrap();
+    let config = config();
+    let keys = Keys::new(&config.seed);
+    let mut ledger = Ledger::new(&config);
+    let mut edges: Vec<Edge> = (0..2).map(|_| Edge::new(Arc::clone(&config))).collect();
+    let mut batch = Vec::with_capacity(32 << 10);
+    let mut page = Vec::with_capacity(16 << 10);
+    let (mut first, size) = (0, ledger.size_bytes());
+    for n in 0..10_000_000u64 {
+        // A day for a million keys.
+        let t = Nanos::from_secs(START).plus(Nanos::from_millis(n * 86));
+        edges[n as usize % 2].decide(t, &mut session(&request(n, t), &config, &keys));
+        if n % 64 == 63 {
+            for e in &mut edges {
+                e.drain(&mut batch);
+                ledger.observe(&batch, |_, _| ()).unwrap();
+            }
+            ledger.tick(t);
+        }
+        if n % 1_024 == 0 {
+            ledger.publish(|_, s| edges.iter_mut().for_each(|e| e.apply(s).unwrap()));
+            ledger.write_page((n / 1_024) as u16 % ledger.page_count(), &mut page);
+        }
+        if n == 1_000_000 {
+            first = held();
+            MOST.store(first, Relaxed);
+        }
+        if n % 1_000_000 == 999_999 {
+            println!("{} keys: {} bytes held, {:?}", n + 1, held(), ledger.status());
+        }
+    }
+    assert_eq!(ledger.size_bytes(), size);
+    assert!(held() <= first + (64 << 10), "{} after {first}", held());
+    assert!(MOST.load(Relaxed) <= first + (1 << 20), "{} at most after {first}", MOST.load(Relaxed));
 }

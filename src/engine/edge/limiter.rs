@@ -40,6 +40,18 @@ impl Limiter {
         Limiter { slots: vec![Slot::default(); n], tats: vec![0; n.saturating_mul(per_key)], per_key }
     }
 
+    /// Room for so many limits a key, if there is less. Arrival times stay.
+    pub fn widen(&mut self, per_key: usize) {
+        if per_key <= self.per_key {
+            return;
+        }
+        let mut tats = vec![0; self.slots.len().saturating_mul(per_key)];
+        for (to, from) in tats.chunks_mut(per_key).zip(self.tats.chunks(self.per_key.max(1))) {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        }
+        (self.tats, self.per_key) = (tats, per_key);
+    }
+
     /// Bytes.
     pub fn size_bytes(&self) -> usize {
         self.slots.len().saturating_mul(16).saturating_add(self.tats.len().saturating_mul(8))
@@ -91,7 +103,7 @@ fn check(limit: &Limit, tat: u64, now: Nanos) -> Result<u64, u64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -117,6 +129,19 @@ mod tests {
             (0..200u64).filter(|i| l.charge(t0.plus(Nanos::from_secs(10 + i)), 7, &limits()).is_ok()).count();
         assert_eq!(passed, 39);
         assert_eq!(l.charge(t0.plus(Nanos::from_secs(300)), 7, &limits()).unwrap_err().index, 1);
+    }
+
+    #[test]
+    fn a_limit_more_keeps_what_was_charged() {
+        let mut l = Limiter::new(64, 1);
+        let (t0, both) = (Nanos::from_secs(1_000_000), limits());
+        assert_eq!((0..80).filter(|_| l.charge(t0, 7, &both[..1]).is_ok()).count(), 60);
+        l.widen(2);
+        assert!(l.charge(t0, 7, &both).is_err());
+        let t1 = t0.plus(Nanos::from_secs(60));
+        assert_eq!((0..80).filter(|_| l.charge(t1, 7, &both).is_ok()).count(), 60);
+        l.widen(1);
+        assert_eq!(l.charge(t1.plus(Nanos::from_secs(60)), 7, &both), Ok(()));
     }
 
     #[test]

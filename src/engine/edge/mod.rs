@@ -24,11 +24,14 @@ use std::sync::Arc;
 
 /// Keys whose limits a worker remembers.
 const LIMITED_KEYS: usize = 4_096;
-/// Limits a profile may have.
-const LIMITS: usize = 8;
 /// Bytes of observations a worker holds until they are drained: with the last one (at most 587 bytes) and the headers of batch
 /// and cell, a batch stays within 16 KiB.
 pub const PENDING_BYTES: usize = 15 << 10;
+
+/// Limits that a profile of the configuration has, at most.
+fn limits(config: &Config) -> usize {
+    config.profiles.iter().map(|p| p.limits.len()).max().unwrap_or(0).max(1)
+}
 
 /// One worker's half.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Edge {
             extractor: Extractor::new(&config.seed),
             scratch: Extracted { values: Vec::with_capacity(160), ..Extracted::default() },
             snapshot: Snapshot::new(seed_check),
-            limiter: Limiter::new(LIMITED_KEYS, LIMITS),
+            limiter: Limiter::new(LIMITED_KEYS, limits(&config)),
             pending: Batch::default(),
             dropped: 0,
             last: actions::LastActions::default(),
@@ -66,9 +69,13 @@ impl Edge {
 
     /// A new configuration of the same policy; limits and snapshot stay.
     pub fn reconfigure(&mut self, config: Arc<Config>) {
+        if Arc::ptr_eq(&config, &self.config) {
+            return;
+        }
         if config.seed != self.config.seed {
             *self = Edge::new(config);
         } else {
+            self.limiter.widen(limits(&config));
             self.config = config;
         }
     }

@@ -76,6 +76,13 @@ record!(Case {
     flags: u16,
 });
 
+impl Pair {
+    /// Is a counter in use?
+    pub fn live(&self) -> bool {
+        self.a != 0
+    }
+}
+
 impl Case {
     /// The campaign has moved on: what still matches comes from others.
     pub fn is_dormant(&self) -> bool {
@@ -105,8 +112,10 @@ pub struct Pair {
     count: u32,
 }
 
+record!(Pair { a: u16, b: u16, count: u32 });
+
 const VALUES: usize = 4_096;
-const WAYS: usize = 8;
+pub(super) const WAYS: usize = 8;
 /// Cases kept.
 pub const CASES: usize = 512;
 const PAIRS: usize = 1_024;
@@ -158,43 +167,28 @@ impl Cases {
     pub fn cases(&self) -> &[Case] {
         &self.cases
     }
-    /// Tables, to restore them. Call `mend` afterwards.
+    /// All pair counters; unused ones have no first case.
+    pub fn pairs(&self) -> &[Pair] {
+        &self.pairs
+    }
+    /// The pair counters, to restore them.
+    pub fn pairs_mut(&mut self) -> &mut [Pair] {
+        &mut self.pairs
+    }
+    /// Tables, to restore them. Call `recount` afterwards.
     pub fn tables_mut(&mut self) -> (&mut [Confirmed], &mut [Case]) {
         (&mut self.values, &mut self.cases)
     }
-    /// Counts again after a restore. The tables may be of slightly different moments: a value whose case is gone gets a new one.
-    pub fn mend(&mut self) {
+    /// Counts again after a restore.
+    pub fn recount(&mut self) {
         self.live = self.values.iter().filter(|v| v.value != 0).count() as u32;
         self.version = self.version.wrapping_add(1);
-        for (i, c) in self.cases.iter_mut().enumerate() {
-            c.values = 0;
-            // A case is merged into one with a smaller number.
-            if usize::from(c.merged) > i {
-                c.merged = 0;
-            }
-        }
+        self.cases.iter_mut().for_each(|c| c.values = 0);
         for at in 0..self.values.len() {
-            let Some(v) = self.values.get(at).copied().filter(|v| v.value != 0) else { continue };
-            let mut case = v.case;
-            while let Some(c) = self.case(case).filter(|c| c.merged != 0) {
-                case = c.merged;
+            let case = self.values.get(at).filter(|v| v.value != 0).map_or(0, |v| self.root(v.case));
+            if let Some(c) = self.case_mut(case) {
+                c.values = c.values.saturating_add(1);
             }
-            self.assign(at, if self.case(case).is_some() { case } else { 0 });
-        }
-        // Only now is it known which cases are in use.
-        for at in 0..self.values.len() {
-            if let Some(v) = self.values.get(at).copied().filter(|v| v.value != 0 && v.case == 0) {
-                let case = self.open(v.value, v.last_s);
-                self.assign(at, case);
-            }
-        }
-    }
-    fn assign(&mut self, at: usize, case: u16) {
-        if let Some(c) = self.case_mut(case) {
-            c.values = c.values.saturating_add(1);
-        }
-        if let Some(slot) = self.values.get_mut(at) {
-            slot.case = case;
         }
     }
     fn bucket(value: u64) -> std::ops::Range<usize> {
@@ -234,13 +228,18 @@ impl Cases {
     }
     /// The case a number stands for today; 0 if it has no confirmed value left.
     pub fn resolve(&self, case: u16) -> u16 {
+        let at = self.root(case);
+        if self.case(at).is_some_and(|c| c.values > 0) { at } else { 0 }
+    }
+    /// The case a number stands for today, with values or without; 0 if there is none.
+    pub fn root(&self, case: u16) -> u16 {
         let mut at = case;
         // Merges form a tree; the bound only guards against damage.
-        for _ in 0..16 {
+        for _ in 0..CASES {
             match self.case(at) {
                 Some(c) if c.merged != 0 => at = c.merged,
-                Some(c) if c.values > 0 => return at,
-                _ => return 0,
+                Some(_) => return at,
+                None => return 0,
             }
         }
         0
@@ -252,9 +251,13 @@ impl Cases {
     fn case_mut(&mut self, case: u16) -> Option<&mut Case> {
         self.cases.get_mut(usize::from(case).checked_sub(1)?).filter(|c| c.id != 0)
     }
+    /// The public number of a case that begins with `value`.
+    pub fn id_of(value: u64) -> u32 {
+        ((hash::mix(value ^ 0x6361_6d70) >> 32) as u32).max(1)
+    }
     /// Opens a case in a free slot, or in place of the least seen one without values.
     pub fn open(&mut self, value: u64, now_s: u32) -> u16 {
-        let id = ((hash::mix(value ^ 0x6361_6d70) >> 32) as u32).max(1);
+        let id = Cases::id_of(value);
         let found = self
             .cases
             .iter_mut()

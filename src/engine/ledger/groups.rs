@@ -422,7 +422,7 @@ pub fn take_sample<const K: usize>(r: &mut Reader<'_>) -> Option<BottomK<Sample,
     BottomK::from_parts(&items?, threshold)
 }
 
-const WAYS: usize = 8;
+pub(super) const WAYS: usize = 8;
 
 /// All groups.
 #[derive(Debug)]

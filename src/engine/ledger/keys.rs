@@ -232,6 +232,17 @@ impl KeyTable {
     pub fn recount(&mut self) {
         self.used = self.slots.iter().filter(|s| s.id != 0).count() as u32;
     }
+    /// Clears the older of two records of one key, which moved between the moments of two pages.
+    pub fn part_twins(&mut self) {
+        for at in 0..self.slots.len() {
+            let Some(k) = self.slots.get(at).copied().filter(|k| k.id != 0) else { continue };
+            let Some(first) = self.find(k.id).filter(|first| *first != at) else { continue };
+            let older = if self.slots.get(first).is_some_and(|f| f.last_s > k.last_s) { at } else { first };
+            if let Some(slot) = self.slots.get_mut(older) {
+                *slot = KeyState::default();
+            }
+        }
+    }
     /// The two buckets a key may stand in. With one, a table a third full would already turn away one key in a thousand,
     /// and a key without a record is judged as new at every request.
     fn buckets(&self, id: u64) -> [std::ops::Range<usize>; 2] {

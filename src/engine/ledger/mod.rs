@@ -10,6 +10,7 @@ pub mod groups;
 mod judge;
 pub mod keys;
 mod learn;
+mod mend;
 pub mod novelty;
 mod observe;
 pub mod over;

@@ -53,11 +53,9 @@ impl Ledger {
         match obs.flags & (observation::SERVED | observation::REFUSED) {
             0 => quota::charge(key, limits, elapsed),
             observation::SERVED => {
-                let wait = quota::owe(key, limits, elapsed)?;
-                // Records count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
-                let until = obs.time.plus(wait).since(Nanos::from_secs(1));
-                let until_s = u32::try_from(until.secs()).unwrap_or(u32::MAX);
-                if self.over.note(obs.key, obs.profile, until_s, self.clock.now_s) {
+                let known = self.over.debt(obs.key, obs.profile);
+                let debt = quota::owe(key, limits, elapsed, obs.time, known)?;
+                if self.over.note(obs.key, obs.profile, debt) {
                     self.publisher.note(obs.key);
                 }
                 None

@@ -1,18 +1,28 @@
 //! Keys that have used up a limit over all workers together, until their next request conforms: published with the shards.
 //!
-//! Memory: 1,024 entries of 16 bytes. A full bucket gives up the entry that ends first: that key is then held by each worker's
-//! own limits alone. Not saved: a restart finds out again from the keys' records.
+//! Memory: 1,024 entries of 32 bytes. A full bucket gives up the entry that ends first: that key is then held by its record,
+//! which holds two windows of debt, and by each worker's own limits. Not saved: a restart finds out again from the records.
 
+use super::quota::Debt;
 use crate::engine::hash;
 use crate::engine::snapshot::OverEntry;
+use crate::engine::units::Nanos;
 
 const ENTRIES: usize = 1_024;
 const WAYS: usize = 8;
-const NONE: OverEntry = OverEntry { key: 0, until_s: 0, profile: 0 };
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: u64,
+    profile: u8,
+    debt: Debt,
+}
+
+const NONE: Entry = Entry { key: 0, profile: 0, debt: Debt { limit: 0, until: Nanos(0) } };
 
 /// The entries.
 #[derive(Debug)]
-pub struct Over(Vec<OverEntry>);
+pub struct Over(Vec<Entry>);
 
 impl Default for Over {
     fn default() -> Over {
@@ -23,23 +33,38 @@ impl Default for Over {
 impl Over {
     /// Bytes.
     pub fn size_bytes(&self) -> usize {
-        self.0.len().saturating_mul(std::mem::size_of::<OverEntry>())
+        self.0.len().saturating_mul(std::mem::size_of::<Entry>())
     }
 
-    /// Notes a key; `true` if an edge should know.
-    pub fn note(&mut self, key: u64, profile: u8, until_s: u32, now_s: u32) -> bool {
+    fn bucket(key: u64) -> std::ops::Range<usize> {
         let base = (hash::mix(key) as usize).checked_rem(ENTRIES / WAYS).unwrap_or(0).saturating_mul(WAYS);
-        let Some(ways) = self.0.get_mut(base..base.saturating_add(WAYS)) else { return false };
+        base..base.saturating_add(WAYS)
+    }
+
+    /// What is known of a key's debt, paid off by now or not.
+    pub fn debt(&self, key: u64, profile: u8) -> Option<Debt> {
+        self.0.get(Over::bucket(key))?.iter().find(|e| e.key == key && e.profile == profile).map(|e| e.debt)
+    }
+
+    /// Notes a key's debt; `true` if an edge should know.
+    pub fn note(&mut self, key: u64, profile: u8, debt: Debt) -> bool {
+        let Some(ways) = self.0.get_mut(Over::bucket(key)) else { return false };
         let at = ways.iter().position(|e| e.key == key && e.profile == profile);
-        let at = at.or_else(|| (0..WAYS).min_by_key(|i| ways.get(*i).map_or(0, |e| e.until_s)));
+        let at = at.or_else(|| (0..WAYS).min_by_key(|i| ways.get(*i).map_or(Nanos(0), |e| e.debt.until)));
         let Some(entry) = at.and_then(|at| ways.get_mut(at)) else { return false };
-        let news = entry.key != key || entry.until_s < until_s || entry.until_s <= now_s;
-        *entry = OverEntry { key, until_s, profile };
+        let news = entry.key != key || until_s(&entry.debt) != until_s(&debt);
+        *entry = Entry { key, profile, debt };
         news
     }
 
     /// Those that are not over yet.
-    pub fn live(&self, now_s: u32) -> impl Iterator<Item = &OverEntry> {
-        self.0.iter().filter(move |e| e.key != 0 && e.until_s > now_s)
+    pub fn live(&self, now_s: u32) -> impl Iterator<Item = OverEntry> {
+        let told = |e: &Entry| OverEntry { key: e.key, until_s: until_s(&e.debt), profile: e.profile };
+        self.0.iter().filter(|e| e.key != 0).map(told).filter(move |e| e.until_s > now_s)
     }
+}
+
+/// Records count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
+fn until_s(debt: &Debt) -> u32 {
+    u32::try_from(debt.until.since(Nanos::from_secs(1)).secs()).unwrap_or(u32::MAX)
 }

@@ -70,7 +70,7 @@ impl Ledger {
         for over in self.over.live(now_s) {
             if let Some(Some(s)) = shards.get_mut(shard_of(over.key)) {
                 let at = s.over.partition_point(|o| o.key < over.key);
-                s.over.insert(at, *over);
+                s.over.insert(at, over);
             }
         }
         let mut bytes = Vec::new();

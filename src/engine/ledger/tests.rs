@@ -6,6 +6,8 @@ use crate::engine::observation::Few;
 use groups::Touch;
 use std::collections::{HashMap, HashSet};
 
+mod crash_tests;
+
 struct Rng(u64);
 impl Rng {
     fn next(&mut self) -> u64 {
@@ -76,6 +78,18 @@ struct Result {
 }
 
 fn run(classes: &[Class], days: f64, seed: u64, config: &Config) -> Result {
+    run_with(classes, days, seed, config, |_, _| ())
+}
+
+/// `before` each observation, with its number.
+fn run_with(
+    classes: &[Class],
+    days: f64,
+    seed: u64,
+    config: &Config,
+    mut before: impl FnMut(u64, &mut Ledger),
+) -> Result {
+    let mut n = 0;
     let mut rng = Rng(seed << 32);
     let mut ledger = Ledger::new(config);
     let mut events: std::collections::BinaryHeap<std::cmp::Reverse<(u64, usize, u64)>> = Default::default();
@@ -125,6 +139,8 @@ fn run(classes: &[Class], days: f64, seed: u64, config: &Config) -> Result {
             ..Observation::default()
         };
         last_text.entry(id).or_insert(text);
+        before(n, &mut ledger);
+        n += 1;
         let o = ledger.observe_one(&obs);
         ledger.tick(obs.time);
         let tally = out.served.entry(c.name).or_insert((0, 0));

@@ -1,0 +1,147 @@
+//! Pages of different moments made to fit each other: what refers to nothing is reopened, linked again, or let go.
+//!
+//! Who is believed: the table of confirmed values. A group follows it (a flag alone confirms nothing, and would keep its
+//! value from ever being confirmed again), a case that its values name is there (under the same number: convicted keys name
+//! it, too), and a key that names no case is not convicted by one. On tables of one moment nothing changes. Cost: one pass
+//! over keys, groups and values; nothing is allocated.
+
+use super::Ledger;
+use super::cases::{self, AGED, CASES, Case, Cases, Confirmed};
+use super::groups::{self, flag};
+use super::keys::flag as key_flag;
+
+impl Ledger {
+    /// After the last page.
+    pub(super) fn mend(&mut self) {
+        self.keys.part_twins();
+        part_twins(self.groups.slots_mut(), groups::WAYS, |g| (g.tag, g.last_s));
+        part_twins(self.cases.tables_mut().0, cases::WAYS, |v| (v.value, v.since_min));
+        self.cases.mend();
+        self.groups_follow();
+        self.groups_of_values();
+        self.cases.recount();
+        self.keys_follow();
+        self.keys.recount();
+    }
+
+    /// A group is confirmed if its value is, in its value's case.
+    fn groups_follow(&mut self) {
+        let cases = &mut self.cases;
+        for g in self.groups.slots_mut().iter_mut().filter(|g| g.tag != 0) {
+            let was = g.has(flag::CONFIRMED);
+            let Some(&Confirmed { case, flags, .. }) = cases.get(g.tag) else {
+                if was {
+                    g.set(flag::CONFIRMED | flag::AGED, false);
+                    g.case = 0;
+                    // It was armed: the next evaluation confirms it, if the evidence still stands.
+                    g.next_eval = g.total;
+                }
+                continue;
+            };
+            g.set(flag::CONFIRMED, true);
+            g.set(flag::AGED, flags & AGED != 0);
+            if was && cases.root(g.case) != cases.root(case) {
+                // The value went over to another case when the two became one; that is not in the cases' page.
+                cases.link(g.case, case);
+            }
+            if !was || cases.root(g.case) != cases.root(case) {
+                g.case = case;
+            }
+        }
+    }
+
+    /// Every confirmed value has a group: one that was refused with its page gathers its evidence anew.
+    fn groups_of_values(&mut self) {
+        let (groups, now_s) = (&mut self.groups, self.clock.now_s);
+        for v in self.cases.tables_mut().0.iter_mut().filter(|v| v.value != 0) {
+            if groups.get(v.value).is_some() {
+                continue;
+            }
+            match groups.create(v.value, now_s) {
+                Some(g) => {
+                    g.set(flag::CONFIRMED, true);
+                    g.set(flag::AGED, v.flags & AGED != 0);
+                    g.case = v.case;
+                }
+                None => *v = Confirmed::default(),
+            }
+        }
+    }
+
+    /// A key that names no case is convicted by none; as when a case is released, one strike stays.
+    fn keys_follow(&mut self) {
+        let cases = &self.cases;
+        for k in self.keys.slots_mut().iter_mut().filter(|k| k.id != 0 && k.case != 0) {
+            if cases.case(k.case).is_some() {
+                continue;
+            }
+            (k.case, k.seen_values) = (0, 0);
+            if k.has(key_flag::CONVICTED) {
+                k.set(key_flag::CONVICTED, false);
+                k.strikes = k.strikes.min(1);
+            }
+        }
+    }
+}
+
+impl Cases {
+    /// Merges lead to cases that exist, every value has a case, and every case counts its values.
+    fn mend(&mut self) {
+        let (values, cases) = self.tables_mut();
+        for at in 0..cases.len() {
+            // A case is merged into one with a smaller number.
+            let to = cases.get(at).map_or(0, |c| usize::from(c.merged));
+            let sound = to <= at && to.checked_sub(1).is_none_or(|i| cases.get(i).is_some_and(|c| c.id != 0));
+            if let Some(c) = cases.get_mut(at).filter(|_| !sound) {
+                c.merged = 0;
+            }
+        }
+        let mut reopened = [0u64; CASES / 64];
+        for v in values.iter_mut().filter(|v| v.value != 0) {
+            let Some(at) = usize::from(v.case).checked_sub(1).filter(|at| *at < CASES) else {
+                *v = Confirmed::default();
+                continue;
+            };
+            let (Some(c), Some(word)) = (cases.get_mut(at), reopened.get_mut(at / 64)) else { continue };
+            let (bit, first_s) = (1u64 << (at & 63), v.since_min.saturating_mul(60));
+            if c.id == 0 {
+                *word |= bit;
+                *c = Case { id: u32::MAX, first_s, ..Case::default() };
+            }
+            if *word & bit != 0 {
+                c.id = c.id.min(Cases::id_of(v.value));
+                (c.first_s, c.last_s) = (c.first_s.min(first_s), c.last_s.max(v.last_s));
+            } else if c.first_s > first_s.saturating_add(59) {
+                // Opened after the value was confirmed: the number is another case's by now.
+                *v = Confirmed::default();
+            }
+        }
+        self.recount();
+    }
+
+    /// A case that has lost its values is one with the case that has them.
+    fn link(&mut self, lost: u16, has: u16) {
+        let (lost, has) = (self.root(lost), self.root(has));
+        if has != 0
+            && has < lost
+            && let Some(c) =
+                self.tables_mut().1.get_mut(usize::from(lost).wrapping_sub(1)).filter(|c| c.values == 0)
+        {
+            c.merged = has;
+        }
+    }
+}
+
+/// Clears the lesser of two records of one thing: it moved between the moments of two pages. `of`: identity and rank.
+fn part_twins<T: Default>(slots: &mut [T], ways: usize, of: impl Fn(&T) -> (u64, u32)) {
+    for bucket in slots.chunks_mut(ways.max(1)) {
+        for i in 0..bucket.len() {
+            let Some((id, rank)) = bucket.get(i).map(&of).filter(|t| t.0 != 0) else { continue };
+            let twin = bucket.iter().skip(i.saturating_add(1)).map(&of).find(|t| t.0 == id);
+            let Some(twin) = twin else { continue };
+            if let Some(lesser) = bucket.iter_mut().find(|t| of(t) == (id, rank.min(twin.1))) {
+                *lesser = T::default();
+            }
+        }
+    }
+}
