@@ -3,7 +3,9 @@ SHELL := /bin/bash
 PYTHON := target/venv/bin/python
 # Texts of the detection benchmark: the corpora where they are, else the built-in generator.
 CORPUS ?= $(if $(wildcard ../shared/corpora),--corpus ../shared/corpora)
-export ENVOY_BIN ?= $(CURDIR)/target/venv/envoy
+# Empty: the version in tests/requirements.txt. Else that version, beside it: `make test-node ENVOY=1.36.4`.
+export ENVOY ?=
+export ENVOY_BIN ?= $(CURDIR)/target/$(if $(ENVOY),envoy-$(ENVOY)/envoy/_bin,venv)/envoy
 export WEIR_WASM ?= $(CURDIR)/target/weir.wasm
 
 help: ## list the verbs
@@ -20,8 +22,9 @@ wasm: setup ## build the module: target/weir.wasm
 	@cmp -s target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM) || cp target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM)
 	@echo "target/weir.wasm: $$(stat -c %s $(WEIR_WASM)) bytes"
 
+# It is older than any other build: the lifecycle suite replaces it by the shipped module.
 wasm-chaos: setup ## build target/weir-chaos.wasm, the module that fails on purpose (tests only)
-	@cargo build --quiet --release --lib --target wasm32-wasip1 --features chaos --target-dir target/chaos
+	@WEIR_RANK=1 cargo build --quiet --release --lib --target wasm32-wasip1 --features chaos --target-dir target/chaos
 	@cp target/chaos/wasm32-wasip1/release/weir.wasm target/weir-chaos.wasm
 
 weir: setup ## build the command line: target/weir
@@ -39,8 +42,13 @@ test-rust: weir ## unit, property, fixture, configuration and tidy tests
 test-envoy: wasm weir ## effects on a real Envoy, and real client libraries
 	@$(PYTHON) -m pytest -q tests/envoy tests/clients
 
-test-node: wasm ## one ledger for all workers: campaigns, policies and pushes on a real Envoy with several workers
-	@$(PYTHON) -m pytest -q tests/node
+test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: campaigns, parity, crashes, pushes; ENVOY=1.36.4 for another
+	@rm -f target/node-lifecycle.txt
+	@$(PYTHON) -m pytest -q -n 4 tests/node
+	@cat target/node-lifecycle.txt
+
+test-slow: wasm ## memory of a real Envoy over MILLIONS=2 million distinct keys (needs wrk; minutes)
+	@$(PYTHON) -m pytest -q -s tests/slow
 
 test-slow: wasm ## memory over ten million keys, natively and in a real Envoy (KEYS=100000 for a quick look)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture

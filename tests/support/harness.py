@@ -4,6 +4,7 @@ As a program: `harness.py OUT.yaml` writes envoy/envoy.yaml with working values,
 """
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -24,9 +25,12 @@ SEED = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the ports that the system gives to clients: none of them takes it before Envoy does."""
+    while True:
+        port = random.randint(10000, 32000)
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 def render(values):

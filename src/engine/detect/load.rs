@@ -27,6 +27,8 @@ const SETTLED_NATS: f64 = 4.0;
 enum Null {
     /// Exponentially spread; the one-load side is strictly Poisson.
     Network,
+    /// Exponentially spread; the one-load side may be a narrow spread.
+    People,
     /// ... or as the members of a young group.
     Members,
     /// The same, but the second form costs little any more.
@@ -79,12 +81,12 @@ pub fn select<'a>(
 
 /// The tolerant ratio over requests in the group, for the sample of old keys.
 pub fn rate_ratio(keys: &[Sample], tick: u16) -> f64 {
-    ratio(keys, Null::Members, |s| (s.cnt, s.age_here(tick)))
+    ratio(keys, Null::People, |s| (s.cnt, s.age_here(tick)))
 }
 
 /// The tolerant ratio over all of the keys' requests.
 pub fn key_ratio(keys: &[Sample], tick: u16) -> f64 {
-    ratio(keys, Null::Members, |s| (s.openings(), s.age_key(tick)))
+    ratio(keys, Null::People, |s| (s.openings(), s.age_key(tick)))
 }
 
 /// Requests a tick of one key over its whole load.
@@ -117,6 +119,7 @@ fn ratio(keys: &[Sample], null: Null, of: impl Fn(&Sample) -> (u16, f64) + Copy)
     }
     match null {
         Null::Network => poisson - people,
+        Null::People => poisson.max(narrow) - people,
         Null::Members => poisson.max(narrow) - people.max(members),
         Null::Settled => poisson.max(narrow) - people.max(members.min(people + SETTLED_NATS)),
     }
@@ -179,7 +182,11 @@ mod tests {
                 .collect()
         };
         let nats = |mean, sigma| -> Vec<f64> {
-            (0..40).map(|seed| key_ratio(&panel(mean, sigma, seed), 100)).collect()
+            (0..40)
+                .map(|seed| {
+                    ratio(&panel(mean, sigma, seed), Null::Members, |s| (s.openings(), s.age_key(100)))
+                })
+                .collect()
         };
         // At one request a key 7 nats on average, 3 give or take: four panels in five pass the gate.
         let queue = nats(1.0, 0.0);

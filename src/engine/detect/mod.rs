@@ -27,7 +27,7 @@ const TIRELESS: f64 = 0.85;
 /// Share of young keys that a network needs.
 const NET_YOUNG: f64 = 0.95;
 /// Log-likelihood ratio of a panel that leaves no doubt.
-const UNIFORM_NATS: f64 = 6.0;
+const UNIFORM_NATS: f64 = 12.0;
 
 pub use burst::{Burst, burst};
 

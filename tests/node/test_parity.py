@@ -1,0 +1,46 @@
+"""The same trace through `weir replay` and through a real Envoy: the same keys are convicted, whatever the number of workers."""
+import json
+import os
+import subprocess
+
+import pytest
+from harness import ROOT, raw, request
+from lifecycle import SCALE, campaign, setup
+from traffic import Traffic, model_now
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_replay_and_envoy_convict_the_same_keys(start, tmp_path, workers):
+    e = start(setup(), workers=workers)
+    # One campaign on 60 accounts, one on 40 and honest people, each with their own texts.
+    traffic = [campaign(e, 0), campaign(e, 1, accounts=40), Traffic(e.port, accounts=0, honest=120, hours=16, seed=5, scale=SCALE, template=2)]
+    sent = []
+    for t in traffic:
+        t.join()
+        sent += [(when, t, key, body) for when, key, body in t.sent]
+    sent.sort(key=lambda s: s[0])
+    e.wait_stat(lambda n: n == len(sent), "weir.observations_applied.")
+    # Verdicts reach the workers within a tick or two; then everybody asks once more.
+    e.wait_stat(lambda n: n >= 95, "weir.convicted.")
+    last, denied = {}, set()
+    for t in traffic:
+        for key in sorted(t.seen):
+            body = t.body(key)
+            sent.append((model_now(SCALE), t, key, body))
+            if raw(e.port, request(body=body, headers=t.headers(key))).status == 429:
+                denied.add(key)
+            last[key] = len(sent) - 1
+    trace, config, decisions = tmp_path / "trace.jsonl", tmp_path / "config.json", tmp_path / "decisions.jsonl"
+    with open(trace, "w") as h:
+        for when, t, key, body in sent:
+            h.write(json.dumps({"t": when, "path": "/v1/chat/completions", "source": "127.0.0.1:1", "headers": t.headers(key), "body": body}) + "\n")
+    config.write_text(json.dumps(setup()))
+    weir = os.environ.get("WEIR_BIN", os.path.join(ROOT, "target", "weir"))
+    out = subprocess.run([weir, "replay", "--json", "--config", config, "--decisions", decisions, trace], capture_output=True, text=True, check=True)
+    replayed = [json.loads(line)["action"] for line in decisions.read_text().splitlines()]
+    assert len(replayed) == len(sent) == json.loads(out.stdout)["requests"]
+    blocked = {key for key, at in last.items() if replayed[at] == "block"}
+    print(len(sent), "lines,", workers, "workers:", len(denied), "keys denied by Envoy,", len(blocked), "by replay; blocks of replay",
+          replayed.count("block"), "of Envoy", sum(s == 429 for t in traffic for seen in t.seen.values() for s in seen) + len(denied))
+    assert denied == blocked
+    assert len(denied) >= 95 and not [k for k in denied if k[0] == "h"]
