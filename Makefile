@@ -47,12 +47,9 @@ test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: c
 	@$(PYTHON) -m pytest -q -n 4 tests/node
 	@cat target/node-lifecycle.txt
 
-test-slow: wasm ## memory of a real Envoy over MILLIONS=2 million distinct keys (needs wrk; minutes)
-	@$(PYTHON) -m pytest -q -s tests/slow
-
-test-slow: wasm ## memory over ten million keys, natively and in a real Envoy (KEYS=100000 for a quick look)
+test-slow: wasm ## memory over ten million distinct keys natively, and MILLIONS=2 in a real Envoy (needs wrk; minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
-	@WEIR_KEYS=$(or $(KEYS),10000000) $(PYTHON) -m pytest -q -s tests/node/slow_memory.py
+	@$(PYTHON) -m pytest -q -s tests/slow
 
 lint: setup ## formatting, clippy for both targets, Python syntax
 	@cargo fmt --check
