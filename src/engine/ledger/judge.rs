@@ -70,7 +70,7 @@ fn pieces(key: &KeyState, t: &Touch, m: &Matched, c: &Campaign, case: &Case) -> 
             && matched >= 2
             && matched.saturating_mul(2) >= total
             && key.seen_values.count_ones() >= 2)
-            || (m.clean >= 2 && key.total <= 2));
+            || (m.clean >= 2 && key.total <= 2 && m.clean.saturating_mul(8) >= m.nfp));
     part || pure
 }
 
