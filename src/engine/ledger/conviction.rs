@@ -9,6 +9,9 @@ use super::{Company, Ledger, Outcome};
 use crate::engine::observation::{Few, Observation};
 use crate::engine::verdict::{Evidence, Reason};
 
+/// Share of young keys that a confirmed network still needs to block a key for the first time.
+const NET_YOUNG_STILL: f64 = 0.85;
+
 /// Confirmed values that a request carries, and the case that most of them belong to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Matched {
@@ -191,10 +194,13 @@ impl Ledger {
             return Outcome { block: true, reason: Reason::Template, campaign: campaign(m.case), ..out };
         }
         if is_on_network(key, t, m) {
-            let lam = self.groups.get(m.network_value).map_or(0.0, |g| g.lam);
+            let group = self.groups.get(m.network_value);
+            let lam = group.map_or(0.0, |g| g.lam);
+            // A network that others have come to use since it was confirmed says nothing of a newcomer.
+            let theirs = group.is_some_and(|g| g.young_share() >= NET_YOUNG_STILL);
             let ours = self.cases.case(m.network).is_some_and(|c| of_cohort(key, t, c));
             // A customer who happens to share the egress does not carry the campaign's load.
-            if (key.strikes > 0 || ours) && conforms(key, t, lam) && expected(key, t, lam) >= 3.0 {
+            if (key.strikes > 0 || ours && theirs) && conforms(key, t, lam) && expected(key, t, lam) >= 3.0 {
                 self.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
                 return Outcome {
                     block: true,
