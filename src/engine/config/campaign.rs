@@ -4,7 +4,7 @@
 //!
 //! | parameter | measurement |
 //! |---|---|
-//! | `v_gate` 12 | 4 nats: at most 2 % by luck on a look (Wald's bound), two looks needed. Highest by chance in 24 runs of newcomers (N40, N150, N800, 8 seeds, all other gates but the sum waived): 5 nats, six of 1,606 looks over 4. Against the old null alone 15 nats were seen; a gate of 8 nats on it blocked 326 of 101,724 newcomers |
+//! | `v_gate` 12 | 4 nats: at most 2 % by luck on a look (Wald's bound), two looks needed. Highest by chance in 24 runs of newcomers (N40, N150, N800, 8 seeds, all other gates but the sum waived): 5 nats, six of 1,606 looks over 4. Against the old null alone 15 nats were seen; a gate of 8 nats on it (and 2 on the new) blocked 326 of 101,594 newcomers (N40, N150, NS60, N800, 8 seeds), this one none |
 //! | panel of 256 keys | 12 nats against the old null leave no doubt: S21 served 18 -> 10 % against 20 nats, no honest key in N40-N3000 |
 //! | `net_d_min` 24 | against 32: S6n first block 12.5 -> 11.0 h |
 //! | `profile_min` 250 | against 400: accounts in alarm within 24 h 90 -> 96 % (S6) |
