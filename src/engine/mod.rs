@@ -222,7 +222,6 @@ pub struct Engine {
     edge: Edge,
     ledger: Ledger,
     batch: Vec<u8>,
-    last: LastActions,
 }
 
 impl Engine {
@@ -235,7 +234,6 @@ impl Engine {
             edge: Edge::new(Arc::clone(&config)),
             ledger: Ledger::new(&config),
             batch: Vec::new(),
-            last: LastActions::default(),
             config,
         }
     }
@@ -297,7 +295,7 @@ impl Engine {
             outcome = Outcome { block: true, reason: verdict::Reason::Convicted, campaign, ..outcome };
         }
         let verdict = self.edge.settle(now, x, list, &outcome);
-        Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
+        Decision::of(&self.config, &mut self.edge.last, verdict, x.key, x.profile)
     }
 
     fn publish(&mut self) {

@@ -1,8 +1,7 @@
 """Configuration on a real Envoy: refused with a precise line, chosen by route, kept apart by policy."""
-import json
 import struct
 
-from harness import BAD, GOOD, WASM, config, key_id, post
+from harness import BAD, GOOD, WASM, config, key_id, post, second_filter
 
 
 def test_a_bad_configuration_stops_the_start_and_says_why(start):
@@ -45,17 +44,6 @@ def test_the_seed_may_come_from_the_environment(start):
     e = start(c, edit=lambda y: y.replace("vm_id: weir\n", f"vm_id: weir\n                  {env}\n"))
     assert post(e.port, headers=BAD).status == 429
     assert "derived from the policy" not in e.log()
-
-
-def second_filter(conf):
-    """Adds another instance in the same VM."""
-    def edit(yaml):
-        start, end = yaml.index("          - name: weir\n"), yaml.index("          - name: envoy.filters.http.router")
-        block = yaml[start:end]
-        at = block.index("value: '") + 7
-        other = block[:at] + "'" + json.dumps(conf) + "'" + block[block.index("\n", at):]
-        return yaml[:end] + other.replace("name: weir\n", "name: weir-b\n", 1) + yaml[end:]
-    return edit
 
 
 def test_two_instances_in_one_vm_keep_their_own_mode_and_state(start, upstream):

@@ -10,8 +10,7 @@
 use std::sync::Arc;
 use weir::engine::config::parse;
 use weir::engine::edge::Edge;
-use weir::engine::edge::identity::{Head, Keys, NoProperties};
-use weir::engine::edge::session::Session;
+use weir::engine::edge::identity::Keys;
 use weir::engine::ledger::Ledger;
 use weir::engine::units::Nanos;
 use weir::engine::verdict::Action;
@@ -125,20 +124,7 @@ fn a_convicted_credential_stays_convicted_beside_another_one() {
     let keys = Keys::new(&config.seed);
     let open = |credentials: &[&[u8]]| {
         let headers: Vec<(&[u8], &[u8])> = credentials.iter().map(|c| (&b"x-api-key"[..], *c)).collect();
-        let head = Head {
-            method: b"POST",
-            path: b"/v1/chat/completions",
-            authority: b"a",
-            headers: &headers,
-            source: b"",
-            route: b"",
-            virtual_host: b"",
-            service: b"",
-            metadata_profile: b"",
-            properties: &NoProperties,
-            end_of_stream: true,
-        };
-        Session::open(&config, &keys, &head)
+        traffic::open(&config, &keys, &headers, true)
     };
     let mut edge = Edge::new(Arc::clone(&config));
     let key = open(&[b"bad"]).identity.key.0;

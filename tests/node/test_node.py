@@ -1,9 +1,8 @@
 """One ledger for all workers, on a real Envoy: what one worker sees, all of them act on; pushes lose nothing."""
-import json
 import time
 
 import pytest
-from harness import SEED, config, post
+from harness import SEED, config, post, second_filter
 from traffic import Traffic, figures, learned, on_all_workers, settle
 
 @pytest.mark.parametrize("workers", [2, 4])
@@ -21,17 +20,6 @@ def test_a_campaign_over_many_connections_is_convicted_on_all_workers(start, wor
     assert len(blocked) >= 110
     assert set(on_all_workers(e, t, blocked[0], workers)) == {429}
     assert set(on_all_workers(e, t, t.honest[0], workers)) == {200}
-
-
-def second_filter(conf):
-    """Adds another instance in the same VM."""
-    def edit(yaml):
-        start, end = yaml.index("          - name: weir\n"), yaml.index("          - name: envoy.filters.http.router")
-        block = yaml[start:end]
-        at = block.index("value: '") + 7
-        other = block[:at] + "'" + json.dumps(conf) + "'" + block[block.index("\n", at):]
-        return yaml[:end] + other.replace("name: weir\n", "name: weir-b\n", 1) + yaml[end:]
-    return edit
 
 
 def test_two_policies_do_not_mix(start):

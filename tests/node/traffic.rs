@@ -64,26 +64,31 @@ pub fn config() -> Arc<Config> {
     Arc::new(parse(text).unwrap())
 }
 
-pub fn session(r: &Request, config: &Config, keys: &Keys) -> Session {
-    let auth = format!("Bearer key-{}", r.key);
-    let age = if r.key < ACCOUNTS { 3 } else { 200 };
-    let created = (START - age * 86_400).to_string();
-    let headers: [(&[u8], &[u8]); 2] =
-        [(b"authorization", auth.as_bytes()), (b"x-created", created.as_bytes())];
+/// A request of these headers, before its body.
+pub fn open(config: &Config, keys: &Keys, headers: &[(&[u8], &[u8])], end_of_stream: bool) -> Session {
     let head = Head {
         method: b"POST",
         path: b"/v1/chat/completions",
         authority: b"a",
-        headers: &headers,
+        headers,
         source: b"",
         route: b"",
         virtual_host: b"",
         service: b"",
         metadata_profile: b"",
         properties: &NoProperties,
-        end_of_stream: false,
+        end_of_stream,
     };
-    let mut s = Session::open(config, keys, &head);
+    Session::open(config, keys, &head)
+}
+
+pub fn session(r: &Request, config: &Config, keys: &Keys) -> Session {
+    let auth = format!("Bearer key-{}", r.key);
+    let age = if r.key < ACCOUNTS { 3 } else { 200 };
+    let created = (START - age * 86_400).to_string();
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"authorization", auth.as_bytes()), (b"x-created", created.as_bytes())];
+    let mut s = open(config, keys, &headers, false);
     s.push(r.body.as_bytes(), true);
     s
 }

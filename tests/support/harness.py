@@ -418,5 +418,16 @@ def main():
     print(f"run: {os.path.relpath(ENVOY)} -c {sys.argv[1]} --concurrency 2")
 
 
+def second_filter(conf):
+    """Adds another instance in the same VM."""
+    def edit(yaml):
+        start, end = yaml.index("          - name: weir\n"), yaml.index("          - name: envoy.filters.http.router")
+        block = yaml[start:end]
+        at = block.index("value: '") + 7
+        other = block[:at] + "'" + json.dumps(conf) + "'" + block[block.index("\n", at):]
+        return yaml[:end] + other.replace("name: weir\n", "name: weir-b\n", 1) + yaml[end:]
+    return edit
+
+
 if __name__ == "__main__":
     main()

@@ -45,7 +45,7 @@ pub struct Edge {
     limiter: Limiter,
     pending: Batch,
     dropped: u64,
-    last: actions::LastActions,
+    pub(super) last: actions::LastActions,
 }
 
 impl Edge {

@@ -85,22 +85,8 @@ impl Ledger {
     /// # Errors
     /// A page that is damaged, foreign, of another layout, seed or table size is refused; its slice stays as it was.
     pub fn read_page(&mut self, bytes: &[u8]) -> Result<u16, StateError> {
-        let cut = bytes.len().checked_sub(4).ok_or(StateError::Malformed)?;
-        let (body, sum) = bytes.split_at_checked(cut).ok_or(StateError::Malformed)?;
-        let mut r = Reader(body);
-        let (Some(MAGIC), Some(version), Some(check), Some(index)) = (r.u16(), r.u16(), r.u32(), r.u16())
-        else {
-            return Err(StateError::Malformed);
-        };
-        if version != VERSION {
-            return Err(StateError::Version(version));
-        }
-        if check != self.seed_check {
-            return Err(StateError::Seed);
-        }
-        if Reader(sum).u32() != Some(wire::checksum(body)) {
-            return Err(StateError::Checksum);
-        }
+        let mut r = open(bytes, &MAGIC.to_le_bytes(), self.seed_check)?;
+        let index = r.u16().ok_or(StateError::Malformed)?;
         let (table, from) = self.place_of(index).ok_or(StateError::Malformed)?;
         self.take_page(table, from, &mut r).ok_or(StateError::Malformed)?;
         Ok(index)
@@ -169,6 +155,24 @@ impl Ledger {
         }
         None
     }
+}
+
+/// What follows magic, version and seed check in a block that ends in a checksum: a page, or a state file.
+pub(super) fn open<'a>(bytes: &'a [u8], magic: &[u8], seed_check: u32) -> Result<Reader<'a>, StateError> {
+    let cut = bytes.len().checked_sub(4).ok_or(StateError::Malformed)?;
+    let (body, sum) = bytes.split_at_checked(cut).ok_or(StateError::Malformed)?;
+    let mut r = Reader(body.strip_prefix(magic).ok_or(StateError::Malformed)?);
+    let (Some(version), Some(check)) = (r.u16(), r.u32()) else { return Err(StateError::Malformed) };
+    if version != VERSION {
+        return Err(StateError::Version(version));
+    }
+    if check != seed_check {
+        return Err(StateError::Seed);
+    }
+    if Reader(sum).u32() != Some(wire::checksum(body)) {
+        return Err(StateError::Checksum);
+    }
+    Ok(r)
 }
 
 /// The slots of one page.

@@ -4,9 +4,9 @@
 //! version, seed or table size is refused whole.
 
 use super::Ledger;
-use super::pages::{PAGE, VERSION};
+use super::pages::{PAGE, VERSION, open};
 use crate::engine::StateError;
-use crate::engine::wire::{self, Reader, Writer};
+use crate::engine::wire::{self, Writer};
 
 const MAGIC: u64 = 0x0031_5453_5249_4557;
 
@@ -33,21 +33,7 @@ impl Ledger {
     /// # Errors
     /// See `StateError`; on an error `self` must be thrown away.
     pub(in crate::engine) fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let cut = bytes.len().checked_sub(4).ok_or(StateError::Malformed)?;
-        let (body, sum) = bytes.split_at_checked(cut).ok_or(StateError::Malformed)?;
-        let mut r = Reader(body);
-        let (Some(MAGIC), Some(version), Some(check)) = (r.u64(), r.u16(), r.u32()) else {
-            return Err(StateError::Malformed);
-        };
-        if version != VERSION {
-            return Err(StateError::Version(version));
-        }
-        if check != self.seed_check {
-            return Err(StateError::Seed);
-        }
-        if Reader(sum).u32() != Some(wire::checksum(body)) {
-            return Err(StateError::Checksum);
-        }
+        let mut r = open(bytes, &MAGIC.to_le_bytes(), self.seed_check)?;
         for index in 0..self.page_count() {
             let len = r.u32().ok_or(StateError::Malformed)?;
             let page = r.bytes(len as usize).ok_or(StateError::Malformed)?;
