@@ -38,8 +38,8 @@ pub const YIELD_EVERY: u64 = 10_000 * MS;
 pub const YIELD_FOR: u64 = 1_000 * MS;
 /// A ring whose owner is silent for so long may be taken over.
 pub const SILENT: u64 = 5_000 * MS;
-/// Without a beat for so long, only full batches are written: they must last until somebody leads.
-const SPARING: u64 = 500 * MS;
+/// Without a beat for so many ticks, only full batches are written: the cells that are left must last until somebody leads.
+const SPARING: u64 = cells::RING / 3;
 /// Longest work on the backlog in one callback.
 pub const BUDGET: u64 = 20 * MS;
 /// An observation that reaches the ledger after this is late.
@@ -286,7 +286,7 @@ impl Node {
             (self.born, self.seen_at, self.epoch_at) = (mono, mono, mono);
         }
         let cas = self.look(cells, mono);
-        self.beat(cells, mono);
+        self.beat(cells, mono, period);
         if self.lead.is_some() {
             self.lead(cells, mono, now);
         } else {

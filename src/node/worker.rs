@@ -57,8 +57,9 @@ impl Node {
     }
 
     /// Heartbeat of the ring, and the observations of the last tick.
-    pub(super) fn beat(&mut self, cells: &mut dyn Cells, mono: u64) {
-        let sparing = self.head.state == FREE || mono.saturating_sub(self.seen_at) >= SPARING;
+    pub(super) fn beat(&mut self, cells: &mut dyn Cells, mono: u64, period: u64) {
+        let silent = mono.saturating_sub(self.seen_at);
+        let sparing = self.head.state == FREE || silent >= SPARING.saturating_mul(period);
         if sparing || !self.flush(cells) {
             self.write(cells, mono, false);
         }

@@ -2,7 +2,8 @@
 
 Prints: take-over gap after the leader's VM trapped (main thread and all workers alive) and after a push of newer code; overshoot
 of a per-key limit with 1, 2 and 4 workers; observations a second that the leader keeps up with, with requests' latency, admin
-latency and the main thread's CPU, against `scope: vm`, `mode: off` in the same run.
+latency and the main thread's CPU, against `scope: vm`, `mode: off` in the same run; the same with observations made up in the
+workers, as many as it takes until the leader does not follow.
 """
 import json
 import os
@@ -26,13 +27,13 @@ def conf(**over):
 
 
 def thread_cpu(pid):
-    """CPU seconds by thread name."""
+    """On-CPU seconds by thread name, as the scheduler counts: what runs at the clock's own tick escapes a count of ticks."""
     out = {}
     for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/stat") as h:
-            text = h.read()
-        name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
-        out[name] = out.get(name, 0) + (int(rest[11]) + int(rest[12])) / os.sysconf("SC_CLK_TCK")
+        with open(f"/proc/{pid}/task/{task}/comm") as h:
+            name = h.read().strip()
+        with open(f"/proc/{pid}/task/{task}/schedstat") as h:
+            out[name] = out.get(name, 0) + int(h.read().split()[0]) / 1e9
     return out
 
 
@@ -98,6 +99,54 @@ def sustained():
             e.stop()
 
 
+def steady(port, seconds, rate=200, connections=8):
+    """Requests of honest keys at an even rate over open connections; sorted seconds each took."""
+    took, lock = [], threading.Lock()
+
+    def client(i):
+        c, t0 = Connection(port), time.time()
+        for n in range(int(rate * seconds / connections)):
+            time.sleep(max(0, t0 + n * connections / rate - time.time()))
+            began = time.time()
+            assert c.post(headers=[("x-api-key", f"steady-{i}-{n % 50}")]) == 200
+            with lock:
+                took.append(time.time() - began)
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(connections)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    return sorted(took)
+
+
+def saturated():
+    """Workers make observations up (test build) until the leader cannot follow; beside it 200 requests/s and the admin."""
+    print("observations made up in both workers for 8 s beside 200 requests/s; ms; CPU in % of a core")
+    for name, c, n in [("no filter", conf(mode="off"), 0), ("no flood", conf(), 0)] + [("flood", conf(), n) for n in (200, 500, 1000, 2000, 4000)]:
+        e = harness.Envoy(c, 1, workers=2, edit=direct, wasm=CHAOS)
+        try:
+            for _ in range(32):
+                post(e.port, headers=[("x-api-key", "o"), ("x-weir-chaos", f"flood {n}")])
+            time.sleep(1)
+            stop, waits = threading.Event(), []
+            watcher = threading.Thread(target=admin_max, args=(e, stop, waits))
+            watcher.start()
+            figures = lambda: {k: e.stat(f"weir.observations_{k}.") for k in ["sent", "applied", "lost", "dropped", "late"]}
+            before, cpu0, t0 = figures(), thread_cpu(e.process.pid), time.time()
+            took = steady(e.port, 8)
+            after, cpu1, seconds = figures(), thread_cpu(e.process.pid), time.time() - t0
+            stop.set()
+            watcher.join()
+            cpu = {k: 100 * (cpu1[k] - cpu0.get(k, 0)) / seconds for k in cpu1}
+            rate = {k: (after[k] - before[k]) / seconds for k in after}
+            p = lambda q: 1000 * took[int(q * (len(took) - 1))]
+            print(f"{name:<10}{n:>6} a tick: applied {rate['applied']:8.0f}/s lost {rate['lost']:8.0f}/s dropped {rate['dropped']:6.0f}/s  "
+                  f"request p50 {p(.5):6.2f} p99 {p(.99):6.2f}  admin p50 {1000 * sorted(waits)[len(waits) // 2]:6.2f} max {1000 * max(waits):6.1f}  "
+                  f"main {max((v for k, v in cpu.items() if k.startswith('envoy')), default=0):5.1f} %  "
+                  f"worker {max((v for k, v in cpu.items() if k.startswith('wrk:worker')), default=0):5.1f} %", flush=True)
+        finally:
+            e.stop()
+
+
 def overshoot():
     print("a key sends 50 requests/s over 8 connections for 6 s; limit 60 per hour")
     for workers in (1, 2, 4):
@@ -159,5 +208,5 @@ def take_over():
 
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or ["overshoot", "sustained", "take_over"]:
+    for part in sys.argv[1:] or ["overshoot", "sustained", "saturated", "take_over"]:
         globals()[part]()

@@ -116,6 +116,47 @@ def test_a_stalled_leader_that_wakes_up_steps_down(live):
     assert row["not learned"] <= row["told lost"]
 
 
+def test_a_stalled_worker_that_leads_steps_down(live):
+    life = live("worker VM stalls for 6 s as leader")
+    life.order("leader-trap")
+    life.wait_lease("leads", after=2)
+    assert not life.led_by_main()
+    life.learn(0)
+    pulse = life.pulse()
+    before = len(life.lease())
+    life.order("leader-stall 6")
+    # Whoever is on that worker waits with it; the other one takes over.
+    life.wait_lease("leads", after=before)
+    life.wait_lease("steps down", after=before)
+    all_denied(life)
+    life.learn(1)
+    all_denied(life)
+    row = life.row()
+    f = life.settle()
+    # The proxy opened connections to the model server as the thread stalled, and gives them up when it wakes.
+    failed = [line for line in life.e.access().splitlines() if " 503 " in line]
+    assert set(pulse.counts()) <= {200, 503} and all("connection_timeout" in line for line in failed)
+    assert f["observations_sent"] == f["observations_applied"] + f["observations_lost"]
+    assert row["not learned"] <= row["told lost"]
+
+
+def test_an_heir_traps_as_it_takes_over(live):
+    life = live("leader traps, then its heir")
+    life.learn(0)
+    life.pulse()
+    life.order("leader-trap")
+    before = life.failures()
+    life.plan("heir-trap")
+    life.wait_failure(before)
+    life.wait_lease("leads", after=len(life.lease()))
+    all_denied(life)
+    life.learn(1)
+    all_denied(life)
+    row = life.row()
+    assert row["pages refused"] == 0
+    assert not life.led_by_main()
+
+
 def test_configuration_pushes(live):
     life = live("3 configuration pushes")
     life.learn(0)
@@ -148,3 +189,19 @@ def test_module_push(live, first, second):
     all_denied(life)
     row = life.row()
     assert row["not served"] == row["told lost"] == row["not learned"] == 0
+
+
+def test_a_leader_traps_half_way_through_a_hand_over(live):
+    life = live("leader traps within a hand-over")
+    life.learn(0)
+    life.pulse()
+    before = life.failures()
+    life.plan("hand-over-trap")
+    life.push(wasm=WASM)
+    life.wait_failure(before)
+    life.wait_lease("leads", after=len(life.lease()))
+    all_denied(life)
+    life.learn(1)
+    all_denied(life)
+    row = life.row()
+    assert row["not served"] == row["pages refused"] == row["not learned"] == 0

@@ -88,13 +88,23 @@ class Life:
             time.sleep(0.1)
         raise AssertionError(f"never at rest: {figures(self.e)}")
 
+    def plan(self, text):
+        """Tells the VMs to fail when it comes to that."""
+        post(self.e.port, headers=[("authorization", "Bearer p-order"), ("x-weir-chaos", text)])
+
     def order(self, text):
         """Tells the VMs to fail; at the next tick somebody does."""
-        before = self.e.log().count("weir: chaos:")
-        post(self.e.port, headers=[("authorization", "Bearer p-order"), ("x-weir-chaos", text)])
+        before = self.failures()
+        self.plan(text)
+        self.wait_failure(before)
+
+    def failures(self):
+        return self.e.log().count("weir: chaos:")
+
+    def wait_failure(self, before):
         end = time.time() + 10
-        while self.e.log().count("weir: chaos:") == before:
-            assert time.time() < end, f"nobody followed {text}"
+        while self.failures() == before:
+            assert time.time() < end, "nobody failed as told"
             time.sleep(0.01)
 
     def lease(self):

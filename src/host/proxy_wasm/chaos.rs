@@ -1,4 +1,4 @@
-//! Failures on purpose, for the lifecycle tests. **Only with the feature `chaos`** (`make wasm-chaos` writes
+//! Failures and floods on purpose, for the lifecycle tests and `make bench-node`. **Only with the feature `chaos`** (`make wasm-chaos` writes
 //! `target/weir-chaos.wasm`); the shipped module holds none of this.
 //!
 //! A request header `x-weir-chaos` gives the order:
@@ -6,14 +6,37 @@
 //! | value | effect |
 //! |---|---|
 //! | `trap` | this VM traps in this very stream |
+//! | `flood N` | from now on this VM decides N made-up requests of as many keys in each tick, `flood 0` ends it |
 //! | `leader-trap`, `worker-trap` | the next VM that leads (does not lead) traps in its tick |
 //! | `leader-stall N` | the leader's tick takes N seconds, once |
+//! | `heir-trap` | the next VM that takes the lease over traps in that very tick |
+//! | `hand-over-trap` | the next leader that writes all pages for a successor traps half-way |
 //!
 //! An order for ticks waits in the cell `weir-chaos` and is carried out once. The rank of a build is `WEIR_RANK` at build time.
 
+use std::cell::Cell;
+
 use super::abi;
+use super::shared::Shared;
+use crate::engine::config::Config;
+use crate::engine::edge::identity::{Head, NoProperties};
+use crate::engine::edge::session::Session;
+use crate::engine::units::Nanos;
+use crate::node::{Event as Lease, Node};
+use std::sync::Arc;
 
 const CELL: &str = "weir-chaos";
+
+/// Cells that only a leader writes in one tick who hands all its pages over: shards and a rolling checkpoint are fewer.
+const HALF_WAY: u32 = 300;
+
+thread_local! {
+    /// Cells written in this tick.
+    static WRITTEN: Cell<u32> = const { Cell::new(0) };
+    /// Requests to make up in each tick, and how many were made.
+    static FLOOD: Cell<u64> = const { Cell::new(0) };
+    static MADE: Cell<u64> = const { Cell::new(0) };
+}
 
 fn trap() -> ! {
     abi::log(abi::Level::Warn, "weir: chaos: trap");
@@ -26,25 +49,72 @@ pub fn request(headers: &[(&[u8], &[u8])]) {
     if *order == b"trap" {
         trap();
     }
+    if let Some(n) = order.strip_prefix(b"flood ") {
+        return FLOOD.set(std::str::from_utf8(n).ok().and_then(|n| n.parse().ok()).unwrap_or(0));
+    }
     abi::set_shared(CELL, std::str::from_utf8(order).unwrap_or_default().as_bytes(), 0);
+}
+
+/// Is this the order that waits? Then it is carried out here, and nowhere else.
+fn taken(mine: impl Fn(&str) -> bool) -> Option<String> {
+    let (order, cas) = abi::shared(CELL)?;
+    let order = String::from_utf8(order).ok()?;
+    (mine(&order) && abi::set_shared(CELL, b"", cas) == 0).then_some(order)
 }
 
 /// A tick of a VM that leads or not.
 pub fn tick(leads: bool) {
-    let Some((order, cas)) = abi::shared(CELL) else { return };
-    let order = std::str::from_utf8(&order).unwrap_or_default();
-    let stall = order.strip_prefix("leader-stall ").and_then(|n| n.parse::<u64>().ok());
-    let mine = if order == "worker-trap" { !leads } else { leads && !order.is_empty() };
-    if !mine || abi::set_shared(CELL, b"", cas) != 0 {
-        return;
+    WRITTEN.set(0);
+    let mine = if leads { ["leader-trap", "leader-stall"] } else { ["worker-trap"; 2] };
+    let Some(order) = taken(|o| mine.iter().any(|m| o.starts_with(m))) else { return };
+    let Some(seconds) = order.strip_prefix("leader-stall ").and_then(|n| n.parse::<u64>().ok()) else {
+        trap()
+    };
+    abi::log(abi::Level::Warn, "weir: chaos: stall");
+    let until = abi::monotonic().saturating_add(seconds.saturating_mul(1_000_000_000));
+    while abi::monotonic() < until {}
+}
+
+/// The made-up requests of this tick.
+pub fn flood(node: &mut Node, config: &Arc<Config>, now: Nanos) {
+    for _ in 0..FLOOD.get() {
+        let made = MADE.replace(MADE.get().wrapping_add(1));
+        let key = format!("flood-{}-{made}", abi::monotonic() & 0xFFFF);
+        let body = format!(
+            "{{\"messages\":[{{\"role\":\"user\",\"content\":\"rate the answer number {made} of many w{made} x{made}\"}}]}}"
+        );
+        let headers: [(&[u8], &[u8]); 1] = [(b"x-api-key", key.as_bytes())];
+        let head = Head {
+            method: b"POST",
+            path: b"/v1/chat/completions",
+            authority: b"",
+            headers: &headers,
+            source: b"",
+            route: b"",
+            virtual_host: b"",
+            service: b"",
+            metadata_profile: b"",
+            properties: &NoProperties,
+            end_of_stream: false,
+        };
+        let mut session = Session::open(config, node.keys(), &head);
+        session.push(body.as_bytes(), true);
+        session.finish();
+        node.decide(&mut Shared, config, now, &mut session);
     }
-    match stall {
-        Some(seconds) => {
-            abi::log(abi::Level::Warn, "weir: chaos: stall");
-            let until = abi::monotonic().saturating_add(seconds.saturating_mul(1_000_000_000));
-            while abi::monotonic() < until {}
-        }
-        None if order.ends_with("-trap") => trap(),
-        None => {}
+}
+
+/// What has just happened to the lease.
+pub fn event(event: &Lease) {
+    if matches!(event, Lease::Leads { .. }) && taken(|o| o == "heir-trap").is_some() {
+        trap();
+    }
+}
+
+/// A cell is about to be written.
+pub fn write() {
+    WRITTEN.set(WRITTEN.get().saturating_add(1));
+    if WRITTEN.get() == HALF_WAY && taken(|o| o == "hand-over-trap").is_some() {
+        trap();
     }
 }

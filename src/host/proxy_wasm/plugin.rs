@@ -384,11 +384,15 @@ impl Plugin {
                 node.reconfigure(&config);
                 #[cfg(feature = "chaos")]
                 super::chaos::tick(node.leads());
+                #[cfg(feature = "chaos")]
+                super::chaos::flood(node, &config, now);
                 if !node.tick(&mut Shared, now, period(&config)) {
                     return;
                 }
                 if let Some(event) = node.event() {
                     say(&config.policy, event);
+                    #[cfg(feature = "chaos")]
+                    super::chaos::event(&event);
                 }
                 node.news().iter().for_each(|line| abi::log(Level::Info, line));
             }

@@ -38,6 +38,8 @@ impl Cells for Shared {
         abi::shared(name)
     }
     fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Set {
+        #[cfg(feature = "chaos")]
+        super::chaos::write();
         match abi::set_shared(name, value, cas) {
             0 => Set::Done,
             8 => Set::Mismatch,
