@@ -84,6 +84,8 @@ def test_the_gauges_tell_how_the_node_is(start):
     post(e.port, headers=[("x-api-key", "a")])
     e.wait_stat(lambda v: v == 1, "weir.leader_present.")
     e.wait_stat(lambda v: v == 1, "weir.observations_applied")
+    # Written once a worker has read a snapshot, which is the last of them to come.
+    e.wait_stat(lambda v: v >= 0, "weir.snapshot_lag_ms.policy=test")
     stats = e.stats("weir.")
     for name in ["leader_beat_age_ms", "leader_age_ms", "leader_serving", "snapshot_lag_ms", "checkpoint_age_ms", "state_bytes", "scope_vm",
                  "observations_sent", "observations_dropped", "observations_lost", "observations_late", "cells_refused", "pages_refused",
