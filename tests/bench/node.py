@@ -121,7 +121,7 @@ def steady(port, seconds, rate=200, connections=8):
 def saturated():
     """Workers make observations up (test build) until the leader cannot follow; beside it 200 requests/s and the admin."""
     print("observations made up in both workers for 8 s beside 200 requests/s; ms; CPU in % of a core")
-    for name, c, n in [("no filter", conf(mode="off"), 0), ("no flood", conf(), 0)] + [("flood", conf(), n) for n in (200, 500, 1000, 2000, 4000)]:
+    for name, c, n in [("no filter", conf(mode="off"), 0), ("no flood", conf(), 0)] + [("flood", conf(), n) for n in (200, 500, 1000, 2000, 4000, 8000, 16000)]:
         e = harness.Envoy(c, 1, workers=2, edit=direct, wasm=CHAOS)
         try:
             for _ in range(32):
