@@ -15,27 +15,6 @@ pub enum Fold {
     Alone(u32),
 }
 
-/// ASCII: letters to lower case, digits as they are, all else 0 (a boundary).
-pub static ASCII: [u8; 128] = ascii();
-
-const fn ascii() -> [u8; 128] {
-    let mut out = [0u8; 128];
-    let mut i = 0u8;
-    while i < 128 {
-        if i.is_ascii_alphanumeric() {
-            #[allow(clippy::indexing_slicing, reason = "i < 128, evaluated at compile time")]
-            {
-                out[i as usize] = i.to_ascii_lowercase();
-            }
-        }
-        #[allow(clippy::arithmetic_side_effects, reason = "i < 128, evaluated at compile time")]
-        {
-            i += 1;
-        }
-    }
-    out
-}
-
 /// Folds a non-ASCII code point.
 pub fn fold(c: u32) -> Fold {
     match c {
