@@ -306,7 +306,8 @@ fn batches(config: &Arc<Config>, keys: u64, n: u64) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     for i in 0..n {
         let key = format!("Bearer sk-{:032x}", mix(i % keys));
-        let words: String = (0..40u64).map(|w| format!("word{} ", (b'a' + (mix(i * 64 + w) % 26) as u8) as char)).collect();
+        let words: String =
+            (0..40u64).map(|w| format!("word{} ", (b'a' + (mix(i * 64 + w) % 26) as u8) as char)).collect();
         let body = format!(
             r#"{{"model":"m","messages":[{{"role":"user","content":"Summarise the text below in one sentence for a reader in a hurry: {words} {}"}}]}}"#,
             prose(200, i as usize % 97).replace(['"', '\\', '\n'], " ")

@@ -73,8 +73,8 @@ impl Unreadable {
 #[derive(Clone, Default)]
 pub struct Window {
     head: Vec<u8>,
+    /// Ends with the last `TAIL` bytes behind the head; at most twice as much, so that they are moved once in `TAIL` bytes.
     tail: Vec<u8>,
-    at: usize,
     len: u64,
 }
 
@@ -84,26 +84,42 @@ impl std::fmt::Debug for Window {
     }
 }
 
+/// Escapes come as single bytes, and to copy one is dearer than to push it.
+#[inline]
+fn append(to: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes {
+        [b] => to.push(*b),
+        _ => to.extend_from_slice(bytes),
+    }
+}
+
 impl Window {
     /// Appends.
+    #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
         self.len = self.len.saturating_add(bytes.len() as u64);
         debug_assert!(self.head.len() <= HEAD, "push after regions");
-        let room = HEAD.saturating_sub(self.head.len()).min(bytes.len());
-        let (first, rest) = bytes.split_at(room);
-        self.head.extend_from_slice(first);
-        // The tail is a ring of the last TAIL bytes behind the head.
-        let rest = rest.get(rest.len().saturating_sub(TAIL)..).unwrap_or_default();
-        let grow = TAIL.saturating_sub(self.tail.len()).min(rest.len());
-        let (fill, wrap) = rest.split_at(grow);
-        self.tail.extend_from_slice(fill);
-        let (end, start) = wrap.split_at(TAIL.saturating_sub(self.at).min(wrap.len()));
-        for part in [end, start] {
-            if let Some(slot) = self.tail.get_mut(self.at..self.at.saturating_add(part.len())) {
-                slot.copy_from_slice(part);
-            }
-            self.at = self.at.saturating_add(part.len()) % TAIL;
+        if self.head.len() == HEAD {
+            return self.push_tail(bytes);
         }
+        let (first, rest) = bytes.split_at(HEAD.saturating_sub(self.head.len()).min(bytes.len()));
+        append(&mut self.head, first);
+        if !rest.is_empty() {
+            self.push_tail(rest);
+        }
+    }
+    fn push_tail(&mut self, bytes: &[u8]) {
+        let bytes = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or_default();
+        if self.tail.len().saturating_add(bytes.len()) > TAIL.saturating_mul(2) {
+            self.cut(TAIL.saturating_sub(bytes.len()));
+        }
+        append(&mut self.tail, bytes);
+    }
+    /// Keeps the last `n` bytes of the tail.
+    fn cut(&mut self, n: usize) {
+        let from = self.tail.len().saturating_sub(n);
+        self.tail.copy_within(from.., 0);
+        self.tail.truncate(n);
     }
     /// Appends another text, on a line of its own.
     pub fn absorb(&mut self, other: &mut Window) {
@@ -116,7 +132,6 @@ impl Window {
     pub fn clear(&mut self) {
         self.head.clear();
         self.tail.clear();
-        self.at = 0;
         self.len = 0;
     }
     /// Bytes pushed so far (of the decoded text).
@@ -127,12 +142,9 @@ impl Window {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-    /// The one or two regions to fingerprint. Makes the ring contiguous; nothing may be pushed afterwards.
+    /// The one or two regions to fingerprint. Nothing may be pushed afterwards.
     pub fn regions(&mut self) -> (&[u8], &[u8]) {
-        if self.at != 0 {
-            self.tail.rotate_left(self.at);
-            self.at = 0;
-        }
+        self.cut(TAIL);
         // Up to head and tail together the text is whole: one region, so that no shingle is lost at the seam.
         if self.len <= (HEAD.saturating_add(TAIL)) as u64 {
             self.head.append(&mut self.tail);

@@ -284,37 +284,47 @@ impl Scanner {
         self.state = State::Text;
     }
 
-    /// Runs to the next quote or backslash, or to the end of the chunk.
+    /// Runs to the closing quote or to an escape that is not one letter, or to the end of the chunk.
     fn text<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
-        let n = run(rest);
-        let (plain, after) = rest.split_at_checked(n).unwrap_or((rest, &[]));
-        if !plain.is_empty() {
-            self.emit(plain, sink);
-        }
-        match after.split_first() {
-            None => Ok(after),
-            Some((b'"', after)) => {
-                self.flush_high(sink);
-                if self.in_key {
-                    let key = if self.long { &[][..] } else { self.buf.get(..self.len).unwrap_or_default() };
-                    sink.key(key);
-                    self.state = State::Colon;
-                } else {
-                    sink.string_end();
-                    self.after_value();
+        let mut rest = rest;
+        loop {
+            let (plain, after) = rest.split_at_checked(run(rest)).unwrap_or((rest, &[]));
+            if !plain.is_empty() {
+                self.emit(plain, sink);
+            }
+            match after {
+                [] => return Ok(after),
+                [b'"', after @ ..] => {
+                    self.end_text(sink);
+                    return Ok(after);
                 }
-                Ok(after)
+                [b'\\', b, after @ ..] if let Some(out) = letter(*b) => {
+                    self.emit(&[out], sink);
+                    rest = after;
+                }
+                [b'\\', after @ ..] => {
+                    self.state = State::Escape;
+                    return Ok(after);
+                }
+                // Raw control characters are not JSON; lenient parsers keep them.
+                [b, after @ ..] => {
+                    sink.odd(Unreadable::NotJson);
+                    self.emit(&[*b], sink);
+                    rest = after;
+                }
             }
-            Some((b'\\', after)) => {
-                self.state = State::Escape;
-                Ok(after)
-            }
-            // Raw control characters are not JSON; lenient parsers keep them.
-            Some((&b, after)) => {
-                sink.odd(Unreadable::NotJson);
-                self.emit(&[b], sink);
-                Ok(after)
-            }
+        }
+    }
+
+    fn end_text(&mut self, sink: &mut impl Sink) {
+        self.flush_high(sink);
+        if self.in_key {
+            let key = if self.long { &[][..] } else { self.buf.get(..self.len).unwrap_or_default() };
+            sink.key(key);
+            self.state = State::Colon;
+        } else {
+            sink.string_end();
+            self.after_value();
         }
     }
 
@@ -341,21 +351,12 @@ impl Scanner {
     }
 
     fn escape(&mut self, b: u8, sink: &mut impl Sink) -> Result<(), Unreadable> {
-        let out = match b {
-            b'"' | b'\\' | b'/' => b,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                (self.unit, self.digits) = (0, 0);
-                self.state = State::Unicode;
-                return Ok(());
-            }
-            _ => return Err(Unreadable::NotJson),
-        };
-        self.emit(&[out], sink);
+        if b == b'u' {
+            (self.unit, self.digits) = (0, 0);
+            self.state = State::Unicode;
+            return Ok(());
+        }
+        self.emit(&[letter(b).ok_or(Unreadable::NotJson)?], sink);
         self.state = State::Text;
         Ok(())
     }
@@ -391,8 +392,45 @@ impl Scanner {
     }
 }
 
+/// What a backslash and this letter stand for.
+fn letter(b: u8) -> Option<u8> {
+    Some(match b {
+        b'"' | b'\\' | b'/' => b,
+        b'b' => 8,
+        b'f' => 12,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
+}
+
 /// Bytes before the first quote, backslash or control character.
-fn run(bytes: &[u8]) -> usize {
+#[cfg(target_feature = "simd128")]
+pub fn run(bytes: &[u8]) -> usize {
+    use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, u64x2, v128_or};
+    let mut at = 0usize;
+    for block in bytes.as_chunks::<16>().0 {
+        let [low, high] = block.as_chunks::<8>().0 else { break };
+        let x = u64x2(u64::from_le_bytes(*low), u64::from_le_bytes(*high));
+        let text = v128_or(u8x16_eq(x, u8x16_splat(b'"')), u8x16_eq(x, u8x16_splat(b'\\')));
+        let hit = u8x16_bitmask(v128_or(text, u8x16_lt(x, u8x16_splat(0x20))));
+        if hit != 0 {
+            return at.saturating_add(hit.trailing_zeros() as usize);
+        }
+        at = at.saturating_add(16);
+    }
+    at.saturating_add(run_scalar(bytes.get(at..).unwrap_or_default()))
+}
+
+/// Bytes before the first quote, backslash or control character.
+#[cfg(not(target_feature = "simd128"))]
+pub fn run(bytes: &[u8]) -> usize {
+    run_scalar(bytes)
+}
+
+/// `run` without vectors, for targets that have none, and for the rest of a vector.
+pub fn run_scalar(bytes: &[u8]) -> usize {
     // Eight bytes at a time: a byte is zero after the XOR, or below 0x20, exactly where its high bit ends up set first.
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;

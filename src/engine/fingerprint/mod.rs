@@ -21,7 +21,7 @@ pub const CAP: usize = 24;
 pub const ANCHORS: usize = 12;
 const P: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Longest word that counts, bytes.
-const MAX_WORD: usize = 24;
+const MAX_WORD: u32 = 24;
 
 /// Fingerprint of some regions of text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,15 +42,16 @@ pub struct Fingerprinter {
 struct Least {
     values: [u64; CAP],
     len: usize,
-    /// Values from here on are not among them.
+    /// Hashes from here on are not among them: at first those that the sample leaves out.
     bound: u64,
 }
 
 impl Least {
     fn new() -> Least {
-        Least { values: [0; CAP], len: 0, bound: u64::MAX }
+        Least { values: [0; CAP], len: 0, bound: u64::MAX / SAMPLE }
     }
 
+    /// Takes a value below `bound`.
     #[inline(never)]
     fn insert(&mut self, value: u64) {
         let at = self.values.get(..self.len).unwrap_or_default().partition_point(|v| *v < value);
@@ -58,15 +59,13 @@ impl Least {
             return;
         }
         self.len = CAP.min(self.len.saturating_add(1));
-        // The last one makes room; it is the largest, or the free slot.
-        if let Some(tail) = self.values.get_mut(at..self.len) {
-            tail.rotate_right(1);
-            if let Some(slot) = tail.first_mut() {
-                *slot = value;
-            }
+        // Larger values move up by one; the last of a full list falls out.
+        let mut moved = value;
+        for slot in self.values.get_mut(at..self.len).unwrap_or_default() {
+            std::mem::swap(slot, &mut moved);
         }
         if self.len == CAP {
-            self.bound = self.values.last().copied().unwrap_or(u64::MAX);
+            self.bound = self.values.last().copied().unwrap_or(self.bound);
         }
     }
 }
@@ -77,7 +76,7 @@ struct Words {
     /// Hash of the full blocks of the current word, and the block being filled.
     hash: u64,
     block: u64,
-    len: usize,
+    len: u32,
     /// The word has a digit; a byte that is none. Not zero: yes.
     digits: u64,
     others: u64,
@@ -108,14 +107,14 @@ fn classes(x: u64) -> (u64, u64) {
 impl Words {
     /// Appends the `n` low bytes of `bytes` (1 to 8; the rest is zero) to the word.
     #[inline(always)]
-    fn push(&mut self, bytes: u64, n: usize) {
+    fn push(&mut self, bytes: u64, n: u32) {
         let filled = self.len & 7;
         self.block |= bytes << (filled << 3);
-        self.len = self.len.wrapping_add(n);
+        self.len = self.len.saturating_add(n);
         if filled.wrapping_add(n) >= 8 {
             self.mix();
             // Shifting by all 64 bits is nothing left.
-            self.block = bytes.checked_shr(64u32.wrapping_sub((filled as u32) << 3)).unwrap_or(0);
+            self.block = bytes.checked_shr(64u32.wrapping_sub(filled << 3)).unwrap_or(0);
         }
     }
 
@@ -138,7 +137,7 @@ impl Words {
             let mut buf = [0; 8];
             let n = c.encode_utf8(&mut buf).len();
             self.others = 1;
-            self.push(u64::from_le_bytes(buf), n);
+            self.push(u64::from_le_bytes(buf), n as u32);
         }
     }
 
@@ -170,11 +169,9 @@ impl Words {
         let z = self.rolling ^ self.seed;
         let h = (z ^ (z >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
         let h = h ^ (h >> 29);
-        if h < u64::MAX / SAMPLE && self.count >= WORDS as u32 {
-            let value = h.wrapping_mul(SAMPLE) >> 2;
-            if value < self.least.bound {
-                self.least.insert(value);
-            }
+        // Below a quarter of the range the top two bits are 00 already.
+        if h < self.least.bound && self.count >= WORDS as u32 {
+            self.least.insert(h);
         }
     }
 
@@ -187,23 +184,24 @@ impl Words {
                 None => read_u64(rest, 0),
             };
             let (digit, letter) = classes(x);
-            let stop = !(digit | letter) & HIGHS;
-            // Bytes before the first that is neither.
-            let n = (stop.trailing_zeros() >> 3) as usize;
+            // Bytes before the first that is neither, then before the next that is one of them or beyond ASCII.
+            let n = (!(digit | letter) & HIGHS).trailing_zeros() >> 3;
             if n > 0 {
-                let kept = u64::MAX >> (64u32.wrapping_sub((n as u32) << 3) & 63);
+                let kept = u64::MAX >> (64u32.wrapping_sub(n << 3) & 63);
                 self.digits |= digit & kept;
                 self.others |= letter & kept;
                 self.push((x | ONES.wrapping_mul(0x20)) & kept, n);
-                at = at.wrapping_add(n);
+                at = at.wrapping_add(n as usize);
             }
-            match rest.get(n) {
-                Some(0..=127) if n < 8 => {
-                    self.end();
-                    at = at.wrapping_add(1);
+            if n < 8 {
+                let begins = (digit | letter | x & HIGHS) >> (n << 3);
+                match begins.trailing_zeros() >> 3 {
+                    0 => at = at.wrapping_add(self.wide(rest.get(n as usize..).unwrap_or_default())),
+                    gap => {
+                        self.end();
+                        at = at.wrapping_add(gap.min(8u32.wrapping_sub(n)) as usize);
+                    }
                 }
-                Some(128..) if n < 8 => at = at.wrapping_add(self.wide(rest.get(n..).unwrap_or_default())),
-                _ => {}
             }
         }
         self.end();
