@@ -2,7 +2,8 @@
 //!
 //! Every case is checked before it is timed. A row is the least of several rounds: time a call, a byte, and the ratio to a
 //! yardstick of the same run. `--quick` takes a tenth of the time; `--only NAME` one case; `--calls N` runs it so often
-//! and prints nothing (for instruction counts: the difference of two runs). Texts are this project's own README and source.
+//! and prints nothing (for instruction counts: the difference of two runs); `--body FILE` one request body (openai_chat) of your
+//! own instead of the made ones. Texts are this project's own README and source.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -21,7 +22,7 @@ use weir::engine::dialect::Unreadable;
 use weir::engine::edge::Edge;
 use weir::engine::edge::extract::{Extracted, Extractor};
 use weir::engine::edge::identity::{Head, Keys, NoProperties};
-use weir::engine::edge::scan::{Scanner, Sink};
+use weir::engine::edge::scan::{Scanner, Sink, special, special_scalar};
 use weir::engine::edge::session::{Next, Session};
 use weir::engine::fingerprint::{Fingerprint, Fingerprinter};
 use weir::engine::hash::mix;
@@ -35,6 +36,7 @@ const START: u64 = 1_780_000_000_000_000_000;
 struct Bench {
     only: Option<String>,
     calls: Option<u64>,
+    body: Option<String>,
     rounds: u32,
     span: Duration,
     /// Nanoseconds a call of the cases so far, by name.
@@ -78,13 +80,20 @@ impl Bench {
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let mut b =
-        Bench { only: None, calls: None, rounds: 7, span: Duration::from_millis(120), done: Vec::new() };
+    let mut b = Bench {
+        only: None,
+        calls: None,
+        body: None,
+        rounds: 7,
+        span: Duration::from_millis(120),
+        done: Vec::new(),
+    };
     while let Some(a) = args.next() {
         match a.as_str() {
             "--quick" => (b.rounds, b.span) = (3, Duration::from_millis(20)),
             "--only" => b.only = args.next(),
             "--calls" => b.calls = args.next().and_then(|n| n.parse().ok()),
+            "--body" => b.body = args.next().map(|p| std::fs::read_to_string(p).unwrap()),
             _ => {}
         }
     }
@@ -183,6 +192,14 @@ impl Sink for Count {
 }
 
 fn scan(b: &mut Bench) {
+    // With the vectors of this target as without.
+    for i in 0..200_000u64 {
+        let mut block = [0u8; 16];
+        block[..8].copy_from_slice(&mix(i).to_le_bytes());
+        block[8..].copy_from_slice(&mix(!i).to_le_bytes());
+        block.iter_mut().for_each(|b| *b = *b % 97 + 0x1f);
+        assert_eq!(special(&block), special_scalar(&block), "{block:?}");
+    }
     let body = conversation(64 << 10, 9);
     let n = body.len();
     let mut to = vec![0u8; n];
@@ -253,12 +270,15 @@ fn requests(b: &mut Bench) {
     b.case("head alone", 0, "", || {
         black_box(Session::open(&config, &keys, black_box(&head(&headers))));
     });
-    let bodies = [
-        ("4 KB prompt", single(3_900, 1)),
-        ("64 KB prompt", single(64_000, 2)),
-        ("400 KB conversation", conversation(400_000, 3)),
-        ("400 KB picture", picture(400_000)),
-    ];
+    let made = || {
+        vec![
+            ("4 KB prompt", single(3_900, 1)),
+            ("64 KB prompt", single(64_000, 2)),
+            ("400 KB conversation", conversation(400_000, 3)),
+            ("400 KB picture", picture(400_000)),
+        ]
+    };
+    let bodies = b.body.take().map_or_else(made, |own| vec![("own body", own)]);
     for (name, body) in &bodies {
         let n = body.len();
         let value = format!("serde_json Value, {name}");

@@ -14,6 +14,7 @@ def main(path, arguments):
     wasi = wasmtime.WasiConfig()
     wasi.argv = [path, *arguments]
     wasi.inherit_stdout()
+    wasi.preopen_dir("/", "/")
     wasi.inherit_stderr()
     store.set_wasi(wasi)
     for i in module.imports:

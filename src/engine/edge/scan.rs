@@ -13,6 +13,10 @@ pub const DEPTH: usize = 64;
 /// Longest key that is compared; longer ones match nothing.
 pub const KEY: usize = 64;
 const SCALAR: usize = 40;
+/// Unescaped text that is collected before the sink gets it.
+const TEXT: usize = 512;
+/// Bytes that are looked at together.
+const BLOCK: usize = 16;
 
 /// Receives events.
 pub trait Sink {
@@ -74,6 +78,9 @@ pub struct Scanner {
     buf: [u8; KEY],
     len: usize,
     long: bool,
+    /// Text of the wanted string, on its way to the sink.
+    text: [u8; TEXT],
+    text_len: usize,
     unit: u16,
     digits: u8,
     high: u16,
@@ -95,6 +102,8 @@ impl Default for Scanner {
             buf: [0; KEY],
             len: 0,
             long: false,
+            text: [0; TEXT],
+            text_len: 0,
             unit: 0,
             digits: 0,
             high: 0,
@@ -116,6 +125,13 @@ impl Scanner {
     /// # Errors
     /// `NotJson`; scanning must stop.
     pub fn feed<'a>(&mut self, chunk: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
+        let rest = self.scan(chunk, sink);
+        // Nothing stays behind: what was seen counts even if the rest never comes.
+        self.hand_over(sink);
+        rest
+    }
+
+    fn scan<'a>(&mut self, chunk: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
         let mut rest = self.skip_bom(chunk);
         while let Some((&b, after)) = rest.split_first() {
             match self.state {
@@ -288,10 +304,8 @@ impl Scanner {
     fn text<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
         let mut rest = rest;
         loop {
-            let (plain, after) = rest.split_at_checked(run(rest)).unwrap_or((rest, &[]));
-            if !plain.is_empty() {
-                self.emit(plain, sink);
-            }
+            let n = self.plain(rest, sink);
+            let after = rest.get(n..).unwrap_or_default();
             match after {
                 [] => return Ok(after),
                 [b'"', after @ ..] => {
@@ -299,7 +313,11 @@ impl Scanner {
                     return Ok(after);
                 }
                 [b'\\', b, after @ ..] if let Some(out) = letter(*b) => {
-                    self.emit(&[out], sink);
+                    if self.wanted && !self.in_key && self.high == 0 {
+                        self.collect(out, sink);
+                    } else {
+                        self.emit(&[out], sink);
+                    }
                     rest = after;
                 }
                 [b'\\', after @ ..] => {
@@ -316,6 +334,45 @@ impl Scanner {
         }
     }
 
+    /// Takes the bytes before the first special one; their number.
+    #[inline]
+    fn plain(&mut self, rest: &[u8], sink: &mut impl Sink) -> usize {
+        if self.in_key || !self.wanted {
+            let n = run(rest);
+            if n > 0 && self.in_key {
+                self.emit(rest.get(..n).unwrap_or_default(), sink);
+            } else if n > 0 {
+                self.high = 0;
+            }
+            return n;
+        }
+        // Copied while it is looked at: a block may be copied beyond its end, but then the next copy overwrites that.
+        let mut at = 0usize;
+        for block in rest.as_chunks::<BLOCK>().0 {
+            let n = special(block);
+            if n > 0 && self.high != 0 {
+                self.flush_high(sink);
+            }
+            if self.text_len > TEXT - BLOCK {
+                self.hand_over(sink);
+            }
+            if let Some(slot) = self.text.get_mut(self.text_len..self.text_len.saturating_add(BLOCK)) {
+                slot.copy_from_slice(block);
+            }
+            self.text_len = self.text_len.saturating_add(n);
+            at = at.saturating_add(n);
+            if n < BLOCK {
+                return at;
+            }
+        }
+        let rest = rest.get(at..).unwrap_or_default();
+        let n = run(rest);
+        if n > 0 {
+            self.emit(rest.get(..n).unwrap_or_default(), sink);
+        }
+        at.saturating_add(n)
+    }
+
     fn end_text(&mut self, sink: &mut impl Sink) {
         self.flush_high(sink);
         if self.in_key {
@@ -323,6 +380,7 @@ impl Scanner {
             sink.key(key);
             self.state = State::Colon;
         } else {
+            self.hand_over(sink);
             sink.string_end();
             self.after_value();
         }
@@ -333,13 +391,35 @@ impl Scanner {
         self.give(bytes, sink);
     }
 
+    /// A few bytes of the string.
     fn give(&mut self, bytes: &[u8], sink: &mut impl Sink) {
         if self.in_key {
             for &b in bytes.iter().take(KEY.saturating_add(1)) {
                 self.push(b, KEY);
             }
         } else if self.wanted {
-            sink.piece(bytes);
+            for &b in bytes {
+                self.collect(b, sink);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn collect(&mut self, b: u8, sink: &mut impl Sink) {
+        if self.text_len >= TEXT {
+            self.hand_over(sink);
+        }
+        if let Some(slot) = self.text.get_mut(self.text_len) {
+            *slot = b;
+            self.text_len = self.text_len.saturating_add(1);
+        }
+    }
+
+    /// Gives the sink what was collected.
+    fn hand_over(&mut self, sink: &mut impl Sink) {
+        let n = std::mem::take(&mut self.text_len);
+        if n > 0 {
+            sink.piece(self.text.get(..n).unwrap_or_default());
         }
     }
 
@@ -406,50 +486,63 @@ fn letter(b: u8) -> Option<u8> {
 }
 
 /// Bytes before the first quote, backslash or control character.
-#[cfg(target_feature = "simd128")]
-pub fn run(bytes: &[u8]) -> usize {
-    use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, u64x2, v128_or};
+fn run(bytes: &[u8]) -> usize {
     let mut at = 0usize;
-    for block in bytes.as_chunks::<16>().0 {
-        let [low, high] = block.as_chunks::<8>().0 else { break };
-        let x = u64x2(u64::from_le_bytes(*low), u64::from_le_bytes(*high));
-        let text = v128_or(u8x16_eq(x, u8x16_splat(b'"')), u8x16_eq(x, u8x16_splat(b'\\')));
-        let hit = u8x16_bitmask(v128_or(text, u8x16_lt(x, u8x16_splat(0x20))));
-        if hit != 0 {
-            return at.saturating_add(hit.trailing_zeros() as usize);
+    for block in bytes.as_chunks::<BLOCK>().0 {
+        let n = special(block);
+        at = at.saturating_add(n);
+        if n < BLOCK {
+            return at;
         }
-        at = at.saturating_add(16);
     }
-    at.saturating_add(run_scalar(bytes.get(at..).unwrap_or_default()))
+    let ends = |b: &u8| *b == b'"' || *b == b'\\' || *b < 0x20;
+    let rest = bytes.get(at..).unwrap_or_default();
+    at.saturating_add(rest.iter().position(ends).unwrap_or(rest.len()))
 }
 
-/// Bytes before the first quote, backslash or control character.
+/// Place of the first quote, backslash or control character in a block; its length if there is none.
+#[cfg(target_feature = "simd128")]
+#[inline(always)]
+pub fn special(block: &[u8; BLOCK]) -> usize {
+    use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, u64x2, v128_or};
+    let [low, high] = halves(block);
+    let x = u64x2(low, high);
+    let text = v128_or(u8x16_eq(x, u8x16_splat(b'"')), u8x16_eq(x, u8x16_splat(b'\\')));
+    let hit = u8x16_bitmask(v128_or(text, u8x16_lt(x, u8x16_splat(0x20))));
+    (u32::from(hit) | 1 << BLOCK).trailing_zeros() as usize
+}
+
+/// Place of the first quote, backslash or control character in a block; its length if there is none.
 #[cfg(not(target_feature = "simd128"))]
-pub fn run(bytes: &[u8]) -> usize {
-    run_scalar(bytes)
+#[inline(always)]
+pub fn special(block: &[u8; BLOCK]) -> usize {
+    special_scalar(block)
 }
 
-/// `run` without vectors, for targets that have none, and for the rest of a vector.
-pub fn run_scalar(bytes: &[u8]) -> usize {
+/// `special` without vectors, and the test of that with them.
+#[inline(always)]
+pub fn special_scalar(block: &[u8; BLOCK]) -> usize {
     // Eight bytes at a time: a byte is zero after the XOR, or below 0x20, exactly where its high bit ends up set first.
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     let below = |x: u64, n: u64| x.wrapping_sub(ONES.wrapping_mul(n)) & !x & HIGHS;
-    let (blocks, rest) = bytes.as_chunks::<8>();
-    let mut at = 0usize;
-    for block in blocks {
-        let x = u64::from_le_bytes(*block);
+    let marks = |x: u64| {
         let quote = below(x ^ ONES.wrapping_mul(u64::from(b'"')), 1);
-        let escape = below(x ^ ONES.wrapping_mul(u64::from(b'\\')), 1);
-        let hit = quote | escape | below(x, 0x20);
-        if hit != 0 {
-            // Borrows only travel upwards: the lowest mark is a true one.
-            return at.saturating_add(hit.trailing_zeros() as usize / 8);
-        }
-        at = at.saturating_add(8);
+        quote | below(x ^ ONES.wrapping_mul(u64::from(b'\\')), 1) | below(x, 0x20)
+    };
+    // Borrows only travel upwards: the lowest mark is a true one.
+    let [low, high] = halves(block);
+    match (marks(low), marks(high)) {
+        (0, high) => (high.trailing_zeros() as usize >> 3).saturating_add(8),
+        (low, _) => low.trailing_zeros() as usize >> 3,
     }
-    let special = |b: &u8| *b == b'"' || *b == b'\\' || *b < 0x20;
-    at.saturating_add(rest.iter().position(special).unwrap_or(rest.len()))
+}
+
+fn halves(block: &[u8; BLOCK]) -> [u64; 2] {
+    let (mut low, mut high) = ([0; 8], [0; 8]);
+    low.copy_from_slice(block.get(..8).unwrap_or_default());
+    high.copy_from_slice(block.get(8..).unwrap_or_default());
+    [u64::from_le_bytes(low), u64::from_le_bytes(high)]
 }
 
 /// JSON's number grammar; a number longer than the buffer is checked as far as it is kept.
@@ -601,6 +694,18 @@ mod tests {
         fn any_bytes_in_any_chunks_give_one_answer(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 1usize..20) {
             let chunks: Vec<&[u8]> = bytes.chunks(cut).collect();
             prop_assert_eq!(events(&[&bytes]), events(&chunks));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn vectors_find_what_plain_words_find(block: [u8; BLOCK], near in prop::collection::vec(0x1eu8..0x24, BLOCK), escape in 0..BLOCK) {
+            let place = |b: &[u8]| b.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20).unwrap_or(BLOCK);
+            let mut near: [u8; BLOCK] = near.try_into().unwrap();
+            for block in [block, near, { near[escape] = b'\\'; near }, [b'x'; BLOCK], [0xff; BLOCK]] {
+                prop_assert_eq!(special(&block), place(&block));
+                prop_assert_eq!(special_scalar(&block), place(&block));
+            }
         }
     }
 
