@@ -397,6 +397,32 @@ def key_id(value, kind=1, name="x-api-key", seed=SEED):
     return f"kid:{max(1, sip13(*keys, data)):016x}"
 
 
+def template_ids(text, seed=SEED):
+    """`tid:…` of an ASCII text below 3,072 bytes without numbers: its sampled four-word shingles (engine/fingerprint), again
+    implemented apart."""
+    m64, p = 2**64 - 1, 0x9E3779B97F4A7C15
+    s = bytes.fromhex(seed)
+    key = sip13(*struct.unpack("<QQ", s[:16]), s + bytes([3, 0]))
+    words = []
+    for word in re.findall(r"[a-z0-9]+", text.lower()):
+        h = key
+        for at in range(0, len(word), 8):
+            h = ((h ^ int.from_bytes(word[at:at + 8].encode(), "little")) * p) & m64
+            h ^= h >> 32
+        words.append((h * p) & m64)
+    values = set()
+    for four in zip(words, words[1:], words[2:], words[3:]):
+        rolled = 0
+        for w in four:
+            rolled = (rolled * p + w) & m64
+        z = rolled ^ key
+        h = ((z ^ (z >> 32)) * 0xD6E8FEB86659FD93) & m64
+        h ^= h >> 29
+        if h < m64 // 4:
+            values.add(h)
+    return [f"tid:{v:016x}" for v in sorted(values)]
+
+
 def config(**over):
     """Enforce mode with the tests' seed; the key `bad` is denied."""
     out = {"version": 1, "policy": "test", "mode": "enforce", "seed": SEED,

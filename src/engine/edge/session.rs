@@ -88,8 +88,10 @@ impl Session {
         session.grpc = facts.grpc;
         session.problem_json = facts.problem_json;
         session.identity = identify(&p.identity, keys, head);
-        // Handshakes are GET or CONNECT. A server that does not upgrade reads any other request as usual, and so do we.
-        let carries = !matches!(head.method, b"GET" | b"HEAD" | b"OPTIONS" | b"CONNECT" | b"TRACE");
+        // Handshakes are GET or CONNECT. A server that does not upgrade reads any other request as usual, and so do we; some
+        // take the method from a header.
+        let carries =
+            facts.overrides || !matches!(head.method, b"GET" | b"HEAD" | b"OPTIONS" | b"CONNECT" | b"TRACE");
         session.dialect = if carries { dialect_for(head.path) } else { None };
         let Some(dialect) = session.dialect else { return session };
         // An upgrade without a length has no body that ends: waiting for it would hang.
@@ -196,6 +198,8 @@ struct HeaderFacts {
     length: Option<u64>,
     failure: Option<Unreadable>,
     upgrade: bool,
+    /// Another method is asked for in a header.
+    overrides: bool,
     grpc: bool,
     problem_json: bool,
 }
@@ -216,6 +220,8 @@ impl HeaderFacts {
                 if !value.is_empty() && !value.eq_ignore_ascii_case(b"identity") {
                     out.failure.get_or_insert(Unreadable::Compressed);
                 }
+            } else if is("x-http-method-override") || is("x-method-override") || is("x-http-method") {
+                out.overrides = true;
             } else if is("upgrade") {
                 out.upgrade = !value.is_empty();
             } else if is("content-type") {
