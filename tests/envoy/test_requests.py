@@ -43,6 +43,7 @@ def test_shadow_counts_and_changes_nothing(start, upstream):
         assert post(e.port, headers=BAD).status == 200
     assert len(upstream.requests) == 3
     assert e.stat("weir.requests", "action=block", "reason=deny_list", "mode=shadow") == 3
+    assert wait_for(lambda: "shadow block; reason=deny_list; case=" in e.access()), "the access log tells what would have been done"
 
 
 def test_percent_zero_acts_on_nobody(start):

@@ -258,9 +258,9 @@ fn identity(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> (IdentityC
     (IdentityConfig { sources, tenant, age, ja4, trusted_hops }, learn)
 }
 
+/// Credentials only: a name that a filter in front writes (`x-client-id`) could be made up anew by each request where none does.
 fn default_sources() -> Vec<Source> {
     vec![
-        Source::Header("x-client-id".into()),
         Source::Bearer,
         Source::Header("x-api-key".into()),
         Source::Header("api-key".into()),

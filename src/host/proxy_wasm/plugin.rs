@@ -357,7 +357,6 @@ impl Plugin {
         let Some(profile) = self.config(root).and_then(|c| c.profile(decision.profile)) else {
             return false;
         };
-        abi::set_property("weir.verdict", decision.verdict.reason.name());
         reply::send(decision, session, profile, request_id)
     }
 

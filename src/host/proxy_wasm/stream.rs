@@ -126,17 +126,24 @@ impl Stream {
         let Some(decision) = plugin.decide(self.root, &mut session) else {
             return self.undecided(plugin, session.profile);
         };
+        let verdict = &decision.verdict;
+        if verdict.action == Action::Allow {
+            return CONTINUE;
+        }
+        // For the access log, in shadow mode, too: what would have been done.
+        let case = verdict.case.unwrap_or_default().to_string();
+        let what = if verdict.action == Action::Tag { "watch" } else { verdict.action.name() };
+        let why = [what, "; reason=", verdict.reason.name(), "; case=", &case].concat();
+        let shadow = if decision.action == verdict.action { "" } else { "shadow " };
+        abi::set_property("weir.verdict", &[shadow, &why].concat());
         if decision.action.rejects() {
             self.rejected = plugin.reply(self.root, &decision, &session, &self.request_id);
             return if self.rejected { PAUSE } else { CONTINUE };
         }
-        if decision.action == Action::Tag {
-            let case = decision.verdict.case.unwrap_or_default();
-            let value = format!("watch; reason={}; case={case}", decision.verdict.reason.name());
-            abi::set_property("weir.verdict", &value);
-            if !(headers_held && abi::add_header(Map::RequestHeaders, VERDICT_HEADER, &value)) {
-                plugin.event(self.root, Event::TagLate);
-            }
+        if decision.action == Action::Tag
+            && !(headers_held && abi::add_header(Map::RequestHeaders, VERDICT_HEADER, &why))
+        {
+            plugin.event(self.root, Event::TagLate);
         }
         CONTINUE
     }
