@@ -67,6 +67,9 @@ bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits
 bench-detection: weir ## every campaign and every honest class at reduced scale, against the targets
 	@./target/weir simulate -s all --honest 0.1 --campaign 0.4 $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]
 
+bench-table: weir ## every scenario at full scale on five seeds, as the README's table (three quarters of an hour)
+	@./target/weir simulate -s all --honest 0.3 --seeds 5 $(CORPUS) --json | $(PYTHON) tests/bench/table.py
+
 headline: weir ## 25,000 accounts, 1,152 requests each, among 50 million requests; JSON=1 for one line
 	@./target/weir simulate -s H $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]
 
@@ -79,4 +82,4 @@ envoy-config: wasm ## write target/envoy.yaml with working values, to run by han
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node test-slow lint bench bench-node bench-detection headline ablation envoy-config clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node test-slow lint bench bench-node bench-detection bench-table headline ablation envoy-config clean
