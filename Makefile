@@ -76,8 +76,8 @@ headline: weir ## 25,000 accounts, 1,152 requests each, among 50 million request
 ablation: weir ## what each evidence term buys: the same scenarios without it
 	@bash tests/bench/ablation.sh $(CORPUS)
 
-envoy-config: wasm ## write target/envoy.yaml with working values, to run by hand
-	@$(PYTHON) tests/support/harness.py target/envoy.yaml
+envoy-config: wasm ## write target/envoy.yaml with working values, to run by hand; EXAMPLE=routes/selectors for another of envoy/
+	@$(PYTHON) tests/support/harness.py target/envoy.yaml $(EXAMPLE)
 
 clean: ## remove everything built
 	@rm -rf target

@@ -33,8 +33,8 @@ def free_port():
                 return port
 
 
-def render(values):
-    with open(TEMPLATE) as h:
+def render(values, template=TEMPLATE):
+    with open(template) as h:
         text = h.read()
     for key, value in values.items():
         text = text.replace(f"@{key}@", str(value))
@@ -118,16 +118,22 @@ class Envoy:
     """`lds=True`: the listener comes from a file, and `push` replaces it while it runs."""
 
     def __init__(self, config, upstream_port, buffer_limit=1048576, allow_hold=True, edit=None, expect_failure=False, workers=1,
-                 lds=False, wasm=WASM, envoy=ENVOY, drain_s=None):
+                 lds=False, wasm=WASM, envoy=ENVOY, drain_s=None, template=TEMPLATE):
         self.dir = tempfile.mkdtemp(prefix="weir-test-")
         self.lds = os.path.join(self.dir, "lds.yaml") if lds else None
-        self.edit = edit
+        self.edit, self.template = edit, template
         self.port, self.admin = free_port(), free_port()
         self.access_log = os.path.join(self.dir, "access.log")
         self.values = {
             "PORT": self.port, "ADMIN_PORT": self.admin, "UPSTREAM_PORT": upstream_port, "BUFFER_LIMIT": buffer_limit,
-            "ACCESS_LOG": self.access_log, "ALLOW_HOLD": str(allow_hold).lower(),
+            "ACCESS_LOG": self.access_log, "ALLOW_HOLD": str(allow_hold).lower(), "SEED": SEED,
+            "LDS": os.path.join(self.dir, "listeners.yaml"), "ECDS": os.path.join(self.dir, "weir.yaml"),
         }
+        # What an example keeps in a file of its own.
+        for key, name in (("LDS", "listeners.yaml"), ("ECDS", "ecds-weir.yaml")):
+            beside = os.path.join(os.path.dirname(template), name)
+            if os.path.exists(beside):
+                self.write(key, self.render(config, wasm, beside))
         path = os.path.join(self.dir, "envoy.yaml")
         yaml = self.render(config, wasm)
         if lds:
@@ -141,9 +147,15 @@ class Envoy:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.started = self.wait_ready(expect_failure)
 
-    def render(self, config, wasm=WASM):
+    def write(self, key, yaml):
+        """Replaces a watched file at once."""
+        with open(self.values[key] + ".new", "w") as h:
+            h.write(yaml)
+        os.replace(self.values[key] + ".new", self.values[key])
+
+    def render(self, config, wasm=WASM, template=None):
         text = config if isinstance(config, str) else json.dumps(config)
-        yaml = render({**self.values, "WEIR_CONFIG": text.replace("'", "''"), "WEIR_WASM": os.path.abspath(wasm)})
+        yaml = render({**self.values, "WEIR_CONFIG": text.replace("'", "''"), "WEIR_WASM": os.path.abspath(wasm)}, template or self.template)
         return self.edit(yaml) if self.edit else yaml
 
     def split(self, yaml):
@@ -436,10 +448,22 @@ GOOD = [("x-api-key", "good")]
 
 
 def main():
-    values = {"PORT": 10000, "ADMIN_PORT": 9901, "UPSTREAM_PORT": 8000, "BUFFER_LIMIT": 1048576, "ACCESS_LOG": "/dev/stdout",
-              "ALLOW_HOLD": "true", "WEIR_CONFIG": "{}", "WEIR_WASM": os.path.abspath(WASM)}
-    with open(sys.argv[1], "w") as h:
-        h.write(render(values))
+    """`harness.py OUT.yaml [EXAMPLE]`: an example of envoy/ (by default envoy.yaml) with working values, and the files it needs beside it."""
+    out = sys.argv[1]
+    example = os.path.join(ROOT, "envoy", (sys.argv[2] if len(sys.argv) > 2 and sys.argv[2] else "envoy") + ".yaml")
+    if not os.path.exists(example):
+        sys.exit(f"harness: there is no {example}")
+    beside = os.path.dirname(os.path.abspath(out))
+    values = {"PORT": 10000, "ADMIN_PORT": 9901, "UPSTREAM_PORT": 8000, "BUFFER_LIMIT": 1048576, "ACCESS_LOG": "/dev/stdout", "ALLOW_HOLD": "true",
+              "WEIR_CONFIG": "{}", "WEIR_WASM": os.path.abspath(WASM), "SEED": os.urandom(32).hex(),
+              "LDS": os.path.join(beside, "listeners.yaml"), "ECDS": os.path.join(beside, "ecds-weir.yaml")}
+    for key in ("LDS", "ECDS"):
+        part = os.path.join(os.path.dirname(example), os.path.basename(values[key]))
+        if os.path.exists(part):
+            with open(values[key], "w") as h:
+                h.write(render(values, part))
+    with open(out, "w") as h:
+        h.write(render(values, example))
     print(f"wrote {sys.argv[1]}: listens on {values['PORT']}, admin on {values['ADMIN_PORT']}, upstream 127.0.0.1:{values['UPSTREAM_PORT']}")
     print(f"run: {os.path.relpath(ENVOY)} -c {sys.argv[1]} --concurrency 2")
 
