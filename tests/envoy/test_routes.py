@@ -91,3 +91,16 @@ def test_a_refused_push_changes_nothing_and_a_good_one_is_in_force(start, upstre
     while post(e.port, headers=KEY).status != 200 and time.time() < end:
         time.sleep(0.1)
     assert post(e.port, headers=KEY).status == 200
+
+
+def test_counters_follow_the_names_of_profiles_through_a_push(start):
+    one = '"profiles": {"strict": {"mode": "enforce"}}'
+    e = example(start, "routes/ecds")
+    statuses(e, "/v1/chat/completions", 1)
+    assert e.stat("weir.requests", "profile=strict") == 1
+    changed(e, "ECDS", one, '"profiles": {"another": {"mode": "shadow"}, "strict": {"mode": "enforce"}}')
+    end = time.time() + 10
+    while not e.stat("weir.requests", "profile=strict", "mode=enforce") > 1 and time.time() < end:
+        statuses(e, "/v1/chat/completions", 1)
+    assert e.stat("weir.requests", "profile=another") == 0
+    assert e.stat("weir.requests", "profile=strict") >= 2

@@ -146,7 +146,7 @@ fn explain(args: &Args, config: &Config) {
     }
     let bytes = |a: &'_ Option<String>| a.clone().unwrap_or_default().into_bytes();
     let [route, virtual_host, authority, path, service, metadata] = asked.map(bytes);
-    let (id, why) = config.routes.explain(&RouteQuery {
+    let (id, steps) = config.routes.explain(&RouteQuery {
         route: &route,
         virtual_host: &virtual_host,
         authority: &authority,
@@ -154,7 +154,10 @@ fn explain(args: &Args, config: &Config) {
         service: &service,
         metadata_profile: &metadata,
     });
+    for step in steps {
+        println!("  {step}");
+    }
     if let Some(p) = config.profile(id) {
-        println!("profile {:?}, mode {}: {why}", p.name, p.mode.name());
+        println!("profile {:?}, mode {}", p.name, p.mode.name());
     }
 }

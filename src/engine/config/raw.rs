@@ -638,31 +638,30 @@ fn higress(
     };
     let kinds = ["_match_route_", "_match_route_prefix_", "_match_domain_", "_match_service_"];
     let present: Vec<&str> = kinds.iter().copied().filter(|k| map.contains_key(*k)).collect();
-    let [kind] = present.as_slice() else {
-        p.add(path, format!("must have exactly one of {}", kinds.join(", ")));
-        return None;
-    };
-    let names: Vec<&str> = map
-        .get(*kind)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .filter(|s| !s.is_empty())
-        .collect();
-    if names.is_empty() {
-        p.add(&format!("{path}.{kind}"), "must be a list of names that is not empty");
+    // Higress itself knows one combination: a route and a service, of which both must hold.
+    if !matches!(present.as_slice(), [_] | ["_match_route_", "_match_service_"]) {
+        p.add(path, format!("must have exactly one of {}, or a route and a service", kinds.join(", ")));
         return None;
     }
-    let any: Vec<Match> = names
-        .iter()
-        .map(|n| match *kind {
-            "_match_route_" => Match::Route(Pattern::exact(n)),
-            "_match_route_prefix_" => Match::Route(Pattern::prefix(n)),
-            "_match_domain_" => Match::Domain(Pattern::glob(&n.to_ascii_lowercase())),
-            _ => Match::Service(Pattern::glob(n)),
-        })
-        .collect();
+    let mut matches = Vec::new();
+    for kind in present {
+        let names = map.get(kind).and_then(Value::as_array).into_iter().flatten();
+        let any: Vec<Match> = names
+            .filter_map(Value::as_str)
+            .filter(|s| !s.is_empty())
+            .map(|n| match kind {
+                "_match_route_" => Match::Route(Pattern::exact(n)),
+                "_match_route_prefix_" => Match::Route(Pattern::prefix(n)),
+                "_match_domain_" => Match::Domain(Pattern::glob(&n.to_ascii_lowercase())),
+                _ => Match::Service(Pattern::glob(n)),
+            })
+            .collect();
+        if any.is_empty() {
+            p.add(&format!("{path}.{kind}"), "must be a list of names that is not empty");
+            return None;
+        }
+        matches.push(Match::Any(any));
+    }
     let patch: Map<String, Value> = map
         .iter()
         .filter(|(k, _)| !kinds.contains(&k.as_str()))
@@ -675,5 +674,5 @@ fn higress(
         return None;
     };
     profiles.push(profile);
-    Some(Rule { matches: vec![Match::Any(any)], profile: id })
+    Some(Rule { matches, profile: id })
 }

@@ -74,6 +74,33 @@ pub enum Match {
     Any(Vec<Match>),
 }
 
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts: Vec<_> = self.parts.iter().map(|p| String::from_utf8_lossy(p)).collect();
+        f.write_str(&parts.join("*"))
+    }
+}
+
+impl std::fmt::Display for Match {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Match::Route(p) => write!(f, "route {p}"),
+            Match::VirtualHost(p) => write!(f, "virtual host {p}"),
+            Match::Domain(p) => write!(f, "domain {p}"),
+            Match::Service(p) => write!(f, "service {p}"),
+            Match::Path(p) => write!(f, "path {p}"),
+            Match::Any(any) => f.write_str(&list(any, " or ")),
+        }
+    }
+}
+
+fn list(matches: &[Match], word: &str) -> String {
+    if matches.is_empty() {
+        return "anything".into();
+    }
+    matches.iter().map(ToString::to_string).collect::<Vec<_>>().join(word)
+}
+
 /// Conditions that must all hold, and the profile they give.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -130,16 +157,41 @@ impl Routes {
     pub fn select(&self, query: &RouteQuery<'_>) -> ProfileId {
         self.find(query).map_or(0, |(id, _)| id)
     }
-    /// The profile and, for people, why.
-    pub fn explain(&self, query: &RouteQuery<'_>) -> (ProfileId, String) {
-        match self.find(query) {
-            Some((id, None)) => (id, "named by the route's metadata".into()),
-            Some((id, Some(i))) => (id, format!("rule {i} is the first that matches")),
-            None if !query.metadata_profile.is_empty() => {
-                (0, "the route's metadata names no profile of this configuration, and no rule matches".into())
-            }
-            None => (0, "no rule matches".into()),
+    /// For people: each step on the way to the profile, in order, and the profile.
+    pub fn explain(&self, q: &RouteQuery<'_>) -> (ProfileId, Vec<String>) {
+        let found = self.find(q);
+        let mut steps = Vec::new();
+        if !q.metadata_profile.is_empty() {
+            let name = String::from_utf8_lossy(q.metadata_profile);
+            let what = match found {
+                Some((_, None)) => "is a profile of this configuration: it wins over all selectors",
+                _ => "is no profile of this configuration: it is passed over",
+            };
+            steps.push(format!("the route's metadata names {name:?}, which {what}"));
         }
+        let Some((id, at)) = found else {
+            steps.extend(self.misses(q, self.rules.len()));
+            steps.push("no selector matches: the top level applies".into());
+            return (0, steps);
+        };
+        if let Some(i) = at {
+            steps.extend(self.misses(q, i));
+            let all = self.rules.get(i).map(|r| list(&r.matches, " and ")).unwrap_or_default();
+            steps.push(format!("selector {i} matches, the first one: {all}"));
+        }
+        (id, steps)
+    }
+    /// Why each of the first `n` selectors does not match.
+    fn misses(&self, q: &RouteQuery<'_>, n: usize) -> Vec<String> {
+        let mut buf = [0u8; path::MAX];
+        let normal = path::normalise(q.path, &mut buf);
+        let mut host = [0u8; 256];
+        let host = lower_host(q.authority, &mut host);
+        let why = |(i, r): (usize, &Rule)| {
+            let missed = r.matches.iter().find(|m| !holds(m, q, normal, host))?;
+            Some(format!("selector {i} does not match: it asks for {missed}"))
+        };
+        self.rules.iter().take(n).enumerate().filter_map(why).collect()
     }
     /// Does any selector need the route's name? (Each property costs a host call.)
     pub fn needs_route_name(&self) -> bool {
@@ -181,13 +233,24 @@ fn holds(m: &Match, q: &RouteQuery<'_>, path: &[u8], host: &[u8]) -> bool {
         Match::Route(p) => p.matches(q.route),
         Match::VirtualHost(p) => p.matches(q.virtual_host),
         Match::Domain(p) => p.matches(host),
-        Match::Service(p) => p.matches(q.service),
+        Match::Service(p) => p.matches(q.service) || mesh_service(p, q.service),
         Match::Path(prefix) => {
             let prefix = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
             path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         }
         Match::Any(list) => list.iter().any(|m| holds(m, q, path, host)),
     }
+}
+
+/// A mesh names its clusters `direction|port|subset|host`: then the host may be given, or host and port.
+fn mesh_service(p: &Pattern, cluster: &[u8]) -> bool {
+    let mut parts = cluster.split(|b| *b == b'|');
+    let (Some(_), Some(port), Some(_), Some(host), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    p.matches(host) || p.matches(&[host, b":", port].concat())
 }
 
 /// `:authority` without port, in lower case.
@@ -219,6 +282,22 @@ mod tests {
             ("a*a", "a", false),
         ] {
             assert_eq!(Pattern::glob(glob).matches(name.as_bytes()), want, "{glob} {name}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_a_cluster_or_a_host_of_the_mesh() {
+        for (name, cluster, want) in [
+            ("llm", "llm", true),
+            ("llm.ns.svc.cluster.local", "outbound|443||llm.ns.svc.cluster.local", true),
+            ("llm.ns.svc.cluster.local:443", "outbound|443||llm.ns.svc.cluster.local", true),
+            ("llm.ns.svc.cluster.local:80", "outbound|443||llm.ns.svc.cluster.local", false),
+            ("*.dns", "outbound|443||qwen.dns", true),
+            ("qwen", "outbound|443||qwen.dns", false),
+        ] {
+            let rule = Rule { matches: vec![Match::Service(Pattern::glob(name))], profile: 1 };
+            let query = RouteQuery { service: cluster.as_bytes(), ..RouteQuery::default() };
+            assert_eq!(Routes::new(vec![rule], vec![]).select(&query) == 1, want, "{name} {cluster}");
         }
     }
 

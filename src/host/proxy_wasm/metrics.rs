@@ -10,8 +10,8 @@ use crate::node::{Counts, Health};
 #[derive(Debug)]
 pub struct Metrics {
     policy: String,
-    /// Sorted by slot.
-    ids: Vec<(u32, Option<u32>)>,
+    /// Sorted by slot: what is counted, and for whom.
+    ids: Vec<(u64, Option<u32>)>,
 }
 
 /// Events without labels.
@@ -45,6 +45,11 @@ impl Event {
     }
 }
 
+/// Names are few: 32 bits of their hash keep them apart.
+fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(7u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b))).into()
+}
+
 /// Names may hold what would break a stat name.
 fn label(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
@@ -56,7 +61,7 @@ impl Metrics {
         Metrics { policy: label(policy), ids: Vec::new() }
     }
 
-    fn id(&mut self, slot: u32, kind: Metric, name: impl FnOnce(&str) -> String) -> Option<u32> {
+    fn id(&mut self, slot: u64, kind: Metric, name: impl FnOnce(&str) -> String) -> Option<u32> {
         let at = match self.ids.binary_search_by_key(&slot, |(s, _)| *s) {
             Ok(at) => at,
             Err(at) => {
@@ -67,7 +72,7 @@ impl Metrics {
         self.ids.get(at).and_then(|(_, id)| *id)
     }
 
-    fn add(&mut self, slot: u32, name: impl FnOnce(&str) -> String) {
+    fn add(&mut self, slot: u64, name: impl FnOnce(&str) -> String) {
         if let Some(id) = self.id(slot, Metric::Counter, name) {
             abi::increment(id, 1);
         }
@@ -75,7 +80,7 @@ impl Metrics {
 
     /// Counts an event.
     pub fn event(&mut self, event: Event) {
-        self.add(event as u32, |p| format!("weir.{}.policy={p}", event.name()));
+        self.add(event as u64, |p| format!("weir.{}.policy={p}", event.name()));
     }
 
     /// Counts a decision: action and reason as decided, `mode=enforce` where it was carried out.
@@ -89,7 +94,7 @@ impl Metrics {
             "shadow"
         };
         let (action, reason) = (d.verdict.action, d.verdict.reason);
-        let place = |all: usize, at: Option<usize>| at.unwrap_or(all) as u32;
+        let place = |all: usize, at: Option<usize>| at.unwrap_or(all) as u64;
         let a = place(Action::ALL.len(), Action::ALL.iter().position(|x| *x == action));
         let r = place(Reason::ALL.len(), Reason::ALL.iter().position(|x| *x == reason));
         let m = match mode {
@@ -97,7 +102,8 @@ impl Metrics {
             "shadow" => 1,
             _ => 2,
         };
-        let slot = 1 << 24 | u32::from(d.profile) << 16 | a << 12 | r << 4 | m;
+        // By the profile's name: a push may give its number to another.
+        let slot = 1 << 56 | name_hash(profile) << 16 | a << 12 | r << 4 | m;
         self.add(slot, |p| {
             let (action, reason, profile) = (action.name(), reason.name(), label(profile));
             format!("weir.requests.policy={p}.profile={profile}.action={action}.reason={reason}.mode={mode}")
@@ -106,8 +112,8 @@ impl Metrics {
 
     /// Counts an unreadable body.
     pub fn unreadable(&mut self, kind: Unreadable) {
-        let at = Unreadable::ALL.iter().position(|k| *k == kind).unwrap_or(0) as u32;
-        self.add(2 << 24 | at, |p| format!("weir.unreadable.policy={p}.kind={}", kind.name()));
+        let at = Unreadable::ALL.iter().position(|k| *k == kind).unwrap_or(0) as u64;
+        self.add(2 << 56 | at, |p| format!("weir.unreadable.policy={p}.kind={}", kind.name()));
     }
 
     /// Sets the gauges.
@@ -137,9 +143,7 @@ impl Metrics {
 
     /// Id of a metric without labels, by its name.
     fn named(&mut self, kind: Metric, name: &str) -> Option<u32> {
-        // Names are few and fixed: 24 bits of their hash keep them apart (a test would show it).
-        let slot = name.bytes().fold(7u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
-        self.id(3 << 24 | slot & 0xff_ffff, kind, |p| ["weir.", name, ".policy=", p].concat())
+        self.id(3 << 56 | name_hash(name), kind, |p| ["weir.", name, ".policy=", p].concat())
     }
 
     /// Adds what the node's counters have grown by.
