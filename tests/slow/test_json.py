@@ -109,7 +109,7 @@ def weir(tmp_path, rows):
     env = {**os.environ, "WEIR_BODIES": str(tmp_path / "bodies"), "WEIR_FACTS": str(tmp_path / "facts")}
     command = ["cargo", "test", "--quiet", "--test", "parsers", "facts_of_a_file", "--", "--ignored", "--exact"]
     subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, timeout=1800)
-    return [json.loads(line) for line in (tmp_path / "facts").read_text().splitlines()]
+    return [json.loads(line) for line in (tmp_path / "facts").read_text().split("\n") if line]
 
 
 def chat(value):
