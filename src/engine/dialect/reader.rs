@@ -41,7 +41,7 @@ pub struct Reader {
     stack: [Field; DEPTH],
     /// Keys of the table met in each container, to see duplicates and keys that exclude each other.
     met: [u64; DEPTH],
-    /// What the key in front of the next value adds to that, unless the value is null.
+    /// What the key in front of the next value takes of that, unless the value is null.
     claim: u64,
     depth: usize,
     /// What the next value is.
@@ -261,17 +261,21 @@ impl Reader {
         }
     }
 
-    /// A value that is there at all (not null) says something.
-    fn note(&mut self, field: Field) {
-        // Twice the same key, or two that exclude each other: servers differ in which one they read.
-        let claim = std::mem::take(&mut self.claim);
+    /// Twice the same key, or two that exclude each other: servers differ in which one they read.
+    fn meet(&mut self, bits: u64) {
         if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
-            let twice = *met & claim != 0;
-            *met |= claim;
+            let twice = *met & bits != 0;
+            *met |= bits;
             if twice {
                 self.fail(Unreadable::DuplicateKey);
             }
         }
+    }
+
+    /// A value that is there at all (not null) says something.
+    fn note(&mut self, field: Field) {
+        self.meet(self.claim);
+        self.claim = 0;
         match field {
             Field::Media => self.facts.media = true,
             Field::ToolText | Field::ToolCall => self.facts.conversation = true,
@@ -356,7 +360,8 @@ impl Sink for Reader {
         // `*`: objects whose keys the caller chooses.
         let row = found.or_else(|| place(b"*")).and_then(|i| table.get(i));
         self.next = row.map_or(Field::Ignore, |(_, field)| *field);
-        self.claim = found.map_or(0, |i| claim(here, self.next, i));
+        self.meet(found.map_or(0, |i| 1u64 << (i as u32 & 63)));
+        self.claim = claim(here, self.next);
     }
 
     fn string(&mut self) -> bool {
@@ -470,9 +475,8 @@ impl Sink for Reader {
     }
 }
 
-/// What a key, the `index`-th of its table, takes in its object: one bit for itself, or what it shares with the keys that
-/// servers read instead of it.
-fn claim(here: Field, field: Field, index: usize) -> u64 {
+/// What a key shares with those that servers read instead of it in the same object.
+fn claim(here: Field, field: Field) -> u64 {
     match (here, field) {
         (Field::Root, Field::Messages | Field::Input) => 3 << 62,
         (Field::Root, Field::Prompt) => 1 << 62,
@@ -482,7 +486,7 @@ fn claim(here: Field, field: Field, index: usize) -> u64 {
             Field::Content | Field::ToolText | Field::Message | Field::Media | Field::Prompt,
             Field::Content | Field::ToolText | Field::Data | Field::Prompt,
         ) => 1 << 62,
-        _ => 1u64 << (index as u32 & 63),
+        _ => 0,
     }
 }
 
