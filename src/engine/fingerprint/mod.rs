@@ -9,6 +9,7 @@
 mod fold;
 
 use crate::engine::hash::read_u64;
+use crate::engine::sort::sort;
 use fold::{Fold, decode, fold};
 
 /// Words of a shingle.
@@ -253,7 +254,7 @@ impl Fingerprinter {
             (exact, total) = (words.exact, total.saturating_add(words.count));
             out.values.extend(words.least.values.iter().take(words.least.len));
         }
-        out.values.sort_unstable();
+        sort(&mut out.values);
         out.values.dedup();
         out.exact = (total >= WORDS as u32).then_some(exact.max(1));
     }
