@@ -39,8 +39,11 @@ test: test-rust test-envoy test-node ## every test
 test-rust: weir ## unit, property, fixture, configuration and tidy tests
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --lib --tests
 
-test-envoy: wasm weir ## effects on a real Envoy, and real client libraries
-	@$(PYTHON) -m pytest -q tests/envoy tests/clients
+test-envoy: wasm weir ## effects on a real Envoy, and real client libraries; ENVOY=1.36.4 for another
+	@$(PYTHON) -m pytest -q -n 3 tests/envoy tests/clients
+
+test-envoy-all: wasm wasm-chaos weir ## both on Envoy 1.36.4, 1.37.0, 1.39.3 and 1.40.0, with a table (half an hour)
+	@bash tests/envoy/all.sh
 
 test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: campaigns, parity, crashes, pushes; ENVOY=1.36.4 for another
 	@rm -f target/node-lifecycle.txt
@@ -82,4 +85,4 @@ envoy-config: wasm ## write target/envoy.yaml with working values, to run by han
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node test-slow lint bench bench-node bench-detection bench-table headline ablation envoy-config clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-envoy-all test-node test-slow lint bench bench-node bench-detection bench-table headline ablation envoy-config clean
