@@ -34,13 +34,16 @@ weir: setup ## build the command line: target/weir
 demo: wasm weir ## a campaign among honest traffic through a real Envoy, under a minute
 	@./target/weir demo
 
-test: test-rust test-envoy test-node ## every test
+test: test-rust test-hosts test-envoy test-node ## every test
 
 test-rust: weir ## unit, property, fixture, configuration and tidy tests
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --lib --tests
 
 test-envoy: wasm weir ## effects on a real Envoy, and real client libraries; ENVOY=1.36.4 for another
 	@$(PYTHON) -m pytest -q -n 3 tests/envoy tests/clients
+
+test-hosts: wasm ## the module on a small host that lacks one thing after another: calls, clock, timer, memory
+	@$(PYTHON) -m pytest -q tests/hosts
 
 test-envoy-all: wasm wasm-chaos weir ## both on Envoy 1.36.4, 1.37.0, 1.39.3 and 1.40.0, with a table (half an hour)
 	@bash tests/envoy/all.sh
@@ -85,4 +88,4 @@ envoy-config: wasm ## write target/envoy.yaml with working values, to run by han
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-envoy-all test-node test-slow lint bench bench-node bench-detection bench-table headline ablation envoy-config clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-node bench-detection bench-table headline ablation envoy-config clean
