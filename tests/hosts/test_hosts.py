@@ -218,3 +218,10 @@ def test_the_ledger_of_a_host_without_shared_data_is_its_own():
     one, two = (start(conf, refuse={"proxy_set_shared_data": UNIMPLEMENTED}) for _ in range(2))
     assert [one.request("a", BODY) for _ in range(4)] == [0, 0, 0, 429]
     assert two.request("a", BODY) == 0
+
+
+def test_headers_alone():
+    """For hosts that forget a request between its headers and its body (Gcore FastEdge)."""
+    h = start({**LIMITED, "inspect": {"max_inspect_bytes": "0B"}})
+    assert h.request("bad", BODY) == 429 and "body" not in h.spent, "decided before any body"
+    assert [h.request("a", BODY) for _ in range(4)] == [0, 0, 0, 429]
