@@ -85,7 +85,10 @@ ablation: weir ## what each evidence term buys: the same scenarios without it
 envoy-config: wasm ## write target/envoy.yaml with working values, to run by hand; EXAMPLE=routes/selectors for another of envoy/
 	@$(PYTHON) tests/support/harness.py target/envoy.yaml $(EXAMPLE)
 
+oci: wasm ## write target/oci: the module as an image (and as an artifact) in an OCI layout, ready to be pushed
+	@$(PYTHON) tests/support/oci.py $(WEIR_WASM) target/oci
+
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-node bench-detection bench-table headline ablation envoy-config clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-node bench-detection bench-table headline ablation envoy-config oci clean
