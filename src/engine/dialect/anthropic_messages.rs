@@ -2,7 +2,7 @@
 
 use super::path::ends_with;
 use super::reply::put;
-use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+use super::{CHAT_MESSAGE, DOCUMENT, Dialect, Field, Reply, common};
 
 /// `…/messages`.
 #[derive(Debug)]
@@ -29,8 +29,7 @@ impl Dialect for Messages {
         match of {
             Field::Root => ROOT,
             Field::Message => CHAT_MESSAGE,
-            // Documents may be plain text.
-            Field::Media => &[("data", Field::Data), ("content", Field::Content)],
+            Field::Media => DOCUMENT,
             other => common(other),
         }
     }

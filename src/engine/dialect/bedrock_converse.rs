@@ -36,7 +36,7 @@ impl Dialect for Converse {
             Field::Root => &[
                 ("messages", Field::Messages),
                 ("system", Field::Instructions),
-                ("promptvariables", Field::Values),
+                ("promptvariables", Field::Context),
                 ("inferenceconfig", Field::Params),
             ],
             Field::Message => CHAT_MESSAGE,
@@ -50,6 +50,8 @@ impl Dialect for Converse {
                 ("document", Field::Media),
                 ("video", Field::Media),
                 ("audio", Field::Media),
+                ("searchresult", Field::Media),
+                ("citationscontent", Field::Media),
             ],
             Field::Instructions => &[("text", Field::Instructions), ("guardcontent", Field::Instructions)],
             Field::ToolText => &[
@@ -61,9 +63,14 @@ impl Dialect for Converse {
                 ("*", Field::ToolText),
             ],
             // Documents may be plain text.
-            Field::Media => {
-                &[("source", Field::Media), ("text", Field::Content), ("content", Field::Content)]
-            }
+            Field::Media => &[
+                ("source", Field::Media),
+                ("text", Field::Content),
+                ("content", Field::Content),
+                ("name", Field::Context),
+                ("title", Field::Context),
+                ("context", Field::Context),
+            ],
             other => common(other),
         }
     }

@@ -1,7 +1,7 @@
 //! Bedrock invoke and invoke-with-response-stream: the body is the model family's own, so the table is their union.
 
 use super::bedrock_converse::{error_type, is_model_path};
-use super::{COHERE_MESSAGE, Dialect, Field, Reply, common};
+use super::{COHERE_MESSAGE, COHERE_TOOL, DOCUMENT, Dialect, Field, Reply, common};
 
 /// `/model/ID/invoke`.
 #[derive(Debug)]
@@ -18,13 +18,16 @@ impl Dialect for Invoke {
         match of {
             Field::Root => &[
                 ("messages", Field::Messages),
-                ("chat_history", Field::Messages),
+                ("chat_history", Field::History),
                 ("system", Field::Instructions),
                 ("preamble", Field::Instructions),
                 ("prompt", Field::Prompt),
                 ("inputtext", Field::Prompt),
                 ("message", Field::Prompt),
                 ("texts", Field::Prompt),
+                ("inputprompt", Field::Prompt),
+                ("documents", Field::Context),
+                ("tool_results", Field::ToolText),
                 ("temperature", Field::Param),
                 ("top_p", Field::Param),
                 ("max_tokens", Field::Param),
@@ -33,7 +36,8 @@ impl Dialect for Invoke {
                 ("inferenceconfig", Field::Params),
             ],
             Field::Message => COHERE_MESSAGE,
-            Field::Media => &[("data", Field::Data), ("content", Field::Content)],
+            Field::ToolText => COHERE_TOOL,
+            Field::Media => DOCUMENT,
             other => common(other),
         }
     }

@@ -1,7 +1,7 @@
 //! Cohere chat, v1 (`message`, `chat_history`, `preamble`) and v2 (`messages`).
 
 use super::path::ends_with;
-use super::{COHERE_MESSAGE, Dialect, Field, Reply, common};
+use super::{COHERE_MESSAGE, COHERE_PARTS, COHERE_TOOL, Dialect, Field, Reply, common};
 
 /// `/v1/chat` and `/v2/chat`.
 #[derive(Debug)]
@@ -18,11 +18,12 @@ impl Dialect for Chat {
         match of {
             Field::Root => &[
                 ("messages", Field::Messages),
-                ("chat_history", Field::Messages),
+                ("chat_history", Field::History),
                 ("message", Field::Prompt),
                 ("preamble", Field::Instructions),
                 ("conversation_id", Field::ToolCall),
-                ("tool_results", Field::ToolCall),
+                ("tool_results", Field::ToolText),
+                ("documents", Field::Context),
                 ("model", Field::Model),
                 ("stream", Field::Stream),
                 ("temperature", Field::Param),
@@ -32,6 +33,8 @@ impl Dialect for Chat {
                 ("logprobs", Field::Param),
             ],
             Field::Message => COHERE_MESSAGE,
+            Field::Content => COHERE_PARTS,
+            Field::ToolText => COHERE_TOOL,
             other => common(other),
         }
     }

@@ -22,7 +22,8 @@ pub enum Unreadable {
     Truncated,
     /// Something follows the JSON value.
     Trailing,
-    /// A key that decides the meaning stands twice (`model`, `messages`, `role`, `content`, …).
+    /// A key that decides the meaning stands twice (`model`, `messages`, `role`, `content`, …), or two stand together that
+    /// exclude each other (`text` and `content` of a part, `prompt` and `messages`).
     DuplicateKey,
     /// Nesting deeper than 64.
     Depth,
@@ -30,7 +31,7 @@ pub enum Unreadable {
     Messages,
     /// `inspect.max_inspect_bytes` was reached before the facts were complete.
     BeyondWindow,
-    /// The dialect's own fields have the wrong type (say `messages` is a number).
+    /// The dialect's own fields have the wrong type (say `messages` is a number), or a role that some servers pass over.
     Shape,
     /// No prompt in a request that should carry one.
     Empty,

@@ -44,10 +44,14 @@ pub enum Field {
     Input,
     /// A list of messages.
     Messages,
+    /// The messages before a prompt that stands beside them.
+    History,
     /// One message.
     Message,
     /// Its role.
     Role,
+    /// Its role, where servers ignore its case.
+    Speaker,
     /// Its text: a string, or parts.
     Content,
     /// The answer of a tool: user text that makes the request a conversation.
@@ -58,10 +62,13 @@ pub enum Field {
     Media,
     /// The content of a file: text is read, base64 is not.
     Data,
+    /// What kind of `Data` stands beside it.
+    Kind,
     /// A stored prompt with `variables`.
     Template,
-    /// An object of texts under names that the caller chooses.
-    Values,
+    /// Text beside the prompt: documents, titles, variables of a template. Strings, also in objects whose keys the caller
+    /// chooses; read as far as the instructions leave room.
+    Context,
 }
 
 /// A wire format.
@@ -110,7 +117,17 @@ pub(crate) const PARTS: &[(&str, Field)] = &[
     ("content", Field::ToolText),
     ("output", Field::ToolText),
     ("toolresult", Field::ToolText),
+    // Kinds of parts that vLLM reads in the messages of any role.
+    ("refusal", Field::Content),
+    ("thinking", Field::Content),
+    ("title", Field::Context),
+    ("context", Field::Context),
     ("image_url", Field::Media),
+    ("audio_url", Field::Media),
+    ("video_url", Field::Media),
+    ("image_embeds", Field::Media),
+    ("audio_embeds", Field::Media),
+    ("data", Field::Media),
     ("input_image", Field::Media),
     ("input_audio", Field::Media),
     ("input_file", Field::Media),
@@ -132,10 +149,22 @@ pub(crate) const TOOL_PARTS: &[(&str, Field)] = &[
     ("content", Field::ToolText),
     ("output", Field::ToolText),
     ("json", Field::ToolText),
+    ("logs", Field::ToolText),
+    ("lines", Field::ToolText),
+    ("stdout", Field::Context),
+    ("stderr", Field::Context),
+    ("title", Field::Context),
+    ("context", Field::Context),
     ("image", Field::Media),
+    ("image_url", Field::Media),
+    ("file_data", Field::Media),
     ("source", Field::Media),
     ("document", Field::Media),
 ];
+
+/// Sources of documents, which may be plain text.
+pub(crate) const DOCUMENT: &[(&str, Field)] =
+    &[("type", Field::Kind), ("media_type", Field::Kind), ("data", Field::Data), ("content", Field::Content)];
 
 /// Parts of instructions.
 pub(crate) const INSTRUCTION_PARTS: &[(&str, Field)] =
@@ -147,9 +176,15 @@ pub(crate) fn common(of: Field) -> &'static [(&'static str, Field)] {
         Field::Content => PARTS,
         Field::ToolText => TOOL_PARTS,
         Field::Instructions => INSTRUCTION_PARTS,
-        Field::Prompt => &[("text", Field::Prompt)],
-        Field::Template => &[("variables", Field::Values)],
-        Field::Values => &[("*", Field::Prompt)],
+        // llama.cpp takes objects as prompts.
+        Field::Prompt => &[
+            ("text", Field::Prompt),
+            ("prompt_string", Field::Prompt),
+            ("multimodal_data", Field::Media),
+            ("image", Field::Media),
+        ],
+        Field::Template => &[("variables", Field::Context)],
+        Field::Context => &[("*", Field::Context)],
         Field::Params => &[
             ("temperature", Field::Param),
             ("topp", Field::Param),
@@ -180,10 +215,28 @@ pub(crate) const CHAT_MESSAGE: &[(&str, Field)] = &[
 
 /// A chat message of Cohere, whose first version says `message` for `content`.
 pub(crate) const COHERE_MESSAGE: &[(&str, Field)] = &[
-    ("role", Field::Role),
+    ("role", Field::Speaker),
     ("content", Field::Content),
     ("message", Field::Content),
     ("tool_calls", Field::ToolCall),
     ("tool_call_id", Field::ToolCall),
-    ("tool_results", Field::ToolCall),
+    ("tool_results", Field::ToolText),
+];
+
+/// Parts of a message of Cohere.
+pub(crate) const COHERE_PARTS: &[(&str, Field)] = &[
+    ("text", Field::Content),
+    ("thinking", Field::Content),
+    ("document", Field::ToolText),
+    ("image_url", Field::Media),
+];
+
+/// Answers of tools of Cohere, under names that the caller chooses.
+pub(crate) const COHERE_TOOL: &[(&str, Field)] = &[
+    ("id", Field::Ignore),
+    ("type", Field::Ignore),
+    ("call", Field::Ignore),
+    ("image_url", Field::Media),
+    ("source", Field::Media),
+    ("*", Field::ToolText),
 ];

@@ -18,7 +18,7 @@ impl Dialect for Generate {
         match of {
             Field::Root => &[
                 ("prompt", Field::Prompt),
-                ("suffix", Field::Prompt),
+                ("suffix", Field::Context),
                 ("system", Field::Instructions),
                 ("template", Field::Instructions),
                 ("context", Field::ToolCall),

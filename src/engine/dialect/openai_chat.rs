@@ -9,8 +9,13 @@ pub struct Chat;
 
 const SAMPLING: &[(&str, Field)] = &[
     ("messages", Field::Messages),
-    // Servers that allow it put its text in front of the model.
-    ("chat_template", Field::Instructions),
+    // Servers that allow it read it instead of their own, and what it leaves out of the messages the model never sees.
+    ("chat_template", Field::Prompt),
+    // What the template may put in front of the model: vLLM, TGI.
+    ("documents", Field::Context),
+    ("chat_template_kwargs", Field::Context),
+    ("tool_prompt", Field::Context),
+    ("guideline", Field::Context),
     ("model", Field::Model),
     ("stream", Field::Stream),
     ("temperature", Field::Param),

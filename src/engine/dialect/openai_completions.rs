@@ -1,7 +1,7 @@
 //! OpenAI completions (legacy).
 
 use super::path::ends_with;
-use super::{Dialect, Field, Reply, common};
+use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
 
 /// `…/completions` that is not chat.
 #[derive(Debug)]
@@ -18,7 +18,10 @@ impl Dialect for Completions {
         match of {
             Field::Root => &[
                 ("prompt", Field::Prompt),
-                ("suffix", Field::Prompt),
+                ("suffix", Field::Context),
+                ("prompt_embeds", Field::Media),
+                // Agents of Mistral answer on this path.
+                ("messages", Field::Messages),
                 ("model", Field::Model),
                 ("stream", Field::Stream),
                 ("temperature", Field::Param),
@@ -28,6 +31,7 @@ impl Dialect for Completions {
                 ("seed", Field::Param),
                 ("logprobs", Field::Param),
             ],
+            Field::Message => CHAT_MESSAGE,
             other => common(other),
         }
     }

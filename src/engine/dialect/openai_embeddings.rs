@@ -1,7 +1,7 @@
 //! OpenAI embeddings.
 
 use super::path::ends_with;
-use super::{Dialect, Field, Reply, common};
+use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
 
 /// `…/embeddings`.
 #[derive(Debug)]
@@ -16,7 +16,15 @@ impl Dialect for Embeddings {
     }
     fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
         match of {
-            Field::Root => &[("input", Field::Prompt), ("model", Field::Model), ("dimensions", Field::Param)],
+            Field::Root => &[
+                ("input", Field::Prompt),
+                // llama.cpp, and vLLM.
+                ("content", Field::Prompt),
+                ("messages", Field::Messages),
+                ("model", Field::Model),
+                ("dimensions", Field::Param),
+            ],
+            Field::Message => CHAT_MESSAGE,
             other => common(other),
         }
     }

@@ -27,8 +27,10 @@ pub struct Reader {
     dialect: &'static dyn Dialect,
     /// What the innermost containers are; the last entry is the innermost.
     stack: [Field; DEPTH],
-    /// Keys of the table met in each container, to see duplicates.
+    /// Keys of the table met in each container, to see duplicates and keys that exclude each other.
     met: [u64; DEPTH],
+    /// What the key in front of the next value adds to that, unless the value is null.
+    claim: u64,
     depth: usize,
     /// What the next value is.
     next: Field,
@@ -40,16 +42,24 @@ pub struct Reader {
     word: [u8; WORD],
     /// Bytes of that string, kept or not.
     word_len: usize,
-    /// The string of `Data` has shown a byte that base64 does not have.
+    /// Strings of `Data` in the innermost object, until it is known whether they are text.
+    data: Window,
+    /// They are: by what stands beside them, or by a byte that base64 does not have.
     plain: bool,
     /// The last message so far if it is the model's: the start of an answer that the model is to go on with.
     prefill: Window,
     /// Texts of the request outside of messages (`prompt`, `message`).
     prompt: Window,
+    /// Texts beside the prompt (`Context`).
+    context: Window,
     wrote_instructions: bool,
     open_message: bool,
     /// An assistant message came since the last user message.
     fresh_turn: bool,
+    /// Roles of the system's side so far: 1 = system, 2 = developer.
+    above: u8,
+    /// A tool may answer: the last message was the model's or a tool's.
+    asked_tool: bool,
     last: Window,
     facts: Facts,
 }
@@ -61,6 +71,7 @@ impl Reader {
             dialect,
             stack: [Field::Ignore; DEPTH],
             met: [0; DEPTH],
+            claim: 0,
             depth: 0,
             next: Field::Root,
             key_hash: 0,
@@ -68,12 +79,16 @@ impl Reader {
             role: Role::User,
             word: [0; WORD],
             word_len: 0,
+            data: Window::default(),
             plain: false,
             prefill: Window::default(),
             prompt: Window::default(),
+            context: Window::default(),
             wrote_instructions: false,
             open_message: false,
             fresh_turn: false,
+            above: 0,
+            asked_tool: false,
             last: Window::default(),
             facts: Facts::default(),
         }
@@ -101,6 +116,12 @@ impl Reader {
                 facts.first_user = self.last;
             }
             facts.user = self.prompt;
+        }
+        // What stands beside the prompt never takes room from the instructions, wherever it stands in the body.
+        if facts.user.is_empty() {
+            facts.user = self.context;
+        } else if !self.context.is_empty() {
+            facts.push_instructions(self.context.regions().0, true);
         }
         let nothing = facts.user.is_empty() && facts.instructions.is_empty() && !facts.media;
         if nothing && facts.unreadable.is_none() {
@@ -154,7 +175,7 @@ impl Reader {
             }
             Role::Assistant => {
                 self.facts.conversation = true;
-                self.fresh_turn = true;
+                (self.fresh_turn, self.asked_tool) = (true, true);
                 if self.prefill.is_empty() {
                     self.prefill = text;
                 } else {
@@ -162,7 +183,13 @@ impl Reader {
                 }
             }
             role => {
-                self.facts.conversation |= role == Role::Tool;
+                let tool = role == Role::Tool;
+                self.facts.conversation |= tool;
+                // The answer of a tool that nobody asked: some servers pass over it.
+                if tool && !self.asked_tool {
+                    self.fail(Unreadable::Shape);
+                }
+                self.asked_tool = tool;
                 if text.is_empty() {
                     return;
                 }
@@ -180,15 +207,24 @@ impl Reader {
         }
     }
 
-    fn set_role(&mut self) {
+    fn set_role(&mut self, any_case: bool) {
         let mut name = self.word;
         name.make_ascii_lowercase();
-        self.role = match name.get(..self.word_len).unwrap_or_default() {
-            b"system" | b"developer" => Role::System,
-            b"assistant" | b"model" | b"chatbot" => Role::Assistant,
-            b"tool" | b"function" => Role::Tool,
-            _ => Role::User,
+        let (role, above) = match name.get(..self.word_len).unwrap_or_default() {
+            b"system" => (Some(Role::System), 1),
+            b"developer" => (Some(Role::System), 2),
+            b"assistant" | b"model" | b"chatbot" => (Some(Role::Assistant), 0),
+            b"tool" | b"function" => (Some(Role::Tool), 0),
+            b"user" => (Some(Role::User), 0),
+            _ => (None, 0),
         };
+        self.role = role.unwrap_or_default();
+        self.above |= above;
+        // Chat templates pass over roles that they do not know (and many over `developer`): such a message, free of
+        // charge for its sender, would fill the window of the one that the model reads.
+        if role.is_none() || self.above == 3 || !(any_case || name == self.word) {
+            self.fail(Unreadable::Shape);
+        }
     }
 
     fn push_word(&mut self, bytes: &[u8]) {
@@ -207,8 +243,28 @@ impl Reader {
         (8..kept.len()).step_by(8).fold(first, |h, at| hash::combine(h, hash::read_u64(kept, at)))
     }
 
+    /// The place of a text that is collected whole.
+    fn text(&mut self, field: Field) -> &mut Window {
+        match field {
+            Field::Prompt | Field::Input => &mut self.prompt,
+            Field::Context => &mut self.context,
+            // Answers of tools beside the messages.
+            Field::ToolText if !self.open_message => &mut self.context,
+            _ => &mut self.message,
+        }
+    }
+
     /// A value that is there at all (not null) says something.
     fn note(&mut self, field: Field) {
+        // Twice the same key, or two that exclude each other: servers differ in which one they read.
+        let claim = std::mem::take(&mut self.claim);
+        if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
+            let twice = *met & claim != 0;
+            *met |= claim;
+            if twice {
+                self.fail(Unreadable::DuplicateKey);
+            }
+        }
         match field {
             Field::Media => self.facts.media = true,
             Field::ToolText | Field::ToolCall => self.facts.conversation = true,
@@ -234,6 +290,7 @@ impl Reader {
 impl Sink for Reader {
     fn open(&mut self, array: bool) {
         let field = match (self.take_next(), array) {
+            (Field::History, _) => Field::Messages,
             // A string or a list where messages are expected: several formats allow `input` to be either.
             (Field::Input, true) => Field::Messages,
             (Field::Input, false) => Field::Prompt,
@@ -264,6 +321,13 @@ impl Sink for Reader {
 
     fn close(&mut self) {
         let closed = self.here();
+        self.claim = 0;
+        if matches!(closed, Field::Media | Field::Message) {
+            let mut data = std::mem::take(&mut self.data);
+            if std::mem::take(&mut self.plain) && !data.is_empty() {
+                self.message.absorb(&mut data);
+            }
+        }
         self.depth = self.depth.saturating_sub(1);
         if closed == Field::Message && self.here() != Field::Message && self.open_message {
             self.end_message();
@@ -289,14 +353,7 @@ impl Sink for Reader {
             // Objects whose keys the caller chooses.
             None => table.iter().find(|(name, _)| *name == "*").map_or(Field::Ignore, |(_, field)| *field),
         };
-        let bit = found.map_or(0, |i| 1u64 << (i as u32 & 63));
-        if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
-            let twice = *met & bit != 0;
-            *met |= bit;
-            if twice {
-                self.fail(Unreadable::DuplicateKey);
-            }
-        }
+        self.claim = found.map_or(0, |i| claim(here, self.next, i));
     }
 
     fn string(&mut self) -> bool {
@@ -304,14 +361,20 @@ impl Sink for Reader {
         self.note(field);
         self.check_type(field, None);
         match field {
-            Field::Role | Field::Model | Field::Param | Field::Params => {
+            Field::Role | Field::Speaker | Field::Model | Field::Param | Field::Params | Field::Kind => {
                 (self.word, self.word_len) = ([0; WORD], 0);
             }
-            Field::Data => self.plain = false,
-            Field::Content | Field::ToolText | Field::Message if !self.message.is_empty() => {
-                self.message.push(b"\n");
+            Field::Content
+            | Field::ToolText
+            | Field::Message
+            | Field::Prompt
+            | Field::Input
+            | Field::Context => {
+                let text = self.text(field);
+                if !text.is_empty() {
+                    text.push(b"\n");
+                }
             }
-            Field::Prompt | Field::Input if !self.prompt.is_empty() => self.prompt.push(b"\n"),
             Field::Instructions => self.wrote_instructions = false,
             _ => {}
         }
@@ -322,27 +385,28 @@ impl Sink for Reader {
                 | Field::ToolCall
                 | Field::Root
                 | Field::Messages
+                | Field::History
                 | Field::Template
-                | Field::Values
         )
     }
 
     fn piece(&mut self, bytes: &[u8]) {
         match self.next {
-            Field::Content | Field::ToolText | Field::Message => self.message.push(bytes),
-            Field::Prompt | Field::Input => self.prompt.push(bytes),
+            field @ (Field::Content
+            | Field::ToolText
+            | Field::Message
+            | Field::Prompt
+            | Field::Input
+            | Field::Context) => self.text(field).push(bytes),
             Field::Instructions => {
                 self.facts.push_instructions(bytes, !std::mem::replace(&mut self.wrote_instructions, true));
             }
-            Field::Role | Field::Model | Field::Param | Field::Params => self.push_word(bytes),
+            Field::Role | Field::Speaker | Field::Model | Field::Param | Field::Params | Field::Kind => {
+                self.push_word(bytes);
+            }
             Field::Data => {
-                let from = if self.plain { Some(0) } else { bytes.iter().position(|b| !is_base64(*b)) };
-                if let Some(text) = from.and_then(|at| bytes.get(at..)) {
-                    if !std::mem::replace(&mut self.plain, true) && !self.message.is_empty() {
-                        self.message.push(b"\n");
-                    }
-                    self.message.push(text);
-                }
+                self.plain |= bytes.iter().any(|b| !is_base64(*b));
+                self.data.push(bytes);
             }
             _ => {}
         }
@@ -350,7 +414,9 @@ impl Sink for Reader {
 
     fn string_end(&mut self) {
         match self.take_next() {
-            Field::Role => self.set_role(),
+            Field::Role => self.set_role(false),
+            Field::Speaker => self.set_role(true),
+            Field::Kind => self.plain |= self.word.starts_with(b"text"),
             Field::Model => self.facts.model = hash::combine(self.facts.model, self.word_hash()),
             Field::Param | Field::Params => self.add_shape(hash::combine(self.key_hash, self.word_hash())),
             // A list of plain strings as messages: each is one.
@@ -376,8 +442,17 @@ impl Sink for Reader {
             Field::Stream => self.facts.stream = text == b"true",
             // Token ids: content that is not looked at.
             Field::Prompt | Field::Input if in_array => self.facts.media = true,
-            Field::Messages | Field::Root | Field::Message if !null => self.fail(Unreadable::Shape),
-            Field::Prompt | Field::Input | Field::Content | Field::Instructions | Field::Role if !null => {
+            Field::Messages | Field::History | Field::Root | Field::Message if !null => {
+                self.fail(Unreadable::Shape)
+            }
+            Field::Prompt
+            | Field::Input
+            | Field::Content
+            | Field::Instructions
+            | Field::Role
+            | Field::Speaker
+                if !null =>
+            {
                 self.fail(Unreadable::Shape);
             }
             _ => {}
@@ -389,6 +464,22 @@ impl Sink for Reader {
 
     fn odd(&mut self, what: Unreadable) {
         self.fail(what);
+    }
+}
+
+/// What a key, the `index`-th of its table, takes in its object: one bit for itself, or what it shares with the keys that
+/// servers read instead of it.
+fn claim(here: Field, field: Field, index: usize) -> u64 {
+    match (here, field) {
+        (Field::Root, Field::Messages | Field::Input) => 3 << 62,
+        (Field::Root, Field::Prompt) => 1 << 62,
+        (Field::Root, Field::History) => 2 << 62,
+        (Field::Root, Field::Instructions) => 1 << 61,
+        (
+            Field::Content | Field::ToolText | Field::Message | Field::Media | Field::Prompt,
+            Field::Content | Field::ToolText | Field::Data | Field::Prompt,
+        ) => 1 << 62,
+        _ => 1u64 << (index as u32 & 63),
     }
 }
 
