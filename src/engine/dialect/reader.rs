@@ -21,6 +21,18 @@ enum Role {
     Tool,
 }
 
+/// Roles as written; for those of the system's side, which one.
+const ROLES: &[(&str, Role, u8)] = &[
+    ("user", Role::User, 0),
+    ("assistant", Role::Assistant, 0),
+    ("system", Role::System, 1),
+    ("developer", Role::System, 2),
+    ("tool", Role::Tool, 0),
+    ("function", Role::Tool, 0),
+    ("model", Role::Assistant, 0),
+    ("chatbot", Role::Assistant, 0),
+];
+
 /// Reads one body.
 #[derive(Debug)]
 pub struct Reader {
@@ -210,14 +222,9 @@ impl Reader {
     fn set_role(&mut self, any_case: bool) {
         let mut name = self.word;
         name.make_ascii_lowercase();
-        let (role, above) = match name.get(..self.word_len).unwrap_or_default() {
-            b"system" => (Some(Role::System), 1),
-            b"developer" => (Some(Role::System), 2),
-            b"assistant" | b"model" | b"chatbot" => (Some(Role::Assistant), 0),
-            b"tool" | b"function" => (Some(Role::Tool), 0),
-            b"user" => (Some(Role::User), 0),
-            _ => (None, 0),
-        };
+        let name_is = |known: &str| name.get(..self.word_len) == Some(known.as_bytes());
+        let known = ROLES.iter().find(|(known, ..)| name_is(known));
+        let (role, above) = known.map_or((None, 0), |(_, role, above)| (Some(*role), *above));
         self.role = role.unwrap_or_default();
         self.above |= above;
         // Chat templates pass over roles that they do not know (and many over `developer`): such a message, free of
@@ -338,21 +345,17 @@ impl Sink for Reader {
     fn key(&mut self, key: &[u8]) {
         let here = self.here();
         let table = self.dialect.fields(here);
-        let mut folded = [0u8; KEY];
-        let key = fold_key(key, &mut folded);
-        let found = table.iter().position(|(name, _)| name.as_bytes().eq_ignore_ascii_case(key));
-        let mut lower = [0u8; 64];
-        lower.iter_mut().zip(key).for_each(|(l, k)| *l = k.to_ascii_lowercase());
-        self.key_hash =
-            hash::combine(hash::read_u64(&lower, 0) ^ key.len() as u64, hash::read_u64(&lower, 8));
+        let mut lower = [0u8; KEY];
+        let n = fold_key(key, &mut lower);
+        let place = |name: &[u8]| table.iter().position(|(known, _)| known.as_bytes() == name);
+        let found = place(lower.get(..n).unwrap_or_default());
+        self.key_hash = hash::combine(hash::read_u64(&lower, 0) ^ n as u64, hash::read_u64(&lower, 8));
         if here == Field::Root {
             self.add_shape(self.key_hash);
         }
-        self.next = match found.and_then(|i| table.get(i)) {
-            Some((_, field)) => *field,
-            // Objects whose keys the caller chooses.
-            None => table.iter().find(|(name, _)| *name == "*").map_or(Field::Ignore, |(_, field)| *field),
-        };
+        // `*`: objects whose keys the caller chooses.
+        let row = found.or_else(|| place(b"*")).and_then(|i| table.get(i));
+        self.next = row.map_or(Field::Ignore, |(_, field)| *field);
         self.claim = found.map_or(0, |i| claim(here, self.next, i));
     }
 
@@ -483,25 +486,22 @@ fn claim(here: Field, field: Field, index: usize) -> u64 {
     }
 }
 
-/// The two letters beyond ASCII that Go's JSON reader, which ignores case, takes for `s` and `k`.
-fn fold_key<'a>(key: &'a [u8], buf: &'a mut [u8; KEY]) -> &'a [u8] {
-    if key.is_ascii() {
-        return key;
-    }
+/// A key in lower case, and its length. Go's JSON reader ignores case, and takes two letters beyond ASCII for `s` and `k`.
+fn fold_key(key: &[u8], lower: &mut [u8; KEY]) -> usize {
     let (mut rest, mut n) = (key, 0usize);
     while let Some((&b, after)) = rest.split_first() {
         let (b, after) = match rest {
             [0xc5, 0xbf, after @ ..] => (b's', after),
             [0xe2, 0x84, 0xaa, after @ ..] => (b'k', after),
-            _ => (b, after),
+            _ => (b.to_ascii_lowercase(), after),
         };
-        if let Some(slot) = buf.get_mut(n) {
+        if let Some(slot) = lower.get_mut(n) {
             *slot = b;
             n = n.saturating_add(1);
         }
         rest = after;
     }
-    buf.get(..n).unwrap_or_default()
+    n
 }
 
 fn is_base64(b: u8) -> bool {

@@ -7,6 +7,7 @@ pub mod identity;
 pub mod limiter;
 pub mod scan;
 pub mod session;
+pub mod wide;
 
 use super::Decision;
 use super::config::Config;

@@ -5,6 +5,7 @@
 
 use super::identity::{Head, Identity, Keys, identify};
 use super::scan::Scanner;
+use super::wide::Wide;
 use crate::engine::config::routes::RouteQuery;
 use crate::engine::config::{Config, ProfileId};
 use crate::engine::dialect::path;
@@ -30,6 +31,7 @@ pub enum Next {
 
 #[derive(Debug)]
 struct Body {
+    wide: Wide,
     scanner: Scanner,
     reader: Reader,
     received: u64,
@@ -108,6 +110,7 @@ impl Session {
             return session;
         }
         session.body = Some(Box::new(Body {
+            wide: Wide::default(),
             scanner: Scanner::default(),
             reader: Reader::new(dialect),
             received: 0,
@@ -148,20 +151,22 @@ impl Session {
         let room = body.inspect.saturating_sub(body.received);
         let seen = chunk.get(..usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len())).unwrap_or(chunk);
         body.received = body.received.saturating_add(chunk.len() as u64);
-        if !body.failed && !body.scanner.is_done() {
-            match body.scanner.feed(seen, &mut body.reader) {
+        let Body { wide, scanner, reader, failed, .. } = body.as_mut();
+        wide.feed(seen, &mut |text| {
+            if *failed {
+                return;
+            }
+            match scanner.feed(text, reader) {
                 Ok(rest) if rest.iter().any(|b| !b.is_ascii_whitespace()) => {
-                    body.reader.fail(Unreadable::Trailing)
+                    reader.fail(Unreadable::Trailing)
                 }
                 Ok(_) => {}
                 Err(what) => {
-                    body.failed = true;
-                    body.reader.fail(what);
+                    *failed = true;
+                    reader.fail(what);
                 }
             }
-        } else if seen.iter().any(|b| !b.is_ascii_whitespace()) {
-            body.reader.fail(Unreadable::Trailing);
-        }
+        });
         let complete = body.length.is_some_and(|n| body.received >= n);
         // A complete document in a body of unknown length could be followed by more: wait for the end, within the hold.
         let told = body.length.is_none() && body.scanner.is_done() && body.received > body.hold;
