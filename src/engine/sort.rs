@@ -1,45 +1,25 @@
 //! Sorting in few bytes of code: the standard library's takes about 3 KB of the module for each type it is used with.
 //!
-//! In place, not stable, n log n; insertion while a slice is short, as nearly all of ours are, else a heap (Williams 1964).
+//! In place, not stable: insertion over shrinking gaps (Shell 1959, gaps of Ciura 2001), quick for the few hundred entries that our
+//! slices have at most, and nearly free where they are sorted already.
 
-/// Longest slice that is sorted by insertion.
-const SHORT: usize = 24;
+/// Gaps, widest first.
+const GAPS: [usize; 10] = [3_548, 1_577, 701, 301, 132, 57, 23, 10, 4, 1];
 
 /// Sorts by `key`, least first.
 pub fn by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     let n = items.len();
-    let above = |items: &[T], a: usize, b: usize| match (items.get(a), items.get(b)) {
-        (Some(a), Some(b)) => key(a) > key(b),
-        _ => false,
-    };
-    if n <= SHORT {
-        for i in 1..n {
+    for gap in GAPS.into_iter().filter(|g| *g < n) {
+        for i in gap..n {
             let mut at = i;
-            while let Some(before) = at.checked_sub(1)
-                && above(items, before, at)
+            while let Some(before) = at.checked_sub(gap)
+                && let (Some(a), Some(b)) = (items.get(before), items.get(at))
+                && key(a) > key(b)
             {
                 items.swap(before, at);
                 at = before;
             }
         }
-        return;
-    }
-    let sink = |items: &mut [T], mut at: usize, n: usize| {
-        loop {
-            let left = at.saturating_mul(2).saturating_add(1);
-            let right = left.saturating_add(1);
-            let child = if right < n && above(items, right, left) { right } else { left };
-            if child >= n || !above(items, child, at) {
-                return;
-            }
-            items.swap(child, at);
-            at = child;
-        }
-    };
-    (0..n / 2).rev().for_each(|at| sink(items, at, n));
-    for end in (1..n).rev() {
-        items.swap(0, end);
-        sink(items, 0, end);
     }
 }
 
@@ -54,7 +34,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sorts_as_the_standard_library_does(mut items in prop::collection::vec(0u16..200, 0..300)) {
+        fn sorts_as_the_standard_library_does(mut items in prop::collection::vec(0u16..200, 0..4_000)) {
             let mut want = items.clone();
             want.sort_unstable();
             super::sort(&mut items);
