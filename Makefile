@@ -66,6 +66,12 @@ lint: setup ## formatting, clippy for both targets, Python syntax
 bench: wasm weir ## cost in a real Envoy against no filter and Lua; replay speed
 	@bash tests/bench/run.sh
 
+bench-micro: setup ## the engine's parts alone, natively and as wasm under wasmtime: ns a call, ns a byte, ratios
+	@cargo build --quiet --profile native --example micro
+	@cargo build --quiet --release --example micro --target wasm32-wasip1
+	@echo "native" && target/native/examples/micro $(if $(QUICK),--quick)
+	@echo "wasm (wasmtime)" && $(PYTHON) tests/bench/wasm.py target/wasm32-wasip1/release/examples/micro.wasm $(if $(QUICK),--quick)
+
 bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits, what a leader sustains (needs wrk)
 	@WEIR_RANK=4000000000 cargo build --quiet --release --lib --target wasm32-wasip1 --target-dir target/newer
 	@WEIR_NEWER=target/newer/wasm32-wasip1/release/weir.wasm $(PYTHON) tests/bench/node.py
@@ -91,4 +97,4 @@ oci: wasm ## write target/oci: the module as an image (and as an artifact) in an
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-node bench-detection bench-table headline ablation envoy-config oci clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-table headline ablation envoy-config oci clean
