@@ -61,14 +61,17 @@ impl Wide {
                 continue;
             }
             self.len = 0;
-            let (code, high) = (std::mem::take(&mut self.code), std::mem::take(&mut self.high));
-            match code {
-                0xd800..=0xdbff => self.high = code,
-                0xdc00..=0xdfff if high != 0 => {
-                    let code = 0x1_0000u32.saturating_add((high & 0x3ff) << 10 | code & 0x3ff);
-                    text.push(char::from_u32(code).unwrap_or_default());
-                }
-                _ => text.push(char::from_u32(code).unwrap_or('\u{fffd}')),
+            let (mut code, high) = (std::mem::take(&mut self.code), std::mem::take(&mut self.high));
+            let low = code & 0xffff_fc00 == 0xdc00;
+            if high != 0 && low {
+                code = 0x1_0000u32.saturating_add((high & 0x3ff) << 10 | code & 0x3ff);
+            } else if high != 0 {
+                text.push('\u{fffd}');
+            }
+            if code & 0xffff_fc00 == 0xd800 {
+                self.high = code;
+            } else {
+                text.push(char::from_u32(code).unwrap_or('\u{fffd}'));
             }
         }
         out(text.as_bytes());
