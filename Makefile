@@ -34,13 +34,19 @@ weir: setup ## build the command line: target/weir
 demo: wasm weir ## a campaign among honest traffic through a real Envoy, under a minute
 	@./target/weir demo
 
-test: test-rust test-envoy test-node ## every test
+test: test-rust test-hosts test-envoy test-node ## every test
 
 test-rust: weir ## unit, property, fixture, configuration and tidy tests
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --lib --tests
 
-test-envoy: wasm weir ## effects on a real Envoy, and real client libraries
-	@$(PYTHON) -m pytest -q tests/envoy tests/clients
+test-envoy: wasm weir ## effects on a real Envoy, and real client libraries; ENVOY=1.36.4 for another
+	@$(PYTHON) -m pytest -q -n 3 tests/envoy tests/clients
+
+test-hosts: wasm ## the module on a small host that lacks one thing after another: calls, clock, timer, memory
+	@$(PYTHON) -m pytest -q tests/hosts
+
+test-envoy-all: wasm wasm-chaos weir ## both on Envoy 1.36.4, 1.37.0, 1.39.3 and 1.40.0, with a table (half an hour)
+	@bash tests/envoy/all.sh
 
 test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: campaigns, parity, crashes, pushes; ENVOY=1.36.4 for another
 	@rm -f target/node-lifecycle.txt
@@ -59,6 +65,12 @@ lint: setup ## formatting, clippy for both targets, Python syntax
 
 bench: wasm weir ## cost in a real Envoy against no filter and Lua; replay speed
 	@bash tests/bench/run.sh
+
+bench-micro: setup ## the engine's parts alone, natively and as wasm under wasmtime: ns a call, ns a byte, ratios
+	@cargo build --quiet --profile native --example micro
+	@cargo build --quiet --release --example micro --target wasm32-wasip1
+	@echo "native" && target/native/examples/micro $(if $(QUICK),--quick)
+	@echo "wasm (wasmtime)" && $(PYTHON) tests/bench/wasm.py target/wasm32-wasip1/release/examples/micro.wasm $(if $(QUICK),--quick)
 
 bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits, what a leader sustains (needs wrk)
 	@WEIR_RANK=4000000000 cargo build --quiet --release --lib --target wasm32-wasip1 --target-dir target/newer
@@ -79,7 +91,10 @@ ablation: weir ## what each evidence term buys: the same scenarios without it
 envoy-config: wasm ## write target/envoy.yaml with working values, to run by hand; EXAMPLE=routes/selectors for another of envoy/
 	@$(PYTHON) tests/support/harness.py target/envoy.yaml $(EXAMPLE)
 
+oci: wasm ## write target/oci: the module as an image (and as an artifact) in an OCI layout, ready to be pushed
+	@$(PYTHON) tests/support/oci.py $(WEIR_WASM) target/oci
+
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-envoy test-node test-slow lint bench bench-node bench-detection bench-table headline ablation envoy-config clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-table headline ablation envoy-config oci clean

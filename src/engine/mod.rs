@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod hash;
+pub mod sort;
 pub mod units;
 // data flow order from here
 pub mod config;

@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::panic,
+    clippy::disallowed_types,
     missing_docs,
     reason = "a bench"
 )]

@@ -148,7 +148,7 @@ READ = {
     "chunked, one byte a chunk": in_chunks(1),
     "chunked, chunk extensions": in_chunks(64, b";a=b"),
     "chunked, HTTP/1 trailers": in_chunks(64, end=b"0\r\nx-checksum: 1\r\n\r\n"),
-    "one byte a packet": in_pieces(16, "length"),
+    "sixteen bytes a packet": in_pieces(16, "length"),
     "slow chunks": in_pieces(24, "chunked"),
     "expect: 100-continue": expect,
     "pipelined between allowed ones": pipelined,
@@ -286,10 +286,7 @@ def test_refused_whatever_it_holds(world, case, hold):
         status = send(both[hold].port, key, text)
         assert status in statuses, status
         time.sleep(0.1)
-        whole = [body for _, body in up.requests[before:] if text[:40].encode() in body]
-        assert not whole, "a rejected request reached the upstream"
-        if hold:
-            assert len(up.requests) == before, "not even its head"
+        assert len(up.requests) == before, "a rejected request reached the upstream whole"
 
 
 DECOMPRESSOR = """          - name: decompressor
@@ -331,6 +328,8 @@ def test_connect_where_it_is_routed(start, upstream):
     # A tunnel names no API: it is no inference, and is counted. Whoever routes CONNECT to a model server opens a way around.
     raw(e.port, b"CONNECT api.example.com:443 HTTP/1.1\r\nhost: api.example.com:443\r\nx-api-key: bad\r\n\r\n", timeout=2)
     assert e.stat("weir.requests", "reason=not_inference") == 1
+    time.sleep(0.2)
+    assert upstream.requests == [], "the stub speaks no CONNECT; a server that does would get the tunnel"
 
 
 def test_two_credentials_and_a_key_in_the_query(start, upstream):
@@ -344,7 +343,7 @@ def test_two_credentials_and_a_key_in_the_query(start, upstream):
 
 
 def test_count_of_cases(capsys):
-    n = 2 * (len(READ) + len(REFUSED)) + 5
+    ways = len(READ) + len(REFUSED)
     with capsys.disabled():
-        print(f"\nHTTP that bypasses filters: {n} cases, with headers held and without")
-    assert n >= 100
+        print(f"\nHTTP that bypasses filters: {ways} ways to send, each with headers held and not held, and 5 settings of the proxy")
+    assert ways >= 58

@@ -23,10 +23,12 @@ use weir::node::cells;
 struct Counting;
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: everything is handed to the system's allocator as it came; only sizes are counted.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Relaxed);
         MOST.fetch_max(HELD.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
         // SAFETY: the caller's layout.
         unsafe { System.alloc(layout) }
@@ -186,4 +188,30 @@ fn ten_million_keys_take_no_more_than_the_first_million() {
     assert_eq!(ledger.size_bytes(), size);
     assert!(held() <= first + (64 << 10), "{} after {first}", held());
     assert!(MOST.load(Relaxed) <= first + (1 << 20), "{} at most after {first}", MOST.load(Relaxed));
+}
+
+/// Allocations (not bytes) of one request after warm-up, in each half.
+#[test]
+fn allocations_of_a_request_are_few_and_do_not_grow() {
+    let _alone = ALONE.lock();
+    let config = config();
+    let keys = Keys::new(&config.seed);
+    let mut edge = Edge::new(Arc::clone(&config));
+    let mut ledger = Ledger::new(&config);
+    let mut batch = Vec::new();
+    let (mut worker, mut learner) = (0, 0);
+    for n in 0..400u64 {
+        let r = request(n % 50, Nanos::from_secs(START + n));
+        let before = CALLS.load(Relaxed);
+        let mut s = session(&r, &config, &keys);
+        edge.answer(r.t, &mut s);
+        drop(s);
+        worker = CALLS.load(Relaxed) - before;
+        edge.drain(&mut batch);
+        let before = CALLS.load(Relaxed);
+        ledger.observe(&batch, |_, _| {}).unwrap();
+        learner = CALLS.load(Relaxed) - before;
+    }
+    println!("allocations a request: {worker} in the worker, {learner} in the ledger");
+    assert!(worker <= 8 && learner == 0);
 }

@@ -107,7 +107,7 @@ def test_a_host_without_shared_data_falls_back_and_says_so(start):
     names += ["proxy_abi_version_0_2_1", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get", "clock_time_get"]
     allowed = "capability_restriction_config: {allowed_capabilities: {" + ", ".join(n + ": {}" for n in names) + "}}\n                "
     e = start(config(limits=[{"name": "l", "requests": 3, "per": "1h"}]), workers=1, edit=lambda y: y.replace("root_id: weir\n", "root_id: weir\n                " + allowed.rstrip() + "\n", 1))
-    e.wait_log("this host has no shared data; scope is vm")
+    e.wait_log("this host has no shared data: scope is vm")
     assert [post(e.port, headers=[("x-api-key", "k")]).status for _ in range(5)] == [200, 200, 200, 429, 429]
     e.wait_stat(lambda v: v == 1, "weir.keys.policy=test")
     assert e.stat("weir.scope_vm.policy=test") == 1 and e.stat("weir.take_overs") == 0

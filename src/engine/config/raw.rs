@@ -310,7 +310,13 @@ fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
 
 fn inspect(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Inspect {
     let hold = o.size("max_hold_bytes", 16 << 10, 0, 8 << 20, p);
-    let inspect = o.size("max_inspect_bytes", 1 << 20, 1 << 10, 64 << 20, p);
+    // Nothing at all: the headers decide, for hosts that forget a request between its headers and its body.
+    let headers_alone = o.get("max_inspect_bytes").is_some_and(|v| v.as_str() == Some("0B"));
+    let (hold, inspect) = if headers_alone {
+        (0, 0)
+    } else {
+        (hold, o.size("max_inspect_bytes", 1 << 20, 1 << 10, 64 << 20, p))
+    };
     if hold > 24 << 10 {
         w.add(
             &o.at("max_hold_bytes"),

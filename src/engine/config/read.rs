@@ -62,7 +62,9 @@ impl<'a> Object<'a> {
     }
     /// The value of a key, if present.
     pub fn get(&mut self, key: &'static str) -> Option<&'a Value> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.map.get(key)
     }
     /// Keys present.

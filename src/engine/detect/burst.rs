@@ -8,6 +8,7 @@ use super::{Keys, load};
 use crate::engine::config::Campaign;
 use crate::engine::ledger::groups::Sample;
 use crate::engine::ledger::panels::KEYS;
+use crate::engine::sort::sort;
 
 /// Keys of a load profile that were made in one burst.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +38,7 @@ pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     let mut ages = [0u32; KEYS];
     ages.iter_mut().zip(queue).for_each(|(a, s)| *a = s.birth_ago(tick));
     let ages = ages.get_mut(..n)?;
-    ages.sort_unstable();
+    sort(ages);
     let need = n.saturating_mul(7) / 10;
     let window = ages.windows(need.max(1)).min_by_key(|w| span(w))?;
     if span(window) > BURST_TICKS {

@@ -6,6 +6,7 @@
 use super::View;
 use crate::engine::ledger::groups::Sample;
 use crate::engine::ledger::panels::KEYS;
+use crate::engine::sort::sort;
 
 /// The largest age in ticks that belongs to the cohort: the 95th percentile, with half of the spread and 6 hours as
 /// slack.
@@ -17,7 +18,7 @@ pub(super) fn outer(view: &View<'_>, of: impl Fn(&Sample) -> u32) -> u32 {
         n = n.saturating_add(1);
     }
     let Some(ages) = ages.get_mut(..n) else { return 0 };
-    ages.sort_unstable();
+    sort(ages);
     let at = |percent: usize| ages.get(n.saturating_mul(percent) / 100).or(ages.last()).copied().unwrap_or(0);
     let (young, old) = (at(5), at(95));
     old.saturating_add(old.saturating_sub(young) / 2).saturating_add(36)

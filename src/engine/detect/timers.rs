@@ -5,6 +5,7 @@ use super::{Signal, View};
 use crate::engine::config::Campaign;
 use crate::engine::ledger::groups::{Axis, Sample};
 use crate::engine::math;
+use crate::engine::sort::sort;
 
 /// -80..0 points; unknown until enough openings and gaps were seen.
 pub fn score(view: &View<'_>, c: &Campaign) -> Signal {
@@ -56,7 +57,7 @@ fn same_gap(keys: &[Sample]) -> f64 {
         n = n.wrapping_add(1);
     }
     let Some(codes) = codes.get_mut(..n).filter(|c| c.len() >= 4) else { return 0.0 };
-    codes.sort_unstable();
+    sort(codes);
     let median = codes.get(n / 2).copied().unwrap_or(0);
     let near = if median >= SPREAD { ALIKE } else { 1 };
     let alike = keys

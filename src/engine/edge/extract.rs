@@ -8,6 +8,7 @@ use crate::engine::fingerprint::{Fingerprint, Fingerprinter};
 use crate::engine::hash::{self, Purpose, Seed};
 use crate::engine::ledger::groups::Axis;
 use crate::engine::observation::{self, Few, Observation};
+use crate::engine::sort::sort;
 use crate::engine::units::Nanos;
 
 /// What is left of a request once its text is gone: about 600 bytes, and 8 for each value.
@@ -89,7 +90,7 @@ impl Extractor {
             self.fingerprinter.take(&[head, tail], &mut self.first);
             obs.first_anchors = Few::of(self.first.values.iter().copied());
             out.values.extend_from_slice(&self.first.values);
-            out.values.sort_unstable();
+            sort(&mut out.values);
             out.values.dedup();
         }
         obs.nfp = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);

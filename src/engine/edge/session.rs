@@ -102,6 +102,7 @@ impl Session {
         let failure = match facts.failure {
             None if session.identity.crowded => Some(Unreadable::Headers),
             None if empty => Some(Unreadable::Empty),
+            None if p.inspect.max_inspect_bytes == 0 => Some(Unreadable::BeyondWindow),
             failure => failure,
         };
         if failure.is_some() {

@@ -9,6 +9,7 @@
 mod fold;
 
 use crate::engine::hash::read_u64;
+use crate::engine::sort::sort;
 use fold::{Fold, decode, fold};
 
 /// Words of a shingle.
@@ -97,7 +98,7 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 #[inline(always)]
 fn classes(x: u64) -> (u64, u64) {
     let low = x & !HIGHS;
-    let at_least = |v: u64, n: u64| v.wrapping_add(ONES.wrapping_mul(0x80 - n));
+    let at_least = |v: u64, n: u64| v.wrapping_add(ONES.wrapping_mul(0x80u64.wrapping_sub(n)));
     let lower = low | ONES.wrapping_mul(0x20);
     let digit = at_least(low, 0x30) & !at_least(low, 0x3a);
     let letter = at_least(lower, 0x61) & !at_least(lower, 0x7b);
@@ -253,7 +254,7 @@ impl Fingerprinter {
             (exact, total) = (words.exact, total.saturating_add(words.count));
             out.values.extend(words.least.values.iter().take(words.least.len));
         }
-        out.values.sort_unstable();
+        sort(&mut out.values);
         out.values.dedup();
         out.exact = (total >= WORDS as u32).then_some(exact.max(1));
     }

@@ -9,6 +9,7 @@ use super::groups::{self, Axis, Touch};
 use super::{Company, Ledger};
 use crate::engine::config::campaign::off;
 use crate::engine::observation::{Few, Observation};
+use crate::engine::sort::sort;
 
 /// Values of one observation that may touch the learning tables, per axis.
 const ANCHORS: usize = 12;
@@ -128,7 +129,7 @@ fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
     let mut all: [u64; 24] = [u64::MAX; 24];
     let both = obs.anchors.as_slice().iter().chain(obs.first_anchors.as_slice());
     all.iter_mut().zip(both).for_each(|(slot, v)| *slot = *v);
-    all.sort_unstable();
+    sort(&mut all);
     let mut out = Few::default();
     let (mut last, mut n) = (u64::MAX, 0usize);
     for v in all {

@@ -24,6 +24,7 @@ mod state;
 
 use crate::engine::config::{Campaign, Config, Limit, Selector};
 use crate::engine::observation::{self, BatchError, Observation};
+use crate::engine::sort::sort;
 use crate::engine::units::Nanos;
 use crate::engine::verdict::{Evidence, Reason};
 use cases::Cases;
@@ -186,7 +187,7 @@ impl Ledger {
                 _ => None,
             })
             .collect();
-        self.allow.sort_unstable();
+        sort(&mut self.allow);
     }
 
     /// Bytes of all tables.

@@ -4,6 +4,7 @@ use super::Ledger;
 use super::keys::{KeyState, flag};
 use crate::engine::sketch::bloom;
 use crate::engine::snapshot::{KeyEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
+use crate::engine::sort;
 
 /// Which shards differ from what was published.
 #[derive(Debug)]
@@ -76,8 +77,8 @@ impl Ledger {
         let mut bytes = Vec::new();
         for (i, shard) in shards.iter_mut().enumerate() {
             let Some(s) = shard else { continue };
-            s.values.sort_unstable_by_key(|v| v.value);
-            s.keys.sort_unstable_by_key(|k| k.key);
+            sort::by_key(&mut s.values, |v| v.value);
+            sort::by_key(&mut s.keys, |k| k.key);
             s.encode(i as u8, self.seed_check, &mut bytes);
             sink(i as u8, &bytes);
         }

@@ -61,6 +61,11 @@ impl Metrics {
         Metrics { policy: label(policy), ids: Vec::new() }
     }
 
+    /// Does the host have metrics? Known once the first was asked for.
+    pub fn exist(&self) -> bool {
+        self.ids.iter().any(|(_, id)| id.is_some())
+    }
+
     fn id(&mut self, slot: u64, kind: Metric, name: impl FnOnce(&str) -> String) -> Option<u32> {
         let at = match self.ids.binary_search_by_key(&slot, |(s, _)| *s) {
             Ok(at) => at,

@@ -45,9 +45,9 @@ enum Brain {
 }
 
 impl State {
-    /// The newest configuration, and its scope. Moving between scopes starts empty.
-    fn configure(&mut self, config: &Arc<Config>) {
-        if config.scope == Scope::Node {
+    /// The newest configuration, and its scope. Moving between scopes starts empty. Without ticks nobody could lead.
+    fn configure(&mut self, config: &Arc<Config>, ticks: bool) {
+        if config.scope == Scope::Node && ticks {
             if let Brain::Node(node) = &mut self.brain {
                 node.reconfigure(config);
                 node.join(&mut Shared);
@@ -59,10 +59,6 @@ impl State {
                 self.brain = Brain::Node(node);
                 return;
             }
-            abi::log(
-                Level::Warn,
-                "weir: this host has no shared data; scope is vm: each worker learns alone",
-            );
         }
         self.metrics.gauge("scope_vm", 1);
         if matches!(self.brain, Brain::Node(_)) {
@@ -158,7 +154,14 @@ pub struct Plugin {
     /// A body came while headers were held: this host delivers them, and a stream without one waits for its client.
     hold_proven: bool,
     hung: u32,
+    /// The host has no timer: requests do the upkeep. When they last did, and how many have come since.
+    timerless: bool,
+    kept_at: u64,
+    since: u32,
 }
+
+/// Without a timer and with a clock that stands still, so many requests are a tick.
+const REQUESTS_A_TICK: u32 = 256;
 
 /// Host properties by dotted path.
 struct HostProperties;
@@ -184,12 +187,16 @@ impl Plugin {
     /// Reads and checks a configuration. `false` keeps the old one (or stops the start).
     pub fn configure(&mut self, root: u32, size: usize) -> bool {
         let bytes = abi::buffer(abi::Buffer::PluginConfiguration, 0, size).unwrap_or_default();
-        let Ok(text) = std::str::from_utf8(&bytes) else {
+        let Ok(mut text) = String::from_utf8(bytes) else {
             abi::log(Level::Error, "weir: configuration is not UTF-8");
             return false;
         };
+        // Some hosts (FastEdge) have no plugin configuration, only an environment.
+        if text.is_empty() {
+            text = std::env::var("WEIR_CONFIG").unwrap_or_default();
+        }
         let env = std::env::var("WEIR_SEED").ok();
-        match parse_with_env(text, env.as_deref()) {
+        match parse_with_env(&text, env.as_deref()) {
             Ok(config) => {
                 for w in &config.warnings {
                     abi::log(Level::Warn, &format!("weir: {w}"));
@@ -201,15 +208,16 @@ impl Plugin {
                     let (brain, told) = (Brain::Vm(None), Counts::default());
                     self.policies.push(State { policy, seed, brain, metrics, told_at: 0, told });
                 }
+                self.timerless = !abi::set_tick_period((period(&config) / 1_000_000) as u32);
+                let ticks = !self.timerless;
                 if let Some(state) = self.state(&config) {
-                    state.configure(&config);
+                    state.configure(&config, ticks);
                 }
-                let period = period(&config);
                 self.roots.retain(|r| r.id != root);
                 self.roots.push(Root { id: root, config, done: false });
                 self.forget();
                 self.event(root, Event::VmStart);
-                abi::set_tick_period((period / 1_000_000) as u32);
+                self.tell_what_is_missing(root);
                 true
             }
             Err(errors) => {
@@ -218,6 +226,35 @@ impl Plugin {
                 }
                 false
             }
+        }
+    }
+
+    /// What this host does without is found out once, here, and said once.
+    fn tell_what_is_missing(&mut self, root: u32) {
+        let Some((state, config)) = self.policy(root) else { return };
+        let alone = config.scope == Scope::Node && matches!(state.brain, Brain::Vm(_));
+        let counts = state.metrics.exist();
+        let missing = [
+            (self.timerless, "timer: scope is vm, requests do the upkeep, headers are not held"),
+            (alone && !self.timerless, "shared data: scope is vm, each VM learns alone"),
+            (!counts, "metrics: nothing is counted"),
+            (abi::now() == 0, "clock: ages and limits stand still"),
+        ];
+        for (_, what) in missing.iter().filter(|(missing, _)| *missing) {
+            abi::log(Level::Warn, &["weir: this host has no ", what].concat());
+        }
+    }
+
+    /// Upkeep on a host without a timer.
+    fn upkeep(&mut self, root: u32) {
+        if !self.timerless {
+            return;
+        }
+        let mono = abi::monotonic();
+        self.since = self.since.saturating_add(1);
+        if mono.saturating_sub(self.kept_at) >= TICK || self.since >= REQUESTS_A_TICK {
+            (self.kept_at, self.since) = (mono, 0);
+            self.tick(root);
         }
     }
 
@@ -322,7 +359,7 @@ impl Plugin {
     /// May this request's headers be held?
     pub fn may_hold(&self, root: u32, session: &Session) -> bool {
         let profile = self.config(root).and_then(|c| c.profile(session.profile));
-        !self.hold_broken && profile.is_some_and(|p| p.inspect.hold_headers)
+        !self.hold_broken && !self.timerless && profile.is_some_and(|p| p.inspect.hold_headers)
     }
 
     /// What the profile says for requests that cannot be decided.
@@ -333,6 +370,7 @@ impl Plugin {
 
     /// Decides, counts and logs.
     pub fn decide(&mut self, root: u32, session: &mut Session) -> Option<Decision> {
+        self.upkeep(root);
         let (state, config) = self.policy(root)?;
         let now = Plugin::now(&config);
         let decision = state.brain.decide(&config, now, session);
