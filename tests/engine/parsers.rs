@@ -1,7 +1,10 @@
 //! JSON that parsers read differently: `tests/fixtures/parsers/cases.json`, one row a case. Weir must never see less than a
 //! model would: either all of a row's `text` is seen, or the request is unreadable, and the row says which kind.
 //!
-//! `python`, `pydantic`, `orjson` and `go` tell what those parsers do with the body; `tests/slow/test_json.py` asks them.
+//! `python`, `pydantic`, `orjson` and `go` tell what those parsers do with the body; `tests/slow/test_json.py` asks them. Python's
+//! `json.loads` of bytes is what Starlette and FastAPI call, and so vLLM and SGLang (3.11: any of eight encodings, NaN, lone
+//! surrogates, the last of two equal keys); pydantic-core 2.50 and orjson 3.13 are stricter; Go's `encoding/json` with a decoder
+//! of streams is Ollama's (1.19: keys in any case, the last of two, anything behind the value, bytes that are not UTF-8).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "reading.rs"]
@@ -78,7 +81,7 @@ fn weir_never_sees_less_than_a_model_would() {
             assert_eq!(facts(&engine, path, &body, chunk), got, "{name} in chunks of {chunk}");
         }
     }
-    assert!(cases.len() >= 200, "{}", cases.len());
+    assert!(cases.len() >= 250, "{}", cases.len());
     println!("{} cases of JSON that parsers read differently: {read} read, unreadable {told:?}", cases.len());
 }
 

@@ -31,7 +31,8 @@ pub enum Unreadable {
     Messages,
     /// `inspect.max_inspect_bytes` was reached before the facts were complete.
     BeyondWindow,
-    /// The dialect's own fields have the wrong type (say `messages` is a number), or a role that some servers pass over.
+    /// The dialect's own fields have the wrong type (say `messages` is a number), or a role or a kind of part that
+    /// some servers pass over.
     Shape,
     /// No prompt in a request that should carry one.
     Empty,

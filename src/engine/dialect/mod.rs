@@ -62,7 +62,7 @@ pub enum Field {
     Media,
     /// The content of a file: text is read, base64 is not.
     Data,
-    /// What kind of `Data` stands beside it.
+    /// What kind of `Data` or of part stands beside it.
     Kind,
     /// A stored prompt with `variables`.
     Template,
@@ -114,6 +114,7 @@ pub fn dialect_for(raw_path: &[u8]) -> Option<&'static dyn Dialect> {
 /// Parts of a message that the chat formats share.
 pub(crate) const PARTS: &[(&str, Field)] = &[
     ("text", Field::Content),
+    ("type", Field::Kind),
     ("content", Field::ToolText),
     ("output", Field::ToolText),
     ("toolresult", Field::ToolText),
@@ -226,6 +227,7 @@ pub(crate) const COHERE_MESSAGE: &[(&str, Field)] = &[
 /// Parts of a message of Cohere.
 pub(crate) const COHERE_PARTS: &[(&str, Field)] = &[
     ("text", Field::Content),
+    ("type", Field::Kind),
     ("thinking", Field::Content),
     ("document", Field::ToolText),
     ("image_url", Field::Media),

@@ -21,6 +21,10 @@ enum Role {
     Tool,
 }
 
+/// Bits of `met` above those of the tables: a part has a `text`, its type is not one of text. Some servers pass over those.
+const PART_TEXT: u64 = 1 << 59;
+const OTHER_KIND: u64 = 1 << 60;
+
 /// Roles as written; for those of the system's side, which one.
 const ROLES: &[(&str, Role, u8)] = &[
     ("user", Role::User, 0),
@@ -234,6 +238,15 @@ impl Reader {
         }
     }
 
+    /// The type of a source of data, or of a part.
+    fn set_kind(&mut self) {
+        if self.here() == Field::Media {
+            self.plain |= self.word.starts_with(b"text");
+        } else if !self.word.get(..self.word_len).is_some_and(|kind| kind.ends_with(b"text")) {
+            self.meet(OTHER_KIND);
+        }
+    }
+
     fn push_word(&mut self, bytes: &[u8]) {
         for &b in bytes {
             if let Some(slot) = self.word.get_mut(self.word_len) {
@@ -332,6 +345,10 @@ impl Sink for Reader {
 
     fn close(&mut self) {
         let closed = self.here();
+        let met = self.depth.checked_sub(1).and_then(|i| self.met.get(i)).copied().unwrap_or(0);
+        if met & (PART_TEXT | OTHER_KIND) == PART_TEXT | OTHER_KIND {
+            self.fail(Unreadable::Shape);
+        }
         self.claim = 0;
         if matches!(closed, Field::Media | Field::Message) {
             let mut data = std::mem::take(&mut self.data);
@@ -362,6 +379,10 @@ impl Sink for Reader {
         self.next = row.map_or(Field::Ignore, |(_, field)| *field);
         self.meet(found.map_or(0, |i| 1u64 << (i as u32 & 63)));
         self.claim = claim(here, self.next);
+        // The first row of the tables of parts.
+        if here == Field::Content && found == Some(0) {
+            self.claim |= PART_TEXT;
+        }
     }
 
     fn string(&mut self) -> bool {
@@ -424,7 +445,7 @@ impl Sink for Reader {
         match self.take_next() {
             Field::Role => self.set_role(false),
             Field::Speaker => self.set_role(true),
-            Field::Kind => self.plain |= self.word.starts_with(b"text"),
+            Field::Kind => self.set_kind(),
             Field::Model => self.facts.model = hash::combine(self.facts.model, self.word_hash()),
             Field::Param | Field::Params => self.add_shape(hash::combine(self.key_hash, self.word_hash())),
             // A list of plain strings as messages: each is one.
