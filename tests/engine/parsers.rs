@@ -7,10 +7,11 @@
 #[path = "reading.rs"]
 mod reading;
 
-use reading::{engine, facts};
+use reading::{engine, facts, open};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
+use weir::engine::edge::session::Next;
 
 fn cases() -> Vec<Value> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parsers/cases.json");
@@ -79,6 +80,27 @@ fn weir_never_sees_less_than_a_model_would() {
     }
     assert!(cases.len() >= 200, "{}", cases.len());
     println!("{} cases of JSON that parsers read differently: {read} read, unreadable {told:?}", cases.len());
+}
+
+#[test]
+fn the_content_type_is_not_believed() {
+    let engine = engine();
+    let body = br#"{"messages":[{"role":"user","content":"the prompt of the request"}]}"#;
+    for kind in [
+        "application/json",
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=b",
+        "application/json; charset=utf-16",
+        "image/png",
+        "application/grpc",
+    ] {
+        let mut s = open(&engine, "/v1/chat/completions", &[("content-type", kind)]);
+        assert_eq!(s.push(body, true), Next::Ready, "{kind}");
+        assert_eq!(s.facts.unreadable, None, "{kind}");
+        assert_eq!(s.facts.user.regions().0, b"the prompt of the request", "{kind}");
+    }
 }
 
 /// For `tests/slow/test_json.py`: reads lines of `[path, hex]` in the file `WEIR_BODIES`, writes facts to `WEIR_FACTS`.

@@ -1,4 +1,4 @@
-//! What is known of one request body, in bounded memory: about 12 KiB a request in flight, nothing afterwards.
+//! What is known of one request body, in bounded memory: about 12 KiB a request in flight, 30 KiB at most, nothing afterwards.
 
 use crate::engine::hash;
 

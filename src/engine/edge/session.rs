@@ -1,4 +1,4 @@
-//! One request in flight: head and chunks in, `Next` out. Decides nothing; bounded at about 20 KiB.
+//! One request in flight: head and chunks in, `Next` out. Decides nothing; bounded at about 30 KiB.
 //!
 //! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so: the empty last
 //! call of a host may come too late to keep the request back.
