@@ -22,5 +22,5 @@ elif ! command -v wrk >/dev/null; then
 else
   size="--restarts 3 --rounds 6"
   [ -z "${QUICK:-}" ] || size="--restarts 1 --rounds 2"
-  python3 "$kit" --envoy "$ENVOY_BIN" --wasm weir=target/weir.wasm --wasm-config @tests/bench/filter.json --body 4k --body 64k $size
+  python3 "$kit" --envoy "$ENVOY_BIN" --wasm weir=target/weir.wasm --wasm-config @tests/bench/filter.json --body 4k --body 64k --body 400k --body 400k_img $size
 fi
