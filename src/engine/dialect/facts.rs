@@ -29,7 +29,8 @@ pub enum Unreadable {
     Depth,
     /// More than 4,096 messages.
     Messages,
-    /// `inspect.max_inspect_bytes` was reached before the facts were complete.
+    /// `inspect.max_inspect_bytes` was reached before the facts were complete, or texts beside the prompt stand in several
+    /// places and are longer than what is kept of them.
     BeyondWindow,
     /// The dialect's own fields have the wrong type (say `messages` is a number), or a role or a kind of part that
     /// some servers pass over.

@@ -1,6 +1,6 @@
 //! Scanner events to `Facts`, steered by a dialect's tables. Parsing never decides: a malformed body is a fact.
 
-use super::facts::{Facts, Unreadable, Window};
+use super::facts::{Facts, INSTRUCTIONS, Unreadable, Window};
 use super::{Dialect, Field};
 use crate::engine::edge::scan::{DEPTH, KEY, Sink};
 use crate::engine::hash;
@@ -66,8 +66,11 @@ pub struct Reader {
     prefill: Window,
     /// Texts of the request outside of messages (`prompt`, `message`).
     prompt: Window,
-    /// Texts beside the prompt (`Context`).
+    /// Texts beside the prompt (`Context`), how long they were when the last key of the document began, and how many keys
+    /// before it gave some.
     context: Window,
+    context_start: u64,
+    contexts: u32,
     wrote_instructions: bool,
     open_message: bool,
     /// An assistant message came since the last user message.
@@ -100,6 +103,8 @@ impl Reader {
             prefill: Window::default(),
             prompt: Window::default(),
             context: Window::default(),
+            context_start: 0,
+            contexts: 0,
             wrote_instructions: false,
             open_message: false,
             fresh_turn: false,
@@ -115,6 +120,7 @@ impl Reader {
         if self.open_message {
             self.end_message();
         }
+        self.end_context();
         // With a prompt of its own, an answer at the end of the history is history.
         if self.prompt.is_empty() && !self.prefill.is_empty() {
             if self.last.is_empty() {
@@ -132,6 +138,10 @@ impl Reader {
                 facts.first_user = self.last;
             }
             facts.user = self.prompt;
+        }
+        // One place for text that a server does not read must not hide what stands in another.
+        if self.contexts > 1 && self.context.text_len() > INSTRUCTIONS as u64 {
+            facts.unreadable.get_or_insert(Unreadable::BeyondWindow);
         }
         // What stands beside the prompt never takes room from the instructions, wherever it stands in the body.
         if facts.user.is_empty() {
@@ -274,6 +284,13 @@ impl Reader {
         }
     }
 
+    /// A key of the document and its value are over.
+    fn end_context(&mut self) {
+        let len = self.context.text_len();
+        self.contexts = self.contexts.saturating_add(u32::from(len > self.context_start));
+        self.context_start = len;
+    }
+
     /// Twice the same key, or two that exclude each other: servers differ in which one they read.
     fn meet(&mut self, bits: u64) {
         if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
@@ -372,6 +389,7 @@ impl Sink for Reader {
         let found = place(lower.get(..n).unwrap_or_default());
         self.key_hash = hash::combine(hash::read_u64(&lower, 0) ^ n as u64, hash::read_u64(&lower, 8));
         if here == Field::Root {
+            self.end_context();
             self.add_shape(self.key_hash);
         }
         // `*`: objects whose keys the caller chooses.
@@ -506,7 +524,8 @@ fn claim(here: Field, field: Field) -> u64 {
         (
             Field::Content | Field::ToolText | Field::Message | Field::Media | Field::Prompt,
             Field::Content | Field::ToolText | Field::Data | Field::Prompt,
-        ) => 1 << 62,
+        )
+        | (Field::Instructions, Field::Instructions) => 1 << 62,
         _ => 0,
     }
 }
