@@ -22,5 +22,14 @@ elif ! command -v wrk >/dev/null; then
 else
   size="--restarts 3 --rounds 6"
   [ -z "${QUICK:-}" ] || size="--restarts 1 --rounds 2"
-  python3 "$kit" --envoy "$ENVOY_BIN" --wasm weir=target/weir.wasm --wasm-config @tests/bench/filter.json --body 4k --body 64k --body 400k --body 400k_img $size
+  # Other filters beside ours: Envoy's own limit, a Lua filter that reads the body, and three on the usual SDK.
+  peers=$(bash tests/bench/peers/build.sh)
+  gen=../shared/perfkit/gen.py
+  python3 "$gen" target/bench-base.yaml none > /dev/null
+  python3 "$gen" target/bench-lua.yaml lua > /dev/null
+  python3 "$gen" target/bench-ratelimit.yaml tests/bench/peers/ratelimit.yaml > /dev/null
+  # shellcheck disable=SC2086  # several words are meant
+  python3 "$kit" --envoy "$ENVOY_BIN" --variant base=target/bench-base.yaml --variant lua=target/bench-lua.yaml \
+    --variant ratelimit=target/bench-ratelimit.yaml $peers --wasm weir=target/weir.wasm --wasm-config @tests/bench/filter.json \
+    --body 4k --body 64k --body 400k --body 400k_img $size
 fi
