@@ -20,7 +20,7 @@ elif ! command -v wrk >/dev/null; then
   echo "bench: wrk is not installed (Debian: apt-get install wrk): the cost in Envoy was not measured" >&2
   exit 2
 else
-  size="--restarts 3 --rounds 6"
+  size="--restarts 3 --rounds 4"
   [ -z "${QUICK:-}" ] || size="--restarts 1 --rounds 2"
   # Other filters beside ours: Envoy's own limit, a Lua filter that reads the body, and three on the usual SDK.
   peers=$(bash tests/bench/peers/build.sh)
