@@ -1,28 +1,37 @@
-"""Manifests for control planes: their fields, and the filter they end up as on a real Envoy (or, for hosts that are none, on our own)."""
+"""Manifests for control planes: checked against their schemas, and run as the filter they end up as, on a real Envoy (or, for hosts that
+are none, on our own)."""
 import copy
 import json
 import os
 
 import harness
+import jsonschema
 import manifests
 import pytest
-from harness import chat, post
+from harness import chat, post, raw
 from host import UNIMPLEMENTED, Host
-from manifests import load, put
-from test_routes import statuses
+from manifests import check, discovered, gateway, gateway_policy, load
+from test_bypass import chunked, head
+from test_routes import low, statuses, version
 
-BASE = os.path.join(harness.ROOT, "envoy", "routes", "selectors.yaml")
-ALL = ["chat-1", "embeddings", "internal"]
-
-
-def low(config):
-    text = json.dumps(config) if not isinstance(config, str) else config
-    text = text.replace('"requests": 5000', '"requests": 3').replace('\\"requests\\": 5000', '\\"requests\\": 3')
-    return json.loads(text) if not isinstance(config, str) else text
+ROUTES = os.path.join(harness.ROOT, "envoy", "routes")
+LAYOUTS = pytest.mark.parametrize("chains", [False, True], ids=["filters", "filter_chains"])
 
 
-def run(start, filters, enable=(), **kw):
-    return start({}, template=BASE, edit=put(filters, enable), **kw)
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """The proxy's: the manifests name the seed in it."""
+    monkeypatch.setenv("WEIR_SEED", harness.SEED)
+
+
+def few(config):
+    return json.loads(low(json.dumps(config)))
+
+
+def run(start, proxy, template="selectors", **kw):
+    if getattr(proxy, "filters", None) and proxy.filters[0]["name"].startswith(manifests.CHAIN) and version() < (1, 39):
+        pytest.skip("the filter_chain filter came with Envoy 1.39")
+    return start({}, template=os.path.join(ROUTES, template + ".yaml"), edit=proxy, **kw)
 
 
 def routed(e, upstream):
@@ -35,14 +44,72 @@ def routed(e, upstream):
     assert "absent: hashes are derived" not in e.log(), "the seed came from the environment"
 
 
+def held(e):
+    """Rejected requests, of which the upstream does not even hear."""
+    before = e.stat("cluster.inference.upstream_rq_total")
+    assert statuses(e, "/v1/chat/completions", 2) == [429, 429]
+    assert e.stat("cluster.inference.upstream_rq_total") == before
+
+
+MANIFESTS = {
+    "istio/wasmplugin.yaml": None, "istio/envoyfilter.yaml": None, "higress/wasmplugin.yaml": None, "envoy-gateway/policy.yaml": None,
+    "envoy-gateway/patch.yaml": None, "envoy-gateway/patch-filter-chain.yaml": None, "google/extension.yaml": "LbTrafficExtension",
+    "fastedge/app.json": "FastEdgeApp",
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_every_manifest_is_as_its_schema_has_it(name):
+    for doc in load(name, MANIFESTS[name]):
+        with pytest.raises(jsonschema.ValidationError):
+            check({**doc, "anything": 1}, MANIFESTS[name])
+        if "spec" in doc:
+            with pytest.raises(jsonschema.ValidationError):
+                check({**doc, "spec": {**doc["spec"], "failStategy": "FAIL_OPEN"}})
+
+
+def test_every_manifest_is_tested():
+    here = {os.path.relpath(os.path.join(d, f), manifests.HERE) for d, _, fs in os.walk(manifests.HERE) for f in fs}
+    examples = {f for f in here if f.startswith(("routes/", "lds/")) or os.sep not in f}
+    assert here - examples - {"google/config.json"} == set(MANIFESTS)
+
+
+@pytest.mark.parametrize("name,path,value", [
+    ("higress/wasmplugin.yaml", ["spec", "failStrategy"], "FAIL_RELOAD"),
+    ("istio/wasmplugin.yaml", ["spec", "phase"], "ROUTE"),
+    ("envoy-gateway/policy.yaml", ["spec", "wasm", 0, "code", "type"], "HTTP"),
+    ("google/extension.yaml", ["extensionChains", 0, "extensions", 0, "service"], "weir"),
+    ("google/extension.yaml", ["extensionChains", 0, "extensions", 0, "timeout"], "1s"),
+    ("fastedge/app.json", ["secrets"], {"WEIR_SEED": "text"}),
+])
+def test_what_a_vendor_refuses_is_refused(name, path, value):
+    doc = load(name, MANIFESTS[name])[0]
+    at = doc
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        check(doc, MANIFESTS[name])
+
+
 def test_istio_wasmplugin(start, upstream):
     [doc] = load("istio/wasmplugin.yaml")
-    routed(run(start, [manifests.istio_plugin(doc, low)]), upstream)
+    routed(run(start, discovered(manifests.istio_plugin(doc, few)), "ecds"), upstream)
 
 
-def test_istio_wasmplugin_cannot_hold_headers_and_the_watchdog_lets_go(start, upstream):
+def test_istio_wasmplugin_a_refused_push_changes_nothing(start):
     [doc] = load("istio/wasmplugin.yaml")
-    e = run(start, [manifests.istio_plugin(doc, lambda c: {**low(c), "inspect": {"hold_headers": True}})])
+    e = run(start, discovered(manifests.istio_plugin(doc, few)), "ecds")
+    assert statuses(e, "/v1/chat/completions", 4) == [200, 200, 200, 429]
+    with open(e.values["ECDS"]) as h:
+        e.write("ECDS", h.read().replace('enforce', "enfroce"))
+    e.wait_stat(lambda v: v == 1, "extension_config_discovery.http_filter.istio-system.weir.update_rejected")
+    assert statuses(e, "/v1/chat/completions", 1) == [429]
+
+
+def test_istio_wasmplugin_cannot_hold_headers_and_the_watchdog_lets_go(start):
+    [doc] = load("istio/wasmplugin.yaml")
+    e = run(start, discovered(manifests.istio_plugin(doc, lambda c: {**few(c), "inspect": {"hold_headers": True}})), "ecds")
     assert [post(e.port, path="/v2/chat").status for _ in range(4)] == [200] * 4, "none hangs"
     assert e.stat("weir.hold_watchdog") == 3
     e.wait_log("inspect.hold_headers is off")
@@ -50,71 +117,90 @@ def test_istio_wasmplugin_cannot_hold_headers_and_the_watchdog_lets_go(start, up
 
 def test_istio_envoyfilter_stands_in_its_place(start, upstream):
     [doc] = load("istio/envoyfilter.yaml")
-    e = run(start, [manifests.istio_filter(doc, low)])
+    e = run(start, manifests.Proxy(manifests.istio_filter(doc, lambda t: t.replace('\\"requests\\": 5000', '\\"requests\\": 3'))))
     routed(e, upstream)
-    before = e.stat("cluster.inference.upstream_rq_total")
-    assert statuses(e, "/v1/chat/completions", 2) == [429, 429]
-    assert e.stat("cluster.inference.upstream_rq_total") == before, "held: the upstream never heard of it"
+    held(e)
 
 
-def test_envoy_gateway_policy(start, upstream):
-    policy, buffer = load("envoy-gateway/policy.yaml")
-    assert buffer["spec"]["connection"]["bufferLimit"] == "1Mi"
-    f = manifests.gateway_policy(policy, low)
-    routed(run(start, [f], [(r, f["name"]) for r in ALL]), upstream)
-
-
-def test_envoy_gateway_a_policy_for_each_route_is_a_ledger_for_each(start):
+@LAYOUTS
+def test_envoy_gateway_policy(start, upstream, chains):
     policy, _ = load("envoy-gateway/policy.yaml")
-    both = [manifests.gateway_policy(policy, lambda c: {**low(c), "mode": "enforce"}, name=n) for n in ("weir-chat", "weir-rest")]
-    e = run(start, both, [("chat-1", both[0]["name"]), ("internal", both[1]["name"])])
+    routed(run(start, gateway({None: gateway_policy(policy, few)}, chains=chains)), upstream)
+
+
+@LAYOUTS
+def test_envoy_gateway_a_policy_for_each_route_is_a_ledger_for_each(start, chains):
+    policy, _ = load("envoy-gateway/policy.yaml")
+    made = lambda name: gateway_policy(policy, lambda c: {**few(c), "mode": "enforce"}, name=name)
+    e = run(start, gateway({"chat-1": made("weir-chat"), "internal": made("weir-rest")}, chains=chains))
     assert statuses(e, "/v1/chat/completions", 4) == [200, 200, 200, 429]
     assert statuses(e, "/v2/chat", 4) == [200, 200, 200, 429], "the other policy knows nothing of it"
 
 
-def test_envoy_gateway_patch_policy(start, upstream):
+@LAYOUTS
+def test_envoy_gateway_a_policy_on_a_route_replaces_the_gateways(start, chains):
     policy, _ = load("envoy-gateway/policy.yaml")
-    [patch] = load("envoy-gateway/patch.yaml")
-    f = manifests.gateway_policy(policy, lambda c: {**low(c), "inspect": {"hold_headers": True}}, patch=patch)
-    e = run(start, [f], [(r, f["name"]) for r in ALL])
-    assert statuses(e, "/v1/chat/completions") == [200, 200, 200, 429, 429]
-    assert e.stat("cluster.inference.upstream_rq_total") == 3
+    made = lambda mode, name: gateway_policy(policy, lambda c: {**few(c), "mode": mode, "routes": []}, name=name)
+    e = run(start, gateway({None: made("enforce", "weir"), "internal": made("off", "other")}, chains=chains))
+    assert statuses(e, "/v1/chat/completions", 4) == [200, 200, 200, 429]
+    assert statuses(e, "/v2/chat", 4) == [200] * 4
 
 
-@pytest.mark.parametrize("limit,status", [(32_768, 413), (1_048_576, 200)])
-def test_envoy_gateway_a_hold_beyond_the_buffer_is_413_until_the_buffer_is_raised(start, limit, status):
+@pytest.mark.parametrize("patch,chains", [("patch", False), ("patch-filter-chain", True)])
+def test_envoy_gateway_patch_policy_lets_headers_be_held(start, patch, chains):
     policy, _ = load("envoy-gateway/policy.yaml")
-    f = manifests.gateway_policy(policy, lambda c: {**low(c), "inspect": {"max_hold_bytes": "128KiB"}})
-    lines = f"  - name: inference\n    per_connection_buffer_limit_bytes: {limit}\n"
-    edit = put([f], [(r, f["name"]) for r in ALL])
-    e = start({}, template=BASE, edit=lambda y: edit(y).replace("  - name: inference\n", lines, 1))
-    big = chat("a question of four words", 100_000)
+    made = gateway_policy(policy, lambda c: {**few(c), "inspect": {"hold_headers": True}})
+    e = run(start, gateway({None: made}, chains=chains, patches=load(f"envoy-gateway/{patch}.yaml")))
+    assert statuses(e, "/v1/chat/completions", 3) == [200] * 3
+    held(e)
+    assert e.stat("weir.hold_watchdog") == 0
+
+
+@pytest.mark.parametrize("raised", [False, True], ids=["32KiB", "raised"])
+def test_envoy_gateway_a_hold_beyond_the_buffer_is_413_until_the_buffer_is_raised(start, raised):
+    policy, traffic = load("envoy-gateway/policy.yaml")
+    more = {"buffer": manifests.gateway_buffer(traffic)} if raised else {}
+    e = run(start, gateway({None: gateway_policy(policy, lambda c: {**few(c), "inspect": {"max_hold_bytes": "128KiB"}})}, **more))
+    body = json.dumps(chat("a question of four words", 100_000)).encode()
     # In pieces: what comes at once may be looked at before it is counted.
-    from test_bypass import chunked, head
-    from harness import raw
-    body = json.dumps(big).encode()
-    got = raw(e.port, head("k", "transfer-encoding: chunked", path="/v2/chat"), [chunked(body[i:i + 20_000], 20_000, end=b"") for i in range(0, len(body), 20_000)] + [b"0\r\n\r\n"])
-    assert got.status == status
+    pieces = [chunked(body[i:i + 20_000], 20_000, end=b"") for i in range(0, len(body), 20_000)] + [b"0\r\n\r\n"]
+    assert raw(e.port, head("k", "transfer-encoding: chunked", path="/v2/chat"), pieces).status == (200 if raised else 413)
     assert post(e.port, path="/v2/chat", body=chat("a question of four words", 12_000)).status == 200
 
 
+def higress_with(edit=lambda spec: None):
+    [doc] = load("higress/wasmplugin.yaml")
+    edit(doc["spec"])
+    check(doc)
+    return manifests.higress(doc, few)
+
+
 def test_higress_wasmplugin(start, upstream):
-    [doc] = load("higress/wasmplugin.yaml")
-    e = run(start, [manifests.higress(doc, low)])
+    e = run(start, discovered(higress_with()), "ecds")
     routed(e, upstream)
-    before = e.stat("cluster.inference.upstream_rq_total")
-    assert statuses(e, "/v1/chat/completions", 2) == [429, 429]
-    assert e.stat("cluster.inference.upstream_rq_total") == before
+    held(e)
 
 
-def test_higress_a_rule_by_route_and_service_and_no_default(start):
-    [doc] = load("higress/wasmplugin.yaml")
-    doc = copy.deepcopy(doc)
-    doc["spec"]["matchRules"].insert(0, {"ingress": ["internal"], "service": ["another.dns"], "config": {"mode": "enforce"}})
-    del doc["spec"]["defaultConfig"]
-    e = run(start, [manifests.higress(doc, low)])
-    assert statuses(e, "/v2/chat", 5) == [200] * 5
-    assert e.stat("weir.requests.policy=default", "mode=shadow") == 5, "our own defaults: watched"
+def test_higress_a_rule_by_route_and_service(start):
+    both = {"ingress": ["internal"], "service": ["another.dns"], "config": {"mode": "enforce"}}
+    e = run(start, discovered(higress_with(lambda spec: spec["matchRules"].insert(0, both))), "ecds")
+    assert statuses(e, "/v2/chat") == [200] * 5, "the route is the rule's, the service is not"
+    both["service"].append("inference")
+    e = run(start, discovered(higress_with(lambda spec: spec["matchRules"].insert(0, both))), "ecds")
+    assert statuses(e, "/v2/chat") == [200, 200, 200, 429, 429]
+
+
+def test_higress_a_rule_that_is_disabled_leaves_its_route_to_the_top_level(start):
+    e = run(start, discovered(higress_with(lambda spec: spec["matchRules"][0].update(configDisable=True))), "ecds")
+    assert statuses(e, "/v1/embeddings") == [200] * 5
+    assert e.stat("weir.requests.policy=prod", "mode=shadow", "action=throttle") == 2, "watched, not left alone"
+
+
+def test_higress_without_its_top_level_the_defaults_apply(start):
+    e = run(start, discovered(higress_with(lambda spec: spec.update(defaultConfigDisable=True))), "ecds")
+    assert statuses(e, "/v2/chat") == [200] * 5
+    assert e.stat("weir.requests.policy=default", "mode=shadow") == 5, "Weir's own: watched"
+    assert higress_with(lambda spec: spec.update(defaultConfigDisable=True, matchRules=[])) is None, "with no rule left, Higress drops it"
 
 
 GOOGLE = {name: UNIMPLEMENTED for name in ("proxy_set_tick_period_milliseconds", "proxy_get_shared_data", "proxy_set_shared_data", "proxy_define_metric",
@@ -122,6 +208,9 @@ GOOGLE = {name: UNIMPLEMENTED for name in ("proxy_set_tick_period_milliseconds",
 
 
 def test_google_service_extension():
+    [doc] = load("google/extension.yaml", "LbTrafficExtension")
+    [extension] = doc["extensionChains"][0]["extensions"]
+    assert extension["supportedEvents"] == ["REQUEST_HEADERS", "REQUEST_BODY"], "what the module takes part in"
     with open(os.path.join(manifests.HERE, "google", "config.json")) as h:
         text = low(h.read()).replace("@SEED@", harness.SEED)
     h = Host(text, refuse=GOOGLE, memory=16 << 20)
@@ -130,19 +219,15 @@ def test_google_service_extension():
     assert [h.request("a", body) for _ in range(5)] == [0, 0, 0, 429, 429]
     assert [h.request("a", body, path="/v1/embeddings") for _ in range(5)] == [0] * 5
     assert [h.request("a", body, path="/v2/chat") for _ in range(5)] == [0] * 5
-    import yaml
-    with open(os.path.join(manifests.HERE, "google", "extension.yaml")) as f:
-        doc = yaml.safe_load(f)
-    [chain] = doc["extensionChains"]
-    assert chain["extensions"][0]["supportedEvents"] == ["REQUEST_HEADERS", "REQUEST_BODY"]
 
 
 def test_fastedge():
-    with open(os.path.join(manifests.HERE, "fastedge", "app.json")) as h:
-        app = json.load(h)
-    config = json.loads(low(app["env"]["WEIR_CONFIG"].replace('\\"', '"')))
+    [app] = load("fastedge/app.json", "FastEdgeApp")
+    env = {**app["env"], "WEIR_SEED": app["env"]["WEIR_SEED"].replace("@SEED@", harness.SEED)}
+    config = copy.deepcopy(json.loads(env["WEIR_CONFIG"]))
     config["deny"] = [{"name": "bad", "key": harness.key_id("bad")}]
-    h = Host("", refuse=GOOGLE, env={"WEIR_CONFIG": json.dumps(config), "WEIR_SEED": harness.SEED})
+    h = Host("", refuse=GOOGLE, env={**env, "WEIR_CONFIG": json.dumps(config)})
+    assert not any("hashes are derived" in line for line in h.logs), "the seed came from the environment"
     body = json.dumps(chat("a question of four words")).encode()
     assert h.configured and h.request("bad", body) == 429 and "body" not in h.spent
     # Another context, perhaps elsewhere, gets the body: it must not wait for anything.
