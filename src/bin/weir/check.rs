@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use weir::engine::config::routes::RouteQuery;
 use weir::engine::config::{Config, ConfigError, parse_with_env};
+use weir::engine::dialect::dialect_for;
 
 /// Check a configuration: all problems at once, each with its JSON path and the fix
 #[derive(clap::Args)]
@@ -159,5 +160,11 @@ fn explain(args: &Args, config: &Config) {
     }
     if let Some(p) = config.profile(id) {
         println!("profile {:?}, mode {}", p.name, p.mode.name());
+    }
+    if args.path.is_some() {
+        match dialect_for(&path) {
+            Some(d) => println!("API {}", d.name()),
+            None => println!("no API that is known: counted as not_inference"),
+        }
     }
 }

@@ -74,6 +74,20 @@ pub enum Match {
     Any(Vec<Match>),
 }
 
+impl Match {
+    /// What of a request it looks at.
+    fn value<'a>(&self, q: &RouteQuery<'a>, path: &'a [u8], host: &'a [u8]) -> &'a [u8] {
+        match self {
+            Match::Route(_) => q.route,
+            Match::VirtualHost(_) => q.virtual_host,
+            Match::Domain(_) => host,
+            Match::Service(_) => q.service,
+            Match::Path(_) => path,
+            Match::Any(list) => list.first().map_or(b"", |m| m.value(q, path, host)),
+        }
+    }
+}
+
 impl std::fmt::Display for Pattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let parts: Vec<_> = self.parts.iter().map(|p| String::from_utf8_lossy(p)).collect();
@@ -89,6 +103,7 @@ impl std::fmt::Display for Match {
             Match::Domain(p) => write!(f, "domain {p}"),
             Match::Service(p) => write!(f, "service {p}"),
             Match::Path(p) => write!(f, "path {p}"),
+            Match::Any(any) if any.len() > 1 => write!(f, "({})", list(any, " or ")),
             Match::Any(any) => f.write_str(&list(any, " or ")),
         }
     }
@@ -169,17 +184,20 @@ impl Routes {
             };
             steps.push(format!("the route's metadata names {name:?}, which {what}"));
         }
-        let Some((id, at)) = found else {
-            steps.extend(self.misses(q, self.rules.len()));
-            steps.push("no selector matches: the top level applies".into());
-            return (0, steps);
-        };
-        if let Some(i) = at {
-            steps.extend(self.misses(q, i));
-            let all = self.rules.get(i).map(|r| list(&r.matches, " and ")).unwrap_or_default();
-            steps.push(format!("selector {i} matches, the first one: {all}"));
+        match found {
+            Some((id, None)) => (id, steps),
+            Some((id, Some(i))) => {
+                steps.extend(self.misses(q, i));
+                let all = self.rules.get(i).map(|r| list(&r.matches, " and ")).unwrap_or_default();
+                steps.push(format!("{} matches, the first one: {all}", self.place(i)));
+                (id, steps)
+            }
+            None => {
+                steps.extend(self.misses(q, self.rules.len()));
+                steps.push("no selector matches: the top level applies".into());
+                (0, steps)
+            }
         }
-        (id, steps)
     }
     /// Why each of the first `n` selectors does not match.
     fn misses(&self, q: &RouteQuery<'_>, n: usize) -> Vec<String> {
@@ -189,9 +207,18 @@ impl Routes {
         let host = lower_host(q.authority, &mut host);
         let why = |(i, r): (usize, &Rule)| {
             let missed = r.matches.iter().find(|m| !holds(m, q, normal, host))?;
-            Some(format!("selector {i} does not match: it asks for {missed}"))
+            let has = match missed.value(q, normal, host) {
+                b"" => "none is given".into(),
+                value => format!("this is {}", String::from_utf8_lossy(value)),
+            };
+            Some(format!("{} does not match: it asks for {missed}, {has}", self.place(i)))
         };
         self.rules.iter().take(n).enumerate().filter_map(why).collect()
+    }
+    /// Where the selector stands in the file. Only Higress's form has lists of names.
+    fn place(&self, i: usize) -> String {
+        let higress = self.rules.iter().any(|r| r.matches.iter().any(|m| matches!(m, Match::Any(_))));
+        format!("{}[{i}]", if higress { "_rules_" } else { "routes" })
     }
     /// Does any selector need the route's name? (Each property costs a host call.)
     pub fn needs_route_name(&self) -> bool {

@@ -1,0 +1,128 @@
+//! `weir check FILE --route …` as users run it: which selector chooses the profile, and why the others do not.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const ROUTES: &str = r#"{
+  "seed": "abababababababababababababababababababababababababababababababab", "policy": "prod",
+  "profiles": {"strict": {"mode": "enforce"}},
+  "routes": [
+    {"match": {"path": "/v1/embeddings"}, "mode": "off"},
+    {"match": {"virtual_host": "api", "route": "chat-*"}, "profile": "strict"},
+    {"match": {"domain": "*.example.com"}, "profile": "strict"},
+    {"match": {"service": "llm.svc"}, "mode": "enforce"}
+  ]
+}"#;
+const HIGRESS: &str = r#"{
+  "seed": "abababababababababababababababababababababababababababababababab",
+  "_rules_": [
+    {"_match_route_": ["chat", "talk"], "_match_service_": ["llm.dns:443"], "mode": "enforce"},
+    {"_match_route_prefix_": ["batch-"], "mode": "off"}
+  ]
+}"#;
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("weir-check-{}-{name}.json", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// What is said behind the first line, and its status.
+fn said(file: &Path, args: &[&str]) -> Vec<String> {
+    let o = Command::new(env!("CARGO_BIN_EXE_weir")).arg("check").arg(file).args(args).output().unwrap();
+    assert!(o.status.success(), "{}", String::from_utf8_lossy(&o.stdout));
+    String::from_utf8(o.stdout).unwrap().lines().skip(1).map(|l| l.trim().to_string()).collect()
+}
+
+#[test]
+fn each_step_to_the_profile_is_told() {
+    let f = file("routes", ROUTES);
+    let path = ["--path", "/v1/chat/completions"];
+    for (args, want) in [
+        (vec![], vec![]),
+        (
+            vec!["--route", "chat-1", "--virtual-host", "api"],
+            vec![
+                "routes[0] does not match: it asks for path /v1/embeddings, none is given",
+                "routes[1] matches, the first one: route chat-* and virtual host api",
+                "profile \"strict\", mode enforce",
+            ],
+        ),
+        (
+            // Spelled otherwise: the same path.
+            vec!["--path", "//v1/%45mbeddings?x=1"],
+            vec![
+                "routes[0] matches, the first one: path /v1/embeddings",
+                "profile \"default@off\", mode off",
+                "API openai_embeddings",
+            ],
+        ),
+        (
+            vec!["--route", "internal", "--domain", "API.example.org:443", "--service", "other"],
+            vec![
+                "routes[0] does not match: it asks for path /v1/embeddings, none is given",
+                "routes[1] does not match: it asks for route chat-*, this is internal",
+                "routes[2] does not match: it asks for domain *.example.com, this is api.example.org",
+                "routes[3] does not match: it asks for service llm.svc, this is other",
+                "no selector matches: the top level applies",
+                "profile \"default\", mode shadow",
+            ],
+        ),
+        (
+            vec!["--service", "outbound|443||llm.svc", path[0], path[1]],
+            vec![
+                "routes[0] does not match: it asks for path /v1/embeddings, this is /v1/chat/completions",
+                "routes[1] does not match: it asks for route chat-*, none is given",
+                "routes[2] does not match: it asks for domain *.example.com, none is given",
+                "routes[3] matches, the first one: service llm.svc",
+                "profile \"default@enforce\", mode enforce",
+                "API openai_chat",
+            ],
+        ),
+        (
+            vec!["--metadata-profile", "strict", "--path", "/v1/embeddings"],
+            vec![
+                "the route's metadata names \"strict\", which is a profile of this configuration: it wins over all selectors",
+                "profile \"strict\", mode enforce",
+                "API openai_embeddings",
+            ],
+        ),
+        (
+            vec!["--metadata-profile", "strikt", "--path", "/healthz"],
+            vec![
+                "the route's metadata names \"strikt\", which is no profile of this configuration: it is passed over",
+                "routes[0] does not match: it asks for path /v1/embeddings, this is /healthz",
+                "routes[1] does not match: it asks for route chat-*, none is given",
+                "routes[2] does not match: it asks for domain *.example.com, none is given",
+                "routes[3] does not match: it asks for service llm.svc, none is given",
+                "no selector matches: the top level applies",
+                "profile \"default\", mode shadow",
+                "no API that is known: counted as not_inference",
+            ],
+        ),
+    ] {
+        assert_eq!(said(&f, &args), want, "{args:?}");
+    }
+    std::fs::remove_file(f).unwrap();
+}
+
+#[test]
+fn rules_in_higress_form_are_told_likewise() {
+    let f = file("higress", HIGRESS);
+    assert_eq!(
+        said(&f, &["--route", "talk", "--service", "outbound|443||other.dns"]),
+        [
+            "_rules_[0] does not match: it asks for service llm.dns:443, this is outbound|443||other.dns",
+            "_rules_[1] does not match: it asks for route batch-*, this is talk",
+            "no selector matches: the top level applies",
+            "profile \"default\", mode shadow",
+        ]
+    );
+    let last = said(&f, &["--route", "talk", "--service", "outbound|443||llm.dns"]);
+    assert_eq!(
+        last.first().unwrap(),
+        "_rules_[0] matches, the first one: (route chat or route talk) and service llm.dns:443"
+    );
+    std::fs::remove_file(f).unwrap();
+}
