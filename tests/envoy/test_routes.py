@@ -7,7 +7,7 @@ import time
 
 import harness
 import pytest
-from harness import post
+from harness import config, post
 
 ROUTES = os.path.join(harness.ROOT, "envoy", "routes")
 EXAMPLES = ["routes/" + name for name in ("selectors", "metadata", "disabled", "filter-chain", "composite", "higress-rules", "ecds")] + ["lds/envoy"]
@@ -60,6 +60,20 @@ def test_each_mechanism_gives_each_route_its_profile(start, upstream, name):
     assert throttled("shadow") >= 2
     e.wait_stat(lambda v: v == 1, "weir.keys.policy=prod"), "one ledger, one key"
     assert e.stat("weir.leader_present.policy=prod") == 1
+
+
+@pytest.mark.parametrize("path", [
+    "/v1/" + "x" * 300 + "/../chat/completions",
+    "/v1/" + "x/" * 400 + "../" * 400 + "chat/completions",
+    "/v1//%63hat;" + "p" * 900 + "/./completions",
+    "/v1/chat/" + "x/" * 400 + "chat/completions",
+])
+def test_a_long_path_is_under_the_selector_that_its_server_reads(start, upstream, path):
+    limits = [{"name": "few", "requests": 2, "per": "1h"}]
+    e = start(config(mode="shadow", limits=limits, routes=[{"match": {"path": "/v1/chat"}, "mode": "enforce"}]))
+    before = len(upstream.requests)
+    assert statuses(e, path, 4) == [200, 200, 429, 429]
+    assert len(upstream.requests) - before == 2
 
 
 @pytest.mark.parametrize("name", ["routes/disabled", "routes/composite", "routes/filter-chain"])

@@ -205,6 +205,13 @@ class Envoy:
         assert check(value), f"{parts} is {value}"
         return value
 
+    def wait_named(self, part, seconds=10):
+        """Waits until there is a stat of this name: a gauge exists once it was first set, and 0 is a value."""
+        end = time.time() + seconds
+        while not self.stats(part):
+            assert time.time() < end, f"there is no {part}"
+            time.sleep(0.05)
+
     def wait_ready(self, expect_failure):
         end = time.time() + 30
         while time.time() < end:

@@ -4,6 +4,7 @@
 use super::read::{Object, Problems, show};
 use super::routes::{Match, Pattern, Routes, Rule};
 use super::*;
+use crate::engine::dialect::path;
 use serde_json::{Map, Value};
 
 /// Something wrong (or, as a warning, unwise) in a file.
@@ -601,7 +602,18 @@ fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -
     if prefix.as_ref().is_some_and(|s| !s.starts_with('/')) {
         p.add(&m.at("path"), "must start with /");
     }
-    matches.extend(prefix.map(|s| Match::Path(s.to_ascii_lowercase())));
+    if prefix.as_ref().is_some_and(|s| s.len() >= path::MAX) {
+        p.add(&m.at("path"), format!("is longer than {} bytes", path::MAX.saturating_sub(1)));
+    }
+    let prefix = prefix.map(|s| s.to_ascii_lowercase());
+    if let Some(s) = prefix.as_ref().filter(|s| s.starts_with('/') && s.len() < path::MAX) {
+        let plain = path::Normal::of(s.as_bytes());
+        if s.strip_suffix('/').unwrap_or(s).as_bytes() != plain.start() {
+            let plain = String::from_utf8_lossy(plain.start());
+            p.add(&m.at("path"), format!("would never match: paths are compared as \"{plain}\""));
+        }
+    }
+    matches.extend(prefix.map(Match::Path));
     if matches.is_empty() && m.keys().count() == 0 {
         p.add(&o.at("match"), "selects nothing: give route, virtual_host, domain, path or service");
     }

@@ -201,13 +201,12 @@ impl Routes {
     }
     /// Why each of the first `n` selectors does not match.
     fn misses(&self, q: &RouteQuery<'_>, n: usize) -> Vec<String> {
-        let mut buf = [0u8; path::MAX];
-        let normal = path::normalise(q.path, &mut buf);
+        let normal = path::Normal::of(q.path);
         let mut host = [0u8; 256];
         let host = lower_host(q.authority, &mut host);
         let why = |(i, r): (usize, &Rule)| {
-            let missed = r.matches.iter().find(|m| !holds(m, q, normal, host))?;
-            let has = match missed.value(q, normal, host) {
+            let missed = r.matches.iter().find(|m| !holds(m, q, normal.start(), host))?;
+            let has = match missed.value(q, normal.start(), host) {
                 b"" => "none is given".into(),
                 value => format!("this is {}", String::from_utf8_lossy(value)),
             };
@@ -246,11 +245,11 @@ impl Routes {
         if self.rules.is_empty() {
             return None;
         }
-        let mut buf = [0u8; path::MAX];
-        let normal = path::normalise(q.path, &mut buf);
+        let normal = path::Normal::of(q.path);
         let mut host = [0u8; 256];
         let host = lower_host(q.authority, &mut host);
-        let i = self.rules.iter().position(|r| r.matches.iter().all(|m| holds(m, q, normal, host)))?;
+        let i =
+            self.rules.iter().position(|r| r.matches.iter().all(|m| holds(m, q, normal.start(), host)))?;
         self.rules.get(i).map(|r| (r.profile, Some(i)))
     }
 }
@@ -280,15 +279,20 @@ fn mesh_service(p: &Pattern, cluster: &[u8]) -> bool {
     p.matches(host) || p.matches(&[host, b":", port].concat())
 }
 
-/// `:authority` without port, in lower case.
+/// `:authority` without port and the root's dot, in lower case. A host has 253 bytes; of what is longer than 256 both ends are kept.
 fn lower_host<'a>(authority: &[u8], buf: &'a mut [u8; 256]) -> &'a [u8] {
     let end = match authority.iter().rposition(|b| *b == b':') {
         Some(i) if authority.get(i..).is_some_and(|t| t.iter().skip(1).all(u8::is_ascii_digit)) => i,
         _ => authority.len(),
     };
-    let host = authority.get(..end.min(256)).unwrap_or_default();
-    buf.iter_mut().zip(host).for_each(|(d, s)| *d = s.to_ascii_lowercase());
-    buf.get(..host.len()).unwrap_or_default()
+    let host = authority.get(..end).unwrap_or_default();
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let (first, last) = match host.len() {
+        0..=256 => (host, &b""[..]),
+        n => (host.get(..128).unwrap_or_default(), host.get(n.saturating_sub(128)..).unwrap_or_default()),
+    };
+    buf.iter_mut().zip(first.iter().chain(last)).for_each(|(d, s)| *d = s.to_ascii_lowercase());
+    buf.get(..first.len().saturating_add(last.len())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -337,9 +341,13 @@ mod tests {
         assert_eq!(select("/v1/embeddings?x"), 1);
         assert_eq!(select("//V1/%65mbeddings/"), 1);
         assert_eq!(select("/v1/embeddingsx"), 0);
+        let long = "x".repeat(300);
+        assert_eq!(select(&format!("/v1/{long}/../embeddings")), 1);
+        assert_eq!(select(&format!("/v1/embeddings/{long}")), 1);
         let routes = Routes::new(vec![rule(Match::Domain(Pattern::glob("*.example.com")))], vec![]);
         let select =
             |h: &str| routes.select(&RouteQuery { authority: h.as_bytes(), ..RouteQuery::default() });
         assert_eq!((select("API.Example.com:8443"), select("example.org")), (1, 0));
+        assert_eq!((select(&format!("{long}.example.com.:80")), select("api.example.com.")), (1, 1));
     }
 }

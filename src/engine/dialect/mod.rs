@@ -75,7 +75,7 @@ pub enum Field {
 pub trait Dialect: Sync + std::fmt::Debug {
     /// Name in reports, metrics and fixtures.
     fn name(&self) -> &'static str;
-    /// Does it claim this path (normalised: see `path::normalise`)?
+    /// Does it claim this path (normalised: see `path::Normal`)?
     fn claims(&self, path: &[u8]) -> bool;
     /// What the keys of an object are that is itself `of`. The name `*` stands for all keys that the table does not hold.
     fn fields(&self, of: Field) -> &'static [(&'static str, Field)];
@@ -106,9 +106,8 @@ pub static DIALECTS: &[&dyn Dialect] = &[
 
 /// The dialect that claims a path (as sent).
 pub fn dialect_for(raw_path: &[u8]) -> Option<&'static dyn Dialect> {
-    let mut buf = [0u8; path::MAX];
-    let p = path::normalise(raw_path, &mut buf);
-    DIALECTS.iter().find(|d| d.claims(p)).copied()
+    let path = path::Normal::of(raw_path);
+    DIALECTS.iter().find(|d| d.claims(path.end())).copied()
 }
 
 /// Parts of a message that the chat formats share.

@@ -1,67 +1,111 @@
-//! Paths as upstream servers read them: query and parameters cut, `%xx` decoded once, `//` and `.` collapsed, lower case.
+//! Paths as upstream servers read them: query and parameters cut, `%xx` decoded once, `//`, `.` and `..` resolved, lower case.
 //! A path that only looks different must not pass a filter that the server would not be fooled by.
 
-/// Longest path that is compared; the tail of a longer one decides.
+/// Of a longer path at least so many bytes are kept at either end.
 pub const MAX: usize = 256;
 
-/// Normalises into `buf`; what does not fit at the front is dropped, because dialects are told by the end of a path.
-pub fn normalise<'a>(raw: &[u8], buf: &'a mut [u8; MAX]) -> &'a [u8] {
-    let end = raw.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(raw.len());
-    let raw = raw.get(..end).unwrap_or_default();
-    let raw = raw.get(raw.len().saturating_sub(3 * MAX)..).unwrap_or_default();
-    let mut decoded = [0u8; 3 * MAX];
-    let n = decode(raw, &mut decoded);
-    let decoded = decoded.get(..n).unwrap_or_default();
-    let mut len = 0usize;
-    for segment in decoded.split(|b| *b == b'/') {
-        // `;` starts parameters of a segment; `.` and empty segments are nothing; `..` climbs.
-        let name = segment.split(|b| *b == b';').next().unwrap_or_default();
-        match name {
-            b"" | b"." => continue,
-            b".." => {
-                let kept = buf.get(..len).unwrap_or_default();
-                len = kept.iter().rposition(|b| *b == b'/').unwrap_or(0);
-                continue;
-            }
-            _ => {}
-        }
-        let need = name.len().saturating_add(1);
-        if need > MAX {
-            len = 0;
-            continue;
-        }
-        if len.saturating_add(need) > MAX {
-            let drop = len.saturating_add(need).saturating_sub(MAX);
-            buf.copy_within(drop..len, 0);
-            len = len.saturating_sub(drop);
-        }
-        if let Some((slash, rest)) =
-            buf.get_mut(len..len.saturating_add(need)).and_then(<[u8]>::split_first_mut)
-        {
-            *slash = b'/';
-            rest.iter_mut().zip(name).for_each(|(d, s)| *d = s.to_ascii_lowercase());
-        }
-        len = len.saturating_add(need);
-    }
-    buf.get(..len).unwrap_or_default()
+/// A normalised path. Selectors are told by its start, dialects by its end; up to twice `MAX` bytes both are the whole path.
+///
+/// Read from right to left: `..` takes away the next segment that is not taken yet, however long it is, and what is cut out of a
+/// long path is its middle.
+pub struct Normal {
+    /// Filled from the back.
+    front: [u8; 2 * MAX],
+    at: usize,
+    /// The end of a path that did not fit.
+    tail: [u8; MAX],
+    cut: bool,
 }
 
-fn decode(raw: &[u8], out: &mut [u8]) -> usize {
-    let (mut rest, mut n) = (raw, 0usize);
-    while let Some((&b, after)) = rest.split_first() {
-        let hex = |i: usize| after.get(i).and_then(|c| char::from(*c).to_digit(16));
-        let (byte, used) = match (b, hex(0), hex(1)) {
-            (b'%', Some(h), Some(l)) => ((h << 4 | l) as u8, 3),
-            (b'\\', ..) => (b'/', 1),
-            _ => (b, 1),
-        };
-        if let Some(slot) = out.get_mut(n) {
-            *slot = byte;
-            n = n.saturating_add(1);
+impl Normal {
+    /// Of a path as sent.
+    pub fn of(raw: &[u8]) -> Normal {
+        let mut normal = Normal { front: [0; 2 * MAX], at: 2 * MAX, tail: [0; MAX], cut: false };
+        let end = raw.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(raw.len());
+        let mut rest = raw.get(..end);
+        let mut climbs = 0u32;
+        while let Some(left) = rest {
+            let (before, name) = last_segment(left);
+            rest = before;
+            if name.is_empty() || reads(name, b".") {
+            } else if reads(name, b"..") {
+                climbs = climbs.saturating_add(1);
+            } else if climbs > 0 {
+                climbs = climbs.saturating_sub(1);
+            } else {
+                Back(name).for_each(|(_, b)| normal.push(b.to_ascii_lowercase()));
+                normal.push(b'/');
+            }
         }
-        rest = rest.get(used..).unwrap_or_default();
+        normal
     }
-    n
+
+    /// The path from its start.
+    pub fn start(&self) -> &[u8] {
+        self.front.get(self.at..).unwrap_or_default()
+    }
+
+    /// The path up to its end.
+    pub fn end(&self) -> &[u8] {
+        if self.cut { &self.tail } else { self.start() }
+    }
+
+    fn push(&mut self, byte: u8) {
+        if self.at == 0 {
+            let (first, second) = self.front.split_at_mut(MAX);
+            if !self.cut {
+                self.cut = true;
+                self.tail.copy_from_slice(second);
+            }
+            second.copy_from_slice(first);
+            self.at = MAX;
+        }
+        self.at = self.at.saturating_sub(1);
+        if let Some(slot) = self.front.get_mut(self.at) {
+            *slot = byte;
+        }
+    }
+}
+
+/// What stands before the last slash (`None`: there is none), and the segment behind it without its parameters, which start at `;`.
+fn last_segment(path: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let (mut start, mut end) = (path.len(), path.len());
+    let mut before = None;
+    for (at, byte) in Back(path) {
+        match byte {
+            b'/' => {
+                before = path.get(..at);
+                break;
+            }
+            b';' => (start, end) = (at, at),
+            _ => start = at,
+        }
+    }
+    (before, path.get(start..end).unwrap_or_default())
+}
+
+fn reads(segment: &[u8], as_text: &[u8]) -> bool {
+    Back(segment).map(|(_, b)| b).eq(as_text.iter().rev().copied())
+}
+
+/// Decoded bytes from right to left, with the place where each begins. `%` is no hex digit, so both directions read the same.
+struct Back<'a>(&'a [u8]);
+
+impl Iterator for Back<'_> {
+    type Item = (usize, u8);
+    #[inline]
+    fn next(&mut self) -> Option<(usize, u8)> {
+        let hex = |b: u8| char::from(b).to_digit(16);
+        if let [rest @ .., b'%', high, low] = self.0
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            self.0 = rest;
+            return Some((rest.len(), (high << 4 | low) as u8));
+        }
+        let (last, rest) = self.0.split_last()?;
+        self.0 = rest;
+        Some((rest.len(), if *last == b'\\' { b'/' } else { *last }))
+    }
 }
 
 /// Does the path end with this sequence of whole segments?
@@ -77,5 +121,73 @@ pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
             (a, b.get(1..).unwrap_or_default())
         }
         None => (&[], path),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Left to right on a stack, without a bound.
+    fn plainly(raw: &[u8]) -> Vec<u8> {
+        let raw = raw.split(|b| matches!(b, b'?' | b'#')).next().unwrap();
+        let (mut decoded, mut i) = (Vec::new(), 0);
+        while i < raw.len() {
+            let code = raw.get(i..i + 3).filter(|c| c[0] == b'%' && c[1..].iter().all(u8::is_ascii_hexdigit));
+            decoded.push(match code {
+                Some(code) => u8::from_str_radix(std::str::from_utf8(&code[1..]).unwrap(), 16).unwrap(),
+                None if raw[i] == b'\\' => b'/',
+                None => raw[i],
+            });
+            i += if code.is_some() { 3 } else { 1 };
+        }
+        let mut stack: Vec<Vec<u8>> = Vec::new();
+        for segment in decoded.split(|b| *b == b'/') {
+            match segment.split(|b| *b == b';').next().unwrap() {
+                b"" | b"." => {}
+                b".." => drop(stack.pop()),
+                name => stack.push(name.to_ascii_lowercase()),
+            }
+        }
+        stack.iter().flat_map(|s| std::iter::once(b'/').chain(s.iter().copied())).collect()
+    }
+
+    #[test]
+    fn both_ends_are_those_of_the_whole_path() {
+        let long = "x".repeat(300);
+        let many = "a/b;c/%2e/".repeat(500);
+        let up = format!("/v1/{}{}chat/completions", "y/".repeat(700), "../".repeat(700));
+        for raw in [
+            "".to_string(),
+            "/".into(),
+            "/..".into(),
+            "/../v1//chat/./Completions?x=/y".into(),
+            format!("/v1/{long}/../chat/completions"),
+            format!("/v1/{long}/%2e%2E;p/chat%2fcompletions"),
+            format!("/v1/{long}/chat/completions"),
+            format!("/v1/chat/{many}/completions"),
+            format!("/v1/{}/chat/completions", "%41".repeat(400)),
+            up,
+            "v1\\chat\\..\\models".into(),
+            "/v1/%%32%3".into(),
+            "/;x/..;/v1;/a".into(),
+        ] {
+            let (got, want) = (Normal::of(raw.as_bytes()), plainly(raw.as_bytes()));
+            let (start, end) = (got.start(), got.end());
+            assert!(want.starts_with(start) && want.ends_with(end), "{raw}");
+            let least = want.len().min(MAX);
+            assert!(start.len() >= least && end.len() >= least, "{raw}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn reads_as_from_left_to_right(raw in "(/|\\\\|\\.|\\.\\.|%2[ef5F]|;|%|a|B|\\?){0,60}") {
+            let got = Normal::of(raw.as_bytes());
+            let want = plainly(raw.as_bytes());
+            proptest::prop_assert_eq!(got.start(), &want[..]);
+            proptest::prop_assert_eq!(got.end(), &want[..]);
+        }
     }
 }

@@ -118,10 +118,7 @@ impl Session {
             hold: u64::from(p.inspect.max_hold_bytes),
             inspect: u64::from(p.inspect.max_inspect_bytes),
             failed: false,
-            streams: {
-                let mut buf = [0; path::MAX];
-                dialect.streams(path::normalise(head.path, &mut buf))
-            },
+            streams: dialect.streams(path::Normal::of(head.path).end()),
         }));
         session
     }
