@@ -184,6 +184,24 @@ proptest! {
         prop_assert_eq!(got["instructions"].as_str().unwrap(), &system);
     }
 
+    // Long texts: what is passed over in one chunk is read in many. Pieces of a byte never pass anything over.
+    #[test]
+    fn long_texts_read_the_same_in_any_chunks(
+        texts in prop::collection::vec(("[a-z ]{1,9}|[\\\\\"]{1,7}|[\n\t\u{1}/é模😀]{1,5}", 1usize..1500), 1..5), raw: bool, chunk in 900usize..9000
+    ) {
+        let texts: Vec<String> = texts.iter().map(|(unit, n)| unit.repeat(*n) + "end").collect();
+        let messages: Vec<Value> = texts.iter().enumerate()
+            .map(|(i, t)| json!({"role": if i % 4 == 0 { "system" } else if i % 4 == 2 { "assistant" } else { "user" }, "content": t, "name": t})).collect();
+        let body = json!({"instructions": texts[0], "messages": messages}).to_string();
+        // Control characters as they are, and a lone surrogate.
+        let body = if raw { body.replace("\\u0001", "\u{1}").replace("\\t", "\\ud83d") } else { body };
+        for path in ["/v1/chat/completions", "/v1/responses"] {
+            let bytewise = facts(engine_once(), path, body.as_bytes(), 1);
+            prop_assert_eq!(&facts(engine_once(), path, body.as_bytes(), chunk), &bytewise);
+            prop_assert_eq!(&facts(engine_once(), path, body.as_bytes(), body.len()), &bytewise);
+        }
+    }
+
     #[test]
     fn any_bytes_on_any_path_give_a_value(body in prop::collection::vec(any::<u8>(), 0..300), d in 0usize..11, chunk in 1usize..40) {
         let paths = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/messages", "/v1beta/models/x:generateContent",

@@ -124,6 +124,14 @@ impl Window {
         self.tail.copy_within(from.., 0);
         self.tail.truncate(n);
     }
+    /// Is the head complete, so that only the last `TAIL` bytes of what follows matter?
+    pub fn has_head(&self) -> bool {
+        self.head.len() == HEAD
+    }
+    /// Bytes that need no look, because at least `TAIL` others follow. The head is complete.
+    pub fn pass(&mut self, bytes: usize) {
+        self.len = self.len.saturating_add(bytes as u64);
+    }
     /// Appends another text, on a line of its own.
     pub fn absorb(&mut self, other: &mut Window) {
         self.push(b"\n");

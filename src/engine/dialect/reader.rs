@@ -1,6 +1,6 @@
 //! Scanner events to `Facts`, steered by a dialect's tables. Parsing never decides: a malformed body is a fact.
 
-use super::facts::{Facts, INSTRUCTIONS, Unreadable, Window};
+use super::facts::{Facts, INSTRUCTIONS, TAIL, Unreadable, Window};
 use super::{Dialect, Field};
 use crate::engine::edge::scan::{DEPTH, KEY, Sink};
 use crate::engine::hash;
@@ -36,6 +36,13 @@ const ROLES: &[(&str, Role, u8)] = &[
     ("model", Role::Assistant, 0),
     ("chatbot", Role::Assistant, 0),
 ];
+
+/// Where a text is collected.
+enum Place {
+    Prompt,
+    Context,
+    Message,
+}
 
 /// Reads one body.
 #[derive(Debug)]
@@ -273,14 +280,30 @@ impl Reader {
         (8..kept.len()).step_by(8).fold(first, |h, at| hash::combine(h, hash::read_u64(kept, at)))
     }
 
-    /// The place of a text that is collected whole.
-    fn text(&mut self, field: Field) -> &mut Window {
+    /// The place of a text of which a window is kept.
+    fn text(&self, field: Field) -> &Window {
+        match self.place(field) {
+            Place::Prompt => &self.prompt,
+            Place::Context => &self.context,
+            Place::Message => &self.message,
+        }
+    }
+
+    fn text_mut(&mut self, field: Field) -> &mut Window {
+        match self.place(field) {
+            Place::Prompt => &mut self.prompt,
+            Place::Context => &mut self.context,
+            Place::Message => &mut self.message,
+        }
+    }
+
+    fn place(&self, field: Field) -> Place {
         match field {
-            Field::Prompt | Field::Input => &mut self.prompt,
-            Field::Context => &mut self.context,
+            Field::Prompt | Field::Input => Place::Prompt,
+            Field::Context => Place::Context,
             // Answers of tools beside the messages.
-            Field::ToolText if !self.open_message => &mut self.context,
-            _ => &mut self.message,
+            Field::ToolText if !self.open_message => Place::Context,
+            _ => Place::Message,
         }
     }
 
@@ -411,13 +434,8 @@ impl Sink for Reader {
             Field::Role | Field::Speaker | Field::Model | Field::Param | Field::Params | Field::Kind => {
                 (self.word, self.word_len) = ([0; WORD], 0);
             }
-            Field::Content
-            | Field::ToolText
-            | Field::Message
-            | Field::Prompt
-            | Field::Input
-            | Field::Context => {
-                let text = self.text(field);
+            field if is_text(field) => {
+                let text = self.text_mut(field);
                 if !text.is_empty() {
                     text.push(b"\n");
                 }
@@ -439,12 +457,7 @@ impl Sink for Reader {
 
     fn piece(&mut self, bytes: &[u8]) {
         match self.next {
-            field @ (Field::Content
-            | Field::ToolText
-            | Field::Message
-            | Field::Prompt
-            | Field::Input
-            | Field::Context) => self.text(field).push(bytes),
+            field if is_text(field) => self.text_mut(field).push(bytes),
             Field::Instructions => {
                 self.facts.push_instructions(bytes, !std::mem::replace(&mut self.wrote_instructions, true));
             }
@@ -456,6 +469,20 @@ impl Sink for Reader {
                 self.data.push(bytes);
             }
             _ => {}
+        }
+    }
+
+    fn keeps(&self) -> Option<usize> {
+        match self.next {
+            Field::Instructions if self.facts.instructions.len() >= INSTRUCTIONS => Some(0),
+            field if is_text(field) && self.text(field).has_head() => Some(TAIL),
+            _ => None,
+        }
+    }
+
+    fn passed(&mut self, bytes: usize) {
+        if is_text(self.next) {
+            self.text_mut(self.next).pass(bytes);
         }
     }
 
@@ -512,6 +539,14 @@ impl Sink for Reader {
     fn odd(&mut self, what: Unreadable) {
         self.fail(what);
     }
+}
+
+/// Texts of which windows are kept.
+fn is_text(field: Field) -> bool {
+    matches!(
+        field,
+        Field::Content | Field::ToolText | Field::Message | Field::Prompt | Field::Input | Field::Context
+    )
 }
 
 /// What a key shares with those that servers read instead of it in the same object.

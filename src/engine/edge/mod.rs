@@ -5,6 +5,7 @@ pub mod decide;
 pub mod extract;
 pub mod identity;
 pub mod limiter;
+pub mod marks;
 pub mod scan;
 pub mod session;
 pub mod wide;

@@ -6,6 +6,7 @@
 //! does not hide the prompt behind it; comments and trailing commas end the scan: an explicit verdict, never a silent one.
 //! Cost: one pass; strings nobody wants are skipped at the speed of a byte search.
 
+use super::marks::{BLOCK, letter, special, stretch};
 use crate::engine::dialect::Unreadable;
 
 /// Nesting allowed.
@@ -15,8 +16,8 @@ pub const KEY: usize = 64;
 const SCALAR: usize = 40;
 /// Unescaped text that is collected before the sink gets it.
 const TEXT: usize = 512;
-/// Bytes that are looked at together.
-const BLOCK: usize = 16;
+/// Shorter texts are not searched for what may be passed over.
+const SHORT: usize = 1_024;
 
 /// Receives events.
 pub trait Sink {
@@ -30,6 +31,12 @@ pub trait Sink {
     fn string(&mut self) -> bool;
     /// A piece of the wanted string, unescaped.
     fn piece(&mut self, bytes: &[u8]);
+    /// Of what is still to come of the wanted string, only so many bytes at its end matter, and how many there are. `None`: all does.
+    fn keeps(&self) -> Option<usize> {
+        None
+    }
+    /// So many bytes of the wanted string, unescaped, were passed over. At least as many as `keeps` told follow.
+    fn passed(&mut self, _bytes: usize) {}
     /// The string value ends.
     fn string_end(&mut self);
     /// A number, `true`, `false` or `null`, as written (cut at 40 bytes).
@@ -303,7 +310,12 @@ impl Scanner {
     /// Runs to the closing quote or to an escape that is not one letter, or to the end of the chunk.
     fn text<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
         let mut rest = rest;
+        // While the rest is longer than this, it is not known how far it goes on.
+        let mut known = rest.len();
         loop {
+            if self.wanted && !self.in_key && rest.len() > SHORT && rest.len() <= known {
+                (rest, known) = self.pass_over(rest, sink);
+            }
             let n = self.plain(rest, sink);
             let after = rest.get(n..).unwrap_or_default();
             match after {
@@ -334,17 +346,42 @@ impl Scanner {
         }
     }
 
+    /// Passes over what the sink has no use for. What is left, and of how much of that it is not known where it stops.
+    fn pass_over<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> (&'a [u8], usize) {
+        let Some(keep) = sink.keeps() else { return (rest, rest.len().saturating_sub(SHORT)) };
+        let all = stretch(rest);
+        let unknown = rest.len().saturating_sub(all.bytes);
+        let text = rest.get(..all.bytes).unwrap_or_default();
+        // Few escapes are the rule; all of them are half of the bytes.
+        for spare in [keep >> 2, keep] {
+            let from = all.bytes.saturating_sub(keep.saturating_add(spare));
+            let slashes = text.iter().take(from).rev().take_while(|b| **b == b'\\').count();
+            let from = from.saturating_add(slashes & 1).min(all.bytes);
+            let end = stretch(text.get(from..).unwrap_or_default());
+            let kept = end.bytes.saturating_sub(end.escapes);
+            if kept >= keep && from > 0 {
+                self.flush_high(sink);
+                self.hand_over(sink);
+                sink.passed(all.bytes.saturating_sub(all.escapes).saturating_sub(kept));
+                return (rest.get(from..).unwrap_or_default(), unknown);
+            }
+        }
+        (rest, unknown)
+    }
+
     /// Takes the bytes before the first special one; their number.
     #[inline]
     fn plain(&mut self, rest: &[u8], sink: &mut impl Sink) -> usize {
-        if self.in_key || !self.wanted {
+        if self.in_key {
             let n = run(rest);
-            if n > 0 && self.in_key {
+            if n > 0 {
                 self.emit(rest.get(..n).unwrap_or_default(), sink);
-            } else if n > 0 {
-                self.high = 0;
             }
             return n;
+        }
+        if !self.wanted {
+            self.high = 0;
+            return stretch(rest).bytes;
         }
         // Copied while it is looked at: a block may be copied beyond its end, but then the next copy overwrites that.
         let mut at = 0usize;
@@ -472,19 +509,6 @@ impl Scanner {
     }
 }
 
-/// What a backslash and this letter stand for.
-fn letter(b: u8) -> Option<u8> {
-    Some(match b {
-        b'"' | b'\\' | b'/' => b,
-        b'b' => 8,
-        b'f' => 12,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        _ => return None,
-    })
-}
-
 /// Bytes before the first quote, backslash or control character.
 fn run(bytes: &[u8]) -> usize {
     let mut at = 0usize;
@@ -498,51 +522,6 @@ fn run(bytes: &[u8]) -> usize {
     let ends = |b: &u8| *b == b'"' || *b == b'\\' || *b < 0x20;
     let rest = bytes.get(at..).unwrap_or_default();
     at.saturating_add(rest.iter().position(ends).unwrap_or(rest.len()))
-}
-
-/// Place of the first quote, backslash or control character in a block; its length if there is none.
-#[cfg(target_feature = "simd128")]
-#[inline(always)]
-pub fn special(block: &[u8; BLOCK]) -> usize {
-    use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, u64x2, v128_or};
-    let [low, high] = halves(block);
-    let x = u64x2(low, high);
-    let text = v128_or(u8x16_eq(x, u8x16_splat(b'"')), u8x16_eq(x, u8x16_splat(b'\\')));
-    let hit = u8x16_bitmask(v128_or(text, u8x16_lt(x, u8x16_splat(0x20))));
-    (u32::from(hit) | 1 << BLOCK).trailing_zeros() as usize
-}
-
-/// Place of the first quote, backslash or control character in a block; its length if there is none.
-#[cfg(not(target_feature = "simd128"))]
-#[inline(always)]
-pub fn special(block: &[u8; BLOCK]) -> usize {
-    special_scalar(block)
-}
-
-/// `special` without vectors, and the test of that with them.
-#[inline(always)]
-pub fn special_scalar(block: &[u8; BLOCK]) -> usize {
-    // Eight bytes at a time: a byte is zero after the XOR, or below 0x20, exactly where its high bit ends up set first.
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let below = |x: u64, n: u64| x.wrapping_sub(ONES.wrapping_mul(n)) & !x & HIGHS;
-    let marks = |x: u64| {
-        let quote = below(x ^ ONES.wrapping_mul(u64::from(b'"')), 1);
-        quote | below(x ^ ONES.wrapping_mul(u64::from(b'\\')), 1) | below(x, 0x20)
-    };
-    // Borrows only travel upwards: the lowest mark is a true one.
-    let [low, high] = halves(block);
-    match (marks(low), marks(high)) {
-        (0, high) => (high.trailing_zeros() as usize >> 3).saturating_add(8),
-        (low, _) => low.trailing_zeros() as usize >> 3,
-    }
-}
-
-fn halves(block: &[u8; BLOCK]) -> [u64; 2] {
-    let (mut low, mut high) = ([0; 8], [0; 8]);
-    low.copy_from_slice(block.get(..8).unwrap_or_default());
-    high.copy_from_slice(block.get(8..).unwrap_or_default());
-    [u64::from_le_bytes(low), u64::from_le_bytes(high)]
 }
 
 /// JSON's number grammar; a number longer than the buffer is checked as far as it is kept.
@@ -694,18 +673,6 @@ mod tests {
         fn any_bytes_in_any_chunks_give_one_answer(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 1usize..20) {
             let chunks: Vec<&[u8]> = bytes.chunks(cut).collect();
             prop_assert_eq!(events(&[&bytes]), events(&chunks));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn vectors_find_what_plain_words_find(block: [u8; BLOCK], near in prop::collection::vec(0x1eu8..0x24, BLOCK), escape in 0..BLOCK) {
-            let place = |b: &[u8]| b.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20).unwrap_or(BLOCK);
-            let mut near: [u8; BLOCK] = near.try_into().unwrap();
-            for block in [block, near, { near[escape] = b'\\'; near }, [b'x'; BLOCK], [0xff; BLOCK]] {
-                prop_assert_eq!(special(&block), place(&block));
-                prop_assert_eq!(special_scalar(&block), place(&block));
-            }
         }
     }
 

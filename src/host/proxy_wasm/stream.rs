@@ -16,6 +16,9 @@ pub fn is_verdict_header(name: &[u8]) -> bool {
     name.len() == VERDICT_HEADER.len() && name.iter().map(plain).eq(VERDICT_HEADER.bytes())
 }
 
+/// Bytes of a body that are read at once: a large body is read while it is in the cache, and takes no more memory than this.
+const PIECE: usize = 64 << 10;
+
 /// A request between callbacks.
 #[derive(Debug)]
 pub struct Stream {
@@ -82,14 +85,20 @@ impl Stream {
         if self.held_since > 1 {
             plugin.hold_works();
         }
-        let from = if self.holding { self.read.min(size) } else { 0 };
-        let fresh = size.saturating_sub(from);
-        let chunk = if fresh == 0 {
-            Vec::new()
-        } else {
-            abi::buffer(Buffer::RequestBody, from, fresh).unwrap_or_default()
+        let mut from = if self.holding { self.read.min(size) } else { 0 };
+        let next = loop {
+            let piece = size.saturating_sub(from).min(PIECE);
+            let chunk = match piece {
+                0 => Vec::new(),
+                _ => abi::buffer(Buffer::RequestBody, from, piece).unwrap_or_default(),
+            };
+            from = from.saturating_add(piece);
+            let next = session.push(&chunk, end && from >= size);
+            if next == Next::Ready || from >= size {
+                break next;
+            }
         };
-        match session.push(&chunk, end) {
+        match next {
             Next::Ready => self.decide(plugin),
             Next::More => {
                 self.holding = true;

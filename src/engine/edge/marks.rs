@@ -1,0 +1,236 @@
+//! Where JSON strings stop, many bytes at a time: quotes, backslashes and control characters as bits.
+//!
+//! With vectors in the module (`simd128`), with plain words natively; each is checked against a search byte by byte.
+
+/// Bytes that are looked at together.
+pub const BLOCK: usize = 16;
+/// Bytes of a round.
+const ROUND: usize = 64;
+
+/// Bit `i` is about byte `i` of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// `"`.
+    pub quotes: u64,
+    /// `\`.
+    pub slashes: u64,
+    /// Below 0x20.
+    pub controls: u64,
+    /// `n`, the usual letter of an escape besides those two.
+    pub ens: u64,
+}
+
+#[cfg(target_feature = "simd128")]
+mod vectors {
+    use super::{BLOCK, Marks, halves};
+    use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_min, u8x16_splat, u64x2, v128, v128_or};
+
+    #[inline(always)]
+    fn find(block: &[u8; BLOCK]) -> [v128; 4] {
+        let [low, high] = halves(block);
+        let x = u64x2(low, high);
+        let is = |b| u8x16_eq(x, u8x16_splat(b));
+        [is(b'"'), is(b'\\'), u8x16_eq(u8x16_min(x, u8x16_splat(0x1f)), x), is(b'n')]
+    }
+    #[inline(always)]
+    pub fn any(block: &[u8; BLOCK]) -> u16 {
+        let [quotes, slashes, controls, _] = find(block);
+        u8x16_bitmask(v128_or(v128_or(quotes, slashes), controls))
+    }
+    #[inline(always)]
+    pub fn marks(block: &[u8; BLOCK]) -> Marks {
+        let [quotes, slashes, controls, ens] = find(block).map(|v| u64::from(u8x16_bitmask(v)));
+        Marks { quotes, slashes, controls, ens }
+    }
+}
+
+#[cfg(not(target_feature = "simd128"))]
+use plain as vectors;
+
+/// Without vectors, and the test of those.
+pub mod plain {
+    use super::{BLOCK, Marks, halves};
+
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+
+    /// The high bit of each byte that is zero: no borrow or carry crosses bytes.
+    fn zeros(x: u64) -> u64 {
+        !((x & LOW).wrapping_add(LOW) | x | LOW)
+    }
+    /// High bits of bytes to a bit each.
+    fn gather(x: u64) -> u64 {
+        (x >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    }
+    #[inline(always)]
+    fn find(x: u64) -> [u64; 4] {
+        let is = |b: u8| zeros(x ^ ONES.wrapping_mul(b.into()));
+        [is(b'"'), is(b'\\'), zeros(x & ONES.wrapping_mul(0xe0)), is(b'n')]
+    }
+    /// All three.
+    #[inline(always)]
+    pub fn marks(block: &[u8; BLOCK]) -> Marks {
+        let [low, high] = halves(block).map(|x| find(x).map(gather));
+        let [quotes, slashes, controls, ens] = [0, 1, 2, 3].map(|i: usize| {
+            let bits = |half: &[u64; 4]| half.get(i).copied().unwrap_or(0);
+            bits(&low) | bits(&high) << 8
+        });
+        Marks { quotes, slashes, controls, ens }
+    }
+    /// Bytes that are any of the three.
+    #[inline(always)]
+    pub fn any(block: &[u8; BLOCK]) -> u16 {
+        let [low, high] = halves(block).map(|x| find(x).iter().take(3).fold(0, |all, f| all | f));
+        if low | high == 0 { 0 } else { (gather(low) | gather(high) << 8) as u16 }
+    }
+}
+
+/// Place of the first quote, backslash or control character in a block; its length if there is none.
+#[inline(always)]
+pub fn special(block: &[u8; BLOCK]) -> usize {
+    (u32::from(vectors::any(block)) | 1 << BLOCK).trailing_zeros() as usize
+}
+
+fn halves(block: &[u8; BLOCK]) -> [u64; 2] {
+    let (mut low, mut high) = ([0; 8], [0; 8]);
+    low.copy_from_slice(block.get(..8).unwrap_or_default());
+    high.copy_from_slice(block.get(8..).unwrap_or_default());
+    [u64::from_le_bytes(low), u64::from_le_bytes(high)]
+}
+
+/// The marks of a round; nothing but zeros is told without looking twice.
+#[inline(always)]
+fn round(block: &[u8; ROUND]) -> Marks {
+    let parts = block.as_chunks::<BLOCK>().0;
+    if parts.iter().fold(0, |all, part| all | vectors::any(part)) == 0 {
+        return Marks::default();
+    }
+    parts.iter().rev().fold(Marks::default(), |all, part| {
+        let m = vectors::marks(part);
+        Marks {
+            quotes: all.quotes << BLOCK | m.quotes,
+            slashes: all.slashes << BLOCK | m.slashes,
+            controls: all.controls << BLOCK | m.controls,
+            ens: all.ens << BLOCK | m.ens,
+        }
+    })
+}
+
+/// What a backslash and this letter stand for.
+pub fn letter(b: u8) -> Option<u8> {
+    Some(match b {
+        b'"' | b'\\' | b'/' => b,
+        b'b' => 8,
+        b'f' => 12,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
+}
+
+/// The backslashes that escape: of those in a row every other one, from the first.
+fn starts(slashes: u64) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let firsts = slashes & !(slashes << 1);
+    // Adding its first bit to a row clears the row.
+    let from_even = slashes & !slashes.wrapping_add(firsts & EVEN);
+    from_even & EVEN | slashes & !from_even & !EVEN
+}
+
+/// A stretch of a string up to what needs a look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its bytes.
+    pub bytes: usize,
+    /// Escapes in it, all of one letter: unescaped it is shorter by so many bytes.
+    pub escapes: usize,
+}
+
+/// The stretch before the closing quote, a control character, an escape that is not one letter, or the end.
+pub fn stretch(bytes: &[u8]) -> Stretch {
+    let (rounds, rest) = bytes.as_chunks::<ROUND>();
+    // The last round is filled up with what stops, after a backslash, too.
+    let mut last = [0; ROUND];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    // Without a branch that text decides: a processor that guesses wrong at every escape takes twice the time.
+    let (mut at, mut escapes, mut carry) = (0usize, 0usize, 0u64);
+    for block in rounds.iter().chain(std::iter::once(&last)) {
+        let m = round(block);
+        let starts = starts(m.slashes & !carry);
+        let taken = starts << 1 | carry;
+        carry = starts >> 63;
+        let mut look = 0;
+        // The letters of escapes, those at hand aside; the last one may be that of the next round.
+        let mut rare = taken & !(m.ens | m.quotes | m.slashes);
+        while rare != 0 {
+            let place = rare.trailing_zeros();
+            if block.get(place as usize).is_none_or(|b| letter(*b).is_none()) {
+                look = 1 << place;
+                break;
+            }
+            rare &= rare.wrapping_sub(1);
+        }
+        let stops = m.quotes & !taken | m.controls | look;
+        if stops != 0 {
+            let first = stops.trailing_zeros() as usize;
+            let before = (stops & stops.wrapping_neg()).wrapping_sub(1);
+            escapes = escapes.saturating_add((starts & before).count_ones() as usize);
+            // What follows a backslash stops in front of that.
+            let unread = usize::from(taken >> first & 1 == 1);
+            escapes = escapes.saturating_sub(unread);
+            at = at.saturating_add(first).saturating_sub(unread);
+            break;
+        }
+        escapes = escapes.saturating_add(starts.count_ones() as usize);
+        at = at.saturating_add(ROUND);
+    }
+    Stretch { bytes: at.min(bytes.len()), escapes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Byte by byte.
+    fn plainly(bytes: &[u8]) -> Stretch {
+        let (mut rest, mut escapes) = (bytes, 0usize);
+        loop {
+            rest = match rest {
+                [b'\\', b, after @ ..] if letter(*b).is_some() => {
+                    escapes = escapes.saturating_add(1);
+                    after
+                }
+                [b, after @ ..] if *b >= 0x20 && !matches!(b, b'"' | b'\\') => after,
+                _ => return Stretch { bytes: bytes.len().saturating_sub(rest.len()), escapes },
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn vectors_find_what_plain_words_find(any: [u8; BLOCK], near in prop::array::uniform16(prop_oneof![0x1eu8..0x24, Just(b'\\'), 0x5bu8..0x5e])) {
+            for block in [any, near, [b'x'; BLOCK], [0xff; BLOCK]] {
+                let bits = |is: fn(&u8) -> bool| block.iter().rev().fold(0u64, |all, b| all << 1 | u64::from(is(b)));
+                let want = Marks {
+                    quotes: bits(|b| *b == b'"'),
+                    slashes: bits(|b| *b == b'\\'),
+                    controls: bits(|b| *b < 0x20),
+                    ens: bits(|b| *b == b'n'),
+                };
+                prop_assert_eq!(vectors::marks(&block), want);
+                prop_assert_eq!(plain::marks(&block), want);
+                prop_assert_eq!(vectors::any(&block), plain::any(&block));
+                let place = block.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20);
+                prop_assert_eq!(special(&block), place.unwrap_or(BLOCK));
+            }
+        }
+
+        #[test]
+        fn stretches_end_where_byte_by_byte_they_do(text in "(x|y{30}|\\\\[\"\\\\/bfnrt]|\\\\\\\\){0,200}", end in "(|\"|\\\\|\\\\u0041|\\\\q|\n)z{0,70}") {
+            let bytes = [text, end].concat();
+            prop_assert_eq!(stretch(bytes.as_bytes()), plainly(bytes.as_bytes()));
+        }
+    }
+}
