@@ -217,7 +217,6 @@ class Host:
         if trailers and not self.reply:
             action = self.run("proxy_on_request_trailers", number, 1)
         held = action == PAUSE and not self.reply
-        self.run("proxy_on_done", number)
         self.run("proxy_on_delete", number)
         return self.reply[0] if self.reply else None if held else 0
 

@@ -216,4 +216,8 @@ impl Config {
     pub fn profile(&self, id: ProfileId) -> Option<&Profile> {
         self.profiles.get(usize::from(id)).or_else(|| self.profiles.first())
     }
+    /// Does any profile take the peer's address for the client's? (It costs a host call.)
+    pub fn needs_source(&self) -> bool {
+        self.profiles.iter().any(|p| p.identity.trusted_hops == 0)
+    }
 }

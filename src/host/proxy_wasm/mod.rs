@@ -120,16 +120,14 @@ extern "C" fn proxy_on_request_trailers(id: u32, _count: usize) -> u32 {
     on_stream(id, |s, p| s.trailers(p))
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(id: u32) -> u32 {
-    with((), |vm| vm.plugin.done(id));
-    1
-}
-
+// There is no `proxy_on_done`: it would be entered for every stream, and for a root its end comes right after.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_delete(id: u32) {
     with((), |vm| match vm.place(id) {
         Ok(at) => vm.streams.remove(at).1.done(&mut vm.plugin),
-        Err(_) => vm.plugin.drop_root(id),
+        Err(_) => {
+            vm.plugin.done(id);
+            vm.plugin.drop_root(id);
+        }
     });
 }

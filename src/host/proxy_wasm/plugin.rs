@@ -332,7 +332,7 @@ impl Plugin {
         }
         let routes = &config.routes;
         let when = |needed: bool, paths: &[&[&str]]| if needed { first_property(paths) } else { Vec::new() };
-        let source = when(true, &[&["source", "address"]]);
+        let source = when(config.needs_source(), &[&["source", "address"]]);
         let route = when(routes.needs_route_name(), &[&["xds", "route_name"], &["route_name"]]);
         let host = when(routes.needs_virtual_host(), &[&["xds", "virtual_host_name"]]);
         let service = when(routes.needs_service(), &[&["xds", "cluster_name"], &["cluster_name"]]);
