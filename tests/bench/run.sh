@@ -32,4 +32,14 @@ else
   python3 "$kit" --envoy "$ENVOY_BIN" --variant base=target/bench-base.yaml --variant lua=target/bench-lua.yaml \
     --variant ratelimit=target/bench-ratelimit.yaml $peers --wasm weir=target/weir.wasm --wasm-config @tests/bench/filter.json \
     --body 4k --body 64k --body 400k --body 400k_img $size
+  # A key that is refused, against no filter and an upstream that answers.
+  printf 'x-api-key: bad\n' > target/bench-headers.txt
+  PYTHONPATH=tests/support target/venv/bin/python - > target/bench-deny.json <<'PY'
+import json
+from harness import key_id
+print(json.dumps({**json.load(open("tests/bench/filter.json")), "deny": [{"name": "bad", "key": key_id("bad")}]}))
+PY
+  # shellcheck disable=SC2086
+  python3 "$kit" --envoy "$ENVOY_BIN" --variant base=target/bench-base.yaml --wasm refused=target/weir.wasm --wasm-config @target/bench-deny.json \
+    --headers target/bench-headers.txt --expect any --body 4k --body 64k $size
 fi

@@ -2,10 +2,11 @@
 import gzip
 import json
 import random
+import socket
 import time
 
 import pytest
-from harness import BAD, GOOD, chat, config, key_id, post, raw
+from harness import BAD, GOOD, chat, config, key_id, post, raw, read_reply, request
 
 
 def wait_for(check, seconds=5):
@@ -378,3 +379,16 @@ def test_counters_are_prometheus_labels(start):
     line = next(l for l in e.get("/stats/prometheus").splitlines() if l.startswith("weir_requests{"))
     for label in ('policy="test"', 'profile="default"', 'action="block"', 'reason="deny_list"', 'mode="enforce"'):
         assert label in line, line
+
+
+def test_a_rejected_client_keeps_its_connection(start, upstream):
+    """A proxy that answers before the request has ended closes the connection: then each rejection would cost a handshake."""
+    e = start(config(deny=[{"name": "x", "key": key_id("bad")}]), workers=1)
+    for body in (chat("hello there"), chat("hello there " + "pad " * 20_000)):
+        with socket.create_connection(("127.0.0.1", e.port), timeout=5) as s:
+            for key, status in [("good", 200), ("bad", 429), ("bad", 429), ("good", 200)]:
+                before = len(upstream.requests)
+                s.sendall(request(body=body, headers=[("x-api-key", key)]))
+                reply = read_reply(s)
+                assert (reply.status, "connection" in reply.headers) == (status, False)
+                assert len(upstream.requests) - before == (status == 200)

@@ -174,7 +174,9 @@ def test_configuration_comes_from_the_environment_where_the_host_has_no_other():
 @pytest.mark.parametrize("end", [True, False])
 def test_a_host_without_trailers_and_one_that_never_tells_the_end(end):
     h = start()
-    assert h.request("bad", BODY, end_told=end) == 429, "decided at content-length"
+    assert h.request("bad", BODY, end_told=end) == 429
+    assert h.waited == (not end), "for the end, until it is known that it never comes"
+    assert h.request("bad", BODY, end_told=end) == 429 and not h.waited, "decided at content-length"
     assert h.request("good", BODY, end_told=end) == 0
     assert h.request("bad", BODY, trailers=True) == 429
 

@@ -216,6 +216,9 @@ class Host:
             self.spent["body"] = max(self.spent.get("body", 0), self.fuel)
         if trailers and not self.reply:
             action = self.run("proxy_on_request_trailers", number, 1)
+        self.waited = action == PAUSE and not self.reply
+        if self.waited and not end_told:
+            self.pass_time(0.2)
         held = action == PAUSE and not self.reply
         self.run("proxy_on_delete", number)
         return self.reply[0] if self.reply else None if held else 0

@@ -41,6 +41,8 @@ struct Body {
     failed: bool,
     /// The path asks for a stream.
     streams: bool,
+    /// After a handshake there is no end.
+    upgrade: bool,
 }
 
 /// State between callbacks.
@@ -60,6 +62,8 @@ pub struct Session {
     pub problem_json: bool,
     /// `decide` ran.
     pub decided: bool,
+    /// All bytes that `content-length` told have come, and the host has not yet said that it is the end.
+    pub end_due: bool,
     body: Option<Box<Body>>,
 }
 
@@ -83,6 +87,7 @@ impl Session {
             grpc: false,
             problem_json: false,
             decided: false,
+            end_due: false,
             body: None,
         };
         let Some(p) = config.profile(profile).filter(|p| p.mode != Mode::Off) else { return session };
@@ -118,6 +123,7 @@ impl Session {
             hold: u64::from(p.inspect.max_hold_bytes),
             inspect: u64::from(p.inspect.max_inspect_bytes),
             failed: false,
+            upgrade: facts.upgrade,
             streams: dialect.streams(path::Normal::of(head.path).end()),
         }));
         session
@@ -133,6 +139,7 @@ impl Session {
             grpc: false,
             problem_json: false,
             decided: false,
+            end_due: false,
             body: None,
         }
     }
@@ -171,6 +178,7 @@ impl Session {
             if end && body.length.is_some_and(|n| body.received < n) {
                 body.reader.fail(Unreadable::Truncated);
             }
+            self.end_due = complete && !end && !body.upgrade;
             self.finish();
             return Next::Ready;
         }

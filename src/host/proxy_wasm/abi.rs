@@ -302,11 +302,15 @@ pub fn record(id: u32, value: u64) {
     unsafe { raw::proxy_record_metric(id, value) };
 }
 
+/// What is called next is about this stream, not about the callback's own context.
+pub fn act_for(context: u32) {
+    // SAFETY: plain value.
+    unsafe { raw::proxy_set_effective_context(context) };
+}
+
 /// Lets a paused request go on, from outside of its own callbacks.
 pub fn resume(context: u32) {
-    // SAFETY: plain values; 0 is the request direction.
-    unsafe {
-        raw::proxy_set_effective_context(context);
-        raw::proxy_continue_stream(0);
-    }
+    act_for(context);
+    // SAFETY: 0 is the request direction.
+    unsafe { raw::proxy_continue_stream(0) };
 }

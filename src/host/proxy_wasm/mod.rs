@@ -16,6 +16,8 @@ use stream::Stream;
 
 /// A stream may be held at its headers for so long before the watchdog lets it go.
 const HOLD_LIMIT_NS: u64 = 1_000_000_000;
+/// So long a reply waits for the end of a body whose last byte has come.
+const END_LIMIT_NS: u64 = 50_000_000;
 
 #[derive(Default)]
 struct Vm {
@@ -103,6 +105,15 @@ extern "C" fn proxy_on_tick(root: u32) {
     });
     // Outside of the borrow: the host may call back while it resumes.
     hung.into_iter().for_each(abi::resume);
+    with((), |vm| {
+        // An end that is not told, by this client or (if by none before) by this host: then no reply waits for it again.
+        let limit = abi::now().saturating_sub(END_LIMIT_NS);
+        for (id, s) in vm.streams.iter_mut().filter(|(_, s)| s.root == root && s.waits_since(limit)) {
+            vm.plugin.tells_end(false);
+            abi::act_for(*id);
+            s.refuse(&mut vm.plugin);
+        }
+    });
 }
 
 #[unsafe(no_mangle)]

@@ -154,6 +154,8 @@ pub struct Plugin {
     /// A body came while headers were held: this host delivers them, and a stream without one waits for its client.
     hold_proven: bool,
     hung: u32,
+    /// Does this host say that a body ends, also after its last byte? Not known until the first that did or did not.
+    end_told: Option<bool>,
     /// The host has no timer: requests do the upkeep. When they last did, and how many have come since.
     timerless: bool,
     kept_at: u64,
@@ -452,6 +454,16 @@ impl Plugin {
     /// Is a stream without a body waiting for its client, not for this host?
     pub fn hold_proven(&self) -> bool {
         self.hold_proven
+    }
+
+    /// May a reply wait for the end of a body whose last byte is here? Without a timer nobody would notice that it never comes.
+    pub fn may_wait(&self) -> bool {
+        self.end_told.unwrap_or(!self.timerless)
+    }
+
+    /// The first finding stays.
+    pub fn tells_end(&mut self, told: bool) {
+        self.end_told.get_or_insert(told);
     }
 
     /// A stream hung at its headers. Several, and never a body: this host does not deliver bodies while headers are held.

@@ -3,6 +3,7 @@
 use super::abi::{self, Buffer, CONTINUE, Map, PAUSE};
 use super::metrics::Event;
 use super::plugin::Plugin;
+use crate::engine::Decision;
 use crate::engine::config::ProfileId;
 use crate::engine::edge::session::{Next, Session};
 use crate::engine::verdict::Action;
@@ -34,6 +35,10 @@ pub struct Stream {
     pub held_since: u64,
     /// A local reply was sent.
     rejected: bool,
+    /// It waits for the end of the request: a proxy that answers before that closes the connection.
+    refusal: Option<Box<(Decision, Session)>>,
+    /// Since this time, nanoseconds.
+    refused_at: u64,
     request_id: String,
 }
 
@@ -47,6 +52,8 @@ impl Stream {
             read: 0,
             held_since: 0,
             rejected: false,
+            refusal: None,
+            refused_at: 0,
             request_id: String::new(),
         }
     }
@@ -81,7 +88,19 @@ impl Stream {
         if self.rejected {
             return PAUSE;
         }
-        let Some(session) = &mut self.session else { return CONTINUE };
+        if self.refusal.is_some() {
+            if end {
+                plugin.tells_end(true);
+            }
+            return if end { self.refuse(plugin) } else { PAUSE };
+        }
+        let Some(session) = &mut self.session else {
+            // Decided when all bytes were there, and still told the end.
+            if end && size == 0 {
+                plugin.tells_end(true);
+            }
+            return CONTINUE;
+        };
         if self.held_since > 1 {
             plugin.hold_works();
         }
@@ -120,6 +139,9 @@ impl Stream {
             return PAUSE;
         }
         abi::remove_header(Map::RequestTrailers, VERDICT_HEADER);
+        if self.refusal.is_some() {
+            return self.refuse(plugin);
+        }
         match &mut self.session {
             Some(session) => {
                 session.push(&[], true);
@@ -146,8 +168,10 @@ impl Stream {
         let shadow = if decision.action == verdict.action { "" } else { "shadow " };
         abi::set_property("weir.verdict", &[shadow, &why].concat());
         if decision.action.rejects() {
-            self.rejected = plugin.reply(self.root, &decision, &session, &self.request_id);
-            return if self.rejected { PAUSE } else { CONTINUE };
+            self.refused_at = if session.end_due && plugin.may_wait() { abi::now() } else { 0 };
+            let wait = self.refused_at != 0;
+            self.refusal = Some(Box::new((decision, session)));
+            return if wait { PAUSE } else { self.refuse(plugin) };
         }
         if decision.action == Action::Tag
             && !(headers_held && abi::add_header(Map::RequestHeaders, VERDICT_HEADER, &why))
@@ -155,6 +179,18 @@ impl Stream {
             plugin.event(self.root, Event::TagLate);
         }
         CONTINUE
+    }
+
+    /// Has a rejection waited since before `limit`?
+    pub fn waits_since(&self, limit: u64) -> bool {
+        self.refusal.is_some() && self.refused_at < limit
+    }
+
+    /// Sends the reply of a rejection.
+    pub fn refuse(&mut self, plugin: &mut Plugin) -> u32 {
+        let Some(refusal) = self.refusal.take() else { return CONTINUE };
+        self.rejected = plugin.reply(self.root, &refusal.0, &refusal.1, &self.request_id);
+        if self.rejected { PAUSE } else { CONTINUE }
     }
 
     /// The engine could not be reached: the configured failure mode, counted.
