@@ -212,6 +212,23 @@ impl std::fmt::Display for StateError {
     }
 }
 
+/// The first step of a decision, which needs nothing that was learned: for threads that work ahead of `Engine::judge`. A
+/// decision, if the request needs no judging; else what is to be judged is in `x`.
+pub fn extract(
+    config: &Config,
+    extractor: &mut Extractor,
+    now: Nanos,
+    session: &mut Session,
+    x: &mut Extracted,
+) -> Option<Decision> {
+    let early = Decision::early(config, session);
+    if early.is_none() {
+        extractor.take(now, session, x);
+        session.facts.wipe();
+    }
+    early
+}
+
 /// Both halves in one process: replay, simulation, single-VM hosts, tests. An observation is applied at once, through the
 /// same bytes that travel between a worker and the leader.
 #[derive(Debug)]
@@ -266,13 +283,9 @@ impl Engine {
 
     /// Decides a request: exactly once, before it goes upstream. A second call on the same session allows.
     pub fn decide(&mut self, now: Nanos, session: &mut Session) -> Decision {
-        if let Some(early) = Decision::early(&self.config, session) {
-            return early;
-        }
         let mut x = std::mem::take(&mut self.scratch);
-        self.extractor.take(now, session, &mut x);
-        session.facts.wipe();
-        let decision = self.judge(now, &mut x);
+        let early = extract(&self.config, &mut self.extractor, now, session, &mut x);
+        let decision = early.unwrap_or_else(|| self.judge(now, &mut x));
         self.scratch = x;
         decision
     }
