@@ -219,3 +219,58 @@ impl Lines {
         Ok(self.block.line(&mut self.at))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::type_complexity, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Lines by the definition: a line is what ends in a newline, or with the file.
+    fn slow(text: &[u8]) -> Vec<Option<Vec<u8>>> {
+        let lines = text.split_inclusive(|b| *b == b'\n').enumerate();
+        let one = |(i, l): (usize, &[u8])| {
+            let line = l.trim_ascii();
+            let line = if i == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+            (l.len() <= MAX_LINE).then(|| line.to_vec())
+        };
+        lines.map(one).collect()
+    }
+
+    fn owned(item: Item<'_>) -> Option<Vec<u8>> {
+        match item {
+            Item::Line(l) => Some(l.to_vec()),
+            Item::TooLong => None,
+        }
+    }
+
+    #[test]
+    fn blocks_of_any_size_give_the_lines_of_the_file() {
+        let long = |n: usize| [vec![b'x'; n], b"\n".to_vec()].concat();
+        let texts: [Vec<u8>; 7] = [
+            b"".into(),
+            b"\n".into(),
+            b"\xef\xbb\xbfa\r\n\n b \n\xef\xbb\xbfc".into(),
+            (0..9_000).flat_map(|i| long(i % 300)).collect(),
+            [long(3), long(MAX_LINE - 1), long(MAX_LINE), long(3), b"end".to_vec()].concat(),
+            [long(40 << 20), long(5), vec![b'y'; MAX_LINE]].concat(),
+            [long(7), vec![b'y'; MAX_LINE + 1]].concat(),
+        ];
+        for text in texts {
+            let want = slow(&text);
+            for size in [7, 1 << 10, 256 << 10] {
+                if size < 1 << 10 && text.len() > 1 << 20 {
+                    continue;
+                }
+                let reader: Bytes = Box::new(std::io::Cursor::new(text.clone()));
+                let mut blocks = Blocks { reader, rest: Vec::new(), first: true, bytes: 0 };
+                let (mut block, mut got, mut more) = (Block::default(), Vec::new(), true);
+                while more {
+                    more = blocks.fill(&mut block, size).unwrap();
+                    got.extend(block.lines().map(owned));
+                }
+                assert!(got == want, "{} bytes in blocks of {size}", text.len());
+                assert_eq!(blocks.bytes, text.len() as u64);
+            }
+        }
+    }
+}
