@@ -64,6 +64,7 @@ lint: setup ## formatting, clippy for both targets, Python syntax
 	@$(PYTHON) -m compileall -q tests
 
 bench: wasm weir ## cost in a real Envoy against no filter and Lua; replay speed
+	@cargo build --quiet --profile native --example lines
 	@bash tests/bench/run.sh
 
 bench-micro: setup ## the engine's parts alone, natively and as wasm under wasmtime: ns a call, ns a byte, ratios

@@ -212,8 +212,25 @@ impl std::fmt::Display for StateError {
     }
 }
 
-/// Both halves in one process: replay, simulation, single-VM hosts, tests. An observation is applied at once, through the
-/// same bytes that travel between a worker and the leader.
+/// The first step of a decision, which needs nothing that was learned: for threads that work ahead of `Engine::judge`. A
+/// decision, if the request needs no judging; else what is to be judged is in `x`.
+pub fn extract(
+    config: &Config,
+    extractor: &mut Extractor,
+    now: Nanos,
+    session: &mut Session,
+    x: &mut Extracted,
+) -> Option<Decision> {
+    let early = Decision::early(config, session);
+    if early.is_none() {
+        extractor.take(now, session, x);
+        session.facts.wipe();
+    }
+    early
+}
+
+/// Both halves in one process: replay, simulation, single-VM hosts, tests. An observation is applied at once; a debug build
+/// asserts that the bytes that travel between a worker and the leader would say the same.
 #[derive(Debug)]
 pub struct Engine {
     config: Arc<Config>,
@@ -222,7 +239,6 @@ pub struct Engine {
     scratch: Extracted,
     edge: Edge,
     ledger: Ledger,
-    batch: Vec<u8>,
 }
 
 impl Engine {
@@ -234,7 +250,6 @@ impl Engine {
             scratch: Extracted::default(),
             edge: Edge::new(Arc::clone(&config)),
             ledger: Ledger::new(&config),
-            batch: Vec::new(),
             config,
         }
     }
@@ -266,13 +281,9 @@ impl Engine {
 
     /// Decides a request: exactly once, before it goes upstream. A second call on the same session allows.
     pub fn decide(&mut self, now: Nanos, session: &mut Session) -> Decision {
-        if let Some(early) = Decision::early(&self.config, session) {
-            return early;
-        }
         let mut x = std::mem::take(&mut self.scratch);
-        self.extractor.take(now, session, &mut x);
-        session.facts.wipe();
-        let decision = self.judge(now, &mut x);
+        let early = extract(&self.config, &mut self.extractor, now, session, &mut x);
+        let decision = early.unwrap_or_else(|| self.judge(now, &mut x));
         self.scratch = x;
         decision
     }
@@ -280,11 +291,8 @@ impl Engine {
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.edge.prepare(x);
-        self.edge.queue(&x.obs);
-        self.edge.drain(&mut self.batch);
-        let mut outcome = Outcome::default();
-        // Our own batch is sound; if it ever were not, the request would be judged without evidence.
-        let _ = self.ledger.observe(&self.batch, |_, o| outcome = o);
+        debug_assert!(self.travels(&x.obs), "the ledger of a node would see something else");
+        let mut outcome = self.ledger.observe_direct(&x.obs);
         if self.ledger.values_changed() {
             self.publish();
         }
@@ -297,6 +305,16 @@ impl Engine {
         }
         let verdict = self.edge.settle(now, x, list, &outcome);
         Decision::of(&self.config, &mut self.edge.last, verdict, x.key, x.profile)
+    }
+
+    /// The bytes that travel between VMs say the same: what is judged here is judged alike behind a batch.
+    fn travels(&self, obs: &observation::Observation) -> bool {
+        let (mut batch, mut bytes, check) =
+            (observation::Batch::default(), Vec::new(), self.config.seed.check());
+        batch.push(obs, edge::PENDING_BYTES);
+        batch.drain(check, &mut bytes);
+        let mut same = false;
+        observation::decode(&bytes, check, |o| same = o == obs).is_ok() && same
     }
 
     fn publish(&mut self) {

@@ -10,8 +10,15 @@ echo "machine: $(nproc) cpus, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo |
 echo "module: $(stat -c %s target/weir.wasm) bytes"
 [ -f "$trace" ] || target/weir demo --write-trace "$trace"
 printf '{"mode":"enforce","limits":[],"identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1}}' > target/bench-filter.json
+# Twenty copies of the demo's traffic, each later than the one before: long enough to time.
+long=target/bench-long.jsonl
+[ "$long" -nt "$trace" ] || python3 tests/bench/later.py 20 < "$trace" > "$long"
 for _ in 1 2 3; do
-  target/weir replay --config target/bench-filter.json --json "$trace" | python3 tests/bench/replay_line.py
+  for threads in "$(nproc)" 1; do
+    target/weir replay --threads "$threads" --config target/bench-filter.json --json "$long" \
+      | python3 tests/bench/replay_line.py "$threads threads"
+  done
+  target/native/examples/lines "$long"
 done
 
 if [ ! -f "$kit" ]; then

@@ -143,6 +143,62 @@ fn compressed_traces_and_split_replays_give_the_same() {
     assert_eq!(v["keys"], 7);
 }
 
+/// What a replay leaves, without what it measures.
+fn traces_of(dir: &Dir, threads: &str, traces: &[&Path]) -> (Option<i32>, Value, String, [Vec<u8>; 3]) {
+    let config = dir.file(
+        "c.json",
+        br#"{"mode":"enforce","identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1}}"#,
+    );
+    let files = ["decisions", "records", "state"].map(|name| dir.0.join(name));
+    let mut args = vec!["replay", "--json", "--threads", threads, "--config", path(&config)];
+    for (flag, file) in ["--decisions", "--records", "--write-state"].iter().zip(&files) {
+        args.extend([flag, path(file)]);
+    }
+    args.extend(traces.iter().map(|t| path(t)));
+    let o = weir(&args);
+    let mut v = json_of(&o);
+    v.as_object_mut().unwrap().remove("ns_per_request");
+    let err = String::from_utf8_lossy(&o.stderr).into_owned();
+    (o.status.code(), v, err, files.map(|f| std::fs::read(f).unwrap()))
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same() {
+    let dir = Dir::new("threads");
+    let demo = dir.0.join("demo.jsonl");
+    assert_eq!(weir(&["demo", "--write-trace", path(&demo)]).status.code(), Some(0));
+    let mut lines: Vec<String> =
+        std::fs::read_to_string(&demo).unwrap().lines().take(9_000).map(str::to_string).collect();
+    for i in (0..lines.len()).step_by(37) {
+        lines[i] = match i % 5 {
+            0 => "not json".into(),
+            1 => String::new(),
+            2 => lines[i].replace("\"label\":", "\"key_age_s\":86400.5,\"label\":"),
+            3 => lines[i].replace("\"path\":", "\"path\":7,\"path\":"),
+            _ => line(1.7e9, &format!("k{i}"), "a step back in time"),
+        };
+    }
+    lines[4_000] = "x".repeat(17 << 20);
+    let text = lines.join("\r\n");
+    let plain = dir.file("a.jsonl", text.as_bytes());
+    let zst = dir.file("b.zst", &zstd::encode_all(text.as_bytes(), 1).unwrap());
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(text.as_bytes()).unwrap();
+    let gz = gz.finish().unwrap();
+    let cut = dir.file("c.gz", &gz[..gz.len() / 2]);
+    let empty = dir.file("empty", b"");
+    let traces: [&Path; 5] = [&plain, &empty, &zst, &cut, &demo];
+    let one = traces_of(&dir, "1", &traces);
+    assert_eq!(one.0, Some(2), "the third file breaks off");
+    assert!(one.1["skipped"].as_u64().unwrap() > 200 && one.1["clock_steps_back"].as_u64().unwrap() > 50);
+    assert!(one.2.contains("a.jsonl:1: skipped:") && one.2.contains("b.zst:4001: skipped: line is longer"));
+    assert!(one.1["actions"]["block"].as_u64().unwrap() > 1_000 && one.3.iter().all(|f| f.len() > 10_000));
+    for threads in ["2", "3", "8"] {
+        assert!(traces_of(&dir, threads, &traces) == one, "{threads} threads");
+    }
+    assert_eq!(weir(&["replay", "--threads", "0", path(&demo)]).status.code(), Some(1));
+}
+
 #[test]
 fn the_demos_traffic_replays_to_the_same_verdicts() {
     let dir = Dir::new("demo");

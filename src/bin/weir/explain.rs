@@ -4,7 +4,7 @@ mod record;
 mod story;
 mod words;
 
-use crate::trace::{Item, Lines};
+use crate::lines::{Item, Lines};
 use crate::{IO, NOTHING, OK};
 use record::{Own, Record};
 use std::collections::{BTreeMap, HashMap};
@@ -111,12 +111,12 @@ pub fn run(args: &Args) -> u8 {
 
 impl Logs {
     fn read(&mut self, path: &std::path::Path, args: &Args) -> std::io::Result<()> {
-        let mut lines = Lines::open(path, |raw, _| raw)?;
+        let mut lines = Lines::open(path)?;
         let mut number = 0u64;
         while let Some(item) = lines.next()? {
             number += 1;
             let result = match item {
-                Item::TooLong => Some(Err(format!("line is longer than {} bytes", crate::trace::MAX_LINE))),
+                Item::TooLong => Some(Err(format!("line is longer than {} bytes", crate::lines::MAX_LINE))),
                 Item::Line(text) => record::find(text),
             };
             match result {

@@ -10,6 +10,7 @@
 mod check;
 mod demo;
 mod explain;
+mod lines;
 mod replay;
 mod simulate;
 mod trace;

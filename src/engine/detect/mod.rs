@@ -210,7 +210,8 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
     a.uniform = a.panel
         && view.keys.len() >= 64
         && view.axis == Axis::Text
-        && load::key_ratio(view.keys, tick).max(load::rate_ratio(view.keys, tick)) >= UNIFORM_NATS;
+        && (load::key_ratio(view.keys, tick) >= UNIFORM_NATS
+            || load::rate_ratio(view.keys, tick) >= UNIFORM_NATS);
     // On the network axis old neighbours are nobody's template, and only young keys are ever blocked.
     if view.axis == Axis::Text && !c.is_off(off::ESTABLISHED) {
         established(&mut a, group, &view, c);

@@ -30,6 +30,22 @@ pub struct Extracted {
     pub unreadable: Option<Unreadable>,
 }
 
+impl Extracted {
+    /// Moves what was extracted ahead of its turn to the time at which it is judged, and the account's creation with it, if
+    /// that was told as an age.
+    pub fn set_time(&mut self, now: Nanos, created: Option<Nanos>) {
+        self.obs.time = now;
+        if let Some(at) = created {
+            self.obs.created_s = created_s(at);
+        }
+    }
+}
+
+/// Seconds since the epoch; 0 stands for unknown.
+fn created_s(at: Nanos) -> u32 {
+    u32::try_from(at.secs()).unwrap_or(u32::MAX).max(1)
+}
+
 /// Takes fingerprints. Holds only keys and working memory (about 10 KiB): make one a thread.
 #[derive(Debug)]
 pub struct Extractor {
@@ -67,7 +83,7 @@ impl Extractor {
             time: now,
             key: if id.anonymous { 0 } else { id.key.0 },
             tenant: id.tenant,
-            created_s: id.created.map_or(0, |c| u32::try_from(c.secs()).unwrap_or(u32::MAX).max(1)),
+            created_s: id.created.map_or(0, created_s),
             profile: session.profile,
             ..Observation::default()
         };

@@ -36,7 +36,7 @@ impl Ledger {
         let d_min = if Axis::of(value) == Axis::Text { c.d_min } else { c.net_d_min };
         g.set(groups::flag::WATCH, a.score >= f64::from(c.t_watch) && a.distinct >= 2.0 * f64::from(d_min));
         if tells {
-            self.describe_case(value);
+            self.describe_case(value, &a);
         }
         let Some(g) = self.groups.get_mut(value) else { return };
         let c = &self.c;
@@ -62,17 +62,17 @@ impl Ledger {
             if a.confirm && dominant && now_s / 60 >= g.immune_min { g.armed.saturating_add(1) } else { 0 };
         if g.armed >= if c.is_off(off::ARM) { 1 } else { c.arm } {
             let aged = a.aged || (a.aged_path && a.young < detect::ppm(c.y_gate_ppm));
-            self.confirm(value, siblings, aged);
+            self.confirm(value, siblings, aged, &a);
         }
     }
 
     /// Confirms a value and, on the text axis, its siblings: the other values of the same request with the same spread.
-    fn confirm(&mut self, value: u64, siblings: &[u64], aged: bool) {
+    fn confirm(&mut self, value: u64, siblings: &[u64], aged: bool, a: &Assessment) {
         let now_s = self.clock.now_s;
         let Some(d) = self.groups.get(value).map(Group::distinct) else { return };
         let case = self.join_or_open(value, siblings, d);
         self.mark(value, case, aged);
-        self.describe_case(value);
+        self.describe_case(value, a);
         if Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
             return;
         }
@@ -156,11 +156,10 @@ impl Ledger {
         detect::assess(g, panel, tick_of(self.clock.now_s), &self.c)
     }
 
-    /// Tells a value's case what the value's keys say of its cohort, unless a panel has told it.
-    fn describe_case(&mut self, value: u64) {
+    /// Tells a value's case what the value's keys (just assessed) say of its cohort, unless a panel has told it.
+    fn describe_case(&mut self, value: u64, a: &Assessment) {
         let now_s = self.clock.now_s;
         let Some(g) = self.groups.get(value) else { return };
-        let a = self.assess(g);
         let case = self.cases.resolve(g.case);
         if a.panel || self.cases.case(case).is_some_and(|c| c.cohort_min == 0) {
             let born_min = (now_s / 60).saturating_sub(a.cohort_ticks.saturating_mul(10)).max(1);
@@ -192,7 +191,8 @@ impl Ledger {
             && g.old.estimate() < 1.0 + 0.02 * g.distinct()
             && !g.has(groups::flag::EXEMPT);
         // Plainly unequal loads are people's, whoever they share their keys with.
-        if self.assess(g).load() <= -20.0 {
+        let a = self.assess(g);
+        if a.load() <= -20.0 {
             return;
         }
         let (case, aged) = self.company_of(g.keys.items(), value, siblings);
@@ -202,7 +202,7 @@ impl Ledger {
         } else if young && struck.saturating_mul(2) >= g.keys.items().len() {
             let case = self.cases.open(value, now_s);
             self.mark(value, case, false);
-            self.describe_case(value);
+            self.describe_case(value, &a);
         }
     }
 

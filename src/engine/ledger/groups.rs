@@ -428,28 +428,39 @@ pub(super) const WAYS: usize = 8;
 #[derive(Debug)]
 pub struct Groups {
     slots: Vec<Group>,
+    /// The slots' tags beside each other: a bucket's are one line of the cache, those in the slots eight lines on three
+    /// pages, and most values asked for are in none.
+    tags: Vec<u64>,
     evicted: u64,
 }
 
 impl Groups {
     /// `capacity` is rounded up to a power of two, at least one bucket of eight.
     pub fn new(capacity: u32) -> Groups {
-        Groups {
-            slots: vec![Group::default(); (capacity as usize).next_power_of_two().max(WAYS)],
-            evicted: 0,
-        }
+        let n = (capacity as usize).next_power_of_two().max(WAYS);
+        Groups { slots: vec![Group::default(); n], tags: vec![0; n], evicted: 0 }
     }
     /// Bytes.
     pub fn size_bytes(&self) -> usize {
-        self.slots.len().saturating_mul(std::mem::size_of::<Group>())
+        self.slots.len().saturating_mul(std::mem::size_of::<Group>().saturating_add(8))
     }
     /// All slots; free ones have tag 0.
     pub fn slots(&self) -> &[Group] {
         &self.slots
     }
-    /// All slots, to change them.
+    /// All slots, to change them. Call `index` if tags changed.
     pub fn slots_mut(&mut self) -> &mut [Group] {
         &mut self.slots
+    }
+    /// Notes the slots' tags again.
+    pub fn index(&mut self) {
+        self.tags.iter_mut().zip(&self.slots).for_each(|(tag, g)| *tag = g.tag);
+    }
+    fn find(&self, tag: u64) -> Option<usize> {
+        let range = self.bucket(tag);
+        let start = range.start;
+        let at = self.tags.get(range)?.iter().position(|t| *t == tag)?;
+        Some(start.wrapping_add(at))
     }
     /// Groups given up so far.
     pub fn evicted(&self) -> u64 {
@@ -462,22 +473,23 @@ impl Groups {
     }
     /// Looks a group up.
     pub fn get(&self, tag: u64) -> Option<&Group> {
-        self.slots.get(self.bucket(tag))?.iter().find(|g| g.tag == tag)
+        self.find(tag).and_then(|at| self.slots.get(at))
     }
     /// Looks a group up, to change it.
     pub fn get_mut(&mut self, tag: u64) -> Option<&mut Group> {
-        let range = self.bucket(tag);
-        self.slots.get_mut(range)?.iter_mut().find(|g| g.tag == tag)
+        self.find(tag).and_then(|at| self.slots.get_mut(at))
     }
     /// Makes a group in place of the least promising unconfirmed one of its bucket; `None` if all eight are confirmed.
     pub fn create(&mut self, tag: u64, now_s: u32) -> Option<&mut Group> {
         let range = self.bucket(tag);
-        let slots = self.slots.get_mut(range)?;
+        let (slots, tags) = (self.slots.get_mut(range.clone())?, self.tags.get_mut(range)?);
         let rank = |g: &Group| if g.tag == 0 { f64::MIN } else { g.promise(now_s) };
-        let slot = slots
+        let (slot, noted) = slots
             .iter_mut()
-            .filter(|g| !g.has(flag::CONFIRMED))
-            .min_by(|a, b| rank(a).total_cmp(&rank(b)))?;
+            .zip(tags)
+            .filter(|(g, _)| !g.has(flag::CONFIRMED))
+            .min_by(|a, b| rank(a.0).total_cmp(&rank(b.0)))?;
+        *noted = tag;
         if slot.tag != 0 {
             self.evicted = self.evicted.saturating_add(1);
         }

@@ -15,6 +15,7 @@ impl Ledger {
     pub(super) fn mend(&mut self) {
         self.keys.part_twins();
         part_twins(self.groups.slots_mut(), groups::WAYS, |g| (g.tag, g.last_s));
+        self.groups.index();
         part_twins(self.cases.tables_mut().0, cases::WAYS, |v| (v.value, v.since_min));
         self.cases.mend();
         self.groups_follow();

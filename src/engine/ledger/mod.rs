@@ -219,6 +219,11 @@ impl Ledger {
         self.observe_each(batch, &mut each)
     }
 
+    /// Applies one observation of an edge in the same process.
+    pub(in crate::engine) fn observe_direct(&mut self, obs: &Observation) -> Outcome {
+        self.observe_one(obs)
+    }
+
     /// One body for all callers: the path below it is a tenth of the module.
     #[inline(never)]
     fn observe_each(

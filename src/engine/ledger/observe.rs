@@ -24,6 +24,7 @@ pub(super) struct Origin {
 pub(super) const ORIGINS: usize = 1 << 13;
 
 impl Ledger {
+    #[inline(never)]
     pub(super) fn observe_one(&mut self, obs: &Observation) -> Outcome {
         self.advance(obs.time);
         if obs.flags & (observation::ANONYMOUS | observation::ALLOWED) != 0 || obs.key == 0 {

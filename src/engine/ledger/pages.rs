@@ -108,7 +108,11 @@ impl Ledger {
                 r.0.is_empty().then_some(())
             }
             1 => take_slice(r, self.keys.slots_mut(), from),
-            2 => take_slice(r, self.groups.slots_mut(), from),
+            2 => {
+                let taken = take_slice(r, self.groups.slots_mut(), from);
+                self.groups.index();
+                taken
+            }
             3 => take_slice(r, self.panels.slots_mut(), from),
             4 => take_slice(r, self.cases.tables_mut().0, from),
             5 => take_slice(r, self.cases.tables_mut().1, from),
@@ -267,6 +271,7 @@ mod tests {
             (0..200).for_each(|k| g.touch(&touch(k * 977 + i as u64)));
         }
         l.keys.recount();
+        l.groups.index();
         let keys: Vec<Sample> =
             (0..256u32).map(|kh| Sample { kh: kh * 3, cnt: 2, ..Sample::default() }).collect();
         for (i, p) in l.panels.slots_mut().iter_mut().enumerate() {

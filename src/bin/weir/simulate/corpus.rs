@@ -7,7 +7,7 @@
 //! prompts, dialogues and items, of the original's id for rewordings. Memory: the texts, once.
 
 use super::builtin;
-use crate::trace::{Item, Lines};
+use crate::lines::{Item, Lines};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -296,7 +296,7 @@ impl Loader {
 
     fn file(&mut self, dir: &Path, name: &'static str) {
         self.in_file = 0;
-        match Lines::open(&dir.join(name), |raw, _| raw) {
+        match Lines::open(&dir.join(name)) {
             Err(e) => self.warn(format!("{name}: {e}")),
             Ok(mut lines) => self.lines(&mut lines, name),
         }

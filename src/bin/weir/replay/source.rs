@@ -1,0 +1,76 @@
+//! The traces of a replay, one after the other, in blocks of whole lines.
+
+use super::batch::{BATCH_BYTES, Batch, End};
+use crate::lines::Blocks;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// Whoever has it reads the next batch; batches are numbered in the order read.
+pub struct Source<'a> {
+    rest: std::slice::Iter<'a, PathBuf>,
+    open: Option<(Blocks, &'a Path, ProgressBar)>,
+    first: bool,
+    /// Batches read.
+    pub read: u64,
+}
+
+impl<'a> Source<'a> {
+    pub fn new(traces: &'a [PathBuf]) -> Source<'a> {
+        Source { rest: traces.iter(), open: None, first: false, read: 0 }
+    }
+
+    /// Reads the next batch; `false` at the end of all, or behind what could not be read.
+    pub fn next(&mut self, batch: &mut Batch) -> bool {
+        if self.open.is_none() && !self.open_next(batch) {
+            return false;
+        }
+        batch.at = self.read;
+        self.read += 1;
+        let Some((blocks, path, bar)) = &mut self.open else { return true };
+        batch.path = path.to_path_buf();
+        batch.bar = bar.clone();
+        batch.first = std::mem::take(&mut self.first);
+        batch.end = match blocks.fill(&mut batch.text, BATCH_BYTES) {
+            Ok(true) => End::Open,
+            Ok(false) => End::File { bytes: blocks.bytes },
+            Err(e) => {
+                self.rest = Default::default();
+                End::Broken(e)
+            }
+        };
+        if !matches!(batch.end, End::Open) {
+            self.open = None;
+        }
+        true
+    }
+
+    /// Opens the next file, or says in an otherwise empty batch that it cannot be; `false` when there is none.
+    fn open_next(&mut self, batch: &mut Batch) -> bool {
+        let Some(path) = self.rest.next() else { return false };
+        let mut bar = ProgressBar::hidden();
+        let opened = Blocks::open(path, |raw, size| {
+            bar = progress(path, size);
+            Box::new(bar.wrap_read(raw))
+        });
+        self.first = true;
+        match opened {
+            Ok(blocks) => self.open = Some((blocks, path, bar)),
+            Err(e) => {
+                self.rest = Default::default();
+                batch.text = Default::default();
+                (batch.path, batch.end) = (path.clone(), End::Broken(e));
+            }
+        }
+        true
+    }
+}
+
+fn progress(path: &Path, size: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() || size == 0 {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let bar = ProgressBar::new(size).with_message(path.display().to_string());
+    style.map(|s| bar.clone().with_style(s)).unwrap_or(bar)
+}

@@ -1,0 +1,135 @@
+//! What a replay reports at its end: one JSON object, and the same as tables.
+
+use super::Replay;
+use serde_json::json;
+use std::io::Write;
+use weir::engine::verdict::Action;
+
+impl Replay {
+    pub(super) fn summary(&self) -> serde_json::Value {
+        let by_action = |n: &[u64; 4]| -> serde_json::Value {
+            Action::ALL
+                .iter()
+                .zip(n)
+                .map(|(a, n)| (a.name().to_string(), json!(n)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        let labels: serde_json::Map<_, _> = self
+            .labels
+            .iter()
+            .map(|(name, l)| {
+                let first_block = l.first_block.zip(l.first).map(|(b, f)| b.since(f).millis() as f64 / 1e3);
+                let v = json!({
+                    "requests": l.requests, "blocked": l.blocked, "throttled": l.throttled, "keys": l.keys.len(),
+                    "keys_blocked": l.keys.values().filter(|b| **b).count(), "first_block_s": first_block,
+                });
+                (name.clone(), v)
+            })
+            .collect();
+        let groups: Vec<serde_json::Value> = self
+            .engine
+            .groups()
+            .iter()
+            .map(|g| {
+                let terms: serde_json::Map<_, _> = g.terms.iter().map(|(n, p)| (n.to_string(), json!(p))).collect();
+                json!({
+                    "campaign": format!("{:08x}", g.campaign), "axis": g.axis, "state": g.state, "id": g.id, "keys": g.keys,
+                    "requests": g.requests, "score": g.score, "terms": terms,
+                })
+            })
+            .collect();
+        let status = self.engine.status();
+        let mut out = json!({
+            "requests": self.requests, "keys": status.keys, "skipped": self.skipped, "actions": by_action(&self.actions),
+            "would": by_action(&self.would), "by_label": labels, "groups": groups, "unreadable": self.unreadable,
+            "ns_per_request": (self.elapsed.as_nanos() as u64).checked_div(self.requests).unwrap_or(0),
+            "state_bytes": status.state_bytes, "clock_steps_back": self.steps_back, "bytes": self.bytes,
+            "convicted": status.convicted,
+        });
+        if let Some(c) = self.confusion() {
+            out["confusion"] = c;
+        }
+        out
+    }
+
+    /// Keys by truth and verdict, where labels tell the truth.
+    fn confusion(&self) -> Option<serde_json::Value> {
+        let side = |prefix: &str| {
+            let of = self.labels.iter().filter(|(n, _)| n.starts_with(prefix)).map(|(_, l)| l);
+            of.fold((0usize, 0usize), |(n, b), l| {
+                (n + l.keys.len(), b + l.keys.values().filter(|b| **b).count())
+            })
+        };
+        let ((benign, wrong), (attack, right)) = (side("benign:"), side("attack:"));
+        (benign + attack > 0).then(|| {
+            json!({"benign_keys": benign, "benign_keys_blocked": wrong, "attack_keys": attack, "attack_keys_blocked": right})
+        })
+    }
+
+    pub(super) fn print(&self, s: &serde_json::Value, out: &mut impl Write) -> std::io::Result<()> {
+        writeln!(
+            out,
+            "requests {}  keys {}  skipped {}  state {} bytes  {} ns/request",
+            s["requests"], s["keys"], s["skipped"], s["state_bytes"], s["ns_per_request"]
+        )?;
+        writeln!(
+            out,
+            "decided  allow {}  tag {}  throttle {}  block {}",
+            self.would[0], self.would[1], self.would[2], self.would[3]
+        )?;
+        writeln!(
+            out,
+            "done     allow {}  tag {}  throttle {}  block {}",
+            self.actions[0], self.actions[1], self.actions[2], self.actions[3]
+        )?;
+        if !self.unreadable.is_empty() {
+            let all: Vec<String> = self.unreadable.iter().map(|(k, n)| format!("{k} {n}")).collect();
+            writeln!(out, "unreadable  {}", all.join("  "))?;
+        }
+        if !self.labels.is_empty() {
+            writeln!(
+                out,
+                "\n{:<28} {:>9} {:>9} {:>9} {:>7} {:>12} {:>14}",
+                "label", "requests", "blocked", "throttled", "keys", "keys blocked", "first block s"
+            )?;
+            for (name, l) in &self.labels {
+                let v = &s["by_label"][name];
+                writeln!(
+                    out,
+                    "{name:<28} {:>9} {:>9} {:>9} {:>7} {:>12} {:>14}",
+                    l.requests,
+                    l.blocked,
+                    l.throttled,
+                    l.keys.len(),
+                    v["keys_blocked"].to_string(),
+                    v["first_block_s"].to_string()
+                )?;
+            }
+        }
+        let groups = self.engine.groups();
+        if !groups.is_empty() {
+            writeln!(
+                out,
+                "\n{:<22} {:<8} {:<10} {:>7} {:>9} {:>6}  evidence (points)",
+                "group", "axis", "state", "keys", "requests", "score"
+            )?;
+            for g in groups.iter().take(40) {
+                let terms: Vec<String> =
+                    g.terms.iter().filter(|(_, p)| *p != 0).map(|(n, p)| format!("{n} {p}")).collect();
+                writeln!(
+                    out,
+                    "{:<22} {:<8} {:<10} {:>7} {:>9} {:>6}  {}",
+                    g.id,
+                    g.axis,
+                    g.state,
+                    g.keys,
+                    g.requests,
+                    g.score,
+                    terms.join(", ")
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
