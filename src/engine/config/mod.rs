@@ -1,10 +1,10 @@
-//! Configuration, valid by construction. `raw` holds the strict serde half; nothing here knows JSON.
+//! Configuration, valid by construction. `raw` holds the strict JSON half; nothing here knows JSON.
 
 pub mod campaign;
+pub mod json;
 mod raw;
 pub mod read;
 pub mod routes;
-mod unique;
 
 use super::edge::identity::KeyId;
 use super::hash::Seed;

@@ -1,10 +1,10 @@
 //! The strict JSON half: unknown keys, wrong units, empty selectors and contradictions are problems that name the JSON
 //! path, the value, what is allowed and the fix. All problems of a file are told at once.
 
+use super::json::{Map, Value};
 use super::read::{Object, Problems, show};
 use super::routes::{Match, Pattern, Routes, Rule};
 use super::*;
-use serde_json::{Map, Value};
 
 /// Something wrong (or, as a warning, unwise) in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn parse_with_env(json: &str, env_seed: Option<&str>) -> Result<Config, Conf
     // Some editors put a byte order mark in front.
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     let json = if json.trim().is_empty() { "{}" } else { json };
-    let value = match super::unique::read(json, &mut p) {
+    let value = match super::json::read(json, &mut p) {
         Ok(v) => v,
         Err(e) => {
             p.add("", format!("is not JSON: {e}"));
@@ -451,11 +451,11 @@ fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> Vec<ListE
 fn merge(base: &mut Value, patch: &Value) {
     match (base, patch) {
         (Value::Object(b), Value::Object(patch)) => {
-            for (k, v) in patch {
-                if v.is_null() {
-                    b.remove(k);
-                } else {
-                    merge(b.entry(k.clone()).or_insert(Value::Null), v);
+            for (k, v) in patch.iter() {
+                let mut inner = b.remove(k).unwrap_or(Value::Null);
+                if *v != Value::Null {
+                    merge(&mut inner, v);
+                    b.insert(k, inner);
                 }
             }
         }
@@ -470,14 +470,16 @@ fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems)
         return None;
     };
     let mut sound = true;
-    for key in TOP_ONLY.iter().filter(|k| keys.contains_key(**k)) {
+    for key in TOP_ONLY.iter().filter(|k| keys.get(k).is_some()) {
         p.add(
             &format!("{path}.{key}"),
             "belongs to the whole policy, not to a profile: move it to the top level",
         );
         sound = false;
     }
-    if keys.get("identity").and_then(|i| i.get("learn")).is_some() {
+    if let Some(Value::Object(identity)) = keys.get("identity")
+        && identity.get("learn").is_some()
+    {
         p.add(
             &format!("{path}.identity.learn"),
             "belongs to the whole policy, not to a profile: move it to the top level",
@@ -489,9 +491,9 @@ fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems)
     }
     let mut base = Map::new();
     if let Value::Object(top) = top {
-        base.extend(
-            top.iter().filter(|(k, _)| !TOP_ONLY.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())),
-        );
+        for (k, v) in top.iter().filter(|(k, _)| !TOP_ONLY.contains(&k.as_str())) {
+            base.insert(k, v.clone());
+        }
     }
     let mut merged = Value::Object(base);
     merge(&mut merged, patch);
@@ -512,11 +514,11 @@ fn named_profiles(top_value: &Value, top: &mut Object<'_>, profiles: &mut Vec<Pr
         p.add("profiles", format!("is {}, must be an object {{name: settings}}", show(v)));
         return;
     };
-    if map.len() > MAX_PROFILES {
-        p.add("profiles", format!("has {} entries, at most {MAX_PROFILES} are allowed", map.len()));
+    if map.iter().len() > MAX_PROFILES {
+        p.add("profiles", format!("has {} entries, at most {MAX_PROFILES} are allowed", map.iter().len()));
         return;
     }
-    for (name, patch) in map {
+    for (name, patch) in map.iter() {
         let path = format!("profiles.{name}");
         if name.is_empty() || name == "default" || name.contains('@') {
             p.add(&path, "is not a name for a profile: it must not be empty, \"default\" or contain @");
@@ -643,7 +645,7 @@ fn higress(
         return None;
     };
     let kinds = ["_match_route_", "_match_route_prefix_", "_match_domain_", "_match_service_"];
-    let present: Vec<&str> = kinds.iter().copied().filter(|k| map.contains_key(*k)).collect();
+    let present: Vec<&str> = kinds.iter().copied().filter(|k| map.get(k).is_some()).collect();
     // Higress itself knows one combination: a route and a service, of which both must hold.
     if !matches!(present.as_slice(), [_] | ["_match_route_", "_match_service_"]) {
         p.add(path, format!("must have exactly one of {}, or a route and a service", kinds.join(", ")));
@@ -651,8 +653,12 @@ fn higress(
     }
     let mut matches = Vec::new();
     for kind in present {
-        let names = map.get(kind).and_then(Value::as_array).into_iter().flatten();
+        let names = match map.get(kind) {
+            Some(Value::Array(names)) => names.as_slice(),
+            _ => &[],
+        };
         let any: Vec<Match> = names
+            .iter()
             .filter_map(Value::as_str)
             .filter(|s| !s.is_empty())
             .map(|n| match kind {
@@ -668,11 +674,8 @@ fn higress(
         }
         matches.push(Match::Any(any));
     }
-    let patch: Map<String, Value> = map
-        .iter()
-        .filter(|(k, _)| !kinds.contains(&k.as_str()))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
+    let mut patch = map.clone();
+    kinds.iter().for_each(|k| drop(patch.remove(k)));
     let name = format!("{path}@rule");
     let profile = patched(top, &Value::Object(patch), &name, path, p)?;
     let Ok(id) = u8::try_from(profiles.len()) else {

@@ -1,7 +1,7 @@
 //! Typed reading of a JSON value that collects every problem instead of stopping at the first.
 
+use super::json::{Map, Value, quote};
 use super::{Nanos, Problem};
-use serde_json::{Map, Value};
 
 /// Collects problems under a JSON path.
 #[derive(Debug, Default)]
@@ -17,12 +17,12 @@ impl Problems {
 /// One object of the configuration: every key must be asked for, or it is unknown.
 #[derive(Debug)]
 pub struct Object<'a> {
-    map: &'a Map<String, Value>,
+    map: &'a Map,
     path: String,
     asked: Vec<&'static str>,
 }
 
-static EMPTY: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::Object(Map::new()));
+static EMPTY: Map = Map::new();
 
 /// A short rendering of a value for messages. Strings are cut: a secret in the wrong place must not reach a log whole.
 pub fn show(v: &Value) -> String {
@@ -32,7 +32,10 @@ pub fn show(v: &Value) -> String {
         }
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
-        other => other.to_string(),
+        Value::String(s) => quote(s),
+        Value::Number(n) => n.clone(),
+        Value::Null => "null".into(),
+        Value::Bool(b) => b.to_string(),
     }
 }
 
@@ -48,10 +51,7 @@ impl<'a> Object<'a> {
             Value::Object(m) => m,
             other => {
                 p.add(path, format!("is {}, must be an object {{…}}", show(other)));
-                match &*EMPTY {
-                    Value::Object(m) => m,
-                    _ => return Object { map: empty_map(), path: path.to_string(), asked: Vec::new() },
-                }
+                &EMPTY
             }
         };
         Object { map, path: path.to_string(), asked: Vec::new() }
@@ -69,14 +69,14 @@ impl<'a> Object<'a> {
     }
     /// Keys present.
     pub fn keys(&self) -> impl Iterator<Item = &'a String> {
-        self.map.keys()
+        self.map.iter().map(|(k, _)| k)
     }
     /// An inner object; absent reads as empty.
     pub fn object(&mut self, key: &'static str, p: &mut Problems) -> Object<'a> {
         let path = self.at(key);
         match self.get(key) {
             Some(v) => Object::new(v, &path, p),
-            None => Object { map: empty_map(), path, asked: Vec::new() },
+            None => Object { map: &EMPTY, path, asked: Vec::new() },
         }
     }
     /// A string.
@@ -104,7 +104,7 @@ impl<'a> Object<'a> {
     pub fn number(&mut self, key: &'static str, default: u64, lo: u64, hi: u64, p: &mut Problems) -> u64 {
         match self.get(key) {
             None => default,
-            Some(v) => match v.as_u64().filter(|n| (lo..=hi).contains(n)) {
+            Some(v) => match parse_number(v).filter(|n| (lo..=hi).contains(n)) {
                 Some(n) => n,
                 None => {
                     p.add(&self.at(key), format!("is {}, must be a whole number from {lo} to {hi}", show(v)));
@@ -117,7 +117,7 @@ impl<'a> Object<'a> {
     pub fn share(&mut self, key: &'static str, default_ppm: u32, p: &mut Problems) -> u32 {
         match self.get(key) {
             None => default_ppm,
-            Some(v) => match v.as_f64().filter(|x| (0.0..=1.0).contains(x)) {
+            Some(v) => match parse_decimal(v).filter(|x| (0.0..=1.0).contains(x)) {
                 Some(x) => (x * 1_000_000.0 + 0.5) as u32,
                 None => {
                     p.add(&self.at(key), format!("is {}, must be a number from 0 to 1", show(v)));
@@ -197,7 +197,7 @@ impl<'a> Object<'a> {
     }
     /// Call last: keys that nobody asked for are unknown.
     pub fn finish(self, p: &mut Problems) {
-        for key in self.map.keys().filter(|k| !self.asked.contains(&k.as_str())) {
+        for (key, _) in self.map.iter().filter(|(k, _)| !self.asked.contains(&k.as_str())) {
             let near = self.asked.iter().map(|a| (distance(a, key), a)).min().filter(|(d, _)| *d <= 2);
             let hint = match near {
                 Some((_, a)) => format!("unknown key; did you mean \"{a}\"?"),
@@ -207,11 +207,6 @@ impl<'a> Object<'a> {
             p.add(&join(&self.path, key), hint);
         }
     }
-}
-
-fn empty_map() -> &'static Map<String, Value> {
-    static MAP: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
-    &MAP
 }
 
 /// Edit distance, for hints.
@@ -233,6 +228,29 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or(usize::MAX)
+}
+
+fn parse_number(v: &Value) -> Option<u64> {
+    if let Value::Number(n) = v { n.parse().ok() } else { None }
+}
+
+/// The digits as a whole number, times or by a power of ten.
+fn parse_decimal(v: &Value) -> Option<f64> {
+    let Value::Number(text) = v else { return None };
+    let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let mut exponent: i64 = exponent.parse().ok()?;
+    let (mut whole, mut point) = (0f64, false);
+    for b in digits.trim_start_matches('-').bytes() {
+        if b == b'.' {
+            point = true;
+        } else {
+            whole = whole * 10.0 + f64::from(b.wrapping_sub(b'0'));
+            exponent = exponent.saturating_sub(i64::from(point));
+        }
+    }
+    let power = (0..exponent.unsigned_abs().min(400)).fold(1.0, |p, _| p * 10.0);
+    let size = if exponent < 0 { whole / power } else { whole * power };
+    Some(if digits.starts_with('-') { -size } else { size })
 }
 
 /// `100ms`, `30s`, `5m`, `24h`, `14d`.
