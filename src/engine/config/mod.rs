@@ -167,7 +167,7 @@ pub struct ListEntry {
 }
 
 /// What a list entry selects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Selector {
     /// `kid:` + 16 hex digits.
     Key(KeyId),

@@ -2,6 +2,7 @@
 
 use super::json::{Map, Value, quote};
 use super::{Nanos, Problem};
+use std::fmt::Display;
 
 /// Collects problems under a JSON path.
 #[derive(Debug, Default)]
@@ -9,8 +10,13 @@ pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
     /// Notes a problem.
-    pub fn add(&mut self, path: &str, message: impl Into<String>) {
-        self.0.push(Problem { path: path.to_string(), message: message.into() });
+    pub fn add(&mut self, path: &str, message: impl Display) {
+        self.push(path.to_string(), &message);
+    }
+    // One piece of code for every kind of message.
+    #[inline(never)]
+    fn push(&mut self, path: String, message: &dyn Display) {
+        self.0.push(Problem { path, message: message.to_string() });
     }
 }
 
@@ -46,19 +52,27 @@ pub fn join(path: &str, key: &str) -> String {
 
 impl<'a> Object<'a> {
     /// Reads `v` as an object; something else is a problem and reads as empty.
-    pub fn new(v: &'a Value, path: &str, p: &mut Problems) -> Object<'a> {
+    pub fn new(v: &'a Value, path: String, p: &mut Problems) -> Object<'a> {
         let map = match v {
             Value::Object(m) => m,
             other => {
-                p.add(path, format!("is {}, must be an object {{…}}", show(other)));
+                p.add(&path, format_args!("is {}, must be an object {{…}}", show(other)));
                 &EMPTY
             }
         };
-        Object { map, path: path.to_string(), asked: Vec::new() }
+        Object { map, path, asked: Vec::new() }
     }
     /// The path of a key.
     pub fn at(&self, key: &str) -> String {
         join(&self.path, key)
+    }
+    /// Notes a problem of a key.
+    pub fn problem(&self, key: &str, message: impl Display, p: &mut Problems) {
+        p.push(self.at(key), &message);
+    }
+    /// The value of a key is not what it must be.
+    pub fn must_be(&self, key: &str, v: &Value, what: impl Display, p: &mut Problems) {
+        self.problem(key, format_args!("is {}, must be {what}", show(v)), p);
     }
     /// The value of a key, if present.
     pub fn get(&mut self, key: &'static str) -> Option<&'a Value> {
@@ -75,7 +89,7 @@ impl<'a> Object<'a> {
     pub fn object(&mut self, key: &'static str, p: &mut Problems) -> Object<'a> {
         let path = self.at(key);
         match self.get(key) {
-            Some(v) => Object::new(v, &path, p),
+            Some(v) => Object::new(v, path, p),
             None => Object { map: &EMPTY, path, asked: Vec::new() },
         }
     }
@@ -84,7 +98,7 @@ impl<'a> Object<'a> {
         match self.get(key)? {
             Value::String(s) => Some(s),
             other => {
-                p.add(&self.at(key), format!("is {}, must be a string", show(other)));
+                self.must_be(key, other, "a string", p);
                 None
             }
         }
@@ -95,7 +109,7 @@ impl<'a> Object<'a> {
             None => default,
             Some(Value::Bool(b)) => *b,
             Some(other) => {
-                p.add(&self.at(key), format!("is {}, must be true or false", show(other)));
+                self.must_be(key, other, "true or false", p);
                 default
             }
         }
@@ -107,7 +121,7 @@ impl<'a> Object<'a> {
             Some(v) => match parse_number(v).filter(|n| (lo..=hi).contains(n)) {
                 Some(n) => n,
                 None => {
-                    p.add(&self.at(key), format!("is {}, must be a whole number from {lo} to {hi}", show(v)));
+                    self.must_be(key, v, format_args!("a whole number from {lo} to {hi}"), p);
                     default
                 }
             },
@@ -120,7 +134,7 @@ impl<'a> Object<'a> {
             Some(v) => match parse_decimal(v).filter(|x| (0.0..=1.0).contains(x)) {
                 Some(x) => (x * 1_000_000.0 + 0.5) as u32,
                 None => {
-                    p.add(&self.at(key), format!("is {}, must be a number from 0 to 1", show(v)));
+                    self.must_be(key, v, "a number from 0 to 1", p);
                     default_ppm
                 }
             },
@@ -140,14 +154,12 @@ impl<'a> Object<'a> {
         match v.as_str().and_then(parse_duration) {
             Some(d) if d >= lo && d <= hi => d,
             Some(_) => {
-                p.add(&self.at(key), format!("is {}, must be {}", show(v), range()));
+                self.must_be(key, v, range(), p);
                 default
             }
             None => {
-                p.add(
-                    &self.at(key),
-                    format!("is {}, must be a duration with a unit such as \"30s\", \"5m\", \"24h\" or \"14d\" ({})", show(v), range()),
-                );
+                let what = "a duration with a unit such as \"30s\", \"5m\", \"24h\" or \"14d\"";
+                self.must_be(key, v, format_args!("{what} ({})", range()), p);
                 default
             }
         }
@@ -158,10 +170,8 @@ impl<'a> Object<'a> {
         match v.as_str().and_then(parse_size).filter(|n| (lo..=hi).contains(n)) {
             Some(n) => n,
             None => {
-                p.add(
-                    &self.at(key),
-                    format!("is {}, must be a size with a unit such as \"16KiB\" or \"1MiB\", from {lo} to {hi} bytes", show(v)),
-                );
+                let what = "a size with a unit such as \"16KiB\" or \"1MiB\"";
+                self.must_be(key, v, format_args!("{what}, from {lo} to {hi} bytes"), p);
                 default
             }
         }
@@ -179,8 +189,8 @@ impl<'a> Object<'a> {
         match found {
             Some((_, t)) => *t,
             None => {
-                let all: Vec<String> = words.iter().map(|(w, _)| format!("\"{w}\"")).collect();
-                p.add(&self.at(key), format!("is {}, must be one of {}", show(v), all.join(", ")));
+                let all: Vec<&str> = words.iter().map(|(w, _)| *w).collect();
+                self.must_be(key, v, format_args!("one of \"{}\"", all.join("\", \"")), p);
                 default
             }
         }
@@ -190,7 +200,7 @@ impl<'a> Object<'a> {
         match self.get(key)? {
             Value::Array(a) => Some(a),
             other => {
-                p.add(&self.at(key), format!("is {}, must be a list […]", show(other)));
+                self.must_be(key, other, "a list […]", p);
                 None
             }
         }
@@ -204,7 +214,7 @@ impl<'a> Object<'a> {
                 None if self.asked.is_empty() => "unknown key".to_string(),
                 None => format!("unknown key; known here: {}", self.asked.join(", ")),
             };
-            p.add(&join(&self.path, key), hint);
+            self.problem(key, hint, p);
         }
     }
 }
