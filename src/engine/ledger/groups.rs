@@ -444,11 +444,11 @@ impl Groups {
         self.slots.len().saturating_mul(std::mem::size_of::<Group>())
     }
     /// All slots; free ones have tag 0.
-    pub fn slots(&self) -> &[Group] {
+    pub fn slots(&self) -> &Vec<Group> {
         &self.slots
     }
     /// All slots, to change them.
-    pub fn slots_mut(&mut self) -> &mut [Group] {
+    pub fn slots_mut(&mut self) -> &mut Vec<Group> {
         &mut self.slots
     }
     /// Groups given up so far.
