@@ -64,7 +64,7 @@ pub fn parse_with_env(json: &str, env_seed: Option<&str>) -> Result<Config, Conf
     let mut p = Problems::default();
     // Some editors put a byte order mark in front.
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
-    let json = if json.trim().is_empty() { "{}" } else { json };
+    let json = if json.chars().all(char::is_whitespace) { "{}" } else { json };
     let value = match super::json::read(json, &mut p) {
         Ok(v) => v,
         Err(e) => {

@@ -417,9 +417,12 @@ pub fn put_sample<const K: usize>(s: &BottomK<Sample, K>, w: &mut Writer<'_>) {
 /// Reads a sample.
 pub fn take_sample<const K: usize>(r: &mut Reader<'_>) -> Option<BottomK<Sample, K>> {
     let threshold = r.u32()?;
+    BottomK::from_parts(&take_items(r)?, threshold)
+}
+
+fn take_items(r: &mut Reader<'_>) -> Option<Vec<Sample>> {
     let n = r.u16()?;
-    let items: Option<Vec<Sample>> = (0..n).map(|_| Sample::take(r)).collect();
-    BottomK::from_parts(&items?, threshold)
+    (0..n).map(|_| Sample::take(r)).collect()
 }
 
 pub(super) const WAYS: usize = 8;

@@ -26,7 +26,7 @@ const AROUND: usize = 32;
 record!(Origin { tag: u32, key: u64 });
 
 /// What a table is made of.
-trait Slot: Record + Default {
+trait Slot: Record + Clone + Default {
     fn is_live(&self) -> bool;
 }
 
@@ -58,10 +58,11 @@ trait Table {
     fn len(&self) -> usize;
     fn slot_bytes(&self) -> usize;
     fn is_live(&self, at: usize) -> bool;
+    fn live(&self, slots: Range<usize>) -> usize;
     fn put(&self, at: usize, w: &mut Writer<'_>);
     /// Reads a slot, with or without effect.
     fn take(&mut self, at: usize, apply: bool, r: &mut Reader<'_>) -> Option<()>;
-    fn clear(&mut self, at: usize);
+    fn clear(&mut self, slots: Range<usize>);
 }
 
 impl<T: Slot> Table for Vec<T> {
@@ -73,6 +74,9 @@ impl<T: Slot> Table for Vec<T> {
     }
     fn is_live(&self, at: usize) -> bool {
         self.get(at).is_some_and(T::is_live)
+    }
+    fn live(&self, slots: Range<usize>) -> usize {
+        self.get(slots).unwrap_or_default().iter().filter(|slot| slot.is_live()).count()
     }
     fn put(&self, at: usize, w: &mut Writer<'_>) {
         if let Some(slot) = self.get(at) {
@@ -87,10 +91,8 @@ impl<T: Slot> Table for Vec<T> {
         }
         Some(())
     }
-    fn clear(&mut self, at: usize) {
-        if let Some(slot) = self.get_mut(at) {
-            *slot = T::default();
-        }
+    fn clear(&mut self, slots: Range<usize>) {
+        self.get_mut(slots).unwrap_or_default().fill(T::default());
     }
 }
 
@@ -234,7 +236,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], magic: &[u8], seed_check: u32) -> Result
 /// Table length and slots in use, then the slots in use with their places; or all slots without, if that is shorter.
 fn put_slice(w: &mut Writer<'_>, table: &dyn Table, from: usize) {
     let slots = slots_of(table, from);
-    let used = slots.clone().filter(|at| table.is_live(*at)).count();
+    let used = table.live(slots.clone());
     let bytes = table.slot_bytes();
     let dense = used.saturating_mul(bytes.saturating_add(2)) >= slots.len().saturating_mul(bytes);
     w.u32(table.len() as u32);
@@ -261,7 +263,7 @@ fn take_slice(r: &mut Reader<'_>, table: &mut dyn Table, from: usize) -> Option<
     for apply in [false, true] {
         *r = body;
         if apply {
-            slots.clone().for_each(|at| table.clear(at));
+            table.clear(slots.clone());
         }
         for i in 0..n {
             let i = if used == u16::MAX { i } else { usize::from(r.u16()?) };
