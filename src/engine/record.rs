@@ -2,6 +2,7 @@
 //!
 //! It is rendered only when a line is really written, and read by `weir explain`. Shares are whole percent.
 
+use super::config::json::quote;
 use super::config::{Campaign, Config};
 use super::ledger::Ledger;
 use super::ledger::groups::Axis;
@@ -33,7 +34,7 @@ impl Decision {
             v.campaign,
             d.key,
             config.policy,
-            serde_json::Value::from(profile),
+            quote(profile),
             d.mode.name(),
             d.action.name(),
             v.action.name(),

@@ -101,6 +101,9 @@ macro_rules! record {
                 $(w.$kind(self.$field);)+
             }
             fn take(r: &mut $crate::engine::wire::Reader<'_>) -> Option<$name> {
+                // The length is looked at once, not at every field.
+                const LEN: usize = 0 $(+ std::mem::size_of::<$kind>())+;
+                let r = &mut $crate::engine::wire::Reader(r.bytes(LEN)?);
                 Some($name { $($field: r.$kind()?),+ })
             }
         }

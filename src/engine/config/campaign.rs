@@ -225,7 +225,7 @@ pub(super) fn read(mut o: Object<'_>, p: &mut Problems) -> Campaign {
     ];
     for (key, wrong, message) in order {
         if wrong {
-            p.add(&o.at(key), message);
+            o.problem(key, message, p);
         }
     }
     o.finish(p);

@@ -1,10 +1,10 @@
-//! Configuration, valid by construction. `raw` holds the strict serde half; nothing here knows JSON.
+//! Configuration, valid by construction. `raw` holds the strict JSON half; nothing here knows JSON.
 
 pub mod campaign;
+pub mod json;
 mod raw;
 pub mod read;
 pub mod routes;
-mod unique;
 
 use super::edge::identity::KeyId;
 use super::hash::Seed;
@@ -167,7 +167,7 @@ pub struct ListEntry {
 }
 
 /// What a list entry selects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Selector {
     /// `kid:` + 16 hex digits.
     Key(KeyId),

@@ -1,11 +1,12 @@
 //! The strict JSON half: unknown keys, wrong units, empty selectors and contradictions are problems that name the JSON
 //! path, the value, what is allowed and the fix. All problems of a file are told at once.
 
+use super::json::{Map, Value};
 use super::read::{Object, Problems, show};
 use super::routes::{Match, Pattern, Routes, Rule};
 use super::*;
 use crate::engine::dialect::path;
-use serde_json::{Map, Value};
+use crate::engine::sort::sort;
 
 /// Something wrong (or, as a warning, unwise) in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,11 +65,11 @@ pub fn parse_with_env(json: &str, env_seed: Option<&str>) -> Result<Config, Conf
     let mut p = Problems::default();
     // Some editors put a byte order mark in front.
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
-    let json = if json.trim().is_empty() { "{}" } else { json };
-    let value = match super::unique::read(json, &mut p) {
+    let json = if json.chars().all(char::is_whitespace) { "{}" } else { json };
+    let value = match super::json::read(json, &mut p) {
         Ok(v) => v,
         Err(e) => {
-            p.add("", format!("is not JSON: {e}"));
+            p.add("", format_args!("is not JSON: {e}"));
             return Err(ConfigError(p.0));
         }
     };
@@ -77,7 +78,7 @@ pub fn parse_with_env(json: &str, env_seed: Option<&str>) -> Result<Config, Conf
 }
 
 fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
-    let mut top = Object::new(value, "", p);
+    let mut top = Object::new(value, String::new(), p);
     let mut warnings = Problems::default();
     top.number("version", 1, 1, 1, p);
     let policy = policy(&mut top, p);
@@ -119,7 +120,7 @@ fn policy(top: &mut Object<'_>, p: &mut Problems) -> String {
     let good = (1..=32).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !good {
-        p.add("policy", format!("is {name:?}, must be 1 to 32 of a-z, 0-9 and -"));
+        p.add("policy", format_args!("is {name:?}, must be 1 to 32 of a-z, 0-9 and -"));
     }
     name.to_string()
 }
@@ -201,29 +202,27 @@ fn profile(o: &mut Object<'_>, name: &str, p: &mut Problems, w: &mut Problems) -
         log: log(o.object("log", p), p),
     };
     for entry in profile.allow.iter().filter(|a| profile.deny.iter().any(|d| d.selector == a.selector)) {
-        p.add(&o.at("allow"), format!("{:?} is in deny too: remove one of the two", entry.name));
+        o.problem("allow", format_args!("{:?} is in deny too: remove one of the two", entry.name), p);
     }
     (profile, learn)
 }
 
 fn mode(o: &mut Object<'_>, p: &mut Problems) -> Mode {
-    let path = o.at("mode");
+    let words = "one of \"off\", \"shadow\", \"enforce\"";
     match o.get("mode") {
         None => Mode::Shadow,
         // YAML 1.1 reads a bare off as false.
         Some(Value::Bool(false)) => Mode::Off,
         Some(Value::Bool(true)) => {
-            p.add(
-                &path,
-                "is true (YAML reads a bare on or yes so), must be one of \"off\", \"shadow\", \"enforce\"",
-            );
+            let what = "is true (YAML reads a bare on or yes so), must be";
+            o.problem("mode", format_args!("{what} {words}"), p);
             Mode::Shadow
         }
         Some(Value::String(s)) if s == "off" => Mode::Off,
         Some(Value::String(s)) if s == "shadow" => Mode::Shadow,
         Some(Value::String(s)) if s == "enforce" => Mode::Enforce,
         Some(other) => {
-            p.add(&path, format!("is {}, must be one of \"off\", \"shadow\", \"enforce\"", show(other)));
+            o.must_be("mode", other, words, p);
             Mode::Shadow
         }
     }
@@ -239,7 +238,7 @@ fn identity(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> (IdentityC
             default_sources()
         }
         Some(list) if list.len() > 16 => {
-            p.add(&path, format!("has {} entries, at most 16 are allowed", list.len()));
+            p.add(&path, format_args!("has {} entries, at most 16 are allowed", list.len()));
             default_sources()
         }
         Some(list) => {
@@ -271,7 +270,7 @@ fn default_sources() -> Vec<Source> {
 }
 
 fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
-    let mut o = Object::new(v, path, p);
+    let mut o = Object::new(v, path.to_string(), p);
     let kinds = o.keys().count();
     if kinds != 1 {
         p.add(path, "must name exactly one of header, bearer, query, property, address");
@@ -281,7 +280,7 @@ fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
         o.get(key)?;
         let s = o.string(key, p)?;
         if s.trim().is_empty() {
-            p.add(&o.at(key), "is empty");
+            o.problem(key, "is empty", p);
             return None;
         }
         Some(s.to_string())
@@ -293,7 +292,7 @@ fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
         None => None,
         Some(Value::Bool(true)) => Some(Source::Bearer),
         Some(other) => {
-            p.add(&o.at("bearer"), format!("is {}, must be true", show(other)));
+            o.must_be("bearer", other, "true", p);
             None
         }
     };
@@ -325,10 +324,8 @@ fn inspect(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Inspect {
         );
     }
     if hold > inspect {
-        p.add(
-            &o.at("max_hold_bytes"),
-            "is larger than max_inspect_bytes: what is held would not be looked at",
-        );
+        let what = "is larger than max_inspect_bytes: what is held would not be looked at";
+        o.problem("max_hold_bytes", what, p);
     }
     let words =
         [("allow", OnUnreadable::Allow), ("limit", OnUnreadable::Limit), ("reject", OnUnreadable::Reject)];
@@ -349,24 +346,24 @@ fn limits(o: &mut Object<'_>, p: &mut Problems) -> Vec<Limit> {
         return vec![limit("burst", 60, Nanos::from_secs(60)), limit("daily", 5_000, Nanos::from_hours(24))];
     };
     if list.len() > MAX_LIMITS {
-        p.add(&path, format!("has {} entries, at most {MAX_LIMITS} are allowed", list.len()));
+        p.add(&path, format_args!("has {} entries, at most {MAX_LIMITS} are allowed", list.len()));
         return Vec::new();
     }
     let mut out: Vec<Limit> = Vec::new();
     for (i, v) in list.iter().enumerate() {
-        let mut l = Object::new(v, &format!("{path}[{i}]"), p);
+        let mut l = Object::new(v, format!("{path}[{i}]"), p);
         let name = l.string("name", p).unwrap_or_default().to_string();
         for key in ["requests", "per"] {
             if !l.keys().any(|k| k == key) {
-                p.add(&l.at(key), "is missing");
+                l.problem(key, "is missing", p);
             }
         }
         let requests = l.number("requests", 1, 1, 1_000_000_000, p) as u32;
         let per = l.duration("per", Nanos::from_secs(60), Nanos::from_secs(1), Nanos::from_hours(24 * 31), p);
         if name.is_empty() {
-            p.add(&l.at("name"), "is missing or empty");
+            l.problem("name", "is missing or empty", p);
         } else if out.iter().any(|o| o.name == name) {
-            p.add(&l.at("name"), format!("is {name:?}, which another limit has already"));
+            l.problem("name", format_args!("is {name:?}, which another limit has already"), p);
         }
         l.finish(p);
         out.push(Limit { name, requests, per });
@@ -401,13 +398,13 @@ fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> Vec<ListE
     let path = o.at(key);
     let list = o.list(key, p).map(Vec::as_slice).unwrap_or_default();
     if list.len() > MAX_LIST {
-        p.add(&path, format!("has {} entries, at most {MAX_LIST} are allowed", list.len()));
+        p.add(&path, format_args!("has {} entries, at most {MAX_LIST} are allowed", list.len()));
         return Vec::new();
     }
     let mut out: Vec<ListEntry> = Vec::with_capacity(list.len());
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = Vec::new();
     for (i, v) in list.iter().enumerate() {
-        let mut e = Object::new(v, &format!("{path}[{i}]"), p);
+        let mut e = Object::new(v, format!("{path}[{i}]"), p);
         let name = e.string("name", p).unwrap_or_default().to_string();
         let mut found = None;
         type Kind = (&'static str, &'static str, fn(u64) -> Selector);
@@ -428,22 +425,29 @@ fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> Vec<ListE
                 .and_then(|h| u64::from_str_radix(h, 16).ok());
             match hash {
                 Some(h) if found.is_none() => found = Some(make(h)),
-                Some(_) => p.add(&e.at(kind), "an entry selects one thing: write a second entry"),
-                None => p.add(&e.at(kind), format!("must be \"{prefix}\" and 16 hexadecimal digits")),
+                Some(_) => e.problem(kind, "an entry selects one thing: write a second entry", p),
+                None => e.problem(kind, format_args!("must be \"{prefix}\" and 16 hexadecimal digits"), p),
             }
         }
-        let at = e.at("key");
         match found {
-            Some(selector) if !seen.insert(selector) => {
-                p.add(&at, "is listed twice");
+            Some(selector) => {
+                seen.push((selector, i));
+                out.push(ListEntry { name, selector });
             }
-            Some(selector) => out.push(ListEntry { name, selector }),
             None if e.keys().all(|k| k == "name") => {
-                p.add(&path, format!("[{i}] selects nothing: name key, tenant, template or network"))
+                p.add(&path, format_args!("[{i}] selects nothing: name key, tenant, template or network"))
             }
             None => {}
         }
         e.finish(p);
+    }
+    sort(&mut seen);
+    for twins in seen.windows(2) {
+        if let [(a, _), (b, i)] = twins
+            && a == b
+        {
+            p.add(&format!("{path}[{i}].key"), "is listed twice");
+        }
     }
     out
 }
@@ -452,11 +456,11 @@ fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> Vec<ListE
 fn merge(base: &mut Value, patch: &Value) {
     match (base, patch) {
         (Value::Object(b), Value::Object(patch)) => {
-            for (k, v) in patch {
-                if v.is_null() {
-                    b.remove(k);
-                } else {
-                    merge(b.entry(k.clone()).or_insert(Value::Null), v);
+            for (k, v) in patch.iter() {
+                let mut inner = b.remove(k).unwrap_or(Value::Null);
+                if *v != Value::Null {
+                    merge(&mut inner, v);
+                    b.insert(k, inner);
                 }
             }
         }
@@ -467,18 +471,20 @@ fn merge(base: &mut Value, patch: &Value) {
 /// A profile as a patch over the top level. Problems are told at the patch's own path.
 fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems) -> Option<Profile> {
     let Value::Object(keys) = patch else {
-        p.add(path, format!("is {}, must be an object {{…}}", show(patch)));
+        p.add(path, format_args!("is {}, must be an object {{…}}", show(patch)));
         return None;
     };
     let mut sound = true;
-    for key in TOP_ONLY.iter().filter(|k| keys.contains_key(**k)) {
+    for key in TOP_ONLY.iter().filter(|k| keys.get(k).is_some()) {
         p.add(
             &format!("{path}.{key}"),
             "belongs to the whole policy, not to a profile: move it to the top level",
         );
         sound = false;
     }
-    if keys.get("identity").and_then(|i| i.get("learn")).is_some() {
+    if let Some(Value::Object(identity)) = keys.get("identity")
+        && identity.get("learn").is_some()
+    {
         p.add(
             &format!("{path}.identity.learn"),
             "belongs to the whole policy, not to a profile: move it to the top level",
@@ -490,18 +496,18 @@ fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems)
     }
     let mut base = Map::new();
     if let Value::Object(top) = top {
-        base.extend(
-            top.iter().filter(|(k, _)| !TOP_ONLY.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())),
-        );
+        for (k, v) in top.iter().filter(|(k, _)| !TOP_ONLY.contains(&k.as_str())) {
+            base.insert(k, v.clone());
+        }
     }
     let mut merged = Value::Object(base);
     merge(&mut merged, patch);
     // What is wrong at the top level was told there.
     let (mut inner, mut old) = (Problems::default(), Problems::default());
-    let mut o = Object::new(&merged, path, &mut inner);
+    let mut o = Object::new(&merged, path.to_string(), &mut inner);
     let (profile, _) = profile(&mut o, name, &mut inner, &mut Problems::default());
     o.finish(&mut inner);
-    let mut before = Object::new(top, path, &mut old);
+    let mut before = Object::new(top, path.to_string(), &mut old);
     let _ = self::profile(&mut before, name, &mut old, &mut Problems::default());
     p.0.extend(inner.0.into_iter().filter(|i| !old.0.contains(i)));
     Some(profile)
@@ -510,14 +516,17 @@ fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems)
 fn named_profiles(top_value: &Value, top: &mut Object<'_>, profiles: &mut Vec<Profile>, p: &mut Problems) {
     let Some(v) = top.get("profiles") else { return };
     let Value::Object(map) = v else {
-        p.add("profiles", format!("is {}, must be an object {{name: settings}}", show(v)));
+        p.add("profiles", format_args!("is {}, must be an object {{name: settings}}", show(v)));
         return;
     };
-    if map.len() > MAX_PROFILES {
-        p.add("profiles", format!("has {} entries, at most {MAX_PROFILES} are allowed", map.len()));
+    if map.iter().len() > MAX_PROFILES {
+        p.add(
+            "profiles",
+            format_args!("has {} entries, at most {MAX_PROFILES} are allowed", map.iter().len()),
+        );
         return;
     }
-    for (name, patch) in map {
+    for (name, patch) in map.iter() {
         let path = format!("profiles.{name}");
         if name.is_empty() || name == "default" || name.contains('@') {
             p.add(&path, "is not a name for a profile: it must not be empty, \"default\" or contain @");
@@ -556,7 +565,7 @@ fn routes_of(
     for (list, path) in [(routes, "routes"), (rules, "_rules_")] {
         let list = list.map(Vec::as_slice).unwrap_or_default();
         if list.len() > MAX_ROUTES {
-            p.add(path, format!("has {} entries, at most {MAX_ROUTES} are allowed", list.len()));
+            p.add(path, format_args!("has {} entries, at most {MAX_ROUTES} are allowed", list.len()));
             continue;
         }
         for (i, v) in list.iter().enumerate() {
@@ -574,7 +583,7 @@ fn routes_of(
     {
         p.add(
             &format!("routes[{}]", i.saturating_add(1)),
-            format!("is never reached: routes[{i}] matches everything"),
+            format_args!("is never reached: routes[{i}] matches everything"),
         );
     }
     let names = profiles.iter().map(|p| p.name.clone()).collect();
@@ -582,14 +591,14 @@ fn routes_of(
 }
 
 fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -> Option<Rule> {
-    let mut o = Object::new(v, path, p);
+    let mut o = Object::new(v, path.to_string(), p);
     let mut m = o.object("match", p);
     let mut matches = Vec::new();
     let text = |m: &mut Object<'_>, key: &'static str, p: &mut Problems| -> Option<String> {
         m.get(key)?;
         let s = m.string(key, p)?;
         if s.is_empty() {
-            p.add(&m.at(key), "is empty");
+            m.problem(key, "is empty", p);
             return None;
         }
         Some(s.to_string())
@@ -600,22 +609,22 @@ fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -
     matches.extend(text(&mut m, "service", p).map(|s| Match::Service(Pattern::glob(&s))));
     let prefix = text(&mut m, "path", p);
     if prefix.as_ref().is_some_and(|s| !s.starts_with('/')) {
-        p.add(&m.at("path"), "must start with /");
+        m.problem("path", "must start with /", p);
     }
     if prefix.as_ref().is_some_and(|s| s.len() >= path::MAX) {
-        p.add(&m.at("path"), format!("is longer than {} bytes", path::MAX.saturating_sub(1)));
+        m.problem("path", format!("is longer than {} bytes", path::MAX.saturating_sub(1)), p);
     }
     let prefix = prefix.map(|s| s.to_ascii_lowercase());
     if let Some(s) = prefix.as_ref().filter(|s| s.starts_with('/') && s.len() < path::MAX) {
         let plain = path::Normal::of(s.as_bytes());
         if s.strip_suffix('/').unwrap_or(s).as_bytes() != plain.start() {
             let plain = String::from_utf8_lossy(plain.start());
-            p.add(&m.at("path"), format!("would never match: paths are compared as \"{plain}\""));
+            m.problem("path", format!("would never match: paths are compared as \"{plain}\""), p);
         }
     }
     matches.extend(prefix.map(Match::Path));
     if matches.is_empty() && m.keys().count() == 0 {
-        p.add(&o.at("match"), "selects nothing: give route, virtual_host, domain, path or service");
+        o.problem("match", "selects nothing: give route, virtual_host, domain, path or service", p);
     }
     m.finish(p);
     let base = match o.string("profile", p) {
@@ -623,7 +632,7 @@ fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -
         Some(name) => {
             let found = profiles.iter().position(|x| x.name == name);
             if found.is_none() {
-                p.add(&o.at("profile"), format!("is {name:?}, which is not under profiles"));
+                o.problem("profile", format_args!("is {name:?}, which is not under profiles"), p);
             }
             found
         }
@@ -651,20 +660,24 @@ fn higress(
     p: &mut Problems,
 ) -> Option<Rule> {
     let Value::Object(map) = v else {
-        p.add(path, format!("is {}, must be an object {{…}}", show(v)));
+        p.add(path, format_args!("is {}, must be an object {{…}}", show(v)));
         return None;
     };
     let kinds = ["_match_route_", "_match_route_prefix_", "_match_domain_", "_match_service_"];
-    let present: Vec<&str> = kinds.iter().copied().filter(|k| map.contains_key(*k)).collect();
+    let present: Vec<&str> = kinds.iter().copied().filter(|k| map.get(k).is_some()).collect();
     // Higress itself knows one combination: a route and a service, of which both must hold.
     if !matches!(present.as_slice(), [_] | ["_match_route_", "_match_service_"]) {
-        p.add(path, format!("must have exactly one of {}, or a route and a service", kinds.join(", ")));
+        p.add(path, format_args!("must have exactly one of {}, or a route and a service", kinds.join(", ")));
         return None;
     }
     let mut matches = Vec::new();
     for kind in present {
-        let names = map.get(kind).and_then(Value::as_array).into_iter().flatten();
+        let names = match map.get(kind) {
+            Some(Value::Array(names)) => names.as_slice(),
+            _ => &[],
+        };
         let any: Vec<Match> = names
+            .iter()
             .filter_map(Value::as_str)
             .filter(|s| !s.is_empty())
             .map(|n| match kind {
@@ -680,11 +693,8 @@ fn higress(
         }
         matches.push(Match::Any(any));
     }
-    let patch: Map<String, Value> = map
-        .iter()
-        .filter(|(k, _)| !kinds.contains(&k.as_str()))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
+    let mut patch = map.clone();
+    kinds.iter().for_each(|k| drop(patch.remove(k)));
     let name = format!("{path}@rule");
     let profile = patched(top, &Value::Object(patch), &name, path, p)?;
     let Ok(id) = u8::try_from(profiles.len()) else {

@@ -1,7 +1,8 @@
 //! Typed reading of a JSON value that collects every problem instead of stopping at the first.
 
+use super::json::{Map, Value, quote};
 use super::{Nanos, Problem};
-use serde_json::{Map, Value};
+use std::fmt::Display;
 
 /// Collects problems under a JSON path.
 #[derive(Debug, Default)]
@@ -9,20 +10,25 @@ pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
     /// Notes a problem.
-    pub fn add(&mut self, path: &str, message: impl Into<String>) {
-        self.0.push(Problem { path: path.to_string(), message: message.into() });
+    pub fn add(&mut self, path: &str, message: impl Display) {
+        self.push(path.to_string(), &message);
+    }
+    // One piece of code for every kind of message.
+    #[inline(never)]
+    fn push(&mut self, path: String, message: &dyn Display) {
+        self.0.push(Problem { path, message: message.to_string() });
     }
 }
 
 /// One object of the configuration: every key must be asked for, or it is unknown.
 #[derive(Debug)]
 pub struct Object<'a> {
-    map: &'a Map<String, Value>,
+    map: &'a Map,
     path: String,
     asked: Vec<&'static str>,
 }
 
-static EMPTY: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::Object(Map::new()));
+static EMPTY: Map = Map::new();
 
 /// A short rendering of a value for messages. Strings are cut: a secret in the wrong place must not reach a log whole.
 pub fn show(v: &Value) -> String {
@@ -32,7 +38,10 @@ pub fn show(v: &Value) -> String {
         }
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
-        other => other.to_string(),
+        Value::String(s) => quote(s),
+        Value::Number(n) => n.clone(),
+        Value::Null => "null".into(),
+        Value::Bool(b) => b.to_string(),
     }
 }
 
@@ -43,22 +52,27 @@ pub fn join(path: &str, key: &str) -> String {
 
 impl<'a> Object<'a> {
     /// Reads `v` as an object; something else is a problem and reads as empty.
-    pub fn new(v: &'a Value, path: &str, p: &mut Problems) -> Object<'a> {
+    pub fn new(v: &'a Value, path: String, p: &mut Problems) -> Object<'a> {
         let map = match v {
             Value::Object(m) => m,
             other => {
-                p.add(path, format!("is {}, must be an object {{…}}", show(other)));
-                match &*EMPTY {
-                    Value::Object(m) => m,
-                    _ => return Object { map: empty_map(), path: path.to_string(), asked: Vec::new() },
-                }
+                p.add(&path, format_args!("is {}, must be an object {{…}}", show(other)));
+                &EMPTY
             }
         };
-        Object { map, path: path.to_string(), asked: Vec::new() }
+        Object { map, path, asked: Vec::new() }
     }
     /// The path of a key.
     pub fn at(&self, key: &str) -> String {
         join(&self.path, key)
+    }
+    /// Notes a problem of a key.
+    pub fn problem(&self, key: &str, message: impl Display, p: &mut Problems) {
+        p.push(self.at(key), &message);
+    }
+    /// The value of a key is not what it must be.
+    pub fn must_be(&self, key: &str, v: &Value, what: impl Display, p: &mut Problems) {
+        self.problem(key, format_args!("is {}, must be {what}", show(v)), p);
     }
     /// The value of a key, if present.
     pub fn get(&mut self, key: &'static str) -> Option<&'a Value> {
@@ -69,14 +83,14 @@ impl<'a> Object<'a> {
     }
     /// Keys present.
     pub fn keys(&self) -> impl Iterator<Item = &'a String> {
-        self.map.keys()
+        self.map.iter().map(|(k, _)| k)
     }
     /// An inner object; absent reads as empty.
     pub fn object(&mut self, key: &'static str, p: &mut Problems) -> Object<'a> {
         let path = self.at(key);
         match self.get(key) {
-            Some(v) => Object::new(v, &path, p),
-            None => Object { map: empty_map(), path, asked: Vec::new() },
+            Some(v) => Object::new(v, path, p),
+            None => Object { map: &EMPTY, path, asked: Vec::new() },
         }
     }
     /// A string.
@@ -84,7 +98,7 @@ impl<'a> Object<'a> {
         match self.get(key)? {
             Value::String(s) => Some(s),
             other => {
-                p.add(&self.at(key), format!("is {}, must be a string", show(other)));
+                self.must_be(key, other, "a string", p);
                 None
             }
         }
@@ -95,7 +109,7 @@ impl<'a> Object<'a> {
             None => default,
             Some(Value::Bool(b)) => *b,
             Some(other) => {
-                p.add(&self.at(key), format!("is {}, must be true or false", show(other)));
+                self.must_be(key, other, "true or false", p);
                 default
             }
         }
@@ -104,10 +118,10 @@ impl<'a> Object<'a> {
     pub fn number(&mut self, key: &'static str, default: u64, lo: u64, hi: u64, p: &mut Problems) -> u64 {
         match self.get(key) {
             None => default,
-            Some(v) => match v.as_u64().filter(|n| (lo..=hi).contains(n)) {
+            Some(v) => match parse_number(v).filter(|n| (lo..=hi).contains(n)) {
                 Some(n) => n,
                 None => {
-                    p.add(&self.at(key), format!("is {}, must be a whole number from {lo} to {hi}", show(v)));
+                    self.must_be(key, v, format_args!("a whole number from {lo} to {hi}"), p);
                     default
                 }
             },
@@ -117,10 +131,10 @@ impl<'a> Object<'a> {
     pub fn share(&mut self, key: &'static str, default_ppm: u32, p: &mut Problems) -> u32 {
         match self.get(key) {
             None => default_ppm,
-            Some(v) => match v.as_f64().filter(|x| (0.0..=1.0).contains(x)) {
+            Some(v) => match parse_decimal(v).filter(|x| (0.0..=1.0).contains(x)) {
                 Some(x) => (x * 1_000_000.0 + 0.5) as u32,
                 None => {
-                    p.add(&self.at(key), format!("is {}, must be a number from 0 to 1", show(v)));
+                    self.must_be(key, v, "a number from 0 to 1", p);
                     default_ppm
                 }
             },
@@ -140,14 +154,12 @@ impl<'a> Object<'a> {
         match v.as_str().and_then(parse_duration) {
             Some(d) if d >= lo && d <= hi => d,
             Some(_) => {
-                p.add(&self.at(key), format!("is {}, must be {}", show(v), range()));
+                self.must_be(key, v, range(), p);
                 default
             }
             None => {
-                p.add(
-                    &self.at(key),
-                    format!("is {}, must be a duration with a unit such as \"30s\", \"5m\", \"24h\" or \"14d\" ({})", show(v), range()),
-                );
+                let what = "a duration with a unit such as \"30s\", \"5m\", \"24h\" or \"14d\"";
+                self.must_be(key, v, format_args!("{what} ({})", range()), p);
                 default
             }
         }
@@ -158,10 +170,8 @@ impl<'a> Object<'a> {
         match v.as_str().and_then(parse_size).filter(|n| (lo..=hi).contains(n)) {
             Some(n) => n,
             None => {
-                p.add(
-                    &self.at(key),
-                    format!("is {}, must be a size with a unit such as \"16KiB\" or \"1MiB\", from {lo} to {hi} bytes", show(v)),
-                );
+                let what = "a size with a unit such as \"16KiB\" or \"1MiB\"";
+                self.must_be(key, v, format_args!("{what}, from {lo} to {hi} bytes"), p);
                 default
             }
         }
@@ -179,8 +189,8 @@ impl<'a> Object<'a> {
         match found {
             Some((_, t)) => *t,
             None => {
-                let all: Vec<String> = words.iter().map(|(w, _)| format!("\"{w}\"")).collect();
-                p.add(&self.at(key), format!("is {}, must be one of {}", show(v), all.join(", ")));
+                let all: Vec<&str> = words.iter().map(|(w, _)| *w).collect();
+                self.must_be(key, v, format_args!("one of \"{}\"", all.join("\", \"")), p);
                 default
             }
         }
@@ -190,28 +200,23 @@ impl<'a> Object<'a> {
         match self.get(key)? {
             Value::Array(a) => Some(a),
             other => {
-                p.add(&self.at(key), format!("is {}, must be a list […]", show(other)));
+                self.must_be(key, other, "a list […]", p);
                 None
             }
         }
     }
     /// Call last: keys that nobody asked for are unknown.
     pub fn finish(self, p: &mut Problems) {
-        for key in self.map.keys().filter(|k| !self.asked.contains(&k.as_str())) {
+        for (key, _) in self.map.iter().filter(|(k, _)| !self.asked.contains(&k.as_str())) {
             let near = self.asked.iter().map(|a| (distance(a, key), a)).min().filter(|(d, _)| *d <= 2);
             let hint = match near {
                 Some((_, a)) => format!("unknown key; did you mean \"{a}\"?"),
                 None if self.asked.is_empty() => "unknown key".to_string(),
                 None => format!("unknown key; known here: {}", self.asked.join(", ")),
             };
-            p.add(&join(&self.path, key), hint);
+            self.problem(key, hint, p);
         }
     }
-}
-
-fn empty_map() -> &'static Map<String, Value> {
-    static MAP: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
-    &MAP
 }
 
 /// Edit distance, for hints.
@@ -233,6 +238,29 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or(usize::MAX)
+}
+
+fn parse_number(v: &Value) -> Option<u64> {
+    if let Value::Number(n) = v { n.parse().ok() } else { None }
+}
+
+/// The digits as a whole number, times or by a power of ten.
+fn parse_decimal(v: &Value) -> Option<f64> {
+    let Value::Number(text) = v else { return None };
+    let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let mut exponent: i64 = exponent.parse().ok()?;
+    let (mut whole, mut point) = (0f64, false);
+    for b in digits.trim_start_matches('-').bytes() {
+        if b == b'.' {
+            point = true;
+        } else {
+            whole = whole * 10.0 + f64::from(b.wrapping_sub(b'0'));
+            exponent = exponent.saturating_sub(i64::from(point));
+        }
+    }
+    let power = (0..exponent.unsigned_abs().min(400)).fold(1.0, |p, _| p * 10.0);
+    let size = if exponent < 0 { whole / power } else { whole * power };
+    Some(if digits.starts_with('-') { -size } else { size })
 }
 
 /// `100ms`, `30s`, `5m`, `24h`, `14d`.

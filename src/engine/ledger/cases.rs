@@ -160,23 +160,23 @@ impl Cases {
         self.version
     }
     /// All value slots; free ones have value 0.
-    pub fn values(&self) -> &[Confirmed] {
+    pub fn values(&self) -> &Vec<Confirmed> {
         &self.values
     }
     /// All case slots.
-    pub fn cases(&self) -> &[Case] {
+    pub fn cases(&self) -> &Vec<Case> {
         &self.cases
     }
     /// All pair counters; unused ones have no first case.
-    pub fn pairs(&self) -> &[Pair] {
+    pub fn pairs(&self) -> &Vec<Pair> {
         &self.pairs
     }
     /// The pair counters, to restore them.
-    pub fn pairs_mut(&mut self) -> &mut [Pair] {
+    pub fn pairs_mut(&mut self) -> &mut Vec<Pair> {
         &mut self.pairs
     }
     /// Tables, to restore them. Call `recount` afterwards.
-    pub fn tables_mut(&mut self) -> (&mut [Confirmed], &mut [Case]) {
+    pub fn tables_mut(&mut self) -> (&mut Vec<Confirmed>, &mut Vec<Case>) {
         (&mut self.values, &mut self.cases)
     }
     /// Counts again after a restore.

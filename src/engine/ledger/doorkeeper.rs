@@ -42,11 +42,11 @@ impl Doorkeeper {
         self.cells.len().saturating_mul(4).saturating_add(self.candidates.len().saturating_mul(16))
     }
     /// The tables, for saving.
-    pub fn tables(&self) -> (&[u32], &[Candidate]) {
+    pub fn tables(&self) -> (&Vec<u32>, &Vec<Candidate>) {
         (&self.cells, &self.candidates)
     }
     /// The tables, for restoring.
-    pub fn tables_mut(&mut self) -> (&mut [u32], &mut [Candidate]) {
+    pub fn tables_mut(&mut self) -> (&mut Vec<u32>, &mut Vec<Candidate>) {
         (&mut self.cells, &mut self.candidates)
     }
     /// Is a candidate slot in use?

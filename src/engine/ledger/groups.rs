@@ -417,9 +417,12 @@ pub fn put_sample<const K: usize>(s: &BottomK<Sample, K>, w: &mut Writer<'_>) {
 /// Reads a sample.
 pub fn take_sample<const K: usize>(r: &mut Reader<'_>) -> Option<BottomK<Sample, K>> {
     let threshold = r.u32()?;
+    BottomK::from_parts(&take_items(r)?, threshold)
+}
+
+fn take_items(r: &mut Reader<'_>) -> Option<Vec<Sample>> {
     let n = r.u16()?;
-    let items: Option<Vec<Sample>> = (0..n).map(|_| Sample::take(r)).collect();
-    BottomK::from_parts(&items?, threshold)
+    (0..n).map(|_| Sample::take(r)).collect()
 }
 
 pub(super) const WAYS: usize = 8;
@@ -445,11 +448,11 @@ impl Groups {
         self.slots.len().saturating_mul(std::mem::size_of::<Group>().saturating_add(8))
     }
     /// All slots; free ones have tag 0.
-    pub fn slots(&self) -> &[Group] {
+    pub fn slots(&self) -> &Vec<Group> {
         &self.slots
     }
     /// All slots, to change them. Call `index` if tags changed.
-    pub fn slots_mut(&mut self) -> &mut [Group] {
+    pub fn slots_mut(&mut self) -> &mut Vec<Group> {
         &mut self.slots
     }
     /// Notes the slots' tags again.

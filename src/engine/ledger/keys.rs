@@ -221,11 +221,11 @@ impl KeyTable {
         self.slots.len().saturating_mul(std::mem::size_of::<KeyState>())
     }
     /// All slots, empty ones (id 0) included.
-    pub fn slots(&self) -> &[KeyState] {
+    pub fn slots(&self) -> &Vec<KeyState> {
         &self.slots
     }
     /// The slots, for restoring. Call `recount` afterwards.
-    pub fn slots_mut(&mut self) -> &mut [KeyState] {
+    pub fn slots_mut(&mut self) -> &mut Vec<KeyState> {
         &mut self.slots
     }
     /// Counts the keys again.

@@ -28,11 +28,11 @@ impl Novelty {
         self.cells.len().saturating_mul(8)
     }
     /// The table, for saving and restoring.
-    pub fn cells(&self) -> &[u64] {
+    pub fn cells(&self) -> &Vec<u64> {
         &self.cells
     }
     /// The table, to change it.
-    pub fn cells_mut(&mut self) -> &mut [u64] {
+    pub fn cells_mut(&mut self) -> &mut Vec<u64> {
         &mut self.cells
     }
     /// Looks the text up and remembers it.
@@ -67,11 +67,11 @@ impl Openings {
         self.cells.len().saturating_mul(8)
     }
     /// The table, for saving and restoring.
-    pub fn cells(&self) -> &[u64] {
+    pub fn cells(&self) -> &Vec<u64> {
         &self.cells
     }
     /// The table, to change it.
-    pub fn cells_mut(&mut self) -> &mut [u64] {
+    pub fn cells_mut(&mut self) -> &mut Vec<u64> {
         &mut self.cells
     }
     /// Did `key` send `message` as a last user message before?

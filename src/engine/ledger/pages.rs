@@ -5,11 +5,15 @@
 //! fit together: `finish_restore` mends what refers to nothing (see `mend`). Cost: one pass
 //! over the slice; nothing is allocated but `out`.
 
-use super::cases::Pair;
-use super::doorkeeper::Doorkeeper;
+use super::cases::{Case, Confirmed, Pair};
+use super::doorkeeper::{Candidate, Doorkeeper};
+use super::groups::Group;
+use super::keys::KeyState;
+use super::panels::Panel;
 use super::{Clock, Ledger, Origin, publish};
 use crate::engine::StateError;
 use crate::engine::wire::{self, Reader, Record, Writer, record};
+use std::ops::Range;
 
 /// Bytes of a page at most.
 pub const PAGE: usize = 16_384;
@@ -21,28 +25,92 @@ const AROUND: usize = 32;
 
 record!(Origin { tag: u32, key: u64 });
 
-/// A table: its slots, and how many of them a page holds.
-#[derive(Clone, Copy)]
-struct Shape {
-    len: usize,
-    per: usize,
+/// What a table is made of.
+trait Slot: Record + Clone + Default {
+    fn is_live(&self) -> bool;
 }
 
-impl Shape {
-    /// No record is longer when encoded than in memory, and a slot's index takes two bytes.
-    fn of<T>(table: &[T]) -> Shape {
-        let per = PAGE.saturating_sub(AROUND).checked_div(std::mem::size_of::<T>().saturating_add(2));
-        Shape { len: table.len(), per: per.unwrap_or(0).max(1) }
+macro_rules! slots {
+    ($($name:ty: $is_live:expr),+ $(,)?) => {
+        $(impl Slot for $name {
+            fn is_live(&self) -> bool {
+                let is_live: fn(&$name) -> bool = $is_live;
+                is_live(self)
+            }
+        })+
+    };
+}
+slots! {
+    KeyState: |k| k.id != 0,
+    Group: |g| g.tag != 0,
+    Panel: |p| p.tag != 0,
+    Confirmed: |v| v.value != 0,
+    Case: |c| c.id != 0,
+    Pair: Pair::live,
+    Candidate: Doorkeeper::live,
+    Origin: |o| o.key != 0,
+    u32: |c| *c != 0,
+    u64: |c| *c != 0,
+}
+
+/// A table of any slots: all are written and read by the same code (a copy for each was 9 KB of the module).
+trait Table {
+    fn len(&self) -> usize;
+    fn slot_bytes(&self) -> usize;
+    fn is_live(&self, at: usize) -> bool;
+    fn live(&self, slots: Range<usize>) -> usize;
+    fn put(&self, at: usize, w: &mut Writer<'_>);
+    /// Reads a slot, with or without effect.
+    fn take(&mut self, at: usize, apply: bool, r: &mut Reader<'_>) -> Option<()>;
+    fn clear(&mut self, slots: Range<usize>);
+}
+
+impl<T: Slot> Table for Vec<T> {
+    fn len(&self) -> usize {
+        <[T]>::len(self)
     }
-    fn pages(self) -> usize {
-        self.len.div_ceil(self.per)
+    fn slot_bytes(&self) -> usize {
+        std::mem::size_of::<T>()
     }
+    fn is_live(&self, at: usize) -> bool {
+        self.get(at).is_some_and(T::is_live)
+    }
+    fn live(&self, slots: Range<usize>) -> usize {
+        self.get(slots).unwrap_or_default().iter().filter(|slot| slot.is_live()).count()
+    }
+    fn put(&self, at: usize, w: &mut Writer<'_>) {
+        if let Some(slot) = self.get(at) {
+            slot.put(w);
+        }
+    }
+    fn take(&mut self, at: usize, apply: bool, r: &mut Reader<'_>) -> Option<()> {
+        let slot = self.get_mut(at)?;
+        let record = T::take(r)?;
+        if apply {
+            *slot = record;
+        }
+        Some(())
+    }
+    fn clear(&mut self, slots: Range<usize>) {
+        self.get_mut(slots).unwrap_or_default().fill(T::default());
+    }
+}
+
+/// Slots that a page holds. No record is longer when encoded than in memory, and a slot's index takes two bytes.
+fn per_page(table: &dyn Table) -> usize {
+    PAGE.saturating_sub(AROUND).checked_div(table.slot_bytes().saturating_add(2)).unwrap_or(0).max(1)
+}
+
+/// The slots of the page that starts with `from`.
+fn slots_of(table: &dyn Table, from: usize) -> Range<usize> {
+    from..from.saturating_add(per_page(table)).min(table.len())
 }
 
 impl Ledger {
     /// Pages of this configuration: a fixed number.
     pub fn page_count(&self) -> u16 {
-        let pages = self.shapes().iter().fold(1usize, |n, s| n.saturating_add(s.pages()));
+        let pages = self.tables().into_iter().map(|t| t.len().div_ceil(per_page(t)));
+        let pages = pages.fold(1usize, usize::saturating_add);
         u16::try_from(pages).unwrap_or(u16::MAX)
     }
 
@@ -55,26 +123,15 @@ impl Ledger {
         w.u16(VERSION);
         w.u32(self.seed_check);
         w.u16(index);
-        let (cells, candidates) = self.door.tables();
-        match table {
-            0 => {
+        match table.checked_sub(1).and_then(|i| self.tables().get(i).copied()) {
+            None => {
                 let c = &self.clock;
                 for v in [c.now_s, c.started_s, c.epoch, c.swept_s, self.rollout_keys] {
                     w.u32(v);
                 }
                 w.u64(self.alarms);
             }
-            1 => put_slice(out, self.keys.slots(), from, |k| k.id != 0),
-            2 => put_slice(out, self.groups.slots(), from, |g| g.tag != 0),
-            3 => put_slice(out, self.panels.slots(), from, |p| p.tag != 0),
-            4 => put_slice(out, self.cases.values(), from, |v| v.value != 0),
-            5 => put_slice(out, self.cases.cases(), from, |c| c.id != 0),
-            6 => put_slice(out, self.cases.pairs(), from, Pair::live),
-            7 => put_slice(out, cells, from, |c| *c != 0),
-            8 => put_slice(out, candidates, from, Doorkeeper::live),
-            9 => put_slice(out, self.novelty.cells(), from, |c| *c != 0),
-            10 => put_slice(out, self.openings.cells(), from, |c| *c != 0),
-            _ => put_slice(out, &self.origins, from, |o| o.key != 0),
+            Some(table) => put_slice(&mut w, table, from),
         }
         let sum = wire::checksum(out);
         out.extend_from_slice(&sum.to_le_bytes());
@@ -93,8 +150,8 @@ impl Ledger {
     }
 
     fn take_page(&mut self, table: usize, from: usize, r: &mut Reader<'_>) -> Option<()> {
-        let (cells, candidates) = self.door.tables_mut();
-        match table {
+        let groups = table == 2;
+        let table: &mut dyn Table = match table {
             0 => {
                 let clock = Clock {
                     now_s: r.u32()?,
@@ -105,24 +162,25 @@ impl Ledger {
                 };
                 let (rollout_keys, alarms) = (r.u32()?, r.u64()?);
                 (self.clock, self.rollout_keys, self.alarms) = (clock, rollout_keys, alarms);
-                r.0.is_empty().then_some(())
+                return r.0.is_empty().then_some(());
             }
-            1 => take_slice(r, self.keys.slots_mut(), from),
-            2 => {
-                let taken = take_slice(r, self.groups.slots_mut(), from);
-                self.groups.index();
-                taken
-            }
-            3 => take_slice(r, self.panels.slots_mut(), from),
-            4 => take_slice(r, self.cases.tables_mut().0, from),
-            5 => take_slice(r, self.cases.tables_mut().1, from),
-            6 => take_slice(r, self.cases.pairs_mut(), from),
-            7 => take_slice(r, cells, from),
-            8 => take_slice(r, candidates, from),
-            9 => take_slice(r, self.novelty.cells_mut(), from),
-            10 => take_slice(r, self.openings.cells_mut(), from),
-            _ => take_slice(r, &mut self.origins, from),
+            1 => self.keys.slots_mut(),
+            2 => self.groups.slots_mut(),
+            3 => self.panels.slots_mut(),
+            4 => self.cases.tables_mut().0,
+            5 => self.cases.tables_mut().1,
+            6 => self.cases.pairs_mut(),
+            7 => self.door.tables_mut().0,
+            8 => self.door.tables_mut().1,
+            9 => self.novelty.cells_mut(),
+            10 => self.openings.cells_mut(),
+            _ => &mut self.origins,
+        };
+        let taken = take_slice(r, table, from);
+        if groups {
+            self.groups.index();
         }
+        taken
     }
 
     /// Counts again and mends references between pages of different moments. Everything is to be published afterwards.
@@ -131,30 +189,31 @@ impl Ledger {
         self.publisher = publish::Publisher::default();
     }
 
-    fn shapes(&self) -> [Shape; 11] {
+    /// All tables. Their order is part of the layout, here and in `take_page`.
+    fn tables(&self) -> [&dyn Table; 11] {
         let (cells, candidates) = self.door.tables();
         [
-            Shape::of(self.keys.slots()),
-            Shape::of(self.groups.slots()),
-            Shape::of(self.panels.slots()),
-            Shape::of(self.cases.values()),
-            Shape::of(self.cases.cases()),
-            Shape::of(self.cases.pairs()),
-            Shape::of(cells),
-            Shape::of(candidates),
-            Shape::of(self.novelty.cells()),
-            Shape::of(self.openings.cells()),
-            Shape::of(&self.origins),
+            self.keys.slots(),
+            self.groups.slots(),
+            self.panels.slots(),
+            self.cases.values(),
+            self.cases.cases(),
+            self.cases.pairs(),
+            cells,
+            candidates,
+            self.novelty.cells(),
+            self.openings.cells(),
+            &self.origins,
         ]
     }
 
     /// Number of the table (0: the clock) and first slot of a page.
     pub(super) fn place_of(&self, index: u16) -> Option<(usize, usize)> {
         let Some(mut page) = usize::from(index).checked_sub(1) else { return Some((0, 0)) };
-        for (i, s) in self.shapes().iter().enumerate() {
-            match page.checked_sub(s.pages()) {
+        for (i, t) in self.tables().into_iter().enumerate() {
+            match page.checked_sub(t.len().div_ceil(per_page(t))) {
                 Some(rest) => page = rest,
-                None => return Some((i.saturating_add(1), page.saturating_mul(s.per))),
+                None => return Some((i.saturating_add(1), page.saturating_mul(per_page(t)))),
             }
         }
         None
@@ -179,53 +238,42 @@ pub(super) fn open<'a>(bytes: &'a [u8], magic: &[u8], seed_check: u32) -> Result
     Ok(r)
 }
 
-/// The slots of one page.
-fn slice_of<T>(table: &[T], from: usize) -> &[T] {
-    let to = from.saturating_add(Shape::of(table).per).min(table.len());
-    table.get(from..to).unwrap_or_default()
-}
-
 /// Table length and slots in use, then the slots in use with their places; or all slots without, if that is shorter.
-fn put_slice<T: Record>(out: &mut Vec<u8>, table: &[T], from: usize, live: impl Fn(&T) -> bool) {
-    let slots = slice_of(table, from);
-    let used = slots.iter().filter(|t| live(t)).count();
-    let dense = used.saturating_mul(std::mem::size_of::<T>().saturating_add(2))
-        >= slots.len().saturating_mul(std::mem::size_of::<T>());
-    let mut w = Writer(out);
+fn put_slice(w: &mut Writer<'_>, table: &dyn Table, from: usize) {
+    let slots = slots_of(table, from);
+    let used = table.live(slots.clone());
+    let bytes = table.slot_bytes();
+    let dense = used.saturating_mul(bytes.saturating_add(2)) >= slots.len().saturating_mul(bytes);
     w.u32(table.len() as u32);
     w.u16(slots.len() as u16);
     w.u16(if dense { u16::MAX } else { used as u16 });
-    for (i, slot) in slots.iter().enumerate() {
+    for (i, at) in slots.enumerate() {
         if dense {
-            slot.put(&mut w);
-        } else if live(slot) {
+            table.put(at, w);
+        } else if table.is_live(at) {
             w.u16(i as u16);
-            slot.put(&mut w);
+            table.put(at, w);
         }
     }
 }
 
 /// Reads what `put_slice` wrote: first without effect, then into the table.
-fn take_slice<T: Record + Default>(r: &mut Reader<'_>, table: &mut [T], from: usize) -> Option<()> {
-    let slots = slice_of(table, from).len();
-    if r.u32()? as usize != table.len() || usize::from(r.u16()?) != slots {
+fn take_slice(r: &mut Reader<'_>, table: &mut dyn Table, from: usize) -> Option<()> {
+    let slots = slots_of(table, from);
+    if r.u32()? as usize != table.len() || usize::from(r.u16()?) != slots.len() {
         return None;
     }
     let (used, body) = (r.u16()?, *r);
-    let n = if used == u16::MAX { slots } else { usize::from(used) };
+    let n = if used == u16::MAX { slots.len() } else { usize::from(used) };
     for apply in [false, true] {
         *r = body;
-        let to = table.get_mut(from..from.saturating_add(slots))?;
         if apply {
-            to.iter_mut().for_each(|slot| *slot = T::default());
+            table.clear(slots.clone());
         }
         for i in 0..n {
-            let at = if used == u16::MAX { i } else { usize::from(r.u16()?) };
-            let slot = to.get_mut(at)?;
-            let record = T::take(r)?;
-            if apply {
-                *slot = record;
-            }
+            let i = if used == u16::MAX { i } else { usize::from(r.u16()?) };
+            let at = slots.clone().nth(i)?;
+            table.take(at, apply, r)?;
         }
         if !r.0.is_empty() {
             return None;
@@ -240,10 +288,7 @@ mod tests {
     use super::*;
     use crate::engine::config::{Config, parse};
     use crate::engine::hash::mix;
-    use crate::engine::ledger::doorkeeper::Candidate;
-    use crate::engine::ledger::groups::{Group, Sample, Touch};
-    use crate::engine::ledger::keys::KeyState;
-    use crate::engine::ledger::panels::Panel;
+    use crate::engine::ledger::groups::{Sample, Touch};
 
     fn config(extra: &str) -> Config {
         parse(&format!(

@@ -51,11 +51,11 @@ impl Panels {
         self.slots.len().saturating_mul(std::mem::size_of::<Panel>())
     }
     /// All slots; free ones have tag 0.
-    pub fn slots(&self) -> &[Panel] {
+    pub fn slots(&self) -> &Vec<Panel> {
         &self.slots
     }
     /// All slots, to change them.
-    pub fn slots_mut(&mut self) -> &mut [Panel] {
+    pub fn slots_mut(&mut self) -> &mut Vec<Panel> {
         &mut self.slots
     }
     /// The panel of a group that was given slot `slot`.

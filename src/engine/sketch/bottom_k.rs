@@ -18,6 +18,8 @@ pub struct BottomK<T, const K: usize> {
 }
 
 impl<T: Hashed, const K: usize> Default for BottomK<T, K> {
+    // One copy for all who start afresh: it is mostly stores.
+    #[inline(never)]
     fn default() -> BottomK<T, K> {
         BottomK { items: [T::default(); K], n: 0, threshold: u32::MAX }
     }

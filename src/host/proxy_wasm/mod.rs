@@ -66,10 +66,12 @@ extern "C" fn proxy_on_context_create(id: u32, root: u32) {
     if root != 0 {
         with((), |vm| {
             let stream = (id, Box::new(Stream::new(root)));
-            match vm.place(id) {
-                Ok(at) => vm.streams.splice(at..=at, [stream]).for_each(drop),
-                Err(at) => vm.streams.insert(at, stream),
+            // A host that names a context twice starts it afresh.
+            if let Ok(at) = vm.place(id) {
+                vm.streams.remove(at);
             }
+            let at = vm.place(id).unwrap_or_else(|at| at);
+            vm.streams.insert(at, stream);
         });
     }
 }

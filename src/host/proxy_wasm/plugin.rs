@@ -171,9 +171,11 @@ struct HostProperties;
 impl Properties for HostProperties {
     fn get(&self, path: &str) -> Option<Vec<u8>> {
         // A dot inside a name cannot be told from a separator; filter state keys are tried whole first.
-        let whole =
-            path.split_once("filter_state.").map(|(_, key)| abi::property(&nul(&["filter_state", key])));
-        whole.flatten().or_else(|| abi::property(&nul(&path.split('.').collect::<Vec<_>>())))
+        let of = b"filter_state.";
+        let at = path.as_bytes().windows(of.len()).position(|w| w == of);
+        let key = at.and_then(|at| path.get(at.saturating_add(of.len())..));
+        let whole = key.and_then(|key| abi::property(&nul(&["filter_state", key])));
+        whole.or_else(|| abi::property(&nul(&path.split('.').collect::<Vec<_>>())))
     }
 }
 
