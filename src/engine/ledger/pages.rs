@@ -15,7 +15,7 @@ use crate::engine::wire::{self, Reader, Record, Writer, record};
 pub const PAGE: usize = 16_384;
 const MAGIC: u16 = 0x5057;
 /// Layout of pages and of state files.
-pub(super) const VERSION: u16 = 4;
+pub(super) const VERSION: u16 = 5;
 /// Header and checksum.
 const AROUND: usize = 32;
 
