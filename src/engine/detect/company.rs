@@ -2,15 +2,13 @@
 //!
 //! Contract: two signs, each from keys for whom the template is half or more of what they open with (a passer-by who pastes
 //! it once is nobody's app). Talkers: some of the keys have followed up with it, most have not; a training pair needs no
-//! conversation. Seniors: some are old. Neither exempts the template (`established` does that); it only makes the ladder ask
-//! each key for a record of its own. Cost: one pass over a panel.
+//! conversation. Seniors: a few are old; where they are more, `established` decides, and bought accounts are more. Neither
+//! exempts the template, it only makes the ladder ask each key for a record of its own. Cost: one pass over a panel.
 
-use super::View;
+use super::{SENIOR_SHARE, SENIORS, View};
 use crate::engine::ledger::groups::{Axis, Sample};
 use crate::engine::sketch::bottom_k::BottomK;
 
-/// Old keys from which on they are an app's: as many as `established` asks for before it listens to them.
-const SENIORS: f64 = 8.0;
 /// Talkers are company up to a quarter of the keys: beyond that the campaign itself converses.
 const MINORITY: usize = 4;
 
@@ -31,7 +29,9 @@ pub(super) fn company(view: &View<'_>) -> Company {
     }
     let talkers = view.keys.iter().filter(|s| s.talk > 0 && is_devoted(s)).count();
     let talks = talkers > 0 && talkers.saturating_mul(MINORITY) <= view.keys.len();
-    Company { mixed: talks || seniors(&view.group.old) >= SENIORS, talks }
+    let old = &view.group.old;
+    let few = old.estimate() < SENIOR_SHARE * view.distinct;
+    Company { mixed: talks || few && seniors(old) >= SENIORS, talks }
 }
 
 /// Estimated old keys that live by the template.
@@ -50,13 +50,13 @@ mod tests {
     use super::*;
     use crate::engine::ledger::groups::{Group, Touch};
 
-    fn of(keys: &[Sample], old: u64, axis: Axis) -> Company {
+    fn of(keys: &[Sample], old: u64, axis: Axis, distinct: f64) -> Company {
         let mut group = Group::default();
         for k in 0..old {
             let kh = (crate::engine::hash::mix(k) >> 32) as u32;
             group.touch(&Touch { kh, single: true, old: true, tot: 1, ..Touch::default() });
         }
-        company(&View { group: &group, axis, distinct: 300.0, keys, tick: 0 })
+        company(&View { group: &group, axis, distinct, keys, tick: 0 })
     }
 
     #[test]
@@ -67,14 +67,15 @@ mod tests {
         };
         let no = Company::default();
         let talks = Company { mixed: true, talks: true };
-        assert_eq!(of(&panel(0, 4), 0, Axis::Text), no, "a queue");
-        assert_eq!(of(&panel(1, 4), 0, Axis::Text), talks);
-        assert_eq!(of(&panel(64, 8), 0, Axis::Text), talks);
-        assert_eq!(of(&panel(65, 4), 0, Axis::Text), no, "the campaign converses");
-        assert_eq!(of(&panel(5, 9), 0, Axis::Text), no, "people who pasted it");
-        assert_eq!(of(&panel(9, 4), 9, Axis::Network), no);
-        assert_eq!(of(&panel(0, 4), 7, Axis::Text), no, "seven old keys");
-        assert_eq!(of(&panel(0, 4), 8, Axis::Text), Company { mixed: true, talks: false });
-        assert_eq!(of(&[], 0, Axis::Text), no);
+        assert_eq!(of(&panel(0, 4), 0, Axis::Text, 900.0), no, "a queue");
+        assert_eq!(of(&panel(1, 4), 0, Axis::Text, 900.0), talks);
+        assert_eq!(of(&panel(64, 8), 0, Axis::Text, 900.0), talks);
+        assert_eq!(of(&panel(65, 4), 0, Axis::Text, 900.0), no, "the campaign converses");
+        assert_eq!(of(&panel(5, 9), 0, Axis::Text, 900.0), no, "people who pasted it");
+        assert_eq!(of(&panel(9, 4), 9, Axis::Network, 900.0), no);
+        assert_eq!(of(&panel(0, 4), 7, Axis::Text, 900.0), no, "seven old keys");
+        assert_eq!(of(&panel(0, 4), 8, Axis::Text, 900.0), Company { mixed: true, talks: false });
+        assert_eq!(of(&panel(0, 4), 8, Axis::Text, 400.0), no, "two in a hundred: `established` decides");
+        assert_eq!(of(&[], 0, Axis::Text, 900.0), no);
     }
 }

@@ -30,6 +30,10 @@ const NET_YOUNG: f64 = 0.95;
 /// Log-likelihood ratio of a panel that leaves no doubt.
 const UNIFORM_NATS: f64 = 12.0;
 
+/// Old members that are listened to: so many, ...
+const SENIORS: f64 = 8.0;
+/// ... and this share of the keys.
+const SENIOR_SHARE: f64 = 0.02;
 /// Timer points of a fleet: half of them.
 const FLEET: f64 = -40.0;
 
@@ -272,7 +276,7 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
 /// Established users: if the group has old members, they must look like the campaign, or they vouch for the template.
 fn established(a: &mut Assessment, group: &Group, view: &View<'_>, c: &Campaign) {
     let (old, tick) = (group.old.estimate(), view.tick);
-    if old < 8.0 || old < 0.02 * a.distinct {
+    if old < SENIORS || old < SENIOR_SHARE * a.distinct {
         return;
     }
     // A panel's old members say more than the 16 of the group.
