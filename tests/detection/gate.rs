@@ -58,6 +58,31 @@ fn detection_and_the_honest_side_do_not_get_worse() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Scenario, at most so many honest keys blocked, at most percent served, at least percent convicted. Without the rule of mixed
+/// company 136 of 146 and 6 of 40 users are blocked on this seed; with it 4 (before one of them has followed up) and none.
+const COPIED: &[(&str, u64, f64, f64)] = &[("E-launch", 8, 20.0, 98.0), ("B40", 0, 50.0, 88.0)];
+
+#[test]
+fn users_of_an_app_whose_prompt_is_copied_are_not_outvoted() {
+    let names = COPIED.iter().map(|l| l.0).collect::<Vec<_>>().join(",");
+    let (_, out, err) =
+        simulate(&["-s", &names, "--honest", "0.1", "--campaign", "0.4", "--seed", "5", "--json"]);
+    let runs: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(runs.len(), COPIED.len(), "{err}");
+    for (r, (name, most, served_max, convicted_min)) in runs.iter().zip(COPIED) {
+        assert_eq!(r["scenario"], *name);
+        let blocked: u64 =
+            r["honest"].as_object().unwrap().values().map(|c| c["blocked"].as_u64().unwrap()).sum();
+        let number = |k: &str| r["attack"][k].as_f64().unwrap();
+        let served = 100.0 * number("served") / number("requests");
+        let convicted = 100.0 * number("convicted") / number("active");
+        assert!(
+            blocked <= *most && served <= *served_max && convicted >= *convicted_min,
+            "{name}: {blocked} honest keys blocked, served {served:.2} %, convicted {convicted:.1} %"
+        );
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_result_and_another_one_differs() {
     let run = |seed: &str| {

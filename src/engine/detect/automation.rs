@@ -68,6 +68,11 @@ fn awake_hours(n: u8) -> u32 {
 /// Does it never sleep, beyond doubt? Of queues 86 in 100 have passed after 41 openings
 /// and 97 after 63; of people two.
 pub fn is_sleepless(key: &KeyState) -> bool {
+    never_sleeps(key) && one_shot(key)
+}
+
+/// The same of a key that may talk, or repeat itself.
+pub fn never_sleeps(key: &KeyState) -> bool {
     let awake = match key.map_n() {
         0..24 => return false,
         24..42 => 4,
@@ -75,7 +80,6 @@ pub fn is_sleepless(key: &KeyState) -> bool {
     };
     quietest(key.hour_bits()) >= awake
         && f64::from(key.phase.count_ones()) >= 0.8 * math::expected_phases(key.map_n())
-        && one_shot(key)
 }
 
 /// Is this key automatic? `None` while fewer than 24 openings are known.

@@ -6,6 +6,7 @@
 pub mod automation;
 mod burst;
 mod cohort;
+mod company;
 mod day;
 mod exclusivity;
 pub mod load;
@@ -29,7 +30,15 @@ const NET_YOUNG: f64 = 0.95;
 /// Log-likelihood ratio of a panel that leaves no doubt.
 const UNIFORM_NATS: f64 = 12.0;
 
+/// Old members that are listened to: so many, ...
+const SENIORS: f64 = 8.0;
+/// ... and this share of the keys.
+const SENIOR_SHARE: f64 = 0.02;
+/// Timer points of a fleet: half of them.
+const FLEET: f64 = -40.0;
+
 pub use burst::{Burst, burst};
+pub use company::Company;
 
 /// A group as the detectors see it.
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +143,10 @@ pub struct Assessment {
     pub uniform: bool,
     /// Nobody old among the keys.
     pub pure: bool,
+    /// Who uses the template besides the campaign.
+    pub company: Company,
+    /// Timers, by the measure that keeps a large group from being confirmed.
+    pub fleet: bool,
     /// Age of the earliest birth that still belongs to the cohort, ticks.
     pub cohort_ticks: u32,
     /// Oldest age at the first request here that still belongs to it, ticks.
@@ -143,7 +156,11 @@ pub struct Assessment {
 impl Assessment {
     /// What a case should know of its panel.
     pub fn flags(&self) -> u16 {
-        (if self.pure { cases::PURE } else { 0 }) | if self.uniform { cases::UNIFORM } else { 0 }
+        let flag = |is: bool, f: u16| if is { f } else { 0 };
+        flag(self.pure, cases::PURE)
+            | flag(self.uniform, cases::UNIFORM)
+            | flag(self.company.mixed, cases::MIXED)
+            | flag(self.company.talks, cases::TALK)
     }
     /// Points of the load term.
     pub fn load(&self) -> f64 {
@@ -218,6 +235,7 @@ pub fn assess(group: &Group, panel: Option<Keys<'_>>, tick: u16, c: &Campaign) -
     }
     let old = view.keys.iter().filter(|s| !s.young() && !s.struck()).count();
     a.pure = a.uniform && old == 0 && group.old.items().is_empty() && a.distinct >= 48.0;
+    a.company = company::company(&view);
     gates(&mut a, &view, auto, c);
     a
 }
@@ -243,7 +261,8 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
     let d_min = f64::from(if text { c.d_min } else { c.net_d_min });
     let load_gate = if text { load >= f64::from(c.v_gate) || auto } else { load >= f64::from(c.net_v_gate) };
     let timers = a.timers();
-    let timer_gate = if a.distinct <= f64::from(c.fleet_cap) { timers > -4.0 } else { timers > -40.0 };
+    a.fleet = timers <= FLEET;
+    let timer_gate = if a.distinct <= f64::from(c.fleet_cap) { timers > -4.0 } else { !a.fleet };
     a.confirm = a.score >= f64::from(c.t_confirm)
         && a.distinct >= d_min
         && load_gate
@@ -258,7 +277,7 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
 /// Established users: if the group has old members, they must look like the campaign, or they vouch for the template.
 fn established(a: &mut Assessment, group: &Group, view: &View<'_>, c: &Campaign) {
     let (old, tick) = (group.old.estimate(), view.tick);
-    if old < 8.0 || old < 0.02 * a.distinct {
+    if old < SENIORS || old < SENIOR_SHARE * a.distinct {
         return;
     }
     // A panel's old members say more than the 16 of the group.

@@ -4,6 +4,7 @@
 use super::{Signal, View};
 use crate::engine::config::Campaign;
 use crate::engine::ledger::groups::{Axis, Sample};
+use crate::engine::ledger::panels::KEYS;
 use crate::engine::math;
 use crate::engine::sort::sort;
 
@@ -17,9 +18,13 @@ pub fn score(view: &View<'_>, c: &Campaign) -> Signal {
         return Signal::UNKNOWN;
     }
     let weight = f64::from(c.reg_weight);
-    let size = math::clamp(math::log2(2.0 * f64::from(c.fleet_cap) / view.distinct.max(1.0)), 0.0, 1.0);
+    let mut room = [0u8; KEYS];
+    let codes = gaps_of(view.keys, &mut room);
+    // A phrase that two fleets share by chance does not make them one large fleet.
+    let fleet = view.distinct * one_period(codes);
+    let size = math::clamp(math::log2(2.0 * f64::from(c.fleet_cap) / fleet.max(1.0)), 0.0, 1.0);
     let minute = -weight * same_minute(view.keys) * size;
-    let period = -weight * same_gap(view.keys) * size;
+    let period = -weight * same_gap(view.keys, codes) * size;
     Signal::points(minute.min(period))
 }
 
@@ -48,22 +53,77 @@ const ALIKE: u8 = 5;
 /// Gaps below 4 min are not counted, so that gaps just above are crowded: from 12 min on they are spread as they should be.
 const SPREAD: u8 = 30;
 
-/// 0..1: gaps of keys that repeat theirs, or gaps near the group's median gap.
-fn same_gap(keys: &[Sample]) -> f64 {
-    let mut codes = [0u8; crate::engine::ledger::panels::KEYS];
+fn near(code: u8) -> u8 {
+    if code >= SPREAD { ALIKE } else { 1 }
+}
+
+/// Log codes of the keys' gaps, in order.
+fn gaps_of<'a>(keys: &[Sample], room: &'a mut [u8; KEYS]) -> &'a [u8] {
     let mut n = 0usize;
-    for (slot, s) in codes.iter_mut().zip(keys.iter().filter(|s| s.gap > 0)) {
+    for (slot, s) in room.iter_mut().zip(keys.iter().filter(|s| s.gap > 0)) {
         *slot = s.gap;
         n = n.wrapping_add(1);
     }
-    let Some(codes) = codes.get_mut(..n).filter(|c| c.len() >= 4) else { return 0.0 };
+    let codes = room.get_mut(..n).unwrap_or_default();
     sort(codes);
+    codes
+}
+
+/// The largest share of gaps that are near one of them: the keys of one period. 1 if no gap is known.
+fn one_period(codes: &[u8]) -> f64 {
+    let within = |at: u8| {
+        let (from, to) = (at.saturating_sub(near(at)), at.saturating_add(near(at)));
+        codes.partition_point(|c| *c <= to).saturating_sub(codes.partition_point(|c| *c < from))
+    };
+    let most = codes.iter().map(|c| within(*c)).max().unwrap_or(1);
+    crate::engine::detect::share(most as u32, codes.len().max(1) as u32)
+}
+
+/// 0..1: gaps of keys that repeat theirs, or gaps near the group's median gap.
+fn same_gap(keys: &[Sample], codes: &[u8]) -> f64 {
+    let n = codes.len();
+    if n < 4 {
+        return 0.0;
+    }
     let median = codes.get(n / 2).copied().unwrap_or(0);
-    let near = if median >= SPREAD { ALIKE } else { 1 };
+    let near = near(median);
     let alike = keys
         .iter()
         .filter(|s| s.gap > 0)
         .filter(|s| s.repeats() || s.beats >= 6 || s.gap.abs_diff(median) <= near)
         .count();
     math::clamp((alike as f64 / n as f64 - 0.35) / 0.25, 0.0, 1.0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::hash::mix;
+    use crate::engine::ledger::groups::Group;
+    use crate::engine::ledger::keys::gap_code;
+
+    /// A panel in which `share` percent of the keys have the first period and the others the second, in seconds.
+    fn points(distinct: f64, share: u64, periods: [u64; 2]) -> f64 {
+        let keys: Vec<Sample> = (0..KEYS as u64)
+            .map(|i| {
+                let period = periods.get(usize::from(i * 100 >= share * KEYS as u64)).unwrap();
+                let jitter = mix(i) % (period / 5);
+                let gap = gap_code((period - period / 10 + jitter) as u32);
+                Sample { gap, beats: 9, phase: 0xff, pn: 12, ..Sample::default() }
+            })
+            .collect();
+        let group = Group::default();
+        let view = View { group: &group, axis: Axis::Text, distinct, keys: &keys, tick: 0 };
+        score(&view, &Campaign::default()).points.unwrap()
+    }
+
+    #[test]
+    fn fleets_that_share_a_phrase_are_as_large_as_the_largest_of_them() {
+        // Measured: 1,001 devices every two hours and 530 every 47 minutes were confirmed as one fleet of 1,531.
+        assert!(points(1_531.0, 65, [7_200, 2_820]) <= -79.0);
+        assert!(points(1_900.0, 50, [7_200, 2_820]) <= -79.0);
+        assert!(points(1_531.0, 100, [7_200, 7_200]) > -40.0, "one fleet of that size is none");
+        assert!(points(3_500.0, 65, [7_200, 2_820]) > -1.0, "too many for either");
+    }
 }

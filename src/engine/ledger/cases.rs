@@ -51,7 +51,7 @@ pub struct Case {
     pub peak: f32,
     /// Case this one was merged into, 0 = none.
     pub merged: u16,
-    /// See `PURE`, `UNIFORM`.
+    /// See `PURE`, `UNIFORM`, `MIXED`, `TALK`.
     pub flags: u16,
 }
 
@@ -59,6 +59,12 @@ pub struct Case {
 pub const PURE: u16 = 1;
 /// A panel leaves no doubt that all keys carry one load.
 pub const UNIFORM: u16 = 2;
+/// The template has users besides the campaign: a key is judged by its own record.
+pub const MIXED: u16 = 4;
+/// ... and they follow up.
+pub const TALK: u16 = 8;
+/// What does not end before the case: users of an app do not go away because a sample has lost sight of them.
+const STAYS: u16 = MIXED | TALK;
 
 record!(Case {
     id: u32,
@@ -199,7 +205,7 @@ impl Cases {
     pub fn describe(&mut self, case: u16, cohort: Cohort, flags: u16, lam: f32) {
         if let Some(c) = self.case_mut(case) {
             (c.cohort_min, c.ripe_min) = (cohort.born_min, cohort.ripe_min);
-            c.flags = flags;
+            c.flags = flags | c.flags & STAYS;
             c.lam = lam;
         }
     }
@@ -354,14 +360,15 @@ impl Cases {
             c.id = c.id.min(gone.id);
             c.heat += gone.heat;
             c.peak = c.peak.max(c.heat);
+            c.flags |= gone.flags & STAYS;
             // A case that no panel has described says nothing of the cohort.
             if c.cohort_min == 0 {
-                (c.cohort_min, c.ripe_min, c.lam, c.flags) =
-                    (gone.cohort_min, gone.ripe_min, gone.lam, gone.flags);
+                (c.cohort_min, c.ripe_min, c.lam) = (gone.cohort_min, gone.ripe_min, gone.lam);
+                c.flags |= gone.flags;
             } else if gone.cohort_min != 0 {
                 c.cohort_min = c.cohort_min.min(gone.cohort_min);
                 c.ripe_min = c.ripe_min.max(gone.ripe_min);
-                c.flags &= gone.flags;
+                c.flags &= gone.flags | STAYS;
             }
         }
         if let Some(c) = self.case_mut(b) {
@@ -423,6 +430,22 @@ mod tests {
         (0..15).for_each(|s| c.matched(small, 3, s * 30));
         c.matched(small, 3, 86_400);
         assert!(!c.case(small).unwrap().is_dormant(), "too small to tell");
+    }
+
+    #[test]
+    fn users_of_the_template_are_not_forgotten_before_the_case_ends() {
+        let mut c = Cases::default();
+        let (a, b) = (c.open(1, 0), c.open(2, 0));
+        c.confirm(1, a, false, 0);
+        c.confirm(2, b, false, 0);
+        let cohort = Cohort { born_min: 1, ripe_min: 1 };
+        c.describe(a, cohort, UNIFORM | PURE, 1.0);
+        c.describe(b, cohort, UNIFORM | MIXED | TALK, 1.0);
+        c.describe(b, cohort, UNIFORM, 1.0);
+        assert_eq!(c.case(b).unwrap().flags, UNIFORM | MIXED | TALK);
+        c.merge(a, b);
+        assert_eq!(c.case(a).unwrap().flags, UNIFORM | MIXED | TALK);
+        assert_eq!(Case::default().flags, 0);
     }
 
     #[test]

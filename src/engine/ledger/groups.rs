@@ -72,6 +72,8 @@ pub struct Sample {
     pub gap: u8,
     /// The key's timer evidence.
     pub beats: u8,
+    /// Follow-ups in this group (saturating).
+    pub talk: u8,
 }
 
 record!(Sample {
@@ -86,7 +88,8 @@ record!(Sample {
     age: u16,
     pn: u8,
     gap: u8,
-    beats: u8
+    beats: u8,
+    talk: u8
 });
 
 const YOUNG: u32 = 1 << 30;
@@ -145,7 +148,7 @@ impl Sample {
         if q < 0.5 { seen } else { seen + q * f64::from(now.wrapping_sub(self.last)) }
     }
     /// Share of the key's openings that fall into this group.
-    fn devotion(&self) -> f64 {
+    pub fn devotion(&self) -> f64 {
         f64::from(self.cnt) / f64::from(self.tot.max(self.cnt).max(1))
     }
     /// Openings to be set against `age_key`, the first of which made the key. Where exposure ends at the last touch, that
@@ -342,6 +345,7 @@ fn update(s: &mut Sample, t: &Touch) {
     s.last = t.tick;
     s.pn = (s.pn & !STRUCK) | if t.struck { STRUCK } else { 0 };
     if !t.single {
+        s.talk = s.talk.saturating_add(1);
         return;
     }
     s.cnt = s.cnt.saturating_add(1);
