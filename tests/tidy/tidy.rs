@@ -113,8 +113,11 @@ fn dialects_and_detectors_are_registered_tested_and_in_the_readme() {
         assert!(root().join("tests/fixtures").join(d.name()).is_dir(), "no fixtures for {}", d.name());
         assert!(readme.contains(&format!("`{}`", d.name())), "{} is not in the README", d.name());
     }
-    // Automation, bursts and cohorts are gates, not terms: they have files and no row in DETECTORS.
-    assert_eq!(count("src/engine/detect", &["mod", "automation", "burst", "cohort"]), DETECTORS.len());
+    // Automation, bursts, cohorts and company are gates, not terms: they have files and no row in DETECTORS.
+    assert_eq!(
+        count("src/engine/detect", &["mod", "automation", "burst", "cohort", "company"]),
+        DETECTORS.len()
+    );
     for d in DETECTORS {
         assert!(readme.contains(&format!("`{}`", d.name)), "{} is not in the README", d.name);
     }
