@@ -56,8 +56,10 @@ fn account(
     } else {
         START_S + u64::from(at_s)
     };
+    let talks = s.talkers > 0.0 && m.rng.chance(s.talkers);
+    let turns = if talks { 2 } else { s.turns };
     let plan = match s.rhythm {
-        Rhythm::Queue => Plan::Flat { rate, turns: s.turns, gap_s: 60 },
+        Rhythm::Queue => Plan::Flat { rate, turns, gap_s: 60 },
         Rhythm::Day => Plan::People { rate, tz: m.tz(), turns: 1, follow: 0.0, gap_s: 1 },
         Rhythm::Hourly => Plan::Timer { period_s: 3600, phase_s: m.rng.below(3600) as u32, jitter_s: 20 },
         Rhythm::DailyBurst => {

@@ -90,8 +90,9 @@ pub struct Scenario {
     /// Share of accounts bought at an age.
     pub aged: f64,
     pub rhythm: Rhythm,
-    /// Turns of a session.
+    /// Turns of a session, and the share of accounts that follow up once in each whatever the others do.
     pub turns: u8,
+    pub talkers: f64,
     pub network: Network,
     /// An account is replaced after so many requests, 0 = never.
     pub churn: u32,
@@ -142,6 +143,7 @@ const S: Scenario = Scenario {
     aged: 0.0,
     rhythm: Rhythm::Queue,
     turns: 1,
+    talkers: 0.0,
     network: Network::Homes,
     churn: 0,
     kit: Kit::System,
@@ -222,6 +224,8 @@ table! {
     S "E-padding" "2-6 KB of ordinary text in front" { kit: Kit::Evolve, probe: Probe { n: 5, disguise: Disguise::Padding, ..USER }, target: target(5.0, 99.0, 8.0) }
     S "E-drowned" "400 accounts in large honest traffic" { accounts: 400, honest: 2.0, target: target(1.0, 100.0, 6.0) }
     S "E-dominant" "2,500 accounts, hardly anyone else" { honest: 0.03 }
+    S "E-talkers" "one account in 100 follows up on every question, as an app's users do" { talkers: 0.01, target: target(100.0, 99.0, 6.0) }
+    S "E-seniors" "one account in 100 is old and sends what the others do" { aged: 0.01, target: target(100.0, 99.0, 6.0) }
     S "E-launch" "the prompt of an app that 150 honest users start to use" { kit: Kit::AppOf("launch"), newcomers: 150, target: target(100.0, 0.0, 1e9) }
     S "B40" "the prompt of an app with 40 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 40, honest: 0.33, target: target(100.0, 0.0, 1e9) }
     S "B150" "the prompt of an app with 150 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 150, honest: 0.33, target: target(100.0, 0.0, 1e9) }
