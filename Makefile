@@ -89,8 +89,8 @@ headline: weir ## 25,000 accounts, 1,152 requests each, among 50 million request
 ablation: weir ## what each evidence term buys: the same scenarios without it
 	@bash tests/bench/ablation.sh $(CORPUS)
 
-envoy-config: wasm ## write target/envoy.yaml with working values, to run by hand; EXAMPLE=routes/selectors for another of envoy/
-	@$(PYTHON) tests/support/harness.py target/envoy.yaml $(EXAMPLE)
+envoy-config: wasm ## write target/envoy.yaml with working values, to run by hand; CONFIG=my.json for your own, EXAMPLE=routes/selectors for another of envoy/
+	@CONFIG=$(CONFIG) $(PYTHON) tests/support/harness.py target/envoy.yaml $(EXAMPLE)
 
 oci: wasm ## write target/oci: the module as an image (and as an artifact) in an OCI layout, ready to be pushed
 	@$(PYTHON) tests/support/oci.py $(WEIR_WASM) target/oci

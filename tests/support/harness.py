@@ -463,12 +463,16 @@ GOOD = [("x-api-key", "good")]
 def main():
     """`harness.py OUT.yaml [EXAMPLE]`: an example of envoy/ (by default envoy.yaml) with working values, and the files it needs beside it."""
     out = sys.argv[1]
+    config = "{}"
+    if os.environ.get("CONFIG"):
+        with open(os.environ["CONFIG"]) as h:
+            config = json.dumps(json.load(h)).replace("'", "''")
     example = os.path.join(ROOT, "envoy", (sys.argv[2] if len(sys.argv) > 2 and sys.argv[2] else "envoy") + ".yaml")
     if not os.path.exists(example):
         sys.exit(f"harness: there is no {example}")
     beside = os.path.dirname(os.path.abspath(out))
     values = {"PORT": 10000, "ADMIN_PORT": 9901, "UPSTREAM_PORT": 8000, "BUFFER_LIMIT": 1048576, "ACCESS_LOG": "/dev/stdout", "ALLOW_HOLD": "true",
-              "WEIR_CONFIG": "{}", "WEIR_WASM": os.path.abspath(WASM), "SEED": os.urandom(32).hex(),
+              "WEIR_CONFIG": config, "WEIR_WASM": os.path.abspath(WASM), "SEED": os.urandom(32).hex(),
               "LDS": os.path.join(beside, "listeners.yaml"), "ECDS": os.path.join(beside, "ecds-weir.yaml")}
     for key in ("LDS", "ECDS"):
         part = os.path.join(os.path.dirname(example), os.path.basename(values[key]))

@@ -194,6 +194,9 @@ impl Logs {
         out.push_str("\nThe key itself\n");
         let few = || {
             let e = &r.evidence;
+            if (e.requests, e.strikes) == (0, 0) {
+                return "The worker that decided had no record of it, and needed none.".into();
+            }
             let requests = words::count(e.requests, "request", "requests");
             format!("{requests}, {} counted against it.", words::count(e.strikes.into(), "block", "blocks"))
         };
