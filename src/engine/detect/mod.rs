@@ -34,9 +34,6 @@ const UNIFORM_NATS: f64 = 12.0;
 const SENIORS: f64 = 8.0;
 /// ... and this share of the keys.
 const SENIOR_SHARE: f64 = 0.02;
-/// Timer points of a fleet: half of them.
-const FLEET: f64 = -40.0;
-
 pub use burst::{Burst, burst};
 pub use company::Company;
 
@@ -145,8 +142,6 @@ pub struct Assessment {
     pub pure: bool,
     /// Who uses the template besides the campaign.
     pub company: Company,
-    /// Timers, by the measure that keeps a large group from being confirmed.
-    pub fleet: bool,
     /// Age of the earliest birth that still belongs to the cohort, ticks.
     pub cohort_ticks: u32,
     /// Oldest age at the first request here that still belongs to it, ticks.
@@ -261,8 +256,7 @@ fn gates(a: &mut Assessment, view: &View<'_>, auto: bool, c: &Campaign) {
     let d_min = f64::from(if text { c.d_min } else { c.net_d_min });
     let load_gate = if text { load >= f64::from(c.v_gate) || auto } else { load >= f64::from(c.net_v_gate) };
     let timers = a.timers();
-    a.fleet = timers <= FLEET;
-    let timer_gate = if a.distinct <= f64::from(c.fleet_cap) { timers > -4.0 } else { !a.fleet };
+    let timer_gate = if a.distinct <= f64::from(c.fleet_cap) { timers > -4.0 } else { timers > -40.0 };
     a.confirm = a.score >= f64::from(c.t_confirm)
         && a.distinct >= d_min
         && load_gate

@@ -93,7 +93,6 @@ impl Ledger {
                 && a.load() > 0.0
                 && a.single >= detect::ppm(self.c.single_gate_ppm)
                 && !a.exempt
-                && !a.fleet
                 && (aged || g.old.estimate() < 1.0 + 0.02 * a.distinct)
                 && !g.is_slot()
             {
@@ -191,9 +190,9 @@ impl Ledger {
         let young = g.young_share() >= detect::ppm(self.c.y_gate_ppm)
             && g.old.estimate() < 1.0 + 0.02 * g.distinct()
             && !g.has(groups::flag::EXEMPT);
-        // Plainly unequal loads are people's and a fleet is a fleet, whoever they share their keys with.
+        // Plainly unequal loads are people's, whoever they share their keys with.
         let a = self.assess(g);
-        if a.load() <= -20.0 || a.fleet {
+        if a.load() <= -20.0 {
             return;
         }
         let (case, aged) = self.company_of(g.keys.items(), value, siblings);

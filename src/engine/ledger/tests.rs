@@ -401,8 +401,8 @@ fn slots_are_not_confirmed_and_one_meeting_makes_no_slot() {
     }
 }
 
-/// A group of the young keys `keys`, each with one new opening; `timers` fire at the same minute.
-fn group_of(ledger: &mut Ledger, tag: u64, keys: std::ops::Range<u64>, timers: bool) {
+/// A group of the young keys `keys`, each with one new opening.
+fn group_of(ledger: &mut Ledger, tag: u64, keys: std::ops::Range<u64>) {
     let now_s = ledger.clock.now_s;
     let g = ledger.groups.create(tag, now_s).unwrap();
     for k in keys {
@@ -415,10 +415,6 @@ fn group_of(ledger: &mut Ledger, tag: u64, keys: std::ops::Range<u64>, timers: b
             novel: true,
             young: true,
             tot: 1,
-            phase: 1,
-            phase_n: if timers { 12 } else { 0 },
-            gap: if timers { 75 } else { 0 },
-            beats: if timers { 9 } else { 0 },
             ..Touch::default()
         });
     }
@@ -426,18 +422,17 @@ fn group_of(ledger: &mut Ledger, tag: u64, keys: std::ops::Range<u64>, timers: b
 
 #[test]
 fn a_value_joins_the_case_whose_panel_holds_its_keys() {
-    for (what, keys, timers, joins) in [
-        ("the same keys", 0..128, false, true),
-        ("some of the keys", 40..104, false, true),
-        ("other keys", 1_000..1_128, false, false),
-        ("half of them others", 64..192, false, true),
-        ("three quarters of them others", 96..224, false, false),
-        ("some of the keys, a fleet of timers", 40..104, true, false),
+    for (what, keys, joins) in [
+        ("the same keys", 0..128, true),
+        ("some of the keys", 40..104, true),
+        ("other keys", 1_000..1_128, false),
+        ("half of them others", 64..192, true),
+        ("three quarters of them others", 96..224, false),
     ] {
         let mut l = Ledger::new(&config(|_| ()));
         l.clock.now_s = START as u32;
         let (known, new) = (value(1, 1), value(1, 2));
-        group_of(&mut l, known, 0..128, false);
+        group_of(&mut l, known, 0..128);
         let case = l.cases.open(known, l.clock.now_s);
         l.mark(known, case, false);
         let g = l.groups.get(known).unwrap();
@@ -447,7 +442,7 @@ fn a_value_joins_the_case_whose_panel_holds_its_keys() {
             let kh = (mix(k) >> 32) as u32;
             l.panels.touch(slot, known, &Touch { kh, single: true, young: true, tot: 1, ..Touch::default() });
         }
-        group_of(&mut l, new, keys, timers);
+        group_of(&mut l, new, keys);
         l.groups.get_mut(new).unwrap().total = 64;
         l.groups.get_mut(new).unwrap().single = 64;
         l.groups.get_mut(new).unwrap().novel = 64;
