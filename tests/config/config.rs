@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use weir::engine::config::routes::RouteQuery;
 use weir::engine::config::{parse, parse_with_env};
+use weir::engine::dialect::path::Normal;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config")
@@ -77,7 +78,10 @@ fn profiles_and_routes_resolve() {
     let c = parse(&std::fs::read_to_string(root().join("good/everything.json")).unwrap()).unwrap();
     let of = |q: RouteQuery<'_>| c.profile(c.routes.select(&q)).unwrap().name.clone();
     assert_eq!(of(RouteQuery { route: b"chat-1", ..RouteQuery::default() }), "strict");
-    assert_eq!(of(RouteQuery { path: b"/v1/embeddings", ..RouteQuery::default() }), "default@off");
+    assert_eq!(
+        of(RouteQuery { path: &Normal::of(b"/v1/embeddings"), ..RouteQuery::default() }),
+        "default@off"
+    );
     assert_eq!(of(RouteQuery { metadata_profile: b"strict", ..RouteQuery::default() }), "strict");
     assert_eq!(of(RouteQuery { metadata_profile: b"nonsense", ..RouteQuery::default() }), "default");
     let strict = c.profiles.iter().find(|p| p.name == "strict").unwrap();

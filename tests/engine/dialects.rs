@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use reading::{engine, facts, open};
 use serde_json::{Value, json};
 use weir::engine::Engine;
+use weir::engine::dialect::path::Normal;
 use weir::engine::dialect::{DIALECTS, Reply, Unreadable, dialect_for};
 use weir::engine::edge::session::Next;
 
@@ -90,12 +91,12 @@ fn spelling_of_a_path_does_not_matter() {
         "/v1/chat;a=b/completions;c",
         "\\v1\\chat\\completions",
     ] {
-        assert_eq!(dialect_for(p.as_bytes()).map(|d| d.name()), Some("openai_chat"), "{p}");
+        assert_eq!(dialect_for(&Normal::of(p.as_bytes())).map(|d| d.name()), Some("openai_chat"), "{p}");
     }
     let long = format!("/{}/v1/chat/completions", "x".repeat(5000));
-    assert_eq!(dialect_for(long.as_bytes()).map(|d| d.name()), Some("openai_chat"));
+    assert_eq!(dialect_for(&Normal::of(long.as_bytes())).map(|d| d.name()), Some("openai_chat"));
     for p in ["/", "", "/v1/models", "/chat/completions.html", "/v1/chat/completionsx", "/model/x/y"] {
-        assert!(dialect_for(p.as_bytes()).is_none(), "{p}");
+        assert!(dialect_for(&Normal::of(p.as_bytes())).is_none(), "{p}");
     }
 }
 

@@ -465,8 +465,11 @@ def main():
     out = sys.argv[1]
     config = "{}"
     if os.environ.get("CONFIG"):
-        with open(os.environ["CONFIG"]) as h:
-            config = json.dumps(json.load(h)).replace("'", "''")
+        try:
+            with open(os.environ["CONFIG"]) as h:
+                config = json.dumps(json.load(h)).replace("'", "''")
+        except (OSError, ValueError) as e:
+            sys.exit(f"harness: {os.environ['CONFIG']}: {e}")
     example = os.path.join(ROOT, "envoy", (sys.argv[2] if len(sys.argv) > 2 and sys.argv[2] else "envoy") + ".yaml")
     if not os.path.exists(example):
         sys.exit(f"harness: there is no {example}")

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use weir::engine::config::routes::RouteQuery;
 use weir::engine::config::{Config, ConfigError, parse_with_env};
-use weir::engine::dialect::dialect_for;
+use weir::engine::dialect::{dialect_for, path::Normal};
 
 /// Check a configuration: all problems at once, each with its JSON path and the fix
 #[derive(clap::Args)]
@@ -147,6 +147,7 @@ fn explain(args: &Args, config: &Config) {
     }
     let bytes = |a: &'_ Option<String>| a.clone().unwrap_or_default().into_bytes();
     let [route, virtual_host, authority, path, service, metadata] = asked.map(bytes);
+    let path = Normal::of(&path);
     let (id, steps) = config.routes.explain(&RouteQuery {
         route: &route,
         virtual_host: &virtual_host,

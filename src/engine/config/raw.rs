@@ -612,14 +612,14 @@ fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -
         m.problem("path", "must start with /", p);
     }
     if prefix.as_ref().is_some_and(|s| s.len() >= path::MAX) {
-        m.problem("path", format!("is longer than {} bytes", path::MAX.saturating_sub(1)), p);
+        m.problem("path", format_args!("is longer than {} bytes", path::MAX.saturating_sub(1)), p);
     }
     let prefix = prefix.map(|s| s.to_ascii_lowercase());
     if let Some(s) = prefix.as_ref().filter(|s| s.starts_with('/') && s.len() < path::MAX) {
         let plain = path::Normal::of(s.as_bytes());
         if s.strip_suffix('/').unwrap_or(s).as_bytes() != plain.start() {
             let plain = String::from_utf8_lossy(plain.start());
-            m.problem("path", format!("would never match: paths are compared as \"{plain}\""), p);
+            m.problem("path", format_args!("would never match: paths are compared as \"{plain}\""), p);
         }
     }
     matches.extend(prefix.map(Match::Path));

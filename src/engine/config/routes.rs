@@ -12,8 +12,8 @@ pub struct RouteQuery<'a> {
     pub virtual_host: &'a [u8],
     /// `:authority`, with or without port.
     pub authority: &'a [u8],
-    /// `:path`, with or without query.
-    pub path: &'a [u8],
+    /// `:path`.
+    pub path: &'a path::Normal,
     /// `xds.cluster_name`, for Higress `_match_service_`.
     pub service: &'a [u8],
     /// Route metadata `weir.profile`.
@@ -76,14 +76,14 @@ pub enum Match {
 
 impl Match {
     /// What of a request it looks at.
-    fn value<'a>(&self, q: &RouteQuery<'a>, path: &'a [u8], host: &'a [u8]) -> &'a [u8] {
+    fn value<'a>(&self, q: &RouteQuery<'a>, host: &'a [u8]) -> &'a [u8] {
         match self {
             Match::Route(_) => q.route,
             Match::VirtualHost(_) => q.virtual_host,
             Match::Domain(_) => host,
             Match::Service(_) => q.service,
-            Match::Path(_) => path,
-            Match::Any(list) => list.first().map_or(b"", |m| m.value(q, path, host)),
+            Match::Path(_) => q.path.start(),
+            Match::Any(list) => list.first().map_or(b"", |m| m.value(q, host)),
         }
     }
 }
@@ -201,12 +201,11 @@ impl Routes {
     }
     /// Why each of the first `n` selectors does not match.
     fn misses(&self, q: &RouteQuery<'_>, n: usize) -> Vec<String> {
-        let normal = path::Normal::of(q.path);
         let mut host = [0u8; 256];
         let host = lower_host(q.authority, &mut host);
         let why = |(i, r): (usize, &Rule)| {
-            let missed = r.matches.iter().find(|m| !holds(m, q, normal.start(), host))?;
-            let has = match missed.value(q, normal.start(), host) {
+            let missed = r.matches.iter().find(|m| !holds(m, q, host))?;
+            let has = match missed.value(q, host) {
                 b"" => "none is given".into(),
                 value => format!("this is {}", String::from_utf8_lossy(value)),
             };
@@ -245,16 +244,14 @@ impl Routes {
         if self.rules.is_empty() {
             return None;
         }
-        let normal = path::Normal::of(q.path);
         let mut host = [0u8; 256];
         let host = lower_host(q.authority, &mut host);
-        let i =
-            self.rules.iter().position(|r| r.matches.iter().all(|m| holds(m, q, normal.start(), host)))?;
+        let i = self.rules.iter().position(|r| r.matches.iter().all(|m| holds(m, q, host)))?;
         self.rules.get(i).map(|r| (r.profile, Some(i)))
     }
 }
 
-fn holds(m: &Match, q: &RouteQuery<'_>, path: &[u8], host: &[u8]) -> bool {
+fn holds(m: &Match, q: &RouteQuery<'_>, host: &[u8]) -> bool {
     match m {
         Match::Route(p) => p.matches(q.route),
         Match::VirtualHost(p) => p.matches(q.virtual_host),
@@ -262,9 +259,9 @@ fn holds(m: &Match, q: &RouteQuery<'_>, path: &[u8], host: &[u8]) -> bool {
         Match::Service(p) => p.matches(q.service) || mesh_service(p, q.service),
         Match::Path(prefix) => {
             let prefix = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            q.path.start().strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         }
-        Match::Any(list) => list.iter().any(|m| holds(m, q, path, host)),
+        Match::Any(list) => list.iter().any(|m| holds(m, q, host)),
     }
 }
 
@@ -337,7 +334,9 @@ mod tests {
         let rule = |m| Rule { matches: vec![m], profile: 1 };
         let routes =
             Routes::new(vec![rule(Match::Path("/v1/embeddings".into()))], vec!["default".into(), "x".into()]);
-        let select = |p: &str| routes.select(&RouteQuery { path: p.as_bytes(), ..RouteQuery::default() });
+        let select = |p: &str| {
+            routes.select(&RouteQuery { path: &path::Normal::of(p.as_bytes()), ..RouteQuery::default() })
+        };
         assert_eq!(select("/v1/embeddings?x"), 1);
         assert_eq!(select("//V1/%65mbeddings/"), 1);
         assert_eq!(select("/v1/embeddingsx"), 0);

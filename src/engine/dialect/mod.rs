@@ -104,9 +104,8 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &ollama_chat::Chat,
 ];
 
-/// The dialect that claims a path (as sent).
-pub fn dialect_for(raw_path: &[u8]) -> Option<&'static dyn Dialect> {
-    let path = path::Normal::of(raw_path);
+/// The dialect that claims a path.
+pub fn dialect_for(path: &path::Normal) -> Option<&'static dyn Dialect> {
     DIALECTS.iter().find(|d| d.claims(path.end())).copied()
 }
 

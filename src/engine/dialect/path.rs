@@ -8,6 +8,7 @@ pub const MAX: usize = 256;
 ///
 /// Read from right to left: `..` takes away the next segment that is not taken yet, however long it is, and what is cut out of a
 /// long path is its middle.
+#[derive(Debug)]
 pub struct Normal {
     /// Filled from the back.
     front: [u8; 2 * MAX],
@@ -17,10 +18,20 @@ pub struct Normal {
     cut: bool,
 }
 
+impl Default for &Normal {
+    /// No path.
+    fn default() -> Self {
+        static EMPTY: Normal = Normal::EMPTY;
+        &EMPTY
+    }
+}
+
 impl Normal {
+    const EMPTY: Normal = Normal { front: [0; 2 * MAX], at: 2 * MAX, tail: [0; MAX], cut: false };
+
     /// Of a path as sent.
     pub fn of(raw: &[u8]) -> Normal {
-        let mut normal = Normal { front: [0; 2 * MAX], at: 2 * MAX, tail: [0; MAX], cut: false };
+        let mut normal = Normal::EMPTY;
         let end = raw.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(raw.len());
         let mut rest = raw.get(..end);
         let mut climbs = 0u32;

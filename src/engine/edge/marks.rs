@@ -32,11 +32,13 @@ mod vectors {
         let is = |b| u8x16_eq(x, u8x16_splat(b));
         [is(b'"'), is(b'\\'), u8x16_eq(u8x16_min(x, u8x16_splat(0x1f)), x), is(b'n')]
     }
+    /// See `plain`.
     #[inline(always)]
     pub fn any(block: &[u8; BLOCK]) -> u16 {
         let [quotes, slashes, controls, _] = find(block);
         u8x16_bitmask(v128_or(v128_or(quotes, slashes), controls))
     }
+    /// See `plain`.
     #[inline(always)]
     pub fn marks(block: &[u8; BLOCK]) -> Marks {
         let [quotes, slashes, controls, ens] = find(block).map(|v| u64::from(u8x16_bitmask(v)));
@@ -46,6 +48,7 @@ mod vectors {
 
 #[cfg(not(target_feature = "simd128"))]
 use plain as vectors;
+pub use vectors::{any, marks};
 
 /// Without vectors, and the test of those.
 pub mod plain {
@@ -67,7 +70,7 @@ pub mod plain {
         let is = |b: u8| zeros(x ^ ONES.wrapping_mul(b.into()));
         [is(b'"'), is(b'\\'), zeros(x & ONES.wrapping_mul(0xe0)), is(b'n')]
     }
-    /// All three.
+    /// What each byte is.
     #[inline(always)]
     pub fn marks(block: &[u8; BLOCK]) -> Marks {
         let [low, high] = halves(block).map(|x| find(x).map(gather));
@@ -77,7 +80,7 @@ pub mod plain {
         });
         Marks { quotes, slashes, controls, ens }
     }
-    /// Bytes that are any of the three.
+    /// Quotes, backslashes and control characters alike.
     #[inline(always)]
     pub fn any(block: &[u8; BLOCK]) -> u16 {
         let [low, high] = halves(block).map(|x| find(x).iter().take(3).fold(0, |all, f| all | f));
@@ -88,7 +91,7 @@ pub mod plain {
 /// Place of the first quote, backslash or control character in a block; its length if there is none.
 #[inline(always)]
 pub fn special(block: &[u8; BLOCK]) -> usize {
-    (u32::from(vectors::any(block)) | 1 << BLOCK).trailing_zeros() as usize
+    (u32::from(any(block)) | 1 << BLOCK).trailing_zeros() as usize
 }
 
 fn halves(block: &[u8; BLOCK]) -> [u64; 2] {
@@ -102,11 +105,11 @@ fn halves(block: &[u8; BLOCK]) -> [u64; 2] {
 #[inline(always)]
 fn round(block: &[u8; ROUND]) -> Marks {
     let parts = block.as_chunks::<BLOCK>().0;
-    if parts.iter().fold(0, |all, part| all | vectors::any(part)) == 0 {
+    if parts.iter().fold(0, |all, part| all | any(part)) == 0 {
         return Marks::default();
     }
     parts.iter().rev().fold(Marks::default(), |all, part| {
-        let m = vectors::marks(part);
+        let m = marks(part);
         Marks {
             quotes: all.quotes << BLOCK | m.quotes,
             slashes: all.slashes << BLOCK | m.slashes,
@@ -190,7 +193,7 @@ pub fn stretch(bytes: &[u8]) -> Stretch {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{any, *};
     use proptest::prelude::*;
 
     /// Byte by byte.
@@ -210,8 +213,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn vectors_find_what_plain_words_find(any: [u8; BLOCK], near in prop::array::uniform16(prop_oneof![0x1eu8..0x24, Just(b'\\'), 0x5bu8..0x5e])) {
-            for block in [any, near, [b'x'; BLOCK], [0xff; BLOCK]] {
+        fn vectors_find_what_plain_words_find(wild: [u8; BLOCK], near in prop::array::uniform16(prop_oneof![0x1eu8..0x24, Just(b'\\'), 0x5bu8..0x5e])) {
+            for block in [wild, near, [b'x'; BLOCK], [0xff; BLOCK]] {
                 let bits = |is: fn(&u8) -> bool| block.iter().rev().fold(0u64, |all, b| all << 1 | u64::from(is(b)));
                 let want = Marks {
                     quotes: bits(|b| *b == b'"'),
@@ -219,9 +222,9 @@ mod tests {
                     controls: bits(|b| *b < 0x20),
                     ens: bits(|b| *b == b'n'),
                 };
-                prop_assert_eq!(vectors::marks(&block), want);
+                prop_assert_eq!(marks(&block), want);
                 prop_assert_eq!(plain::marks(&block), want);
-                prop_assert_eq!(vectors::any(&block), plain::any(&block));
+                prop_assert_eq!(any(&block), plain::any(&block));
                 let place = block.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20);
                 prop_assert_eq!(special(&block), place.unwrap_or(BLOCK));
             }

@@ -71,11 +71,12 @@ impl Session {
     /// Starts a request.
     #[inline(never)]
     pub fn open(config: &Config, keys: &Keys, head: &Head<'_>) -> Session {
+        let path = path::Normal::of(head.path);
         let profile = config.routes.select(&RouteQuery {
             route: head.route,
             virtual_host: head.virtual_host,
             authority: head.authority,
-            path: head.path,
+            path: &path,
             service: head.service,
             metadata_profile: head.metadata_profile,
         });
@@ -99,7 +100,7 @@ impl Session {
         // take the method from a header.
         let carries =
             facts.overrides || !matches!(head.method, b"GET" | b"HEAD" | b"OPTIONS" | b"CONNECT" | b"TRACE");
-        session.dialect = if carries { dialect_for(head.path) } else { None };
+        session.dialect = if carries { dialect_for(&path) } else { None };
         let Some(dialect) = session.dialect else { return session };
         // An upgrade without a length has no body that ends: waiting for it would hang.
         let empty =
@@ -124,7 +125,7 @@ impl Session {
             inspect: u64::from(p.inspect.max_inspect_bytes),
             failed: false,
             upgrade: facts.upgrade,
-            streams: dialect.streams(path::Normal::of(head.path).end()),
+            streams: dialect.streams(path.end()),
         }));
         session
     }

@@ -150,7 +150,6 @@ impl Ledger {
     }
 
     fn take_page(&mut self, table: usize, from: usize, r: &mut Reader<'_>) -> Option<()> {
-        let groups = table == 2;
         let table: &mut dyn Table = match table {
             0 => {
                 let clock = Clock {
@@ -176,11 +175,7 @@ impl Ledger {
             10 => self.openings.cells_mut(),
             _ => &mut self.origins,
         };
-        let taken = take_slice(r, table, from);
-        if groups {
-            self.groups.index();
-        }
-        taken
+        take_slice(r, table, from)
     }
 
     /// Counts again and mends references between pages of different moments. Everything is to be published afterwards.

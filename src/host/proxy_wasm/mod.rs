@@ -138,9 +138,6 @@ extern "C" fn proxy_on_request_trailers(id: u32, _count: usize) -> u32 {
 extern "C" fn proxy_on_delete(id: u32) {
     with((), |vm| match vm.place(id) {
         Ok(at) => vm.streams.remove(at).1.done(&mut vm.plugin),
-        Err(_) => {
-            vm.plugin.done(id);
-            vm.plugin.drop_root(id);
-        }
+        Err(_) => vm.plugin.drop_root(id),
     });
 }

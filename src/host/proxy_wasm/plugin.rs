@@ -140,8 +140,6 @@ fn period(config: &Config) -> u64 {
 struct Root {
     id: u32,
     config: Arc<Config>,
-    /// It has drained and will be deleted.
-    done: bool,
 }
 
 /// One VM.
@@ -218,7 +216,7 @@ impl Plugin {
                     state.configure(&config, ticks);
                 }
                 self.roots.retain(|r| r.id != root);
-                self.roots.push(Root { id: root, config, done: false });
+                self.roots.push(Root { id: root, config });
                 self.forget();
                 self.event(root, Event::VmStart);
                 self.tell_what_is_missing(root);
@@ -262,9 +260,16 @@ impl Plugin {
         }
     }
 
-    /// A root context is gone; what its policy learned stays.
+    /// A root context is gone; what its policy learned stays. With the last one of a policy, what this VM knows goes to the others.
     pub fn drop_root(&mut self, root: u32) {
-        self.roots.retain(|r| r.id != root);
+        let Some(at) = self.roots.iter().position(|r| r.id == root) else { return };
+        let config = self.roots.remove(at).config;
+        let same = |r: &Root| r.config.policy == config.policy && r.config.seed == config.seed;
+        if !self.roots.iter().any(same)
+            && let Some(State { brain: Brain::Node(node), .. }) = self.state(&config)
+        {
+            node.leave(&mut Shared);
+        }
         self.forget();
     }
 
@@ -274,19 +279,6 @@ impl Plugin {
         let of =
             |s: &State| roots.iter().filter(|r| r.config.policy == s.policy).any(|r| r.config.seed == s.seed);
         self.policies.retain(|s| of(s) || !roots.iter().any(|r| r.config.policy == s.policy));
-    }
-
-    /// A root context has drained. With the last one of a policy, what this VM knows goes to the others.
-    pub fn done(&mut self, root: u32) {
-        let Some(at) = self.roots.iter_mut().find(|r| r.id == root) else { return };
-        at.done = true;
-        let config = Arc::clone(&at.config);
-        let others = |r: &Root| !r.done && r.config.policy == config.policy && r.config.seed == config.seed;
-        if !self.roots.iter().any(others)
-            && let Some(State { brain: Brain::Node(node), .. }) = self.state(&config)
-        {
-            node.leave(&mut Shared);
-        }
     }
 
     fn config(&self, root: u32) -> Option<&Arc<Config>> {
@@ -414,7 +406,7 @@ impl Plugin {
     pub fn tick(&mut self, root: u32) {
         let Some(own) = self.config(root) else { return };
         // Several roots may share a policy while one drains: the newest configuration is in force.
-        let newest = |r: &&Root| !r.done && r.config.policy == own.policy && r.config.seed == own.seed;
+        let newest = |r: &&Root| r.config.policy == own.policy && r.config.seed == own.seed;
         let Some(config) = self.roots.iter().rev().find(newest).map(|r| Arc::clone(&r.config)) else {
             return;
         };
@@ -463,7 +455,7 @@ impl Plugin {
         self.end_told.unwrap_or(!self.timerless)
     }
 
-    /// The first finding stays.
+    /// It does, or it did not. The first finding stays.
     pub fn tells_end(&mut self, told: bool) {
         self.end_told.get_or_insert(told);
     }

@@ -36,10 +36,17 @@ pub struct Stream {
     /// A local reply was sent.
     rejected: bool,
     /// It waits for the end of the request: a proxy that answers before that closes the connection.
-    refusal: Option<Box<(Decision, Session)>>,
-    /// Since this time, nanoseconds.
-    refused_at: u64,
+    refusal: Option<Box<Refusal>>,
     request_id: String,
+}
+
+/// A rejection that was decided.
+#[derive(Debug)]
+struct Refusal {
+    decision: Decision,
+    session: Session,
+    /// When, nanoseconds; 0 if its reply does not wait.
+    since: u64,
 }
 
 impl Stream {
@@ -53,7 +60,6 @@ impl Stream {
             held_since: 0,
             rejected: false,
             refusal: None,
-            refused_at: 0,
             request_id: String::new(),
         }
     }
@@ -89,10 +95,11 @@ impl Stream {
             return PAUSE;
         }
         if self.refusal.is_some() {
-            if end {
-                plugin.tells_end(true);
+            if !end {
+                return PAUSE;
             }
-            return if end { self.refuse(plugin) } else { PAUSE };
+            plugin.tells_end(true);
+            return self.refuse(plugin);
         }
         let Some(session) = &mut self.session else {
             // Decided when all bytes were there, and still told the end.
@@ -168,10 +175,9 @@ impl Stream {
         let shadow = if decision.action == verdict.action { "" } else { "shadow " };
         abi::set_property("weir.verdict", &[shadow, &why].concat());
         if decision.action.rejects() {
-            self.refused_at = if session.end_due && plugin.may_wait() { abi::now() } else { 0 };
-            let wait = self.refused_at != 0;
-            self.refusal = Some(Box::new((decision, session)));
-            return if wait { PAUSE } else { self.refuse(plugin) };
+            let since = if session.end_due && plugin.may_wait() { abi::now() } else { 0 };
+            self.refusal = Some(Box::new(Refusal { decision, session, since }));
+            return if since == 0 { self.refuse(plugin) } else { PAUSE };
         }
         if decision.action == Action::Tag
             && !(headers_held && abi::add_header(Map::RequestHeaders, VERDICT_HEADER, &why))
@@ -183,13 +189,13 @@ impl Stream {
 
     /// Has a rejection waited since before `limit`?
     pub fn waits_since(&self, limit: u64) -> bool {
-        self.refusal.is_some() && self.refused_at < limit
+        self.refusal.as_ref().is_some_and(|r| r.since < limit)
     }
 
     /// Sends the reply of a rejection.
     pub fn refuse(&mut self, plugin: &mut Plugin) -> u32 {
-        let Some(refusal) = self.refusal.take() else { return CONTINUE };
-        self.rejected = plugin.reply(self.root, &refusal.0, &refusal.1, &self.request_id);
+        let Some(r) = self.refusal.take() else { return CONTINUE };
+        self.rejected = plugin.reply(self.root, &r.decision, &r.session, &self.request_id);
         if self.rejected { PAUSE } else { CONTINUE }
     }
 
