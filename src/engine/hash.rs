@@ -71,14 +71,32 @@ impl Seed {
 }
 
 /// Little-endian u64 at `at`; missing bytes read as zero.
+#[inline]
 pub fn read_u64(bytes: &[u8], at: usize) -> u64 {
-    let mut word = [0u8; 8];
-    if let Some(rest) = bytes.get(at..) {
-        for (slot, b) in word.iter_mut().zip(rest) {
-            *slot = *b;
-        }
+    let rest = bytes.get(at..).unwrap_or_default();
+    match rest.first_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => short_u64(rest),
     }
-    u64::from_le_bytes(word)
+}
+
+/// Less than eight bytes.
+fn short_u64(rest: &[u8]) -> u64 {
+    let mut word = 0u64;
+    let mut rest = rest;
+    let mut shift = 0u32;
+    if let Some((four, after)) = rest.split_first_chunk::<4>() {
+        word = u64::from(u32::from_le_bytes(*four));
+        (rest, shift) = (after, 32);
+    }
+    if let Some((two, after)) = rest.split_first_chunk::<2>() {
+        word |= u64::from(u16::from_le_bytes(*two)) << shift;
+        (rest, shift) = (after, shift.wrapping_add(16));
+    }
+    if let Some(b) = rest.first() {
+        word |= u64::from(*b) << shift;
+    }
+    word
 }
 
 /// Finaliser: spreads every input bit over the word (splitmix64, Steele et al. 2014).

@@ -56,13 +56,16 @@ impl<const N: usize> Few<N> {
         }
     }
     fn take(r: &mut Reader<'_>) -> Option<Few<N>> {
-        let n = r.u8()?;
-        let mut few = Few::default();
-        for _ in 0..n {
-            if !few.push(r.u64()?) {
-                return None;
-            }
+        let len = r.u8()?;
+        let bytes = r.bytes(usize::from(len).saturating_mul(8))?;
+        let mut few = Few { len, items: [0; N] };
+        if usize::from(len) > N {
+            return None;
         }
+        few.items
+            .iter_mut()
+            .zip(bytes.as_chunks::<8>().0)
+            .for_each(|(to, from)| *to = u64::from_le_bytes(*from));
         Some(few)
     }
 }

@@ -158,7 +158,7 @@ fn text(b: &mut Bench) {
     let t = prose(3072, 5);
     let mut to = vec![0u8; t.len()];
     b.case("copy 3 KB", t.len(), "", || black_box(&mut to).copy_from_slice(black_box(t.as_bytes())));
-    let f = Fingerprinter::new(7);
+    let mut f = Fingerprinter::new(7);
     let mut out = Fingerprint::default();
     f.take(&[t.as_bytes()], &mut out);
     assert!(out.values.len() == 24 && out.exact.is_some());

@@ -552,11 +552,11 @@ fn every_format_is_among_them_and_every_key_is_in_lower_case() {
             Field::Prompt,
             Field::Params,
         ];
-        for (key, _) in all.into_iter().flat_map(|f| d.fields(f)) {
+        for key in all.into_iter().flat_map(|f| d.fields(f)).map(|r| &r.name) {
             assert_eq!(*key, key.to_ascii_lowercase(), "{}", d.name());
         }
         // Bits from 59 on say that keys exclude each other; `text` is the first of a part.
         assert!(all.into_iter().all(|f| d.fields(f).len() < 59));
-        assert!(d.fields(Field::Content).first().is_none_or(|(key, _)| *key == "text"));
+        assert!(d.fields(Field::Content).first().is_none_or(|r| r.name == "text"));
     }
 }

@@ -2,20 +2,20 @@
 
 use super::path::ends_with;
 use super::reply::put;
-use super::{CHAT_MESSAGE, DOCUMENT, Dialect, Field, Reply, common};
+use super::{CHAT_MESSAGE, DOCUMENT, Dialect, Field, Reply, Row, common, row};
 
 /// `…/messages`.
 #[derive(Debug)]
 pub struct Messages;
 
-const ROOT: &[(&str, Field)] = &[
-    ("messages", Field::Messages),
-    ("system", Field::Instructions),
-    ("model", Field::Model),
-    ("stream", Field::Stream),
-    ("temperature", Field::Param),
-    ("top_p", Field::Param),
-    ("max_tokens", Field::Param),
+const ROOT: &[Row] = &[
+    row("messages", Field::Messages),
+    row("system", Field::Instructions),
+    row("model", Field::Model),
+    row("stream", Field::Stream),
+    row("temperature", Field::Param),
+    row("top_p", Field::Param),
+    row("max_tokens", Field::Param),
 ];
 
 impl Dialect for Messages {
@@ -25,7 +25,7 @@ impl Dialect for Messages {
     fn claims(&self, path: &[u8]) -> bool {
         ends_with(path, "/v1/messages") || path == b"/messages"
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
             Field::Root => ROOT,
             Field::Message => CHAT_MESSAGE,

@@ -1,7 +1,7 @@
 //! Bedrock converse and converse-stream.
 
 use super::path::split_last;
-use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+use super::{CHAT_MESSAGE, Dialect, Field, Reply, Row, common, row};
 
 /// `/model/ID/converse`.
 #[derive(Debug)]
@@ -31,46 +31,64 @@ impl Dialect for Converse {
     fn claims(&self, path: &[u8]) -> bool {
         is_model_path(path, &[b"converse", b"converse-stream"])
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
-            Field::Root => &[
-                ("messages", Field::Messages),
-                ("system", Field::Instructions),
-                ("promptvariables", Field::Context),
-                ("inferenceconfig", Field::Params),
-            ],
+            Field::Root => {
+                const {
+                    &[
+                        row("messages", Field::Messages),
+                        row("system", Field::Instructions),
+                        row("promptvariables", Field::Context),
+                        row("inferenceconfig", Field::Params),
+                    ]
+                }
+            }
             Field::Message => CHAT_MESSAGE,
-            Field::Content => &[
-                ("text", Field::Content),
-                // Text for the guardrail is text for the model.
-                ("guardcontent", Field::Content),
-                ("toolresult", Field::ToolText),
-                ("tooluse", Field::ToolCall),
-                ("image", Field::Media),
-                ("document", Field::Media),
-                ("video", Field::Media),
-                ("audio", Field::Media),
-                ("searchresult", Field::Media),
-                ("citationscontent", Field::Media),
-            ],
-            Field::Instructions => &[("text", Field::Instructions), ("guardcontent", Field::Instructions)],
-            Field::ToolText => &[
-                ("tooluseid", Field::Ignore),
-                ("status", Field::Ignore),
-                ("image", Field::Media),
-                ("document", Field::Media),
-                ("video", Field::Media),
-                ("*", Field::ToolText),
-            ],
+            Field::Content => {
+                const {
+                    &[
+                        row("text", Field::Content),
+                        // Text for the guardrail is text for the model.
+                        row("guardcontent", Field::Content),
+                        row("toolresult", Field::ToolText),
+                        row("tooluse", Field::ToolCall),
+                        row("image", Field::Media),
+                        row("document", Field::Media),
+                        row("video", Field::Media),
+                        row("audio", Field::Media),
+                        row("searchresult", Field::Media),
+                        row("citationscontent", Field::Media),
+                    ]
+                }
+            }
+            Field::Instructions => {
+                const { &[row("text", Field::Instructions), row("guardcontent", Field::Instructions)] }
+            }
+            Field::ToolText => {
+                const {
+                    &[
+                        row("tooluseid", Field::Ignore),
+                        row("status", Field::Ignore),
+                        row("image", Field::Media),
+                        row("document", Field::Media),
+                        row("video", Field::Media),
+                        row("*", Field::ToolText),
+                    ]
+                }
+            }
             // Documents may be plain text.
-            Field::Media => &[
-                ("source", Field::Media),
-                ("text", Field::Content),
-                ("content", Field::Content),
-                ("name", Field::Context),
-                ("title", Field::Context),
-                ("context", Field::Context),
-            ],
+            Field::Media => {
+                const {
+                    &[
+                        row("source", Field::Media),
+                        row("text", Field::Content),
+                        row("content", Field::Content),
+                        row("name", Field::Context),
+                        row("title", Field::Context),
+                        row("context", Field::Context),
+                    ]
+                }
+            }
             other => common(other),
         }
     }

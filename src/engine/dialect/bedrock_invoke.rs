@@ -1,7 +1,7 @@
 //! Bedrock invoke and invoke-with-response-stream: the body is the model family's own, so the table is their union.
 
 use super::bedrock_converse::{error_type, is_model_path};
-use super::{COHERE_MESSAGE, COHERE_TOOL, DOCUMENT, Dialect, Field, Reply, common};
+use super::{COHERE_MESSAGE, COHERE_TOOL, DOCUMENT, Dialect, Field, Reply, Row, common, row};
 
 /// `/model/ID/invoke`.
 #[derive(Debug)]
@@ -14,27 +14,31 @@ impl Dialect for Invoke {
     fn claims(&self, path: &[u8]) -> bool {
         is_model_path(path, &[b"invoke", b"invoke-with-response-stream"])
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
-            Field::Root => &[
-                ("messages", Field::Messages),
-                ("chat_history", Field::History),
-                ("system", Field::Instructions),
-                ("preamble", Field::Instructions),
-                ("prompt", Field::Prompt),
-                ("inputtext", Field::Prompt),
-                ("message", Field::Prompt),
-                ("texts", Field::Prompt),
-                ("inputprompt", Field::Prompt),
-                ("documents", Field::Context),
-                ("tool_results", Field::ToolText),
-                ("temperature", Field::Param),
-                ("top_p", Field::Param),
-                ("max_tokens", Field::Param),
-                ("max_gen_len", Field::Param),
-                ("textgenerationconfig", Field::Params),
-                ("inferenceconfig", Field::Params),
-            ],
+            Field::Root => {
+                const {
+                    &[
+                        row("messages", Field::Messages),
+                        row("chat_history", Field::History),
+                        row("system", Field::Instructions),
+                        row("preamble", Field::Instructions),
+                        row("prompt", Field::Prompt),
+                        row("inputtext", Field::Prompt),
+                        row("message", Field::Prompt),
+                        row("texts", Field::Prompt),
+                        row("inputprompt", Field::Prompt),
+                        row("documents", Field::Context),
+                        row("tool_results", Field::ToolText),
+                        row("temperature", Field::Param),
+                        row("top_p", Field::Param),
+                        row("max_tokens", Field::Param),
+                        row("max_gen_len", Field::Param),
+                        row("textgenerationconfig", Field::Params),
+                        row("inferenceconfig", Field::Params),
+                    ]
+                }
+            }
             Field::Message => COHERE_MESSAGE,
             Field::ToolText => COHERE_TOOL,
             Field::Media => DOCUMENT,

@@ -1,7 +1,7 @@
 //! Cohere chat, v1 (`message`, `chat_history`, `preamble`) and v2 (`messages`).
 
 use super::path::ends_with;
-use super::{COHERE_MESSAGE, COHERE_PARTS, COHERE_TOOL, Dialect, Field, Reply, common};
+use super::{COHERE_MESSAGE, COHERE_PARTS, COHERE_TOOL, Dialect, Field, Reply, Row, common, row};
 
 /// `/v1/chat` and `/v2/chat`.
 #[derive(Debug)]
@@ -14,24 +14,28 @@ impl Dialect for Chat {
     fn claims(&self, path: &[u8]) -> bool {
         ends_with(path, "/v1/chat") || ends_with(path, "/v2/chat")
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
-            Field::Root => &[
-                ("messages", Field::Messages),
-                ("chat_history", Field::History),
-                ("message", Field::Prompt),
-                ("preamble", Field::Instructions),
-                ("conversation_id", Field::ToolCall),
-                ("tool_results", Field::ToolText),
-                ("documents", Field::Context),
-                ("model", Field::Model),
-                ("stream", Field::Stream),
-                ("temperature", Field::Param),
-                ("p", Field::Param),
-                ("max_tokens", Field::Param),
-                ("seed", Field::Param),
-                ("logprobs", Field::Param),
-            ],
+            Field::Root => {
+                const {
+                    &[
+                        row("messages", Field::Messages),
+                        row("chat_history", Field::History),
+                        row("message", Field::Prompt),
+                        row("preamble", Field::Instructions),
+                        row("conversation_id", Field::ToolCall),
+                        row("tool_results", Field::ToolText),
+                        row("documents", Field::Context),
+                        row("model", Field::Model),
+                        row("stream", Field::Stream),
+                        row("temperature", Field::Param),
+                        row("p", Field::Param),
+                        row("max_tokens", Field::Param),
+                        row("seed", Field::Param),
+                        row("logprobs", Field::Param),
+                    ]
+                }
+            }
             Field::Message => COHERE_MESSAGE,
             Field::Content => COHERE_PARTS,
             Field::ToolText => COHERE_TOOL,

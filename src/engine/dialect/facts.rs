@@ -1,5 +1,6 @@
 //! What is known of one request body, in bounded memory: about 12 KiB a request in flight, 30 KiB at most, nothing afterwards.
 
+use crate::engine::edge::marks::{BLOCK, escapes_in, letter, slash};
 use crate::engine::hash;
 
 /// Bytes kept from the start of a text.
@@ -72,13 +73,18 @@ impl Unreadable {
     }
 }
 
-/// Head and tail of a text: whole up to 3,072 bytes, else the first 2,048 and the last 1,024.
+/// Head and tail of a text: whole up to 3,072 bytes, else the first 2,048 and the last 1,024. Kept as JSON has it, with escapes of
+/// one letter, until somebody asks: most texts of a conversation are not looked at in the end.
 #[derive(Clone, Default)]
 pub struct Window {
     head: Vec<u8>,
-    /// Ends with the last `TAIL` bytes behind the head; at most twice as much, so that they are moved once in `TAIL` bytes.
+    /// Unescaped bytes of the head.
+    head_len: usize,
+    /// Ends with the last `TAIL` bytes behind the head; at most four times as much, so that they are moved rarely.
     tail: Vec<u8>,
     len: u64,
+    /// Nothing is escaped any more.
+    plain: bool,
 }
 
 impl std::fmt::Debug for Window {
@@ -87,50 +93,82 @@ impl std::fmt::Debug for Window {
     }
 }
 
-/// Escapes come as single bytes, and to copy one is dearer than to push it.
-#[inline]
-fn append(to: &mut Vec<u8>, bytes: &[u8]) {
-    match bytes {
-        [b] => to.push(*b),
-        _ => to.extend_from_slice(bytes),
+/// The next place at or behind `at` where no escape is cut.
+fn between(bytes: &[u8], at: usize) -> usize {
+    let slashes = bytes.iter().take(at).rev().take_while(|b| **b == b'\\').count();
+    at.saturating_add(slashes & 1).min(bytes.len())
+}
+
+/// Without escapes of one letter.
+fn unescape(bytes: &mut Vec<u8>) {
+    let end = bytes.len();
+    bytes.extend_from_slice(&[0; BLOCK]);
+    let mut out = vec![0; bytes.len()];
+    let (mut at, mut len) = (0usize, 0usize);
+    while at < end
+        && let Some(block) = bytes.get(at..).and_then(|r| r.first_chunk::<BLOCK>())
+    {
+        let n = slash(block);
+        // A block may be copied beyond its end, but then the next copy overwrites that.
+        if let Some(slot) = out.get_mut(len..).and_then(|t| t.first_chunk_mut::<BLOCK>()) {
+            *slot = *block;
+        }
+        at = at.wrapping_add(n);
+        len = len.wrapping_add(n);
+        if n < BLOCK {
+            let b = bytes.get(at.wrapping_add(1)).copied().and_then(letter);
+            if let Some(slot) = out.get_mut(len) {
+                *slot = b.unwrap_or_default();
+            }
+            at = at.wrapping_add(2);
+            len = len.wrapping_add(1);
+        }
     }
+    out.truncate(len.saturating_sub(at.saturating_sub(end)));
+    *bytes = out;
 }
 
 impl Window {
-    /// Appends.
-    #[inline]
+    /// Appends what is no JSON any more.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.len = self.len.saturating_add(bytes.len() as u64);
-        debug_assert!(self.head.len() <= HEAD, "push after regions");
-        if self.head.len() == HEAD {
-            return self.push_tail(bytes);
+        if !bytes.contains(&b'\\') {
+            return self.push_raw(bytes, 0);
         }
-        let (first, rest) = bytes.split_at(HEAD.saturating_sub(self.head.len()).min(bytes.len()));
-        append(&mut self.head, first);
+        let mut raw = Vec::with_capacity(bytes.len().saturating_add(64));
+        for b in bytes {
+            raw.extend_from_slice(if *b == b'\\' { b"\\\\" } else { std::slice::from_ref(b) });
+        }
+        self.push_raw(&raw, raw.len().saturating_sub(bytes.len()));
+    }
+    /// Appends text with so many escapes, all of one letter, none of them cut.
+    pub fn push_raw(&mut self, bytes: &[u8], escapes: usize) {
+        debug_assert!(!self.plain, "push after regions");
+        self.len = self.len.saturating_add(bytes.len().saturating_sub(escapes) as u64);
+        let (mut rest, mut left) = (bytes, escapes);
+        while self.head_len < HEAD && !rest.is_empty() {
+            let n = between(rest, HEAD.saturating_sub(self.head_len).min(rest.len()));
+            let (first, after) = rest.split_at_checked(n).unwrap_or((rest, &[]));
+            let escapes = if left == 0 || after.is_empty() { left } else { escapes_in(first) };
+            self.head.extend_from_slice(first);
+            self.head_len = self.head_len.saturating_add(n.saturating_sub(escapes));
+            left = left.saturating_sub(escapes);
+            rest = after;
+        }
         if !rest.is_empty() {
             self.push_tail(rest);
         }
     }
     fn push_tail(&mut self, bytes: &[u8]) {
-        let bytes = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or_default();
-        if self.tail.len().saturating_add(bytes.len()) > TAIL.saturating_mul(2) {
-            self.cut(TAIL.saturating_sub(bytes.len()));
+        // Twice as much: all of it may be escapes.
+        let from = between(bytes, bytes.len().saturating_sub(TAIL.saturating_mul(2)));
+        let bytes = bytes.get(from..).unwrap_or_default();
+        if from > 0 {
+            self.tail.clear();
+        } else if self.tail.len().saturating_add(bytes.len()) > TAIL.saturating_mul(4) {
+            let from = between(&self.tail, self.tail.len().saturating_sub(TAIL.saturating_mul(2)));
+            self.tail.drain(..from);
         }
-        append(&mut self.tail, bytes);
-    }
-    /// Keeps the last `n` bytes of the tail.
-    fn cut(&mut self, n: usize) {
-        let from = self.tail.len().saturating_sub(n);
-        self.tail.copy_within(from.., 0);
-        self.tail.truncate(n);
-    }
-    /// Is the head complete, so that only the last `TAIL` bytes of what follows matter?
-    pub fn has_head(&self) -> bool {
-        self.head.len() == HEAD
-    }
-    /// Bytes that need no look, because at least `TAIL` others follow. The head is complete.
-    pub fn pass(&mut self, bytes: usize) {
-        self.len = self.len.saturating_add(bytes as u64);
+        self.tail.extend_from_slice(bytes);
     }
     /// Appends another text, on a line of its own.
     pub fn absorb(&mut self, other: &mut Window) {
@@ -143,7 +181,7 @@ impl Window {
     pub fn clear(&mut self) {
         self.head.clear();
         self.tail.clear();
-        self.len = 0;
+        (self.head_len, self.len, self.plain) = (0, 0, false);
     }
     /// Bytes pushed so far (of the decoded text).
     pub fn text_len(&self) -> u64 {
@@ -155,10 +193,20 @@ impl Window {
     }
     /// The one or two regions to fingerprint. Nothing may be pushed afterwards.
     pub fn regions(&mut self) -> (&[u8], &[u8]) {
-        self.cut(TAIL);
-        // Up to head and tail together the text is whole: one region, so that no shingle is lost at the seam.
-        if self.len <= (HEAD.saturating_add(TAIL)) as u64 {
-            self.head.append(&mut self.tail);
+        if !self.plain {
+            self.plain = true;
+            if self.head_len != self.head.len() {
+                unescape(&mut self.head);
+            }
+            if self.tail.contains(&b'\\') {
+                unescape(&mut self.tail);
+            }
+            // Up to head and tail together the text is whole: one region, so that no shingle is lost at the seam.
+            if self.len <= (HEAD.saturating_add(TAIL)) as u64 {
+                self.head.append(&mut self.tail);
+            } else if let Some(from) = self.tail.len().checked_sub(TAIL) {
+                self.tail.drain(..from);
+            }
         }
         (&self.head, &self.tail)
     }

@@ -2,7 +2,7 @@
 
 use super::path::split_last;
 use super::reply::put;
-use super::{Dialect, Field, Reply, common};
+use super::{Dialect, Field, Reply, Row, common, row};
 
 /// `…/models/NAME:generateContent` and the like.
 #[derive(Debug)]
@@ -16,43 +16,55 @@ impl Dialect for Generate {
         let (_, last) = split_last(path);
         last.ends_with(b":generatecontent") || last.ends_with(b":streamgeneratecontent")
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
-            Field::Root => &[
-                ("contents", Field::Messages),
-                ("systeminstruction", Field::Instructions),
-                ("system_instruction", Field::Instructions),
-                ("generationconfig", Field::Params),
-                ("generation_config", Field::Params),
-            ],
-            Field::Message => &[("role", Field::Role), ("parts", Field::Content)],
-            Field::Content => &[
-                ("text", Field::Content),
-                ("functionresponse", Field::ToolText),
-                ("function_response", Field::ToolText),
-                ("codeexecutionresult", Field::ToolText),
-                ("code_execution_result", Field::ToolText),
-                ("toolresponse", Field::ToolText),
-                ("tool_response", Field::ToolText),
-                ("executablecode", Field::ToolText),
-                ("executable_code", Field::ToolText),
-                ("functioncall", Field::ToolCall),
-                ("function_call", Field::ToolCall),
-                ("inlinedata", Field::Media),
-                ("inline_data", Field::Media),
-                ("filedata", Field::Media),
-                ("file_data", Field::Media),
-            ],
-            Field::ToolText => &[
-                ("id", Field::Ignore),
-                ("name", Field::Ignore),
-                ("outcome", Field::Ignore),
-                ("inlinedata", Field::Media),
-                ("inline_data", Field::Media),
-                ("filedata", Field::Media),
-                ("file_data", Field::Media),
-                ("*", Field::ToolText),
-            ],
+            Field::Root => {
+                const {
+                    &[
+                        row("contents", Field::Messages),
+                        row("systeminstruction", Field::Instructions),
+                        row("system_instruction", Field::Instructions),
+                        row("generationconfig", Field::Params),
+                        row("generation_config", Field::Params),
+                    ]
+                }
+            }
+            Field::Message => const { &[row("role", Field::Role), row("parts", Field::Content)] },
+            Field::Content => {
+                const {
+                    &[
+                        row("text", Field::Content),
+                        row("functionresponse", Field::ToolText),
+                        row("function_response", Field::ToolText),
+                        row("codeexecutionresult", Field::ToolText),
+                        row("code_execution_result", Field::ToolText),
+                        row("toolresponse", Field::ToolText),
+                        row("tool_response", Field::ToolText),
+                        row("executablecode", Field::ToolText),
+                        row("executable_code", Field::ToolText),
+                        row("functioncall", Field::ToolCall),
+                        row("function_call", Field::ToolCall),
+                        row("inlinedata", Field::Media),
+                        row("inline_data", Field::Media),
+                        row("filedata", Field::Media),
+                        row("file_data", Field::Media),
+                    ]
+                }
+            }
+            Field::ToolText => {
+                const {
+                    &[
+                        row("id", Field::Ignore),
+                        row("name", Field::Ignore),
+                        row("outcome", Field::Ignore),
+                        row("inlinedata", Field::Media),
+                        row("inline_data", Field::Media),
+                        row("filedata", Field::Media),
+                        row("file_data", Field::Media),
+                        row("*", Field::ToolText),
+                    ]
+                }
+            }
             other => common(other),
         }
     }

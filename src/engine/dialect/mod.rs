@@ -71,6 +71,31 @@ pub enum Field {
     Context,
 }
 
+/// What the value of a key is. The first bytes of its name are at hand as numbers, so that a table is looked through quickly.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The name, in lower case.
+    pub name: &'static str,
+    /// Its first eight bytes.
+    pub start: u64,
+    /// What the value is.
+    pub field: Field,
+}
+
+/// A row of a table.
+pub(crate) const fn row(name: &'static str, field: Field) -> Row {
+    let (mut start, mut shift, mut rest) = (0u64, 0u32, name.as_bytes());
+    while let [b, after @ ..] = rest {
+        if shift == 64 {
+            break;
+        }
+        start |= (*b as u64) << shift;
+        shift = shift.wrapping_add(8);
+        rest = after;
+    }
+    Row { name, start, field }
+}
+
 /// A wire format.
 pub trait Dialect: Sync + std::fmt::Debug {
     /// Name in reports, metrics and fixtures.
@@ -78,7 +103,7 @@ pub trait Dialect: Sync + std::fmt::Debug {
     /// Does it claim this path (normalised: see `path::Normal`)?
     fn claims(&self, path: &[u8]) -> bool;
     /// What the keys of an object are that is itself `of`. The name `*` stands for all keys that the table does not hold.
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)];
+    fn fields(&self, of: Field) -> &'static [Row];
     /// The asker may want a stream that the path, not the body, asks for.
     fn streams(&self, _path: &[u8]) -> bool {
         false
@@ -110,133 +135,145 @@ pub fn dialect_for(path: &path::Normal) -> Option<&'static dyn Dialect> {
 }
 
 /// Parts of a message that the chat formats share.
-pub(crate) const PARTS: &[(&str, Field)] = &[
-    ("text", Field::Content),
-    ("type", Field::Kind),
-    ("content", Field::ToolText),
-    ("output", Field::ToolText),
-    ("toolresult", Field::ToolText),
+pub(crate) const PARTS: &[Row] = &[
+    row("text", Field::Content),
+    row("type", Field::Kind),
+    row("content", Field::ToolText),
+    row("output", Field::ToolText),
+    row("toolresult", Field::ToolText),
     // Kinds of parts that vLLM reads in the messages of any role.
-    ("refusal", Field::Content),
-    ("thinking", Field::Content),
-    ("title", Field::Context),
-    ("context", Field::Context),
-    ("image_url", Field::Media),
-    ("audio_url", Field::Media),
-    ("video_url", Field::Media),
-    ("image_embeds", Field::Media),
-    ("audio_embeds", Field::Media),
-    ("data", Field::Media),
-    ("input_image", Field::Media),
-    ("input_audio", Field::Media),
-    ("input_file", Field::Media),
-    ("source", Field::Media),
-    ("image", Field::Media),
-    ("document", Field::Media),
-    ("video", Field::Media),
-    ("file", Field::Media),
-    ("file_data", Field::Media),
-    ("file_id", Field::Media),
-    ("file_url", Field::Media),
-    ("tooluse", Field::ToolCall),
-    ("tool_use_id", Field::ToolCall),
+    row("refusal", Field::Content),
+    row("thinking", Field::Content),
+    row("title", Field::Context),
+    row("context", Field::Context),
+    row("image_url", Field::Media),
+    row("audio_url", Field::Media),
+    row("video_url", Field::Media),
+    row("image_embeds", Field::Media),
+    row("audio_embeds", Field::Media),
+    row("data", Field::Media),
+    row("input_image", Field::Media),
+    row("input_audio", Field::Media),
+    row("input_file", Field::Media),
+    row("source", Field::Media),
+    row("image", Field::Media),
+    row("document", Field::Media),
+    row("video", Field::Media),
+    row("file", Field::Media),
+    row("file_data", Field::Media),
+    row("file_id", Field::Media),
+    row("file_url", Field::Media),
+    row("tooluse", Field::ToolCall),
+    row("tool_use_id", Field::ToolCall),
 ];
 
 /// Parts of an answer of a tool.
-pub(crate) const TOOL_PARTS: &[(&str, Field)] = &[
-    ("text", Field::ToolText),
-    ("content", Field::ToolText),
-    ("output", Field::ToolText),
-    ("json", Field::ToolText),
-    ("logs", Field::ToolText),
-    ("lines", Field::ToolText),
-    ("stdout", Field::Context),
-    ("stderr", Field::Context),
-    ("title", Field::Context),
-    ("context", Field::Context),
-    ("image", Field::Media),
-    ("image_url", Field::Media),
-    ("file_data", Field::Media),
-    ("source", Field::Media),
-    ("document", Field::Media),
+pub(crate) const TOOL_PARTS: &[Row] = &[
+    row("text", Field::ToolText),
+    row("content", Field::ToolText),
+    row("output", Field::ToolText),
+    row("json", Field::ToolText),
+    row("logs", Field::ToolText),
+    row("lines", Field::ToolText),
+    row("stdout", Field::Context),
+    row("stderr", Field::Context),
+    row("title", Field::Context),
+    row("context", Field::Context),
+    row("image", Field::Media),
+    row("image_url", Field::Media),
+    row("file_data", Field::Media),
+    row("source", Field::Media),
+    row("document", Field::Media),
 ];
 
 /// Sources of documents, which may be plain text.
-pub(crate) const DOCUMENT: &[(&str, Field)] =
-    &[("type", Field::Kind), ("media_type", Field::Kind), ("data", Field::Data), ("content", Field::Content)];
+pub(crate) const DOCUMENT: &[Row] = &[
+    row("type", Field::Kind),
+    row("media_type", Field::Kind),
+    row("data", Field::Data),
+    row("content", Field::Content),
+];
 
 /// Parts of instructions.
-pub(crate) const INSTRUCTION_PARTS: &[(&str, Field)] =
-    &[("text", Field::Instructions), ("parts", Field::Instructions)];
+pub(crate) const INSTRUCTION_PARTS: &[Row] =
+    &[row("text", Field::Instructions), row("parts", Field::Instructions)];
 
 /// Tables that most formats share.
-pub(crate) fn common(of: Field) -> &'static [(&'static str, Field)] {
+pub(crate) fn common(of: Field) -> &'static [Row] {
     match of {
         Field::Content => PARTS,
         Field::ToolText => TOOL_PARTS,
         Field::Instructions => INSTRUCTION_PARTS,
         // llama.cpp takes objects as prompts.
-        Field::Prompt => &[
-            ("text", Field::Prompt),
-            ("prompt_string", Field::Prompt),
-            ("multimodal_data", Field::Media),
-            ("image", Field::Media),
-        ],
-        Field::Template => &[("variables", Field::Context)],
-        Field::Context => &[("*", Field::Context)],
-        Field::Params => &[
-            ("temperature", Field::Param),
-            ("topp", Field::Param),
-            ("top_p", Field::Param),
-            ("topk", Field::Param),
-            ("candidatecount", Field::Param),
-            ("maxoutputtokens", Field::Param),
-            ("maxtokens", Field::Param),
-            ("num_predict", Field::Param),
-            ("seed", Field::Param),
-            ("responselogprobs", Field::Param),
-            ("logprobs", Field::Param),
-            ("maxtokencount", Field::Param),
-        ],
+        Field::Prompt => {
+            const {
+                &[
+                    row("text", Field::Prompt),
+                    row("prompt_string", Field::Prompt),
+                    row("multimodal_data", Field::Media),
+                    row("image", Field::Media),
+                ]
+            }
+        }
+        Field::Template => const { &[row("variables", Field::Context)] },
+        Field::Context => const { &[row("*", Field::Context)] },
+        Field::Params => {
+            const {
+                &[
+                    row("temperature", Field::Param),
+                    row("topp", Field::Param),
+                    row("top_p", Field::Param),
+                    row("topk", Field::Param),
+                    row("candidatecount", Field::Param),
+                    row("maxoutputtokens", Field::Param),
+                    row("maxtokens", Field::Param),
+                    row("num_predict", Field::Param),
+                    row("seed", Field::Param),
+                    row("responselogprobs", Field::Param),
+                    row("logprobs", Field::Param),
+                    row("maxtokencount", Field::Param),
+                ]
+            }
+        }
         _ => &[],
     }
 }
 
 /// A chat message of most formats. Only what the server reads: text under a key that it passes over would fill our window.
-pub(crate) const CHAT_MESSAGE: &[(&str, Field)] = &[
-    ("role", Field::Role),
-    ("content", Field::Content),
-    ("images", Field::Media),
-    ("tool_calls", Field::ToolCall),
-    ("tool_call_id", Field::ToolCall),
-    ("function_call", Field::ToolCall),
+pub(crate) const CHAT_MESSAGE: &[Row] = &[
+    row("role", Field::Role),
+    row("content", Field::Content),
+    row("images", Field::Media),
+    row("tool_calls", Field::ToolCall),
+    row("tool_call_id", Field::ToolCall),
+    row("function_call", Field::ToolCall),
 ];
 
 /// A chat message of Cohere, whose first version says `message` for `content`.
-pub(crate) const COHERE_MESSAGE: &[(&str, Field)] = &[
-    ("role", Field::Speaker),
-    ("content", Field::Content),
-    ("message", Field::Content),
-    ("tool_calls", Field::ToolCall),
-    ("tool_call_id", Field::ToolCall),
-    ("tool_results", Field::ToolText),
+pub(crate) const COHERE_MESSAGE: &[Row] = &[
+    row("role", Field::Speaker),
+    row("content", Field::Content),
+    row("message", Field::Content),
+    row("tool_calls", Field::ToolCall),
+    row("tool_call_id", Field::ToolCall),
+    row("tool_results", Field::ToolText),
 ];
 
 /// Parts of a message of Cohere.
-pub(crate) const COHERE_PARTS: &[(&str, Field)] = &[
-    ("text", Field::Content),
-    ("type", Field::Kind),
-    ("thinking", Field::Content),
-    ("document", Field::ToolText),
-    ("image_url", Field::Media),
+pub(crate) const COHERE_PARTS: &[Row] = &[
+    row("text", Field::Content),
+    row("type", Field::Kind),
+    row("thinking", Field::Content),
+    row("document", Field::ToolText),
+    row("image_url", Field::Media),
 ];
 
 /// Answers of tools of Cohere, under names that the caller chooses.
-pub(crate) const COHERE_TOOL: &[(&str, Field)] = &[
-    ("id", Field::Ignore),
-    ("type", Field::Ignore),
-    ("call", Field::Ignore),
-    ("image_url", Field::Media),
-    ("source", Field::Media),
-    ("*", Field::ToolText),
+pub(crate) const COHERE_TOOL: &[Row] = &[
+    row("id", Field::Ignore),
+    row("type", Field::Ignore),
+    row("call", Field::Ignore),
+    row("image_url", Field::Media),
+    row("source", Field::Media),
+    row("*", Field::ToolText),
 ];

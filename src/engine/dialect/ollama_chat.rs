@@ -1,7 +1,7 @@
 //! Ollama chat.
 
 use super::path::ends_with;
-use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+use super::{CHAT_MESSAGE, Dialect, Field, Reply, Row, common, row};
 
 /// `/api/chat`.
 #[derive(Debug)]
@@ -14,14 +14,18 @@ impl Dialect for Chat {
     fn claims(&self, path: &[u8]) -> bool {
         ends_with(path, "/api/chat")
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
-            Field::Root => &[
-                ("messages", Field::Messages),
-                ("model", Field::Model),
-                ("stream", Field::Stream),
-                ("options", Field::Params),
-            ],
+            Field::Root => {
+                const {
+                    &[
+                        row("messages", Field::Messages),
+                        row("model", Field::Model),
+                        row("stream", Field::Stream),
+                        row("options", Field::Params),
+                    ]
+                }
+            }
             Field::Message => CHAT_MESSAGE,
             other => common(other),
         }

@@ -1,7 +1,7 @@
 //! Ollama generate.
 
 use super::path::ends_with;
-use super::{Dialect, Field, Reply, common};
+use super::{Dialect, Field, Reply, Row, common, row};
 
 /// `/api/generate`.
 #[derive(Debug)]
@@ -14,19 +14,23 @@ impl Dialect for Generate {
     fn claims(&self, path: &[u8]) -> bool {
         ends_with(path, "/api/generate")
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
-            Field::Root => &[
-                ("prompt", Field::Prompt),
-                ("suffix", Field::Context),
-                ("system", Field::Instructions),
-                ("template", Field::Instructions),
-                ("context", Field::ToolCall),
-                ("images", Field::Media),
-                ("model", Field::Model),
-                ("stream", Field::Stream),
-                ("options", Field::Params),
-            ],
+            Field::Root => {
+                const {
+                    &[
+                        row("prompt", Field::Prompt),
+                        row("suffix", Field::Context),
+                        row("system", Field::Instructions),
+                        row("template", Field::Instructions),
+                        row("context", Field::ToolCall),
+                        row("images", Field::Media),
+                        row("model", Field::Model),
+                        row("stream", Field::Stream),
+                        row("options", Field::Params),
+                    ]
+                }
+            }
             other => common(other),
         }
     }

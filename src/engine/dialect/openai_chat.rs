@@ -1,30 +1,30 @@
 //! OpenAI chat completions (and everything that copies it).
 
 use super::path::ends_with;
-use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+use super::{CHAT_MESSAGE, Dialect, Field, Reply, Row, common, row};
 
 /// `…/chat/completions`.
 #[derive(Debug)]
 pub struct Chat;
 
-const SAMPLING: &[(&str, Field)] = &[
-    ("messages", Field::Messages),
+const SAMPLING: &[Row] = &[
+    row("messages", Field::Messages),
     // Servers that allow it read it instead of their own, and what it leaves out of the messages the model never sees.
-    ("chat_template", Field::Prompt),
+    row("chat_template", Field::Prompt),
     // What the template may put in front of the model: vLLM, TGI.
-    ("documents", Field::Context),
-    ("chat_template_kwargs", Field::Context),
-    ("tool_prompt", Field::Context),
-    ("guideline", Field::Context),
-    ("model", Field::Model),
-    ("stream", Field::Stream),
-    ("temperature", Field::Param),
-    ("top_p", Field::Param),
-    ("n", Field::Param),
-    ("max_tokens", Field::Param),
-    ("max_completion_tokens", Field::Param),
-    ("seed", Field::Param),
-    ("logprobs", Field::Param),
+    row("documents", Field::Context),
+    row("chat_template_kwargs", Field::Context),
+    row("tool_prompt", Field::Context),
+    row("guideline", Field::Context),
+    row("model", Field::Model),
+    row("stream", Field::Stream),
+    row("temperature", Field::Param),
+    row("top_p", Field::Param),
+    row("n", Field::Param),
+    row("max_tokens", Field::Param),
+    row("max_completion_tokens", Field::Param),
+    row("seed", Field::Param),
+    row("logprobs", Field::Param),
 ];
 
 impl Dialect for Chat {
@@ -34,7 +34,7 @@ impl Dialect for Chat {
     fn claims(&self, path: &[u8]) -> bool {
         ends_with(path, "/chat/completions")
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
             Field::Root => SAMPLING,
             Field::Message => CHAT_MESSAGE,

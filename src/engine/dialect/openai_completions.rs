@@ -1,7 +1,7 @@
 //! OpenAI completions (legacy).
 
 use super::path::ends_with;
-use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+use super::{CHAT_MESSAGE, Dialect, Field, Reply, Row, common, row};
 
 /// `…/completions` that is not chat.
 #[derive(Debug)]
@@ -14,23 +14,27 @@ impl Dialect for Completions {
     fn claims(&self, path: &[u8]) -> bool {
         ends_with(path, "/completions")
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
-            Field::Root => &[
-                ("prompt", Field::Prompt),
-                ("suffix", Field::Context),
-                ("prompt_embeds", Field::Media),
-                // Agents of Mistral answer on this path.
-                ("messages", Field::Messages),
-                ("model", Field::Model),
-                ("stream", Field::Stream),
-                ("temperature", Field::Param),
-                ("top_p", Field::Param),
-                ("n", Field::Param),
-                ("max_tokens", Field::Param),
-                ("seed", Field::Param),
-                ("logprobs", Field::Param),
-            ],
+            Field::Root => {
+                const {
+                    &[
+                        row("prompt", Field::Prompt),
+                        row("suffix", Field::Context),
+                        row("prompt_embeds", Field::Media),
+                        // Agents of Mistral answer on this path.
+                        row("messages", Field::Messages),
+                        row("model", Field::Model),
+                        row("stream", Field::Stream),
+                        row("temperature", Field::Param),
+                        row("top_p", Field::Param),
+                        row("n", Field::Param),
+                        row("max_tokens", Field::Param),
+                        row("seed", Field::Param),
+                        row("logprobs", Field::Param),
+                    ]
+                }
+            }
             Field::Message => CHAT_MESSAGE,
             other => common(other),
         }

@@ -1,7 +1,7 @@
 //! OpenAI embeddings.
 
 use super::path::ends_with;
-use super::{CHAT_MESSAGE, Dialect, Field, Reply, common};
+use super::{CHAT_MESSAGE, Dialect, Field, Reply, Row, common, row};
 
 /// `…/embeddings`.
 #[derive(Debug)]
@@ -14,16 +14,20 @@ impl Dialect for Embeddings {
     fn claims(&self, path: &[u8]) -> bool {
         ends_with(path, "/embeddings")
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
-            Field::Root => &[
-                ("input", Field::Prompt),
-                // llama.cpp, and vLLM.
-                ("content", Field::Prompt),
-                ("messages", Field::Messages),
-                ("model", Field::Model),
-                ("dimensions", Field::Param),
-            ],
+            Field::Root => {
+                const {
+                    &[
+                        row("input", Field::Prompt),
+                        // llama.cpp, and vLLM.
+                        row("content", Field::Prompt),
+                        row("messages", Field::Messages),
+                        row("model", Field::Model),
+                        row("dimensions", Field::Param),
+                    ]
+                }
+            }
             Field::Message => CHAT_MESSAGE,
             other => common(other),
         }

@@ -1,7 +1,7 @@
 //! OpenAI responses.
 
 use super::path::ends_with;
-use super::{Dialect, Field, Reply, common};
+use super::{Dialect, Field, Reply, Row, common, row};
 
 /// `…/responses`.
 #[derive(Debug)]
@@ -14,31 +14,39 @@ impl Dialect for Responses {
     fn claims(&self, path: &[u8]) -> bool {
         ends_with(path, "/responses")
     }
-    fn fields(&self, of: Field) -> &'static [(&'static str, Field)] {
+    fn fields(&self, of: Field) -> &'static [Row] {
         match of {
-            Field::Root => &[
-                ("input", Field::Input),
-                ("instructions", Field::Instructions),
-                ("prompt", Field::Template),
-                // The history is kept by the server: a follow-up by its own word.
-                ("previous_response_id", Field::ToolCall),
-                ("conversation", Field::ToolCall),
-                ("model", Field::Model),
-                ("stream", Field::Stream),
-                ("temperature", Field::Param),
-                ("top_p", Field::Param),
-                ("max_output_tokens", Field::Param),
-                ("top_logprobs", Field::Param),
-            ],
-            Field::Message => &[
-                ("role", Field::Role),
-                ("content", Field::Content),
-                ("output", Field::ToolText),
-                ("outputs", Field::ToolText),
-                ("results", Field::ToolText),
-                ("result", Field::Data),
-                ("call_id", Field::ToolCall),
-            ],
+            Field::Root => {
+                const {
+                    &[
+                        row("input", Field::Input),
+                        row("instructions", Field::Instructions),
+                        row("prompt", Field::Template),
+                        // The history is kept by the server: a follow-up by its own word.
+                        row("previous_response_id", Field::ToolCall),
+                        row("conversation", Field::ToolCall),
+                        row("model", Field::Model),
+                        row("stream", Field::Stream),
+                        row("temperature", Field::Param),
+                        row("top_p", Field::Param),
+                        row("max_output_tokens", Field::Param),
+                        row("top_logprobs", Field::Param),
+                    ]
+                }
+            }
+            Field::Message => {
+                const {
+                    &[
+                        row("role", Field::Role),
+                        row("content", Field::Content),
+                        row("output", Field::ToolText),
+                        row("outputs", Field::ToolText),
+                        row("results", Field::ToolText),
+                        row("result", Field::Data),
+                        row("call_id", Field::ToolCall),
+                    ]
+                }
+            }
             other => common(other),
         }
     }

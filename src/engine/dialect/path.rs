@@ -33,7 +33,16 @@ impl Normal {
     pub fn of(raw: &[u8]) -> Normal {
         let mut normal = Normal::EMPTY;
         let end = raw.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(raw.len());
-        let mut rest = raw.get(..end);
+        let path = raw.get(..end).unwrap_or_default();
+        if is_simple(path)
+            && let Some(slot) =
+                normal.front.len().checked_sub(path.len()).and_then(|at| normal.front.get_mut(at..))
+        {
+            slot.iter_mut().zip(path).for_each(|(to, from)| *to = from.to_ascii_lowercase());
+            normal.at = (2 * MAX).saturating_sub(path.len());
+            return normal;
+        }
+        let mut rest = Some(path);
         let mut climbs = 0u32;
         while let Some(left) = rest {
             let (before, name) = last_segment(left);
@@ -76,6 +85,21 @@ impl Normal {
             *slot = byte;
         }
     }
+}
+
+/// Nothing to decode, resolve or cut.
+fn is_simple(path: &[u8]) -> bool {
+    let mut last = 0u8;
+    for b in path {
+        let plain = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'_' | b':')
+            || (last != b'/' && matches!(b, b'/' | b'.'));
+        if !plain {
+            return false;
+        }
+        last = *b;
+    }
+    path.first() == Some(&b'/') && last != b'/'
 }
 
 /// What stands before the last slash (`None`: there is none), and the segment behind it without its parameters, which start at `;`.

@@ -1,6 +1,6 @@
 //! Scanner events to `Facts`, steered by a dialect's tables. Parsing never decides: a malformed body is a fact.
 
-use super::facts::{Facts, INSTRUCTIONS, TAIL, Unreadable, Window};
+use super::facts::{Facts, INSTRUCTIONS, Unreadable, Window};
 use super::{Dialect, Field};
 use crate::engine::edge::scan::{DEPTH, KEY, Sink};
 use crate::engine::hash;
@@ -241,16 +241,14 @@ impl Reader {
     }
 
     fn set_role(&mut self, any_case: bool) {
-        let mut name = self.word;
-        name.make_ascii_lowercase();
-        let name_is = |known: &str| name.get(..self.word_len) == Some(known.as_bytes());
-        let known = ROLES.iter().find(|(known, ..)| name_is(known));
+        let word = self.word.get(..self.word_len).unwrap_or_default();
+        let known = ROLES.iter().find(|(known, ..)| word.eq_ignore_ascii_case(known.as_bytes()));
         let (role, above) = known.map_or((None, 0), |(_, role, above)| (Some(*role), *above));
         self.role = role.unwrap_or_default();
         self.above |= above;
         // Chat templates pass over roles that they do not know (and many over `developer`): such a message, free of
         // charge for its sender, would fill the window of the one that the model reads.
-        if role.is_none() || self.above == 3 || !(any_case || name == self.word) {
+        if role.is_none() || self.above == 3 || !any_case && word.iter().any(u8::is_ascii_uppercase) {
             self.fail(Unreadable::Shape);
         }
     }
@@ -265,12 +263,9 @@ impl Reader {
     }
 
     fn push_word(&mut self, bytes: &[u8]) {
-        for &b in bytes {
-            if let Some(slot) = self.word.get_mut(self.word_len) {
-                *slot = b;
-            }
-            self.word_len = self.word_len.saturating_add(1);
-        }
+        let room = self.word.get_mut(self.word_len..).unwrap_or_default();
+        room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        self.word_len = self.word_len.saturating_add(bytes.len());
     }
 
     /// Hash of the string put together.
@@ -281,14 +276,6 @@ impl Reader {
     }
 
     /// The place of a text of which a window is kept.
-    fn text(&self, field: Field) -> &Window {
-        match self.place(field) {
-            Place::Prompt => &self.prompt,
-            Place::Context => &self.context,
-            Place::Message => &self.message,
-        }
-    }
-
     fn text_mut(&mut self, field: Field) -> &mut Window {
         match self.place(field) {
             Place::Prompt => &mut self.prompt,
@@ -408,16 +395,24 @@ impl Sink for Reader {
         let table = self.dialect.fields(here);
         let mut lower = [0u8; KEY];
         let n = fold_key(key, &mut lower);
-        let place = |name: &[u8]| table.iter().position(|(known, _)| known.as_bytes() == name);
-        let found = place(lower.get(..n).unwrap_or_default());
-        self.key_hash = hash::combine(hash::read_u64(&lower, 0) ^ n as u64, hash::read_u64(&lower, 8));
+        let name = lower.get(..n).unwrap_or_default();
+        let (start, more) = (hash::read_u64(&lower, 0), hash::read_u64(&lower, 8));
+        let place = |name: &[u8], start: u64| {
+            table.iter().position(|row| {
+                row.start == start
+                    && row.name.len() == name.len()
+                    && (name.len() <= 8 || row.name.as_bytes() == name)
+            })
+        };
+        let found = place(name, start);
+        self.key_hash = hash::combine(start ^ n as u64, more);
         if here == Field::Root {
             self.end_context();
             self.add_shape(self.key_hash);
         }
         // `*`: objects whose keys the caller chooses.
-        let row = found.or_else(|| place(b"*")).and_then(|i| table.get(i));
-        self.next = row.map_or(Field::Ignore, |(_, field)| *field);
+        let row = found.or_else(|| place(b"*", u64::from(b'*'))).and_then(|i| table.get(i));
+        self.next = row.map_or(Field::Ignore, |row| row.field);
         self.meet(found.map_or(0, |i| 1u64 << (i as u32 & 63)));
         self.claim = claim(here, self.next);
         // The first row of the tables of parts.
@@ -472,17 +467,18 @@ impl Sink for Reader {
         }
     }
 
+    fn takes_raw(&self) -> bool {
+        is_text(self.next)
+    }
+
+    fn raw(&mut self, bytes: &[u8], escapes: usize) {
+        self.text_mut(self.next).push_raw(bytes, escapes);
+    }
+
     fn keeps(&self) -> Option<usize> {
         match self.next {
             Field::Instructions if self.facts.instructions.len() >= INSTRUCTIONS => Some(0),
-            field if is_text(field) && self.text(field).has_head() => Some(TAIL),
             _ => None,
-        }
-    }
-
-    fn passed(&mut self, bytes: usize) {
-        if is_text(self.next) {
-            self.text_mut(self.next).pass(bytes);
         }
     }
 
@@ -565,8 +561,21 @@ fn claim(here: Field, field: Field) -> u64 {
     }
 }
 
+/// Eight bytes of ASCII in lower case.
+fn lowercase(x: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let at_least = |n: u64| x.wrapping_add(ONES.wrapping_mul(0x80u64.wrapping_sub(n)));
+    x | (at_least(0x41) & !at_least(0x5b) & ONES.wrapping_mul(0x80)) >> 2
+}
+
 /// A key in lower case, and its length. Go's JSON reader ignores case, and takes two letters beyond ASCII for `s` and `k`.
 fn fold_key(key: &[u8], lower: &mut [u8; KEY]) -> usize {
+    if key.is_ascii() {
+        for (to, from) in lower.as_chunks_mut::<8>().0.iter_mut().zip(key.chunks(8)) {
+            *to = lowercase(hash::read_u64(from, 0)).to_le_bytes();
+        }
+        return key.len().min(KEY);
+    }
     let (mut rest, mut n) = (key, 0usize);
     while let Some((&b, after)) = rest.split_first() {
         let (b, after) = match rest {

@@ -4,11 +4,10 @@ use super::session::Session;
 use crate::engine::config::ProfileId;
 use crate::engine::dialect::Unreadable;
 use crate::engine::edge::identity::{CREDENTIALS, KeyId};
-use crate::engine::fingerprint::{Fingerprint, Fingerprinter};
+use crate::engine::fingerprint::{Fingerprint, Fingerprinter, unite};
 use crate::engine::hash::{self, Purpose, Seed};
 use crate::engine::ledger::groups::Axis;
 use crate::engine::observation::{self, Few, Observation};
-use crate::engine::sort::sort;
 use crate::engine::units::Nanos;
 
 /// What is left of a request once its text is gone: about 600 bytes, and 8 for each value.
@@ -105,9 +104,7 @@ impl Extractor {
             let (head, tail) = facts.first_user.regions();
             self.fingerprinter.take(&[head, tail], &mut self.first);
             obs.first_anchors = Few::of(self.first.values.iter().copied());
-            out.values.extend_from_slice(&self.first.values);
-            sort(&mut out.values);
-            out.values.dedup();
+            unite(&mut out.values, &self.first.values);
         }
         obs.nfp = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);
         let shape = hash::combine(hash::combine(id.client, facts.shape), facts.model ^ self.network_key);

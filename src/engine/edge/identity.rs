@@ -315,7 +315,12 @@ fn client_shape(config: &IdentityConfig, keys: &Keys, head: &Head<'_>) -> u64 {
     let mut shape = 0x73_6861_7065_u64;
     for (name, value) in head.headers.iter().take(super::session::MAX_PAIRS) {
         let mut lower = [0u8; 24];
-        lower.iter_mut().zip(name.iter()).for_each(|(l, n)| *l = n.to_ascii_lowercase());
+        for (to, from) in lower.as_chunks_mut::<8>().0.iter_mut().zip(name.chunks(8)) {
+            *to = hash::read_u64(from, 0).to_le_bytes();
+        }
+        if name.iter().any(u8::is_ascii_uppercase) || !name.is_ascii() {
+            lower.make_ascii_lowercase();
+        }
         let lower = lower.get(..name.len().min(24)).unwrap_or_default();
         // Set by proxies or different on every request.
         let varies = lower.starts_with(b"x-forwarded")

@@ -22,8 +22,10 @@ pub struct Marks {
 
 #[cfg(target_feature = "simd128")]
 mod vectors {
-    use super::{BLOCK, Marks, halves};
-    use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_min, u8x16_splat, u64x2, v128, v128_or};
+    use super::{BLOCK, Marks, ROUND, Round, halves};
+    use core::arch::wasm32::{
+        u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_min, u8x16_splat, u64x2, v128, v128_any_true, v128_or,
+    };
 
     #[inline(always)]
     fn find(block: &[u8; BLOCK]) -> [v128; 4] {
@@ -38,6 +40,43 @@ mod vectors {
         let [quotes, slashes, controls, _] = find(block);
         u8x16_bitmask(v128_or(v128_or(quotes, slashes), controls))
     }
+    #[inline(always)]
+    fn three(block: &[u8; BLOCK]) -> (v128, v128, v128) {
+        let [low, high] = halves(block);
+        let x = u64x2(low, high);
+        let quotes = u8x16_eq(x, u8x16_splat(b'"'));
+        let slashes = u8x16_eq(x, u8x16_splat(b'\\'));
+        let controls = u8x16_lt(x, u8x16_splat(0x20));
+        (
+            v128_or(quotes, controls),
+            slashes,
+            v128_or(u8x16_eq(x, u8x16_splat(b'n')), v128_or(quotes, slashes)),
+        )
+    }
+    /// See `plain`.
+    #[inline(always)]
+    pub fn round(block: &[u8; ROUND]) -> Round {
+        let [a, b, c, d] = block.as_chunks::<BLOCK>().0 else { return Round::default() };
+        let (a, b, c, d) = (three(a), three(b), three(c), three(d));
+        let any = v128_or(
+            v128_or(v128_or(a.0, a.1), v128_or(b.0, b.1)),
+            v128_or(v128_or(c.0, c.1), v128_or(d.0, d.1)),
+        );
+        if !v128_any_true(any) {
+            return Round::default();
+        }
+        let bits = |a, b, c, d| {
+            u64::from(u8x16_bitmask(a))
+                | u64::from(u8x16_bitmask(b)) << 16
+                | u64::from(u8x16_bitmask(c)) << 32
+                | u64::from(u8x16_bitmask(d)) << 48
+        };
+        Round {
+            stops: bits(a.0, b.0, c.0, d.0),
+            slashes: bits(a.1, b.1, c.1, d.1),
+            usual: bits(a.2, b.2, c.2, d.2),
+        }
+    }
     /// See `plain`.
     #[inline(always)]
     pub fn marks(block: &[u8; BLOCK]) -> Marks {
@@ -48,11 +87,23 @@ mod vectors {
 
 #[cfg(not(target_feature = "simd128"))]
 use plain as vectors;
+use vectors::round;
 pub use vectors::{any, marks};
+
+/// What stops a stretch of a string, and what escapes; bit `i` is about byte `i` of a round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Quotes and control characters.
+    stops: u64,
+    /// Backslashes.
+    slashes: u64,
+    /// The usual letters of an escape.
+    usual: u64,
+}
 
 /// Without vectors, and the test of those.
 pub mod plain {
-    use super::{BLOCK, Marks, halves};
+    use super::{BLOCK, Marks, ROUND, Round, halves};
 
     const ONES: u64 = 0x0101_0101_0101_0101;
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
@@ -80,6 +131,23 @@ pub mod plain {
         });
         Marks { quotes, slashes, controls, ens }
     }
+    /// The marks of a round.
+    #[inline(always)]
+    #[cfg_attr(target_feature = "simd128", allow(dead_code, reason = "the twin of the vectors"))]
+    pub fn round(block: &[u8; ROUND]) -> Round {
+        let parts = block.as_chunks::<BLOCK>().0;
+        if parts.iter().fold(0, |all, part| all | any(part)) == 0 {
+            return Round::default();
+        }
+        parts.iter().rev().fold(Round::default(), |all, part| {
+            let m = marks(part);
+            Round {
+                stops: all.stops << BLOCK | m.quotes | m.controls,
+                slashes: all.slashes << BLOCK | m.slashes,
+                usual: all.usual << BLOCK | m.ens | m.quotes | m.slashes,
+            }
+        })
+    }
     /// Quotes, backslashes and control characters alike.
     #[inline(always)]
     pub fn any(block: &[u8; BLOCK]) -> u16 {
@@ -101,22 +169,24 @@ fn halves(block: &[u8; BLOCK]) -> [u64; 2] {
     [u64::from_le_bytes(low), u64::from_le_bytes(high)]
 }
 
-/// The marks of a round; nothing but zeros is told without looking twice.
+/// Place of the first backslash in a block; its length if there is none.
 #[inline(always)]
-fn round(block: &[u8; ROUND]) -> Marks {
-    let parts = block.as_chunks::<BLOCK>().0;
-    if parts.iter().fold(0, |all, part| all | any(part)) == 0 {
-        return Marks::default();
+pub fn slash(block: &[u8; BLOCK]) -> usize {
+    (marks(block).slashes | 1 << BLOCK).trailing_zeros() as usize
+}
+
+/// Escapes in a text in which none is cut.
+pub fn escapes_in(bytes: &[u8]) -> usize {
+    let (rounds, rest) = bytes.as_chunks::<ROUND>();
+    let mut last = [0; ROUND];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let (mut escapes, mut carry) = (0usize, 0u64);
+    for block in rounds.iter().chain(std::iter::once(&last)) {
+        let starts = starts(round(block).slashes & !carry);
+        carry = starts >> 63;
+        escapes = escapes.wrapping_add(starts.count_ones() as usize);
     }
-    parts.iter().rev().fold(Marks::default(), |all, part| {
-        let m = marks(part);
-        Marks {
-            quotes: all.quotes << BLOCK | m.quotes,
-            slashes: all.slashes << BLOCK | m.slashes,
-            controls: all.controls << BLOCK | m.controls,
-            ens: all.ens << BLOCK | m.ens,
-        }
-    })
+    escapes
 }
 
 /// What a backslash and this letter stand for.
@@ -160,12 +230,16 @@ pub fn stretch(bytes: &[u8]) -> Stretch {
     let (mut at, mut escapes, mut carry) = (0usize, 0usize, 0u64);
     for block in rounds.iter().chain(std::iter::once(&last)) {
         let m = round(block);
+        if m.stops | m.slashes | carry == 0 {
+            at = at.saturating_add(ROUND);
+            continue;
+        }
         let starts = starts(m.slashes & !carry);
         let taken = starts << 1 | carry;
         carry = starts >> 63;
         let mut look = 0;
         // The letters of escapes, those at hand aside; the last one may be that of the next round.
-        let mut rare = taken & !(m.ens | m.quotes | m.slashes);
+        let mut rare = taken & !m.usual;
         while rare != 0 {
             let place = rare.trailing_zeros();
             if block.get(place as usize).is_none_or(|b| letter(*b).is_none()) {
@@ -174,7 +248,7 @@ pub fn stretch(bytes: &[u8]) -> Stretch {
             }
             rare &= rare.wrapping_sub(1);
         }
-        let stops = m.quotes & !taken | m.controls | look;
+        let stops = m.stops & !taken | look;
         if stops != 0 {
             let first = stops.trailing_zeros() as usize;
             let before = (stops & stops.wrapping_neg()).wrapping_sub(1);

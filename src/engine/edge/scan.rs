@@ -31,6 +31,12 @@ pub trait Sink {
     fn string(&mut self) -> bool;
     /// A piece of the wanted string, unescaped.
     fn piece(&mut self, bytes: &[u8]);
+    /// Does the wanted string go to `raw`, as far as it can?
+    fn takes_raw(&self) -> bool {
+        false
+    }
+    /// A piece of the wanted string as it stands, with so many escapes, all of one letter.
+    fn raw(&mut self, _bytes: &[u8], _escapes: usize) {}
     /// Of what is still to come of the wanted string, only so many bytes at its end matter, and how many there are. `None`: all does.
     fn keeps(&self) -> Option<usize> {
         None
@@ -309,12 +315,22 @@ impl Scanner {
 
     /// Runs to the closing quote or to an escape that is not one letter, or to the end of the chunk.
     fn text<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
+        if self.wanted && !self.in_key && sink.takes_raw() {
+            return self.raw(rest, sink);
+        }
         let mut rest = rest;
         // While the rest is longer than this, it is not known how far it goes on.
         let mut known = rest.len();
         loop {
             if self.wanted && !self.in_key && rest.len() > SHORT && rest.len() <= known {
                 (rest, known) = self.pass_over(rest, sink);
+            }
+            if self.wanted && !self.in_key && self.high == 0 {
+                let n = self.copy(rest, rest.len().saturating_sub(known), sink);
+                rest = rest.get(n..).unwrap_or_default();
+                if n > 0 && rest.len() > SHORT && rest.len() <= known {
+                    continue;
+                }
             }
             let n = self.plain(rest, sink);
             let after = rest.get(n..).unwrap_or_default();
@@ -346,6 +362,36 @@ impl Scanner {
         }
     }
 
+    /// The same for strings that the sink takes as they stand.
+    fn raw<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
+        let mut rest = rest;
+        loop {
+            let s = stretch(rest);
+            let (text, after) = rest.split_at_checked(s.bytes).unwrap_or((rest, &[]));
+            if !text.is_empty() {
+                self.flush_high(sink);
+                self.hand_over(sink);
+                sink.raw(text, s.escapes);
+            }
+            match after {
+                [] => return Ok(after),
+                [b'"', after @ ..] => {
+                    self.end_text(sink);
+                    return Ok(after);
+                }
+                [b'\\', after @ ..] => {
+                    self.state = State::Escape;
+                    return Ok(after);
+                }
+                [b, after @ ..] => {
+                    sink.odd(Unreadable::NotJson);
+                    self.emit(&[*b], sink);
+                    rest = after;
+                }
+            }
+        }
+    }
+
     /// Passes over what the sink has no use for. What is left, and of how much of that it is not known where it stops.
     fn pass_over<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> (&'a [u8], usize) {
         let Some(keep) = sink.keeps() else { return (rest, rest.len().saturating_sub(SHORT)) };
@@ -367,6 +413,41 @@ impl Scanner {
             }
         }
         (rest, unknown)
+    }
+
+    /// Takes whole blocks and escapes of one letter, up to what needs a look or (about) `enough` bytes; the bytes taken.
+    #[inline(never)]
+    fn copy(&mut self, rest: &[u8], enough: usize, sink: &mut impl Sink) -> usize {
+        let mut at = 0usize;
+        let mut len = self.text_len;
+        while let Some(block) = rest.get(at..).and_then(|r| r.first_chunk::<BLOCK>()) {
+            if len > TEXT - BLOCK {
+                self.text_len = len;
+                self.hand_over(sink);
+                len = 0;
+                if enough != 0 && at >= enough {
+                    break;
+                }
+            }
+            let n = special(block);
+            // A block may be copied beyond its end, but then the next copy overwrites that.
+            if let Some(slot) = self.text.get_mut(len..).and_then(|t| t.first_chunk_mut::<BLOCK>()) {
+                *slot = *block;
+            }
+            len = len.wrapping_add(n);
+            at = at.wrapping_add(n);
+            if n < BLOCK {
+                let Some([b'\\', b]) = rest.get(at..).and_then(|r| r.first_chunk::<2>()) else { break };
+                let Some(out) = letter(*b) else { break };
+                if let Some(slot) = self.text.get_mut(len) {
+                    *slot = out;
+                }
+                len = len.wrapping_add(1);
+                at = at.wrapping_add(2);
+            }
+        }
+        self.text_len = len;
+        at
     }
 
     /// Takes the bytes before the first special one; their number.
@@ -431,8 +512,12 @@ impl Scanner {
     /// A few bytes of the string.
     fn give(&mut self, bytes: &[u8], sink: &mut impl Sink) {
         if self.in_key {
-            for &b in bytes.iter().take(KEY.saturating_add(1)) {
-                self.push(b, KEY);
+            match self.buf.get_mut(self.len..self.len.saturating_add(bytes.len())) {
+                Some(slot) => {
+                    slot.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+                    self.len = self.len.saturating_add(bytes.len());
+                }
+                None => bytes.iter().take(KEY.saturating_add(1)).for_each(|b| self.push(*b, KEY)),
             }
         } else if self.wanted {
             for &b in bytes {

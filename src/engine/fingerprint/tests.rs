@@ -94,6 +94,26 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn long_texts_agree_with_the_slow_twin(a in "([a-zA-Z0-9]{1,12}[ .,]|[0-9]{1,9} |[a-z]{20,80}|é|中|[a-z]{3}ï[a-z]{3} |\u{200b}| ){0,400}", b in "[a-z ]{0,3000}", seed: u64) {
+        let regions: [&[u8]; 2] = [a.as_bytes(), b.as_bytes()];
+        prop_assert_eq!(take(seed, &regions), slow(seed, &regions));
+    }
+    #[test]
+    fn vectors_classify_as_plain_words_do(block in prop::array::uniform32(any::<u8>()), other in prop::array::uniform32(0x2fu8..0x7c)) {
+        let mut all = [0u8; 64];
+        all[..32].copy_from_slice(&block);
+        all[32..].copy_from_slice(&other);
+        prop_assert_eq!(super::classes::classify(&all), super::classes::plain::classify(&all));
+        for (i, b) in all.iter().enumerate() {
+            let c = super::classes::classify(&all);
+            prop_assert_eq!((c.words >> i & 1 == 1, c.digits >> i & 1 == 1, c.wide >> i & 1 == 1), (b.is_ascii_alphanumeric(), b.is_ascii_digit(), !b.is_ascii()));
+        }
+    }
+}
+
 #[test]
 fn values_are_pinned_on_every_target() {
     let f = take(0xcbf2_9ce4_8422_2325, &[TEXT.as_bytes()]);

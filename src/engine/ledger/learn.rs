@@ -9,7 +9,6 @@ use super::groups::{self, Axis, Touch};
 use super::{Company, Ledger};
 use crate::engine::config::campaign::off;
 use crate::engine::observation::{Few, Observation};
-use crate::engine::sort::sort;
 
 /// Values of one observation that may touch the learning tables, per axis.
 const ANCHORS: usize = 12;
@@ -126,20 +125,21 @@ fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
         let rest: &[u64] = if single { obs.rest.as_slice() } else { &[] };
         return Few::of(obs.anchors.as_slice().iter().chain(rest).copied());
     }
-    let mut all: [u64; 24] = [u64::MAX; 24];
-    let both = obs.anchors.as_slice().iter().chain(obs.first_anchors.as_slice());
-    all.iter_mut().zip(both).for_each(|(slot, v)| *slot = *v);
-    sort(&mut all);
+    // Both are sorted.
     let mut out = Few::default();
-    let (mut last, mut n) = (u64::MAX, 0usize);
-    for v in all {
-        if v != last && v != u64::MAX && n < ANCHORS {
-            out.push(v);
-            n = n.saturating_add(1);
+    let (mut a, mut b) = (obs.anchors.as_slice(), obs.first_anchors.as_slice());
+    for _ in 0..ANCHORS {
+        let (x, y) = (a.first().copied().unwrap_or(u64::MAX), b.first().copied().unwrap_or(u64::MAX));
+        let least = x.min(y);
+        if least == u64::MAX {
+            break;
         }
-        last = v;
+        out.push(least);
+        a = a.get(usize::from(x == least)..).unwrap_or_default();
+        b = b.get(usize::from(y == least)..).unwrap_or_default();
     }
-    obs.rest.as_slice().iter().filter(|v| !all.contains(v)).for_each(|v| {
+    let all = |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
+    obs.rest.as_slice().iter().filter(|v| !all(v)).for_each(|v| {
         out.push(*v);
     });
     out

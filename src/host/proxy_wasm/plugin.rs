@@ -316,8 +316,9 @@ impl Plugin {
                 b":authority" => authority = value,
                 n if is_verdict_header(n) => forged.push(n),
                 n if n.eq_ignore_ascii_case(b"x-request-id") => {
-                    id =
-                        std::str::from_utf8(value).map(|v| v.chars().take(128).collect()).unwrap_or_default();
+                    let text = std::str::from_utf8(value).unwrap_or_default();
+                    let end = text.char_indices().nth(128).filter(|_| text.len() > 128);
+                    id = text.get(..end.map_or(text.len(), |(at, _)| at)).unwrap_or_default().to_string();
                 }
                 _ => {}
             }
