@@ -15,6 +15,7 @@ pub mod detect;
 pub mod ledger;
 pub mod math;
 mod record;
+pub mod rules;
 pub mod sketch;
 pub mod snapshot;
 pub mod verdict;
@@ -104,7 +105,7 @@ pub struct GroupReport {
     pub campaign: u32,
     /// `text`, `network` or `profile`.
     pub axis: &'static str,
-    /// `confirmed`, `alarm`, `exempt`, `watch` or `released`.
+    /// `confirmed`, `alarm`, `watch`, `honest` or `open`.
     pub state: &'static str,
     /// The value, as it is written in allow lists (`tid:…`, `nid:…`).
     pub id: String,
@@ -112,10 +113,12 @@ pub struct GroupReport {
     pub keys: u32,
     /// Requests (aged).
     pub requests: u32,
-    /// Score, points.
-    pub score: i32,
-    /// Evidence terms by name, points.
-    pub terms: Vec<(&'static str, i32)>,
+    /// Nats of a campaign over the best honest explanation.
+    pub nats: i32,
+    /// The explanations by name, nats behind the likeliest. Empty without a panel.
+    pub explanations: Vec<(&'static str, i32)>,
+    /// Share of its keys that is the campaign's, if it is one.
+    pub campaign_percent: Option<u8>,
     /// Its case was first confirmed, seconds since the epoch; 0 if it has none.
     pub since_s: u32,
     /// Share of its keys that were young at their first request here.
@@ -124,20 +127,31 @@ pub struct GroupReport {
     pub novel_percent: u8,
     /// Share of its requests that open a conversation.
     pub single_percent: u8,
-    /// Share of its keys that are automatic, once eight keys say.
-    pub automatic_percent: Option<u8>,
-    /// Estimated old keys.
-    pub established: u32,
-    /// Scored without youth: bought accounts.
-    pub aged: bool,
+    /// Share of its openings that come from old keys.
+    pub old_percent: u8,
     /// Hashes of the keys in its sample.
     pub sampled_keys: Vec<u32>,
 }
 
+/// A group as it is now, for diagnosis.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// As reports have it.
+    pub group: GroupReport,
+    /// Consecutive evaluations that would confirm it.
+    pub armed: u8,
+    /// Requests beside something far more frequent.
+    pub under: u32,
+    /// What an evaluation finds now, if it has a panel.
+    pub finding: Option<detect::Finding>,
+    /// What its case is judged by.
+    pub numbers: Option<rules::Numbers>,
+}
+
 /// What is known of one key, for decision records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct KeyReport {
-    /// Counted as young (a struck key does not grow out of it).
+    /// Known to be young.
     pub young: bool,
     /// How its age is known: `created` (told by the request), `seen` (since its first request) or `unknown`.
     pub age: &'static str,
@@ -155,12 +169,14 @@ pub struct KeyReport {
     pub repeats_percent: u32,
     /// Share of matches among them.
     pub matches_percent: u32,
-    /// Requests that matched a template.
+    /// Openings that matched its case.
     pub hits: u8,
     /// Blocks.
     pub strikes: u8,
     /// Of 64 buckets of prompts, those in which another key had sent the same within the hour.
     pub shared: u32,
+    /// The odds that it is one of its case's campaign, factor by factor.
+    pub odds: Option<rules::Odds>,
 }
 
 /// Sizes and counts for gauges and reports.
@@ -345,8 +361,8 @@ impl Engine {
         self.ledger.groups_report()
     }
 
-    /// One group by its value, with consecutive good evaluations and the largest total met beside it: for diagnosis.
-    pub fn inspect(&self, value: u64) -> Option<(GroupReport, u8, u32)> {
+    /// One group by its value, for diagnosis.
+    pub fn inspect(&self, value: u64) -> Option<Inspection> {
         self.ledger.inspect(value)
     }
 

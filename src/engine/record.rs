@@ -7,6 +7,7 @@ use super::config::{Campaign, Config};
 use super::ledger::Ledger;
 use super::ledger::groups::Axis;
 use super::units::Nanos;
+use super::rules::FACTORS;
 use super::{Decision, Engine, GroupReport, KeyReport};
 use std::fmt::Write;
 
@@ -49,7 +50,7 @@ impl Decision {
         );
         // Writing to a string cannot fail.
         if let Some(k) = ledger.and_then(|l| l.key_report(d.key.0, v)) {
-            let _ = own(&mut out, &k);
+            let _ = own(&mut out, &k, &config.campaign);
         }
         if let Some(g) = ledger.and_then(|l| l.evidence_group(d.key.0, v)) {
             let _ = group(&mut out, &g, &config.campaign);
@@ -59,11 +60,11 @@ impl Decision {
     }
 }
 
-fn own(out: &mut String, k: &KeyReport) -> std::fmt::Result {
+fn own(out: &mut String, k: &KeyReport, c: &Campaign) -> std::fmt::Result {
     write!(
         out,
         ",\"own\":{{\"young\":{},\"age\":\"{}\",\"age_hours\":{},\"automatic\":{},\"convicted\":{},\"requests\":{},\
-         \"openings_percent\":{},\"repeats_percent\":{},\"matches_percent\":{},\"hits\":{},\"strikes\":{},\"shared\":{}}}",
+         \"openings_percent\":{},\"repeats_percent\":{},\"matches_percent\":{},\"hits\":{},\"strikes\":{},\"shared\":{}",
         k.young,
         k.age,
         k.age_hours,
@@ -76,11 +77,23 @@ fn own(out: &mut String, k: &KeyReport) -> std::fmt::Result {
         k.hits,
         k.strikes,
         k.shared,
-    )
+    )?;
+    if let Some(odds) = k.odds {
+        // Nats with one decimal: e^0.1 is a tenth more.
+        write!(out, ",\"block_odds\":{},\"odds_nats\":{:.1},\"factors\":{{", c.block_odds, odds.nats())?;
+        let mut comma = "";
+        for (name, nats) in FACTORS.iter().zip(odds.0) {
+            write!(out, "{comma}\"{name}\":{nats:.1}")?;
+            comma = ",";
+        }
+        out.push('}');
+    }
+    out.push('}');
+    Ok(())
 }
 
 fn group(out: &mut String, g: &GroupReport, c: &Campaign) -> std::fmt::Result {
-    // A profile is in alarm by its number of keys; points are not asked.
+    // A profile is in alarm by its number of keys.
     let min_keys = match g.axis {
         a if a == Axis::Text.name() => c.d_min,
         a if a == Axis::Network.name() => c.net_d_min,
@@ -89,34 +102,24 @@ fn group(out: &mut String, g: &GroupReport, c: &Campaign) -> std::fmt::Result {
     write!(
         out,
         ",\"group\":{{\"id\":\"{}\",\"axis\":\"{}\",\"state\":\"{}\",\"campaign\":\"{:08x}\",\"since_s\":{},\"keys\":{},\
-         \"min_keys\":{min_keys},\"requests\":{},\"score\":{},\"threshold\":{},\"watch\":{},\"release\":{},\"terms\":{{",
-        g.id,
-        g.axis,
-        g.state,
-        g.campaign,
-        g.since_s,
-        g.keys,
-        g.requests,
-        g.score,
-        c.t_confirm,
-        c.t_watch,
-        c.t_release,
+         \"min_keys\":{min_keys},\"requests\":{},\"nats\":{},\"threshold\":{},\"explanations\":{{",
+        g.id, g.axis, g.state, g.campaign, g.since_s, g.keys, g.requests, g.nats, c.nats,
     )?;
     let mut comma = "";
-    for (name, points) in &g.terms {
-        write!(out, "{comma}\"{name}\":{points}")?;
+    for (name, nats) in &g.explanations {
+        write!(out, "{comma}\"{name}\":{nats}")?;
         comma = ",";
     }
-    write!(
-        out,
-        "}},\"young_percent\":{},\"novel_percent\":{},\"single_percent\":{},\"automatic_percent\":",
-        g.young_percent, g.novel_percent, g.single_percent,
-    )?;
-    match g.automatic_percent {
+    out.push_str("},\"campaign_percent\":");
+    match g.campaign_percent {
         Some(p) => write!(out, "{p}")?,
         None => out.push_str("null"),
     }
-    write!(out, ",\"established\":{},\"aged\":{},\"sampled_keys\":[", g.established, g.aged)?;
+    write!(
+        out,
+        ",\"young_percent\":{},\"novel_percent\":{},\"single_percent\":{},\"old_percent\":{},\"sampled_keys\":[",
+        g.young_percent, g.novel_percent, g.single_percent, g.old_percent,
+    )?;
     comma = "";
     for hash in &g.sampled_keys {
         write!(out, "{comma}\"{hash:08x}\"")?;

@@ -1,20 +1,22 @@
 //! Read-only verdict tables at the edge, received as 64 shards: versioned, seed-checked, checksummed, replaced one by one.
 //!
-//! A shard holds the confirmed values, the key verdicts and the protected keys (a Bloom filter) whose hash falls into it.
+//! A shard holds the confirmed values, the key verdicts and the known keys (a Bloom filter) whose hash falls into it, and the
+//! numbers of the cases whose number does.
 
 use super::hash;
+use super::rules::Numbers;
 use super::sketch::bloom;
 use super::units::Nanos;
-use super::wire::{self, Reader, Writer};
+use super::wire::{self, Reader, Record, Writer};
 
 /// Shards.
 pub const SHARDS: usize = 64;
-/// Bytes of a shard's filter of protected keys: sixteen bits a key of the ledger's table.
+/// Bytes of a shard's filter of known keys: sixteen bits a key of the ledger's table.
 pub fn filter_bytes(keys: usize) -> usize {
     (keys / 32).next_power_of_two().clamp(64, 8_192)
 }
 const MAGIC: u16 = 0x5357;
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The shard of a key or value.
 pub fn shard_of(id: u64) -> usize {
@@ -26,10 +28,21 @@ pub fn shard_of(id: u64) -> usize {
 pub struct ValueEntry {
     /// The value with its axis.
     pub value: u64,
+    /// Its case.
+    pub case: u16,
+}
+
+/// A case, by whose numbers a key that nobody has seen before is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CaseEntry {
+    /// Its number.
+    pub case: u16,
     /// Campaign number.
     pub campaign: u32,
-    /// Case, to count a request's values per template.
-    pub case: u16,
+    /// Values that a request of the campaign shows, mean.
+    pub usual: f32,
+    /// See `rules`.
+    pub numbers: Numbers,
 }
 
 /// A convicted key.
@@ -59,14 +72,14 @@ pub struct OverEntry {
 pub struct Shard {
     /// Sorted by value.
     pub values: Vec<ValueEntry>,
+    /// In order of their numbers.
+    pub cases: Vec<CaseEntry>,
     /// Sorted by key.
     pub keys: Vec<KeyEntry>,
     /// Sorted by key.
     pub over: Vec<OverEntry>,
-    /// Bloom filter of protected keys; empty = none.
-    pub protected: Vec<u8>,
-    /// While learning, a key that no ledger has seen is age unknown, not young.
-    pub learning: bool,
+    /// Bloom filter of keys that the ledger has a record of; empty = none.
+    pub known: Vec<u8>,
 }
 
 /// Why a shard was refused. The shard before it stays in force.
@@ -91,12 +104,17 @@ impl Shard {
         w.u8(VERSION);
         w.u8(index);
         w.u32(seed_check);
-        w.u8(u8::from(self.learning));
         w.u32(self.values.len() as u32);
         for v in &self.values {
             w.u64(v.value);
-            w.u32(v.campaign);
             w.u16(v.case);
+        }
+        w.u32(self.cases.len() as u32);
+        for c in &self.cases {
+            w.u16(c.case);
+            w.u32(c.campaign);
+            w.f32(c.usual);
+            c.numbers.put(&mut w);
         }
         w.u32(self.keys.len() as u32);
         for k in &self.keys {
@@ -110,8 +128,8 @@ impl Shard {
             w.u32(o.until_s);
             w.u8(o.profile);
         }
-        w.u32(self.protected.len() as u32);
-        out.extend_from_slice(&self.protected);
+        w.u32(self.known.len() as u32);
+        out.extend_from_slice(&self.known);
         let sum = wire::checksum(out);
         out.extend_from_slice(&sum.to_le_bytes());
     }
@@ -143,23 +161,28 @@ impl Shard {
     }
 
     fn body(r: &mut Reader<'_>) -> Option<Shard> {
-        let learning = r.u8()? != 0;
-        let values =
-            list(r, 14, |r| Some(ValueEntry { value: r.u64()?, campaign: r.u32()?, case: r.u16()? }))?;
+        let values = list(r, 10, |r| Some(ValueEntry { value: r.u64()?, case: r.u16()? }))?;
+        let cases = list(r, CASE_BYTES, |r| {
+            Some(CaseEntry { case: r.u16()?, campaign: r.u32()?, usual: r.f32()?, numbers: Numbers::take(r)? })
+        })?;
         let keys = list(r, 16, |r| Some(KeyEntry { key: r.u64()?, campaign: r.u32()?, until_s: r.u32()? }))?;
         let over = list(r, 13, |r| Some(OverEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()? }))?;
         let n = r.u32()? as usize;
-        let protected = r.bytes(n)?.to_vec();
-        Some(Shard { values, keys, over, protected, learning })
+        let known = r.bytes(n)?.to_vec();
+        Some(Shard { values, cases, keys, over, known })
     }
 
     fn sound(&self) -> bool {
         self.values.is_sorted_by_key(|v| v.value)
+            && self.cases.is_sorted_by_key(|c| c.case)
             && self.keys.is_sorted_by_key(|k| k.key)
             && self.over.is_sorted_by_key(|k| k.key)
-            && (self.protected.is_empty() || self.protected.len().is_power_of_two())
+            && (self.known.is_empty() || self.known.len().is_power_of_two())
     }
 }
+
+/// Bytes of an encoded case.
+const CASE_BYTES: usize = 2 + 4 + 4 + 2 * 4 + 21 * 4;
 
 /// A list with its length, of entries of `bytes` each: no more is allocated than is there.
 fn list<'a, T>(
@@ -177,12 +200,12 @@ fn list<'a, T>(
 }
 
 /// What one request's values say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Match {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Match<'a> {
     /// Values of the best case.
     pub count: u32,
-    /// Its campaign number.
-    pub campaign: u32,
+    /// That case.
+    pub case: Option<&'a CaseEntry>,
 }
 
 /// The tables of one edge.
@@ -206,7 +229,8 @@ impl Snapshot {
             (s.values.capacity().saturating_mul(std::mem::size_of::<ValueEntry>()))
                 .saturating_add(s.keys.capacity().saturating_mul(std::mem::size_of::<KeyEntry>()))
                 .saturating_add(s.over.capacity().saturating_mul(std::mem::size_of::<OverEntry>()))
-                .saturating_add(s.protected.capacity())
+                .saturating_add(s.known.capacity())
+                .saturating_add(s.cases.capacity().saturating_mul(std::mem::size_of::<CaseEntry>()))
         };
         self.shards.iter().map(shard).fold(8_192, usize::saturating_add)
     }
@@ -256,20 +280,25 @@ impl Snapshot {
         let wait = Nanos::from_secs(u64::from(found.until_s)).since(now);
         (found.profile == profile && wait != Nanos(0)).then_some(wait)
     }
-    /// Does the ledger vouch for the key (or is it learning)? A false yes serves a probe until the key's own verdict arrives.
-    pub fn is_protected(&self, key: u64) -> bool {
-        self.shards.get(shard_of(key)).is_none_or(|s| s.learning || bloom::has(&s.protected, key))
+    /// Has the ledger a record of the key? A false yes serves a probe until the key's own verdict arrives.
+    pub fn is_known(&self, key: u64) -> bool {
+        self.shards.get(shard_of(key)).is_some_and(|s| bloom::has(&s.known, key))
+    }
+    /// A case by its number.
+    pub fn case(&self, case: u16) -> Option<&CaseEntry> {
+        let cases = &self.shards.get(usize::from(case) % SHARDS)?.cases;
+        cases.iter().find(|c| c.case == case)
     }
     /// The case that most of a request's values belong to.
-    pub fn best_match(&self, values: &[u64]) -> Match {
-        let mut tally: [(u16, u32, u32); 8] = Default::default();
+    pub fn best_match(&self, values: &[u64]) -> Match<'_> {
+        let mut tally: [(u16, u32); 8] = Default::default();
         for entry in values.iter().filter_map(|v| self.value(*v)) {
             if let Some(t) = tally.iter_mut().find(|t| t.0 == entry.case || t.0 == 0) {
-                *t = (entry.case, t.1.saturating_add(1), entry.campaign);
+                *t = (entry.case, t.1.saturating_add(1));
             }
         }
-        let best = tally.iter().fold((0, 0, 0), |best, t| if t.1 > best.1 { *t } else { best });
-        Match { count: best.1, campaign: best.2 }
+        let best = tally.iter().fold((0, 0), |best, t| if t.1 > best.1 { *t } else { best });
+        Match { count: best.1, case: self.case(best.0).filter(|_| best.1 > 0) }
     }
 }
 
@@ -282,21 +311,23 @@ mod tests {
     fn shards_round_trip_and_damage_is_named() {
         let value = (1..).find(|v| shard_of(*v) == 3).unwrap();
         let key = (1..).find(|v| shard_of(*v) == 3).unwrap();
-        let mut protected = vec![0; filter_bytes(32_768)];
-        bloom::add(&mut protected, 77);
+        let mut known = vec![0; filter_bytes(32_768)];
+        bloom::add(&mut known, 77);
+        let case = CaseEntry { case: 3, campaign: 9, usual: 4.0, numbers: Numbers { prior: 2.5, ..Numbers::default() } };
         let shard = Shard {
-            values: vec![ValueEntry { value, campaign: 9, case: 1 }],
+            values: vec![ValueEntry { value, case: 3 }],
+            cases: vec![case],
             keys: vec![KeyEntry { key, campaign: 9, until_s: 100 }],
             over: vec![OverEntry { key, until_s: 50, profile: 2 }],
-            protected,
-            learning: false,
+            known,
         };
         let mut bytes = Vec::new();
         shard.encode(3, 5, &mut bytes);
         let mut s = Snapshot::new(5);
         s.apply(&bytes).unwrap();
-        assert_eq!(s.value(value).unwrap().campaign, 9);
-        assert_eq!(s.best_match(&[value, 12345]), Match { count: 1, campaign: 9 });
+        let m = s.best_match(&[value, 12345]);
+        assert_eq!((m.count, m.case), (1, Some(&case)));
+        assert!(s.best_match(&[12345]).case.is_none() && s.case(67).is_none());
         assert!(s.key(key, 100).is_some() && s.key(key, 101).is_none());
         assert_eq!(s.over(key, 2, Nanos::from_secs(48)), Some(Nanos::from_secs(2)));
         assert!(s.over(key, 1, Nanos(0)).is_none() && s.over(key, 2, Nanos::from_secs(50)).is_none());

@@ -4,7 +4,7 @@
 //! window of births: honest accounts of one age range arrive evenly, a campaign's are bought or registered together.
 //! Cost: one sort of at most a panel. Not a term of the score: profiles are judged by this alone.
 
-use super::{Keys, load};
+use super::Sampled;
 use crate::engine::config::Campaign;
 use crate::engine::ledger::groups::Sample;
 use crate::engine::ledger::panels::KEYS;
@@ -27,9 +27,9 @@ const BURST_TICKS: u32 = 720;
 /// Is there a burst among the young keys of one octave of load (those with enough openings to tell)? Two signals that do not
 /// follow from each other: half of these keys never sleep, where people's do, and 70 % of those were made within five days
 /// of a young account's fourteen.
-pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
+pub fn burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     let mut room = [Sample::default(); KEYS];
-    let queue = load::select(keys.items, &mut room, Sample::automatic);
+    let queue = select(keys.items, &mut room);
     let n = queue.len();
     let share = n as f64 / keys.items.len().max(1) as f64;
     if n < 96 || share < 0.5 || keys.distinct * share < f64::from(c.profile_min) * 2.0 {
@@ -50,8 +50,27 @@ pub fn burst(keys: Keys<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     Some(Burst {
         oldest: oldest.saturating_add(slack),
         youngest: youngest.saturating_sub(slack),
-        lam: load::key_rate(queue, tick),
+        lam: rate(queue),
     })
+}
+
+/// The automatic keys, copied into `room`.
+fn select<'a>(keys: &[Sample], room: &'a mut [Sample; KEYS]) -> &'a [Sample] {
+    let mut n = 0usize;
+    for (slot, s) in room.iter_mut().zip(keys.iter().filter(|s| s.automatic())) {
+        *slot = *s;
+        n = n.saturating_add(1);
+    }
+    room.get(..n).unwrap_or_default()
+}
+
+/// Openings a tick of one key.
+fn rate(keys: &[Sample]) -> f64 {
+    let (n, ticks) = keys.iter().fold((0.0, 0.0), |(n, ticks), s| {
+        let seen = f64::from(s.last.wrapping_sub(s.kfirst)).max(0.5);
+        (n + f64::from(s.tot.saturating_sub(1)), ticks + seen)
+    });
+    if ticks > 0.0 { n / ticks } else { 0.0 }
 }
 
 fn span(ages: &[u32]) -> u32 {
@@ -92,7 +111,7 @@ mod tests {
 
     fn found(n: u64, days: std::ops::Range<u64>, distinct: f64) -> Option<Burst> {
         let items = octave(n, days);
-        burst(Keys { items: &items, distinct }, 0, &Campaign::default())
+        burst(Sampled { items: &items, distinct }, 0, &Campaign::default())
     }
 
     #[test]

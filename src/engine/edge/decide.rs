@@ -1,9 +1,10 @@
 //! The edge's own ladder: lists, then the ledger's verdicts as the snapshot holds them, then limits.
 
-use crate::engine::config::{ListEntry, OnUnreadable, Profile, Selector};
+use crate::engine::config::{Campaign, ListEntry, OnUnreadable, Profile, Selector};
 use crate::engine::dialect::Unreadable;
 use crate::engine::ledger::Outcome;
 use crate::engine::observation::Observation;
+use crate::engine::rules::{self, Facts, Ruling};
 use crate::engine::snapshot::{Match, Snapshot};
 use crate::engine::units::Nanos;
 use crate::engine::verdict::{Action, CaseId, Evidence, Reason, Verdict};
@@ -23,36 +24,25 @@ pub fn listed<'a>(
     })
 }
 
-/// What a worker can say without the ledger: key verdict, strong template match, confirmed network.
-pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match) -> Outcome {
+/// What a worker can say without the ledger: what the ledger said of the key, and the rule for a key that nobody has seen
+/// before. A key with a record waits for the ledger, which sees this request within 100 ms.
+pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign) -> Outcome {
     let evidence = Evidence { matched: m.count.min(255) as u8, values: obs.nfp, ..Evidence::default() };
-    let block = |reason, campaign| Outcome { block: true, reason, campaign, evidence, ..Outcome::default() };
+    let out = Outcome { evidence, ..Outcome::default() };
     let now_s = u32::try_from(obs.time.secs()).unwrap_or(u32::MAX);
     if let Some(k) = s.key(obs.key, now_s) {
-        return block(Reason::Convicted, k.campaign);
+        return Outcome { block: true, reason: Reason::Convicted, campaign: k.campaign, ..out };
     }
-    let strong = m.count >= 8 || (m.count >= 3 && m.count.saturating_mul(3) >= u32::from(obs.nfp));
-    let network = obs.nets.iter().filter(|v| **v != 0).find_map(|v| s.value(*v));
-    if obs.key == 0 || s.is_protected(obs.key) {
-        return Outcome {
-            watch: m.count >= 3,
-            reason: Reason::Template,
-            campaign: m.campaign,
-            evidence,
-            ..Outcome::default()
-        };
+    let Some(case) = m.case.filter(|_| obs.key != 0) else { return out };
+    let template = Outcome { reason: Reason::Template, campaign: case.campaign, ..out };
+    if s.is_known(obs.key) {
+        return Outcome { watch: m.count >= 3, ..template };
     }
-    match (strong, network) {
-        (true, _) => block(Reason::Template, m.campaign),
-        (false, Some(n)) => block(Reason::Network, n.campaign),
-        _ if m.count >= 3 => Outcome {
-            watch: true,
-            reason: Reason::Template,
-            campaign: m.campaign,
-            evidence,
-            ..Outcome::default()
-        },
-        _ => Outcome { evidence, ..Outcome::default() },
+    let facts = Facts::first(obs.created_s, now_s, c.young_for_s, m.count, case.usual);
+    match rules::rule(&rules::odds(&facts, &case.numbers), c.block_odds) {
+        Ruling::Block => Outcome { block: true, ..template },
+        Ruling::Watch => Outcome { watch: true, ..template },
+        Ruling::Allow => out,
     }
 }
 

@@ -177,7 +177,7 @@ impl Edge {
         session.facts.wipe();
         let list = self.prepare(&mut x);
         let m = self.snapshot.best_match(&x.values);
-        let outcome = decide::from_snapshot(&self.snapshot, &x.obs, m);
+        let outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
         let verdict = self.settle(now, &x, list, &outcome);
         // The ledger charges what goes through, over all workers together; in shadow mode as if it were enforced.
         let done = if verdict.action.rejects() { observation::REFUSED } else { observation::SERVED };

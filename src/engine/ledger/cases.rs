@@ -1,8 +1,8 @@
 //! Confirmed values and the cases they belong to. A case is one template (or one network): values that co-occur.
 
 use crate::engine::hash;
-use crate::engine::math;
-use crate::engine::wire::record;
+use crate::engine::rules::Numbers;
+use crate::engine::wire::{Reader, Record, Writer, record};
 
 /// A confirmed value, 24 bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,14 +15,9 @@ pub struct Confirmed {
     pub last_s: u32,
     /// Case number (unresolved).
     pub case: u16,
-    /// 1 = aged path.
-    pub flags: u16,
 }
 
-record!(Confirmed { value: u64, since_min: u32, last_s: u32, case: u16, flags: u16 });
-
-/// Keys of any age that are themselves automatic are blocked.
-pub const AGED: u16 = 1;
+record!(Confirmed { value: u64, since_min: u32, last_s: u32, case: u16 });
 
 /// One campaign.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,48 +34,37 @@ pub struct Case {
     pub last_s: u32,
     /// Running mean of matched values a request, in 1/16.
     pub usual: u32,
-    /// Its keys were born at or after this minute (with slack): older keys are not of the campaign. 0 = not known.
-    pub cohort_min: u32,
-    /// Its keys were at most so old at their first request here, minutes (with slack).
-    pub ripe_min: u32,
-    /// Load of its keys, requests a tick; 0 = not known.
-    pub lam: f32,
-    /// Matches, halved every half hour; the largest of it, halved every three days.
-    pub heat: f32,
-    /// See `heat`.
-    pub peak: f32,
     /// Case this one was merged into, 0 = none.
     pub merged: u16,
-    /// See `PURE`, `UNIFORM`, `MIXED`, `TALK`.
-    pub flags: u16,
+    /// Estimated keys of the value that the numbers are of.
+    pub keys: f32,
+    /// What a key is judged by.
+    pub numbers: Numbers,
 }
 
-/// A panel of young keys under one load, and nobody old: one phrase of it is telling.
-pub const PURE: u16 = 1;
-/// A panel leaves no doubt that all keys carry one load.
-pub const UNIFORM: u16 = 2;
-/// The template has users besides the campaign: a key is judged by its own record.
-pub const MIXED: u16 = 4;
-/// ... and they follow up.
-pub const TALK: u16 = 8;
-/// What does not end before the case: users of an app do not go away because a sample has lost sight of them.
-const STAYS: u16 = MIXED | TALK;
-
-record!(Case {
-    id: u32,
-    values: u32,
-    seen: u32,
-    first_s: u32,
-    last_s: u32,
-    usual: u32,
-    cohort_min: u32,
-    ripe_min: u32,
-    lam: f32,
-    heat: f32,
-    peak: f32,
-    merged: u16,
-    flags: u16,
-});
+impl Record for Case {
+    fn put(&self, w: &mut Writer<'_>) {
+        for v in [self.id, self.values, self.seen, self.first_s, self.last_s, self.usual] {
+            w.u32(v);
+        }
+        w.u16(self.merged);
+        w.f32(self.keys);
+        self.numbers.put(w);
+    }
+    fn take(r: &mut Reader<'_>) -> Option<Case> {
+        Some(Case {
+            id: r.u32()?,
+            values: r.u32()?,
+            seen: r.u32()?,
+            first_s: r.u32()?,
+            last_s: r.u32()?,
+            usual: r.u32()?,
+            merged: r.u16()?,
+            keys: r.f32()?,
+            numbers: Numbers::take(r)?,
+        })
+    }
+}
 
 impl Pair {
     /// Is a counter in use?
@@ -90,24 +74,10 @@ impl Pair {
 }
 
 impl Case {
-    /// The campaign has moved on: what still matches comes from others.
-    pub fn is_dormant(&self) -> bool {
-        self.peak > 20.0 && self.heat < self.peak * 0.05
+    /// Values of it that a request of the campaign shows, mean.
+    pub fn shows(&self) -> f32 {
+        self.usual as f32 / 16.0
     }
-    fn warm(&mut self, now_s: u32) {
-        let passed = f64::from(now_s.saturating_sub(self.last_s));
-        self.heat = (f64::from(self.heat) * math::decay(passed / 1_800.0) + 1.0) as f32;
-        self.peak = ((f64::from(self.peak) * math::decay(passed / 259_200.0)) as f32).max(self.heat);
-    }
-}
-
-/// Whose keys a case is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cohort {
-    /// Born at or after this minute, see `Case::cohort_min`.
-    pub born_min: u32,
-    /// At most so old at the first request, see `Case::ripe_min`.
-    pub ripe_min: u32,
 }
 
 /// How often two cases met in one request.
@@ -201,12 +171,13 @@ impl Cases {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
         at..at.wrapping_add(WAYS)
     }
-    /// What a panel says of a case: its cohort, flags, and load.
-    pub fn describe(&mut self, case: u16, cohort: Cohort, flags: u16, lam: f32) {
-        if let Some(c) = self.case_mut(case) {
-            (c.cohort_min, c.ripe_min) = (cohort.born_min, cohort.ripe_min);
-            c.flags = flags | c.flags & STAYS;
-            c.lam = lam;
+    /// What a panel of about `keys` keys says of a case. Among its values the one with the most keys is believed.
+    pub fn describe(&mut self, case: u16, keys: f32, numbers: &Numbers) {
+        let Some(c) = self.case_mut(case).filter(|c| keys >= 0.7 * c.keys) else { return };
+        c.keys = keys;
+        if c.numbers.differ(numbers) {
+            c.numbers = *numbers;
+            self.version = self.version.wrapping_add(1);
         }
     }
     /// Looks a value up.
@@ -223,13 +194,6 @@ impl Cases {
     pub fn touch(&mut self, value: u64, now_s: u32) {
         if let Some(v) = self.get_mut(value) {
             v.last_s = now_s;
-        }
-    }
-    /// Sets the aged flag of a confirmed value.
-    pub fn set_aged(&mut self, value: u64) {
-        if let Some(v) = self.get_mut(value).filter(|v| v.flags & AGED == 0) {
-            v.flags |= AGED;
-            self.version = self.version.wrapping_add(1);
         }
     }
     /// The case a number stands for today; 0 if it has no confirmed value left.
@@ -280,17 +244,11 @@ impl Cases {
         number
     }
     /// Confirms a value into a case. Returns the value that had to give way, if any.
-    pub fn confirm(&mut self, value: u64, case: u16, aged: bool, now_s: u32) -> Option<u64> {
+    pub fn confirm(&mut self, value: u64, case: u16, now_s: u32) -> Option<u64> {
         let slot =
             self.values.get_mut(Self::bucket(value))?.iter_mut().min_by_key(|v| (v.value != 0, v.last_s))?;
         let victim = *slot;
-        *slot = Confirmed {
-            value,
-            since_min: now_s / 60,
-            last_s: now_s,
-            case,
-            flags: if aged { AGED } else { 0 },
-        };
+        *slot = Confirmed { value, since_min: now_s / 60, last_s: now_s, case };
         self.live = self.live.saturating_add(1);
         self.version = self.version.wrapping_add(1);
         if let Some(c) = self.case_mut(case) {
@@ -326,7 +284,6 @@ impl Cases {
     pub fn matched(&mut self, case: u16, mt: u32, now_s: u32) {
         if let Some(c) = self.case_mut(case) {
             c.seen = c.seen.saturating_add(1);
-            c.warm(now_s);
             c.last_s = now_s;
             let mt = mt.saturating_mul(16);
             c.usual = if c.usual == 0 { mt } else { c.usual.saturating_mul(15).saturating_add(mt) / 16 };
@@ -358,17 +315,8 @@ impl Cases {
             c.seen = c.seen.saturating_add(gone.seen);
             c.first_s = c.first_s.min(gone.first_s);
             c.id = c.id.min(gone.id);
-            c.heat += gone.heat;
-            c.peak = c.peak.max(c.heat);
-            c.flags |= gone.flags & STAYS;
-            // A case that no panel has described says nothing of the cohort.
-            if c.cohort_min == 0 {
-                (c.cohort_min, c.ripe_min, c.lam) = (gone.cohort_min, gone.ripe_min, gone.lam);
-                c.flags |= gone.flags;
-            } else if gone.cohort_min != 0 {
-                c.cohort_min = c.cohort_min.min(gone.cohort_min);
-                c.ripe_min = c.ripe_min.max(gone.ripe_min);
-                c.flags &= gone.flags | STAYS;
+            if gone.keys > c.keys {
+                (c.keys, c.numbers) = (gone.keys, gone.numbers);
             }
         }
         if let Some(c) = self.case_mut(b) {
@@ -392,8 +340,8 @@ mod tests {
     fn cases_that_meet_often_become_one() {
         let mut c = Cases::default();
         let (a, b) = (c.open(1, 0), c.open(2, 0));
-        c.confirm(1, a, false, 0);
-        c.confirm(2, b, false, 0);
+        c.confirm(1, a, 0);
+        c.confirm(2, b, 0);
         for _ in 0..10 {
             c.matched(a, 1, 1);
             c.matched(b, 1, 1);
@@ -408,44 +356,18 @@ mod tests {
     }
 
     #[test]
-    fn a_case_is_dormant_once_its_campaign_has_moved_on() {
+    fn the_value_with_the_most_keys_describes_a_case() {
         let mut c = Cases::default();
         let case = c.open(1, 0);
-        let dormant = |c: &Cases| c.case(case).unwrap().is_dormant();
-        for s in 0..600 {
-            c.matched(case, 3, s * 30);
-            assert!(!dormant(&c), "at {s}");
-        }
-        // A stranger pastes the template half a day later, and again.
-        for hour in 12..20 {
-            c.matched(case, 3, 18_000 + hour * 3_600);
-            assert!(dormant(&c), "at hour {hour}");
-        }
-        // The campaign is back.
-        for s in 0..200 {
-            c.matched(case, 3, 100_000 + s * 30);
-        }
-        assert!(!dormant(&c));
-        let small = c.open(2, 0);
-        (0..15).for_each(|s| c.matched(small, 3, s * 30));
-        c.matched(small, 3, 86_400);
-        assert!(!c.case(small).unwrap().is_dormant(), "too small to tell");
-    }
-
-    #[test]
-    fn users_of_the_template_are_not_forgotten_before_the_case_ends() {
-        let mut c = Cases::default();
-        let (a, b) = (c.open(1, 0), c.open(2, 0));
-        c.confirm(1, a, false, 0);
-        c.confirm(2, b, false, 0);
-        let cohort = Cohort { born_min: 1, ripe_min: 1 };
-        c.describe(a, cohort, UNIFORM | PURE, 1.0);
-        c.describe(b, cohort, UNIFORM | MIXED | TALK, 1.0);
-        c.describe(b, cohort, UNIFORM, 1.0);
-        assert_eq!(c.case(b).unwrap().flags, UNIFORM | MIXED | TALK);
-        c.merge(a, b);
-        assert_eq!(c.case(a).unwrap().flags, UNIFORM | MIXED | TALK);
-        assert_eq!(Case::default().flags, 0);
+        let numbers = |prior| Numbers { prior, ..Numbers::default() };
+        let prior = |c: &Cases| c.case(case).unwrap().numbers.prior;
+        c.describe(case, 400.0, &numbers(5.0));
+        let version = c.version();
+        c.describe(case, 100.0, &numbers(9.0));
+        c.describe(case, 420.0, &numbers(5.1));
+        assert_eq!((prior(&c), c.version()), (5.0, version), "too few keys; too little news");
+        c.describe(case, 500.0, &numbers(2.0));
+        assert!(prior(&c) == 2.0 && c.version() != version);
     }
 
     #[test]
@@ -454,7 +376,7 @@ mod tests {
         let case = c.open(1, 0);
         let mut lost = 0;
         for v in 1..20_000u64 {
-            lost += u32::from(c.confirm(v, case, false, v as u32).is_some());
+            lost += u32::from(c.confirm(v, case, v as u32).is_some());
         }
         assert_eq!(c.live() + lost, 19_999);
         assert!(c.live() <= 4_096);

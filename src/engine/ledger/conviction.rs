@@ -1,16 +1,13 @@
-//! What a request matched, and the ladder (DETECTION 4.5): first rule that applies wins.
+//! What a request matched, and what follows for its key: the rule's answer, in the ladder's order; first that applies wins.
 
-use super::cases::{AGED, Cases};
-use super::groups::{Axis, Group, Groups, Touch};
-use super::judge::{conforms, expected, is_on_network, of_cohort, template};
+use super::cases::{Case, Cases};
+use super::groups::{Axis, Group, Touch};
 use super::keys::{KeyState, flag};
 use super::profile::octave;
-use super::{Company, Ledger, Outcome};
+use super::{Ledger, Outcome};
 use crate::engine::observation::{Few, Observation};
+use crate::engine::rules::{self, Facts, Odds, Ruling};
 use crate::engine::verdict::{Evidence, Reason};
-
-/// Share of young keys that a confirmed network still needs to block a key for the first time.
-const NET_YOUNG_STILL: f64 = 0.85;
 
 /// Confirmed values that a request carries, and the case that most of them belong to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,12 +17,8 @@ pub struct Matched {
     pub case: u16,
     /// Its values in this request.
     pub count: u32,
-    /// ... of them, with the aged flag.
-    pub aged: u32,
-    /// Those that no old key sends.
-    pub clean: u32,
-    /// Bits of the clean ones.
-    pub bits: u32,
+    /// Bits of them.
+    pub bits: u16,
     /// Confirmed network case of this request.
     pub network: u16,
     /// The confirmed network value.
@@ -39,27 +32,15 @@ impl Matched {
     pub fn values(&self) -> &[u64] {
         self.values.as_slice()
     }
-    /// Values of the best case.
-    pub fn best(&self) -> u32 {
-        self.count
-    }
-    /// Old keys send a quarter or more of what matched.
-    pub fn is_contested(&self) -> bool {
-        self.clean.saturating_mul(4) < self.count.saturating_mul(3)
-    }
-    /// Three values, or two of a short prompt.
-    pub fn is_template(&self) -> bool {
-        self.count >= 3 || (self.count == 2 && self.nfp <= 10)
-    }
 }
 
 /// Looks up everything an observation carries.
-pub fn find(cases: &Cases, groups: &Groups, obs: &Observation) -> Matched {
+pub fn find(cases: &Cases, obs: &Observation) -> Matched {
     let mut m = Matched { nfp: u32::from(obs.nfp), ..Matched::default() };
     if cases.live() == 0 {
         return m;
     }
-    let mut tally: [(u16, u32, u32, u32, u32); 8] = Default::default();
+    let mut tally: [(u16, u32, u16); 8] = Default::default();
     let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.matched.as_slice()];
     for &v in lists.into_iter().flatten() {
         let Some(entry) = cases.get(v).filter(|_| !m.values.as_slice().contains(&v)) else { continue };
@@ -72,19 +53,15 @@ pub fn find(cases: &Cases, groups: &Groups, obs: &Observation) -> Matched {
         let Some(slot) = tally.iter_mut().find(|t| t.0 == case || t.0 == 0) else { continue };
         slot.0 = case;
         slot.1 = slot.1.saturating_add(1);
-        slot.2 = slot.2.saturating_add(u32::from(entry.flags & AGED != 0));
-        if groups.get(v).is_none_or(|g| g.old.items().is_empty()) {
-            slot.3 |= 1u32 << ((v >> 32) & 31);
-            slot.4 = slot.4.saturating_add(1);
-        }
+        slot.2 |= 1u16 << ((v >> 32) & 15);
     }
-    let mut best = (0u16, 0u32, 0u32, 0u32, 0u32);
+    let mut best = (0u16, 0u32, 0u16);
     for t in tally {
         if t.1 > best.1 {
             best = t;
         }
     }
-    (m.case, m.count, m.aged, m.bits, m.clean) = best;
+    (m.case, m.count, m.bits) = best;
     for &v in obs.nets.iter().filter(|v| **v != 0) {
         if let Some(entry) = cases.get(v) {
             m.network = cases.resolve(entry.case);
@@ -98,26 +75,30 @@ pub fn find(cases: &Cases, groups: &Groups, obs: &Observation) -> Matched {
 pub fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool) {
     key.total = key.total.saturating_add(1);
     key.single = key.single.saturating_add(u32::from(single));
-    key.window(single, dup, m.count > 0);
-    if single {
-        key.recent = key.recent << 1 | u8::from(m.count > 0);
+    key.window(single, dup);
+    let matched = m.count > 0;
+    if matched && key.case != m.case && !key.has(flag::CONVICTED) {
+        (key.case, key.seen_values, key.hits, key.after, key.talk) = (m.case, 0, 0, 0, 0);
     }
-    if m.count == 0 {
+    let ours = matched && key.case == m.case;
+    if ours {
+        key.seen_values |= m.bits;
+    }
+    if !single {
+        key.talk = key.talk.saturating_add(u8::from(ours));
         return;
     }
-    if key.case != m.case && !key.has(flag::CONVICTED) {
-        key.case = m.case;
-        key.seen_values = 0;
+    // Shares are what counts: both give way together.
+    if key.after == u8::MAX {
+        (key.hits, key.after, key.talk) = (key.hits / 2, key.after / 2, key.talk / 2);
     }
-    key.seen_values |= m.bits;
-    if m.is_template() {
-        key.hits = key.hits.saturating_add(1);
-    }
+    key.after = key.after.saturating_add(u8::from(ours || key.hits > 0));
+    key.hits = key.hits.saturating_add(u8::from(ours));
 }
 
 impl Ledger {
     /// Notes the match in its cases, runs the ladder, and counts a block against the key.
-    pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched, company: Company) -> Outcome {
+    pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
         if m.count > 0 {
             self.note_match(m);
         }
@@ -126,28 +107,32 @@ impl Ledger {
             self.cases.touch(m.network_value, self.clock.now_s);
         }
         let was = self.keys.get(obs.key).is_some_and(|k| k.has(flag::CONVICTED));
-        let mut out = self.ladder(obs, t, m, company);
+        let mut out = self.ladder(obs, t, m, watched);
+        let strikes = self.c.strikes;
         let Some(key) = self.keys.get_mut(obs.key) else { return out };
         if out.block {
             key.strikes = key.strikes.saturating_add(1);
-            let case = if out.reason == Reason::Network { m.network } else { m.case };
-            let enough = u32::from(key.strikes).saturating_mul(50) >= key.total.min(4000);
-            if key.strikes >= self.c.strikes
-                && enough
-                && !key.has(flag::CONVICTED)
-                && out.reason != Reason::Convicted
-            {
-                key.set(flag::CONVICTED, true);
-                if !matches!(out.reason, Reason::Rollout | Reason::Profile) {
-                    key.case = case;
+            match out.reason {
+                Reason::Template | Reason::Network => {
+                    let case = if out.reason == Reason::Network { m.network } else { m.case };
+                    if key.case != case {
+                        (key.case, key.seen_values, key.hits, key.after, key.talk) = (case, 0, 0, 0, 0);
+                    }
+                    key.set(flag::CONVICTED, true);
                 }
+                // A load, or a breadth of prompts, is no case that could be released: it takes several blocks.
+                Reason::Rollout | Reason::Profile if key.strikes >= strikes => {
+                    key.set(flag::CONVICTED, true);
+                    key.case = 0;
+                }
+                _ => {}
             }
         }
         out.evidence.sample = t.kh;
         out.evidence.strikes = key.strikes;
         out.evidence.requests = key.total;
-        // A key's standing settles within its first requests; later it changes only with a conviction.
-        if was != key.has(flag::CONVICTED) || key.total <= 8 {
+        // Edges go by who is known, and who is convicted.
+        if was != key.has(flag::CONVICTED) || key.total == 1 {
             self.publisher.note(obs.key);
         }
         out
@@ -175,49 +160,65 @@ impl Ledger {
         }
     }
 
-    fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched, company: Company) -> Outcome {
+    /// The rule's answer for a key and a case; `pieces` of the template are in the request.
+    fn rule(&self, key: &KeyState, t: &Touch, case: &Case, pieces: u32) -> Ruling {
+        let odds = self.odds(key, t.now_s, t.tick, case, pieces);
+        rules::rule(&odds, self.c.block_odds)
+    }
+
+    /// The odds that a key is one of a case's campaign.
+    pub(super) fn odds(&self, key: &KeyState, now_s: u32, tick: u16, case: &Case, pieces: u32) -> Odds {
+        let facts = Facts::of(key, now_s, tick, self.c.young_for_s, pieces, case.shows());
+        rules::odds(&facts, &case.numbers)
+    }
+
+    fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
         let mut out = Outcome { evidence: self.evidence(m), ..Outcome::default() };
         let alarm = self.alarm(obs, t);
         let burst = alarm && self.in_burst(obs.key, t);
-        let Some(key) = self.keys.get_mut(obs.key) else { return out };
+        let Some(mut key) = self.keys.get(obs.key).copied() else { return out };
         let campaign = |case: u16| self.cases.case(case).map_or(0, |c| c.id);
         if key.has(flag::CONVICTED) {
             let case = self.cases.resolve(key.case);
-            if case != 0 || key.case == 0 {
+            let pieces = if m.case == case { m.count } else { 0 };
+            // A conviction stands while its case stands, and until later facts overrule it.
+            let stands = match self.cases.case(case).filter(|_| case != 0) {
+                Some(c) => self.rule(&key, t, c, pieces) >= Ruling::Watch,
+                None => key.case == 0,
+            };
+            if stands {
                 return Outcome { block: true, reason: Reason::Convicted, campaign: campaign(case), ..out };
             }
-            // The case was released: the conviction ends, one strike stays.
             key.set(flag::CONVICTED, false);
-            key.strikes = 1;
+            key.strikes = 0;
+            if let Some(k) = self.keys.get_mut(obs.key) {
+                *k = key;
+            }
         }
-        if template(key, t, m, &self.c, self.cases.case(m.case)) {
-            return Outcome { block: true, reason: Reason::Template, campaign: campaign(m.case), ..out };
+        let mut watch = Ruling::Allow;
+        if m.count > 0
+            && let Some(case) = self.cases.case(m.case)
+        {
+            let ruling = self.rule(&key, t, case, m.count);
+            if ruling == Ruling::Block {
+                return Outcome { block: true, reason: Reason::Template, campaign: case.id, ..out };
+            }
+            watch = ruling;
         }
-        if is_on_network(key, t, m) {
-            let group = self.groups.get(m.network_value);
-            let lam = group.map_or(0.0, |g| g.lam);
-            // A network that others have come to use since it was confirmed says nothing of a newcomer.
-            let theirs = group.is_some_and(|g| g.young_share() >= NET_YOUNG_STILL);
-            let ours = self.cases.case(m.network).is_some_and(|c| of_cohort(key, t, c));
-            // A customer who happens to share the egress does not carry the campaign's load.
-            if (key.strikes > 0 || ours && theirs) && conforms(key, t, lam) && expected(key, t, lam) >= 3.0 {
+        if let Some(case) = self.cases.case(m.network).filter(|_| m.network != 0) {
+            // The way a request came is none of the template's pieces.
+            let ruling = self.rule(&key, t, case, 0);
+            if ruling == Ruling::Block {
                 self.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
-                return Outcome {
-                    block: true,
-                    reason: Reason::Network,
-                    campaign: campaign(m.network),
-                    ..out
-                };
+                return Outcome { block: true, reason: Reason::Network, campaign: case.id, ..out };
             }
         }
         if burst {
-            let octave = octave(key, t.tick);
+            let octave = octave(&key, t.tick);
             self.rests_on([&[self.alarmed(octave)], &[]], 0, &mut out.evidence);
             return Outcome { block: true, reason: Reason::Profile, ..out };
         }
-        // Where a panel leaves no doubt about the load, a third of the breadth is enough.
-        let uniform = company.uniform;
-        let broad = key.dup_map.count_ones() >= if uniform { 8 } else { 28 }
+        let broad = key.dup_map.count_ones() >= 28
             && u32::from(key.dup_x).saturating_mul(2) >= key.total
             && t.young
             && key.single_percent() >= 90;
@@ -225,18 +226,20 @@ impl Ledger {
             if !key.has(flag::ROLLOUT) {
                 key.set(flag::ROLLOUT, true);
                 self.rollout_keys = self.rollout_keys.saturating_add(1);
+                if let Some(k) = self.keys.get_mut(obs.key) {
+                    k.set(flag::ROLLOUT, true);
+                }
             }
-            if uniform || self.rollout_keys >= self.c.rollout_keys {
+            if self.rollout_keys >= self.c.rollout_keys {
                 return Outcome { block: true, reason: Reason::Rollout, ..out };
             }
         }
         if alarm {
-            let octave = octave(key, t.tick);
+            let octave = octave(&key, t.tick);
             self.rests_on([&[self.alarmed(octave)], &[]], 0, &mut out.evidence);
             return Outcome { watch: true, reason: Reason::Profile, ..out };
         }
-        let watched = company.watched;
-        if m.is_template() || watched >= 3 || (watched == 2 && m.nfp <= 10) {
+        if watch == Ruling::Watch || watched >= 3 || (watched == 2 && m.nfp <= 10) {
             out.campaign = campaign(m.case);
             if m.count == 0 {
                 let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice()];

@@ -45,14 +45,14 @@ impl Axis {
     }
 }
 
-/// One key inside one group, 28 bytes. Times are ticks of ten minutes that wrap after 455 days.
+/// One key inside one group, 32 bytes. Times are ticks of ten minutes that wrap after 455 days.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     /// Hash of the key (or its tenant).
     pub kh: u32,
     /// Minute-of-hour bins of the key's openings.
     pub phase: u32,
-    /// 24 hours of day seen in this group, openings counted for them (6 bits), young (bit 30), automatic (bit 31).
+    /// 24 hours of day seen in this group, openings counted for them (6 bits).
     pub hours: u32,
     /// Openings in this group.
     pub cnt: u16,
@@ -66,14 +66,20 @@ pub struct Sample {
     pub last: u16,
     /// Age of the key (since its creation, or since its first request) at the first touch here, ticks.
     pub age: u16,
-    /// Openings counted in `phase` (6 bits), key was blocked (bit 6), gap repeats (bit 7).
-    pub pn: u8,
+    /// Hash of the address prefix of the key's first request, 0 if unknown.
+    pub home: u16,
+    /// Openings counted in `phase`.
+    pub phase_n: u8,
     /// Log code of the key's last gap between openings.
     pub gap: u8,
     /// The key's timer evidence.
     pub beats: u8,
     /// Follow-ups in this group (saturating).
     pub talk: u8,
+    /// Openings here whose text had been sent before, by anybody (saturating).
+    pub dup: u8,
+    /// See the constants below.
+    pub flags: u8,
 }
 
 record!(Sample {
@@ -86,16 +92,20 @@ record!(Sample {
     kfirst: u16,
     last: u16,
     age: u16,
-    pn: u8,
+    home: u16,
+    phase_n: u8,
     gap: u8,
     beats: u8,
-    talk: u8
+    talk: u8,
+    dup: u8,
+    flags: u8
 });
 
-const YOUNG: u32 = 1 << 30;
-const AUTOMATIC: u32 = 1 << 31;
-const REPEAT: u8 = 0x80;
-const STRUCK: u8 = 0x40;
+const YOUNG: u8 = 1;
+const OLD: u8 = 2;
+const AUTOMATIC: u8 = 4;
+const STRUCK: u8 = 8;
+const REPEAT: u8 = 16;
 
 impl Hashed for Sample {
     fn hash(&self) -> u32 {
@@ -112,49 +122,29 @@ impl Sample {
     pub fn hour_bits(&self) -> u32 {
         self.hours & 0x00ff_ffff
     }
-    /// Young at the first touch.
+    /// Known to be young at the first touch.
     pub fn young(&self) -> bool {
-        self.hours & YOUNG != 0
+        self.flags & YOUNG != 0
+    }
+    /// Known to be old at the first touch.
+    pub fn old(&self) -> bool {
+        self.flags & OLD != 0
     }
     /// Automatic at the last touch.
     pub fn automatic(&self) -> bool {
-        self.hours & AUTOMATIC != 0
-    }
-    /// Openings in the phase map.
-    pub fn phase_n(&self) -> u8 {
-        self.pn & 63
+        self.flags & AUTOMATIC != 0
     }
     /// The last gap repeated the one before.
     pub fn repeats(&self) -> bool {
-        self.pn & REPEAT != 0
+        self.flags & REPEAT != 0
     }
     /// The key was blocked before.
     pub fn struck(&self) -> bool {
-        self.pn & STRUCK != 0
+        self.flags & STRUCK != 0
     }
     /// Ticks since the key's birth.
     pub fn birth_ago(&self, now: u16) -> u32 {
         u32::from(now.wrapping_sub(self.first)).saturating_add(u32::from(self.age))
-    }
-    /// Ticks between the first and the last touch, at least half a tick.
-    pub fn age_here(&self, now: u16) -> f64 {
-        f64::from(now.wrapping_sub(self.first)).max(0.5)
-    }
-    /// Ticks the key was exposed to the campaign's load: from its first request to its last touch, at least half a tick.
-    /// A key that does little else is exposed until now: users who tried once and left are evidence of unequal load.
-    pub fn age_key(&self, now: u16) -> f64 {
-        let seen = f64::from(self.last.wrapping_sub(self.kfirst)).max(0.5);
-        let q = self.devotion();
-        if q < 0.5 { seen } else { seen + q * f64::from(now.wrapping_sub(self.last)) }
-    }
-    /// Share of the key's openings that fall into this group.
-    pub fn devotion(&self) -> f64 {
-        f64::from(self.cnt) / f64::from(self.tot.max(self.cnt).max(1))
-    }
-    /// Openings to be set against `age_key`, the first of which made the key. Where exposure ends at the last touch, that
-    /// touch is an end of the interval and not an event in it.
-    pub fn openings(&self) -> u16 {
-        if self.devotion() < 0.5 { self.tot.saturating_sub(1) } else { self.tot }
     }
 }
 
@@ -173,6 +163,8 @@ pub struct Touch {
     pub single: bool,
     /// Nobody sent this text before.
     pub novel: bool,
+    /// See `Sample::home`.
+    pub home: u16,
     /// The key is young.
     pub young: bool,
     /// The key is known to be old.
@@ -203,14 +195,10 @@ pub struct Touch {
 pub mod flag {
     /// Confirmed.
     pub const CONFIRMED: u8 = 1;
-    /// Watched.
+    /// Half of the evidence that confirms it.
     pub const WATCH: u8 = 2;
-    /// Bought accounts: automatic keys of any age are blocked.
-    pub const AGED: u8 = 4;
-    /// Established users vouch for it: not confirmed.
-    pub const EXEMPT: u8 = 8;
-    /// The panel leaves no doubt: one load on all keys.
-    pub const UNIFORM: u8 = 16;
+    /// An honest explanation is the better one, on enough keys to tell.
+    pub const HONEST: u8 = 4;
     /// A load profile whose keys were made in one burst.
     pub const BURST: u8 = 32;
 }
@@ -230,14 +218,16 @@ pub struct Group {
     pub single: u32,
     /// See `total`.
     pub novel: u32,
-    /// Requests in which a confirmed or exempt value was present that is far more frequent (halved at each epoch). On the
+    /// Openings of keys known to be old.
+    pub old: u32,
+    /// Requests in which a confirmed or honest value was present that is far more frequent (halved at each epoch). On the
     /// profile axis see `burst`.
     pub under: u32,
     /// Requests a tick of one key (load of its whole traffic).
     pub lam: f32,
     /// Evaluate when `total` reaches this.
     pub next_eval: u32,
-    /// Score at the last evaluation, points.
+    /// Nats of the campaign over the best honest explanation, at the last evaluation.
     pub score: i16,
     /// Case, 0 = none.
     pub case: u16,
@@ -251,8 +241,6 @@ pub struct Group {
     pub immune_min: u32,
     /// Uniform sample of its keys.
     pub keys: BottomK<Sample, 32>,
-    /// Uniform sample of its old keys.
-    pub old: BottomK<Sample, 16>,
 }
 
 impl Group {
@@ -297,15 +285,15 @@ impl Group {
         if t.single {
             self.single = self.single.saturating_add(1);
             self.novel = self.novel.saturating_add(u32::from(t.novel));
+            self.old = self.old.saturating_add(u32::from(t.old));
         }
         admit(&mut self.keys, t);
-        if t.old {
-            admit(&mut self.old, t);
-        }
     }
     /// Epoch boundary: totals halve; samples keep their rates, and leave when their key fell silent.
     pub fn age(&mut self, tick: u16, silent_ticks: u16) {
-        for v in [&mut self.total, &mut self.single, &mut self.novel, &mut self.next_eval] {
+        for v in
+            [&mut self.total, &mut self.single, &mut self.novel, &mut self.old, &mut self.next_eval]
+        {
             *v /= 2;
         }
         if Axis::of(self.tag) != Axis::Profile {
@@ -313,7 +301,6 @@ impl Group {
         }
         self.next_eval = self.next_eval.max(24);
         self.keys.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);
-        self.old.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);
     }
     /// How likely it is to become a campaign, for eviction.
     pub fn promise(&self, now_s: u32) -> f64 {
@@ -321,7 +308,7 @@ impl Group {
         let idle_s = f64::from(now_s.saturating_sub(self.last_s));
         let fresh = young && now_s.saturating_sub(self.created_s) < 3 * 3600;
         math::ln(1.0 + self.distinct()) * if young { 1.0 } else { 0.3 } - idle_s / 43_200.0
-            + (f64::from(self.score) / 50.0).max(0.0)
+            + (f64::from(self.score.min(100)) / 20.0).max(0.0)
             + if fresh { 2.0 } else { 0.0 }
     }
 }
@@ -334,8 +321,15 @@ pub fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
     if let Some(s) = keys.get_mut(t.kh) {
         update(s, t);
     } else if t.single {
-        let mut s = Sample { kh: t.kh, first: t.tick, kfirst: t.kfirst, age: t.age, ..Sample::default() };
-        s.hours = if t.young { YOUNG } else { 0 };
+        let mut s = Sample {
+            kh: t.kh,
+            first: t.tick,
+            kfirst: t.kfirst,
+            age: t.age,
+            home: t.home,
+            ..Sample::default()
+        };
+        s.flags = if t.young { YOUNG } else { 0 } | if t.old { OLD } else { 0 };
         update(&mut s, t);
         keys.insert(s);
     }
@@ -343,23 +337,24 @@ pub fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
 
 fn update(s: &mut Sample, t: &Touch) {
     s.last = t.tick;
-    s.pn = (s.pn & !STRUCK) | if t.struck { STRUCK } else { 0 };
+    let flag = |on: bool, flag: u8| if on { flag } else { 0 };
+    s.flags = s.flags & !STRUCK | flag(t.struck, STRUCK);
     if !t.single {
         s.talk = s.talk.saturating_add(1);
         return;
     }
     s.cnt = s.cnt.saturating_add(1);
+    s.dup = s.dup.saturating_add(u8::from(!t.novel));
     s.tot = u16::try_from(t.tot).unwrap_or(u16::MAX).max(s.tot);
     if s.hn() < 63 {
         s.hours = (s.hours | (1 << (t.hour & 31))).wrapping_add(1 << 24);
     }
-    s.hours = if t.automatic { s.hours | AUTOMATIC } else { s.hours & !AUTOMATIC };
     // The key's map restarts at an epoch: keep the old copy until the new one says something.
-    if t.phase_n >= s.phase_n() || t.phase_n >= 16 {
+    if t.phase_n >= s.phase_n || t.phase_n >= 16 {
         s.phase = t.phase;
-        s.pn = (s.pn & STRUCK) | (t.phase_n & 63);
+        s.phase_n = t.phase_n & 63;
     }
-    s.pn = (s.pn & !REPEAT) | if t.repeats { REPEAT } else { 0 };
+    s.flags = s.flags & !(AUTOMATIC | REPEAT) | flag(t.automatic, AUTOMATIC) | flag(t.repeats, REPEAT);
     s.gap = t.gap;
     s.beats = t.beats;
 }
@@ -373,6 +368,7 @@ impl Record for Group {
             self.total,
             self.single,
             self.novel,
+            self.old,
             self.under,
             self.next_eval,
             self.immune_min,
@@ -386,7 +382,6 @@ impl Record for Group {
         w.u8(self.flags);
         w.u8(self.panel);
         put_sample(&self.keys, w);
-        put_sample(&self.old, w);
     }
     fn take(r: &mut Reader<'_>) -> Option<Group> {
         Some(Group {
@@ -396,6 +391,7 @@ impl Record for Group {
             total: r.u32()?,
             single: r.u32()?,
             novel: r.u32()?,
+            old: r.u32()?,
             under: r.u32()?,
             next_eval: r.u32()?,
             immune_min: r.u32()?,
@@ -406,7 +402,6 @@ impl Record for Group {
             flags: r.u8()?,
             panel: r.u8()?,
             keys: take_sample(r)?,
-            old: take_sample(r)?,
         })
     }
 }
@@ -527,8 +522,8 @@ mod tests {
 
     #[test]
     fn a_group_is_small_and_round_trips() {
-        assert!(std::mem::size_of::<Group>() <= 1_424, "{}", std::mem::size_of::<Group>());
-        assert_eq!(std::mem::size_of::<Sample>(), 28);
+        assert!(std::mem::size_of::<Group>() <= 1_152, "{}", std::mem::size_of::<Group>());
+        assert_eq!(std::mem::size_of::<Sample>(), 32);
         let mut g = Group { tag: 77, ..Group::default() };
         (0..500u64).for_each(|k| g.touch(&Touch { old: k % 3 == 0, ..touch(k, 1_000_000 + k as u32) }));
         let mut bytes = Vec::new();
@@ -550,19 +545,6 @@ mod tests {
         g.age(500 + 100, 432);
         assert_eq!((g.keys.items().len(), g.total), (10, 15));
         assert!(g.keys.items().iter().all(|s| s.cnt == 2));
-    }
-
-    #[test]
-    fn exposure_ends_where_the_key_was_last_seen_unless_it_does_little_else() {
-        // (openings here, openings of the key) -> openings that count, ticks of exposure; born at 10, last at 60, now 160.
-        for (cnt, tot, openings, age) in
-            [(4, 10, 9, 50.0), (5, 10, 10, 100.0), (10, 10, 10, 150.0), (1, 1, 1, 150.0), (0, 0, 0, 50.0)]
-        {
-            let s = Sample { cnt, tot, kfirst: 10, last: 60, ..Sample::default() };
-            assert_eq!((s.openings(), s.age_key(160)), (openings, age), "{cnt} of {tot}");
-        }
-        let once = Sample { cnt: 1, tot: 9, kfirst: 60, last: 60, ..Sample::default() };
-        assert_eq!((once.openings(), once.age_key(60)), (8, 0.5), "at least half a tick");
     }
 
     #[test]

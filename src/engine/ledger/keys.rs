@@ -51,8 +51,10 @@ pub struct KeyState {
     pub phase: u32,
     /// Bits of prompts that another key had sent within the hour.
     pub dup_map: u64,
-    /// Confirmed values matched in the current case.
-    pub seen_values: u32,
+    /// Confirmed values matched in the current case, a bit each.
+    pub seen_values: u16,
+    /// Hash of the address prefix of the first request, 0 if unknown.
+    pub home: u16,
     /// Number of such prompts (saturating).
     pub dup_x: u8,
     /// Gaps that repeat the one before: three up, one down.
@@ -65,16 +67,18 @@ pub struct KeyState {
     pub tat0: u16,
     /// See `tat0`.
     pub tat1: u16,
-    /// Sliding window: requests, openings, repeats, matches; all halved at 64.
+    /// Sliding window: requests, openings, repeats; all halved at 64.
     pub win_total: u8,
     /// See `win_total`.
     pub win_single: u8,
     /// See `win_total`.
     pub win_dup: u8,
-    /// See `win_total`.
-    pub win_match: u8,
-    /// Requests that matched a template since the last epochs (halved at each).
+    /// Follow-ups that carried the template of the current case (saturating).
+    pub talk: u8,
+    /// Openings that carried it, and all openings since the first of them (saturating).
     pub hits: u8,
+    /// See `hits`.
+    pub after: u8,
     /// Blocks.
     pub strikes: u8,
     /// See `flag`.
@@ -83,8 +87,6 @@ pub struct KeyState {
     pub epoch: u8,
     /// Log code of the last gap between openings, 0 = none.
     pub gap: u8,
-    /// Of the last eight openings, which matched.
-    pub recent: u8,
 }
 
 const _: () = assert!(std::mem::size_of::<KeyState>() == 64);
@@ -98,7 +100,8 @@ record!(KeyState {
     hours: u32,
     phase: u32,
     dup_map: u64,
-    seen_values: u32,
+    seen_values: u16,
+    home: u16,
     dup_x: u8,
     beats: u8,
     case: u16,
@@ -108,13 +111,13 @@ record!(KeyState {
     win_total: u8,
     win_single: u8,
     win_dup: u8,
-    win_match: u8,
+    talk: u8,
     hits: u8,
+    after: u8,
     strikes: u8,
     flags: u8,
     epoch: u8,
     gap: u8,
-    recent: u8,
 });
 
 impl KeyState {
@@ -138,15 +141,12 @@ impl KeyState {
     pub fn is_regular(&self) -> bool {
         self.beats >= 6
     }
-    /// Known to be younger than `young_for_s`. A struck key does not grow out of it.
+    /// Known to be younger than `young_for_s`.
     pub fn is_young(&self, now_s: u32, young_for_s: u64) -> bool {
-        if self.strikes > 0 {
-            return true;
-        }
         let age_s = u64::from(now_s).saturating_sub(u64::from(self.first_min).saturating_mul(60));
         !self.has(flag::AGE_UNKNOWN) && age_s < young_for_s
     }
-    /// Known to be older than `young_for_s`, and never struck.
+    /// Known to be older than `young_for_s`.
     pub fn is_old(&self, now_s: u32, young_for_s: u64) -> bool {
         !self.has(flag::AGE_UNKNOWN) && !self.is_young(now_s, young_for_s)
     }
@@ -158,21 +158,20 @@ impl KeyState {
     pub fn dup_percent(&self) -> u32 {
         percent(self.win_dup, self.win_total)
     }
-    /// Share of the window's requests that matched a confirmed value, in percent.
+    /// Share of its openings since the first that matched a confirmed value which did, in percent.
     pub fn match_percent(&self) -> u32 {
-        percent(self.win_match, self.win_total)
+        percent(self.hits, self.after)
     }
     /// Counts one request into the sliding window.
-    pub fn window(&mut self, single: bool, dup: bool, matched: bool) {
+    pub fn window(&mut self, single: bool, dup: bool) {
         if self.win_total >= 64 {
-            for w in [&mut self.win_total, &mut self.win_single, &mut self.win_dup, &mut self.win_match] {
+            for w in [&mut self.win_total, &mut self.win_single, &mut self.win_dup] {
                 *w >>= 1;
             }
         }
         self.win_total = self.win_total.saturating_add(1);
         self.win_single = self.win_single.saturating_add(u8::from(single));
         self.win_dup = self.win_dup.saturating_add(u8::from(dup));
-        self.win_match = self.win_match.saturating_add(u8::from(matched));
     }
     /// Epoch boundary.
     pub fn age_epoch(&mut self, epoch: u8) {
@@ -180,8 +179,6 @@ impl KeyState {
         if passed == 0 {
             return;
         }
-        self.hits = self.hits.checked_shr(u32::from(passed)).unwrap_or(0);
-        self.seen_values = 0;
         if self.map_n() >= MAP_LIMIT {
             self.hours = 0;
             self.phase = 0;
@@ -342,7 +339,7 @@ mod tests {
     fn the_window_slides_and_gaps_compare() {
         let mut k = KeyState::default();
         for i in 0..1000 {
-            k.window(true, i % 2 == 0, false);
+            k.window(true, i % 2 == 0);
         }
         assert_eq!(k.single_percent(), 100);
         assert!((45..=55).contains(&k.dup_percent()));

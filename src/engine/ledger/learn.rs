@@ -6,7 +6,7 @@
 
 use super::conviction::Matched;
 use super::groups::{self, Axis, Touch};
-use super::{Company, Ledger};
+use super::Ledger;
 use crate::engine::config::campaign::off;
 use crate::engine::observation::{Few, Observation};
 
@@ -18,25 +18,24 @@ const LEARNT: usize = 36;
 const FEED: usize = 8;
 
 impl Ledger {
-    /// Groups, doorkeeper, profile: what the observation teaches, and what its values' groups are known for.
-    pub(super) fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> Company {
+    /// Groups, doorkeeper, profile: what the observation teaches, and how many of its values are under watch.
+    pub(super) fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> u32 {
         let values = learnt_values(obs, t.single);
         let allowed = |v: &u64| self.allow.binary_search(v).is_ok();
         if !self.allow.is_empty() && values.as_slice().iter().chain(&obs.nets).any(allowed) {
-            return Company::default();
+            return 0;
         }
         // The strongest known phrase of this request: what is rarer than a quarter of it is a slot.
         let mut dom = 0u32;
         for v in m.values() {
             dom = dom.max(self.groups.get(*v).map_or(0, |g| g.total));
         }
-        let mut company = Company::default();
+        let mut watched = 0u32;
         for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
-            if g.has(groups::flag::EXEMPT) {
+            if g.has(groups::flag::HONEST) {
                 dom = dom.max(g.total);
             }
-            company.watched = company.watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
-            company.uniform |= g.has(groups::flag::UNIFORM);
+            watched = watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
         }
         let mut due = Few::<40>::default();
         let mut fed = 0usize;
@@ -55,7 +54,7 @@ impl Ledger {
         for &v in values.as_slice() {
             self.join(v, values.as_slice());
         }
-        company
+        watched
     }
 
     fn touch_value(&mut self, value: u64, t: &Touch, dom: u32, fed: &mut usize, due: &mut Few<40>) {
@@ -93,7 +92,6 @@ impl Ledger {
             |part: u32, whole: u32| u64::from(part).saturating_mul(10) >= u64::from(whole).saturating_mul(9);
         // Popular templates of old keys are many: of those only what is new each time and never followed up.
         let fit = Axis::of(value) != Axis::Profile
-            && !self.c.is_off(off::PANELS)
             && g.panel == 0
             && g.keys.threshold() == u32::MAX
             && g.keys.items().len() >= 12
@@ -108,7 +106,7 @@ impl Ledger {
         }
         let rank = |tag: u64| {
             groups.get(tag).map_or(f64::MIN, |o| {
-                let people = if o.score < -40 { 6.0 } else { 0.0 };
+                let people = if o.has(groups::flag::HONEST) { 6.0 } else { 0.0 };
                 o.promise(now_s) + if o.has(groups::flag::CONFIRMED) { 4.0 } else { 0.0 } - people
             })
         };

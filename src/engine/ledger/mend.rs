@@ -6,7 +6,7 @@
 //! over keys, groups and values; nothing is allocated.
 
 use super::Ledger;
-use super::cases::{self, AGED, CASES, Case, Cases, Confirmed};
+use super::cases::{self, CASES, Case, Cases, Confirmed};
 use super::groups::{self, flag};
 use super::keys::flag as key_flag;
 
@@ -30,9 +30,9 @@ impl Ledger {
         let cases = &mut self.cases;
         for g in self.groups.slots_mut().iter_mut().filter(|g| g.tag != 0) {
             let was = g.has(flag::CONFIRMED);
-            let Some(&Confirmed { case, flags, .. }) = cases.get(g.tag) else {
+            let Some(&Confirmed { case, .. }) = cases.get(g.tag) else {
                 if was {
-                    g.set(flag::CONFIRMED | flag::AGED, false);
+                    g.set(flag::CONFIRMED, false);
                     g.case = 0;
                     // It was armed: the next evaluation confirms it, if the evidence still stands.
                     g.next_eval = g.total;
@@ -40,7 +40,6 @@ impl Ledger {
                 continue;
             };
             g.set(flag::CONFIRMED, true);
-            g.set(flag::AGED, flags & AGED != 0);
             if was && cases.root(g.case) != cases.root(case) {
                 // The value went over to another case when the two became one; that is not in the cases' page.
                 cases.link(g.case, case);
@@ -61,7 +60,6 @@ impl Ledger {
             match groups.create(v.value, now_s) {
                 Some(g) => {
                     g.set(flag::CONFIRMED, true);
-                    g.set(flag::AGED, v.flags & AGED != 0);
                     g.case = v.case;
                 }
                 None => *v = Confirmed::default(),

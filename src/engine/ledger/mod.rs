@@ -7,7 +7,6 @@ mod confirm;
 pub mod conviction;
 pub mod doorkeeper;
 pub mod groups;
-mod judge;
 pub mod keys;
 mod learn;
 mod mend;
@@ -52,15 +51,6 @@ pub struct Outcome {
     pub campaign: u32,
     /// Figures.
     pub evidence: Evidence,
-}
-
-/// What the groups of a request's values are known for.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Company {
-    /// Values under watch.
-    watched: u32,
-    /// A young group whose panel leaves no doubt about its load.
-    uniform: bool,
 }
 
 /// Numbers that describe the ledger as a whole.

@@ -39,11 +39,11 @@ impl Ledger {
         let single = !conversation || !known;
         self.openings.remember(obs.key, obs.last_user);
         let seen = if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, kh, now_s / 60) };
-        let matched = conviction::find(&self.cases, &self.groups, obs);
+        let matched = conviction::find(&self.cases, obs);
         let over = self.charge(obs);
         let touch = self.update_key(obs, kh, single, seen, &matched);
-        let company = self.learn(obs, &touch, &matched);
-        Outcome { over, ..self.settle(obs, &touch, &matched, company) }
+        let watched = self.learn(obs, &touch, &matched);
+        Outcome { over, ..self.settle(obs, &touch, &matched, watched) }
     }
 
     /// Charges the limits of the observation's profile, over all workers together.
@@ -89,6 +89,7 @@ impl Ledger {
             last_s: now_s,
             born: tick_of(now_s),
             epoch: self.clock.epoch as u8,
+            home: home_of(obs),
             ..KeyState::default()
         };
         fresh.set(flag::CREATED, created_min.is_some());
@@ -164,6 +165,7 @@ impl Ledger {
             hour: ((now_s / 3600) % 24) as u8,
             single,
             novel: seen.novel,
+            home: key.home,
             young,
             old,
             automatic: key.has(flag::AUTOMATIC),
@@ -184,6 +186,14 @@ impl Ledger {
             *o = Origin { tag, key: obs.key };
         }
         touch
+    }
+}
+
+/// Hash of the request's address prefix, 0 if unknown.
+fn home_of(obs: &Observation) -> u16 {
+    match obs.nets {
+        [0, _] => 0,
+        [prefix, _] => (hash::mix(prefix) >> 48) as u16 | 1,
     }
 }
 

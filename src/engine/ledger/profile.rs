@@ -6,7 +6,6 @@
 
 use super::conviction::Matched;
 use super::groups::{self, Axis, Touch};
-use super::judge::conforms;
 use super::keys::{KeyState, flag};
 use super::{Ledger, tick_of};
 use crate::engine::detect::{self, automation};
@@ -22,7 +21,7 @@ impl Ledger {
         }
         let Some(key) = self.keys.get(obs.key).copied() else { return };
         // A campaign that is blocked already must not keep the alarm on.
-        if key.has(flag::CONVICTED) || m.best() > 0 {
+        if key.has(flag::CONVICTED) || m.count > 0 {
             return;
         }
         let octave = octave(&key, t.tick);
@@ -151,4 +150,11 @@ pub(super) fn octave(key: &KeyState, tick: u16) -> u8 {
     let ticks = u32::from(tick.wrapping_sub(key.born)).max(1);
     let per_day = key.total.saturating_mul(144).checked_div(ticks).unwrap_or(0);
     (per_day.max(1).ilog2() as u8).min(63)
+}
+
+/// The key's requests are what this load (requests a tick) would give, within one and a half standard deviations.
+fn conforms(key: &KeyState, t: &Touch, lam: f32) -> bool {
+    let mu = f64::from(lam) * f64::from(t.tick.wrapping_sub(key.born)).max(0.5);
+    let n = f64::from(key.total);
+    lam <= 0.0 || (n >= mu - 1.5 * mu.sqrt() - 1.0 && n <= mu + 1.5 * mu.sqrt() + 2.0)
 }

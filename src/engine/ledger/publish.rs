@@ -3,7 +3,7 @@
 use super::Ledger;
 use super::keys::{KeyState, flag};
 use crate::engine::sketch::bloom;
-use crate::engine::snapshot::{KeyEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
+use crate::engine::snapshot::{CaseEntry, KeyEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
 use crate::engine::sort;
 
 /// Which shards differ from what was published.
@@ -11,13 +11,12 @@ use crate::engine::sort;
 pub(super) struct Publisher {
     keys_dirty: u64,
     values_version: u64,
-    learning: bool,
 }
 
 impl Default for Publisher {
     fn default() -> Publisher {
         // Everything is new to an edge that has just started.
-        Publisher { keys_dirty: u64::MAX, values_version: u64::MAX, learning: true }
+        Publisher { keys_dirty: u64::MAX, values_version: u64::MAX }
     }
 }
 
@@ -47,20 +46,22 @@ impl Ledger {
     #[inline(never)]
     fn publish_each(&mut self, sink: &mut dyn FnMut(u8, &[u8])) {
         let now_s = self.clock.now_s;
-        let learning = now_s.saturating_sub(self.clock.started_s) < self.learn_s;
-        let all = self.values_changed() || learning != self.publisher.learning;
-        let dirty = if all { u64::MAX } else { self.publisher.keys_dirty };
+        let dirty = if self.values_changed() { u64::MAX } else { self.publisher.keys_dirty };
         if dirty == 0 {
             return;
         }
         let mut shards: Vec<Option<Shard>> = (0..SHARDS)
-            .map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(|| Shard { learning, ..Shard::default() }))
+            .map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(|| Shard::default()))
             .collect();
         for v in self.cases.values().iter().filter(|v| v.value != 0) {
             if let Some(Some(s)) = shards.get_mut(shard_of(v.value)) {
-                let case = self.cases.resolve(v.case);
-                let campaign = self.cases.case(case).map_or(0, |c| c.id);
-                s.values.push(ValueEntry { value: v.value, campaign, case });
+                s.values.push(ValueEntry { value: v.value, case: self.cases.resolve(v.case) });
+            }
+        }
+        for (i, c) in self.cases.cases().iter().enumerate().filter(|(_, c)| c.id != 0 && c.values > 0) {
+            let case = (i as u16).saturating_add(1);
+            if let Some(Some(s)) = shards.get_mut(usize::from(case) % SHARDS) {
+                s.cases.push(CaseEntry { case, campaign: c.id, usual: c.shows(), numbers: c.numbers });
             }
         }
         for key in self.keys.slots().iter().filter(|k| k.id != 0) {
@@ -82,7 +83,7 @@ impl Ledger {
             s.encode(i as u8, self.seed_check, &mut bytes);
             sink(i as u8, &bytes);
         }
-        self.publisher = Publisher { keys_dirty: 0, values_version: self.cases.version(), learning };
+        self.publisher = Publisher { keys_dirty: 0, values_version: self.cases.version() };
     }
 
     fn place(&self, key: &KeyState, now_s: u32, shard: &mut Shard) {
@@ -95,12 +96,9 @@ impl Ledger {
             }
             return;
         }
-        let unmatched = key.win_total.saturating_sub(key.win_match) >= 5;
-        if key.strikes == 0 && (unmatched || !key.is_young(now_s, self.c.young_for_s)) {
-            if shard.protected.is_empty() {
-                shard.protected = vec![0; filter_bytes(self.keys.slots().len())];
-            }
-            bloom::add(&mut shard.protected, key.id);
+        if shard.known.is_empty() {
+            shard.known = vec![0; filter_bytes(self.keys.slots().len())];
         }
+        bloom::add(&mut shard.known, key.id);
     }
 }

@@ -3,9 +3,9 @@
 use super::Ledger;
 use super::groups::{Axis, Group, flag};
 use super::keys::flag as key_flag;
-use crate::engine::detect::{self, DETECTORS, automation};
-use crate::engine::verdict::{Action, Reason, Verdict};
-use crate::engine::{GroupReport, KeyReport, Status};
+use crate::engine::detect::{self, HONEST};
+use crate::engine::verdict::{Reason, Verdict};
+use crate::engine::{GroupReport, Inspection, KeyReport, Status};
 
 impl Ledger {
     /// Counts for gauges. One pass over the tables: call it at the pace of a scrape.
@@ -27,11 +27,11 @@ impl Ledger {
     /// Groups that are confirmed, watched, exempt or in alarm, strongest first.
     pub fn groups_report(&self) -> Vec<GroupReport> {
         let told = |g: &&Group| {
-            g.tag != 0 && (g.has(flag::CONFIRMED | flag::WATCH | flag::EXEMPT) || self.in_alarm(g))
+            g.tag != 0 && (g.has(flag::CONFIRMED | flag::WATCH) || self.in_alarm(g))
         };
         let mut out: Vec<GroupReport> =
             self.groups.slots().iter().filter(told).map(|g| self.describe(g)).collect();
-        out.sort_by(|a, b| (b.score, &a.id).cmp(&(a.score, &b.id)));
+        out.sort_by(|a, b| (b.nats, &a.id).cmp(&(a.nats, &b.id)));
         out
     }
 
@@ -42,14 +42,14 @@ impl Ledger {
     }
 
     fn describe(&self, g: &Group) -> GroupReport {
-        let a = self.assess(g);
+        let f = self.assess(g);
         let axis = Axis::of(g.tag);
         let state = match () {
             () if g.has(flag::CONFIRMED) => "confirmed",
             () if self.in_alarm(g) => "alarm",
-            () if g.has(flag::EXEMPT) => "exempt",
             () if g.has(flag::WATCH) => "watch",
-            () => "released",
+            () if g.has(flag::HONEST) => "honest",
+            () => "open",
         };
         let case = self.cases.case(self.case_of(g));
         let prefix = if axis == Axis::Network { "nid" } else { "tid" };
@@ -59,23 +59,29 @@ impl Ledger {
             axis: axis.name(),
             state,
             id: format!("{prefix}:{:016x}", g.tag),
-            keys: a.distinct as u32,
+            keys: g.distinct() as u32,
             requests: g.total,
-            score: a.score as i32,
-            terms: DETECTORS.iter().zip(a.terms).map(|(d, t)| (d.name, t as i32)).collect(),
-            young_percent: percent(a.young),
-            novel_percent: percent(a.novel),
-            single_percent: percent(a.single),
-            automatic_percent: automation::share_of(g.keys.items(), 8).map(percent),
-            established: g.old.estimate() as u32,
-            aged: a.aged_path && a.young < detect::ppm(self.c.y_gate_ppm),
+            nats: f.map_or(i32::from(g.score), |f| f.nats as i32),
+            explanations: f.map_or_else(Vec::new, |f| explanations(&f)),
+            campaign_percent: f.map(|f| percent(f.share)),
+            young_percent: percent(g.young_share()),
+            novel_percent: percent(detect::share(g.novel, g.single)),
+            single_percent: percent(detect::share(g.single, g.total)),
+            old_percent: percent(detect::share(g.old, g.single)),
             sampled_keys: g.keys.items().iter().map(|s| s.kh).collect(),
         }
     }
 
-    /// One group as it is now, for diagnosis: its evidence, and what is remembered of its evaluations.
-    pub fn inspect(&self, value: u64) -> Option<(GroupReport, u8, u32)> {
-        self.groups.get(value).map(|g| (self.describe(g), g.armed, g.under))
+    /// One group as it is now, for diagnosis.
+    pub fn inspect(&self, value: u64) -> Option<Inspection> {
+        let g = self.groups.get(value)?;
+        Some(Inspection {
+            group: self.describe(g),
+            armed: g.armed,
+            under: g.under,
+            finding: self.assess(g),
+            numbers: self.cases.case(self.case_of(g)).map(|c| c.numbers),
+        })
     }
 
     /// The group that a verdict rests on, as it is now. A convicted key is judged by its case: where its request matched
@@ -97,12 +103,10 @@ impl Ledger {
 
     /// What the ladder knew of a key when it gave this verdict.
     pub fn key_report(&self, key: u64, v: &Verdict) -> Option<KeyReport> {
-        let mut k = *self.keys.get(key)?;
-        let (strikes, now_s) = (k.strikes, self.clock.now_s);
-        // The strike of this very request came after the ladder; a struck key counts as young.
-        if v.reason.is_campaign() && v.action == Action::Block {
-            k.strikes = k.strikes.saturating_sub(1);
-        }
+        let k = self.keys.get(key)?;
+        let now_s = self.clock.now_s;
+        let case = self.cases.case(self.cases.resolve(k.case)).filter(|_| v.reason.is_campaign());
+        let tick = super::tick_of(now_s);
         Some(KeyReport {
             young: k.is_young(now_s, self.c.young_for_s),
             age: match () {
@@ -118,10 +122,20 @@ impl Ledger {
             repeats_percent: k.dup_percent(),
             matches_percent: k.match_percent(),
             hits: k.hits,
-            strikes,
+            strikes: k.strikes,
+            odds: case.map(|c| self.odds(k, now_s, tick, c, u32::from(v.evidence.matched))),
             shared: k.dup_map.count_ones(),
         })
     }
+}
+
+/// Each explanation with its nats behind the likeliest of all, which is at 0.
+fn explanations(f: &detect::Finding) -> Vec<(&'static str, i32)> {
+    let best = f.nats.max(0.0);
+    let honest = HONEST.iter().zip(f.behind).filter(|(_, b)| *b > -1.0e9);
+    let mut out: Vec<(&'static str, i32)> = vec![("campaign", (f.nats - best) as i32)];
+    out.extend(honest.map(|(h, behind)| (h.name, (behind - best) as i32)));
+    out
 }
 
 fn percent(share: f64) -> u8 {
@@ -136,7 +150,7 @@ mod tests {
     use crate::engine::hash::mix;
     use crate::engine::ledger::groups::Touch;
     use crate::engine::ledger::keys::KeyState;
-    use crate::engine::verdict::Evidence;
+    use crate::engine::verdict::{Action, Evidence};
 
     const NOW_S: u32 = 1_780_000_000;
 
@@ -160,7 +174,7 @@ mod tests {
         let g = l.groups.get_mut(tag).unwrap();
         g.set(flag::CONFIRMED, true);
         g.case = case;
-        l.cases.confirm(tag, case, false, NOW_S);
+        l.cases.confirm(tag, case, NOW_S);
     }
 
     fn verdict(reason: Reason, group: u64) -> Verdict {
@@ -221,19 +235,5 @@ mod tests {
         );
         let g = l.evidence_group(1, &verdict(Reason::Profile, tag)).unwrap();
         assert_eq!((g.axis, g.state), ("profile", "alarm"));
-    }
-
-    #[test]
-    fn the_key_is_reported_as_the_ladder_saw_it() {
-        let mut l = ledger();
-        let first_min = NOW_S / 60 - 200 * 1_440;
-        l.keys.insert(KeyState { id: 5, first_min, strikes: 1, ..KeyState::default() }, NOW_S, 0);
-        let young = |l: &Ledger, reason| l.key_report(5, &verdict(reason, 0)).unwrap().young;
-        assert!(!young(&l, Reason::Template), "the strike came after the verdict");
-        assert!(young(&l, Reason::DenyList), "a struck key does not grow out of it");
-        let k = l.key_report(5, &verdict(Reason::Template, 0)).unwrap();
-        assert_eq!((k.age, k.age_hours, k.strikes), ("seen", 4_800, 1));
-        l.keys.get_mut(5).unwrap().strikes = 2;
-        assert!(young(&l, Reason::Template));
     }
 }

@@ -32,10 +32,10 @@ impl Replay {
             .groups()
             .iter()
             .map(|g| {
-                let terms: serde_json::Map<_, _> = g.terms.iter().map(|(n, p)| (n.to_string(), json!(p))).collect();
+                let explanations: serde_json::Map<_, _> = g.explanations.iter().map(|(n, p)| (n.to_string(), json!(p))).collect();
                 json!({
                     "campaign": format!("{:08x}", g.campaign), "axis": g.axis, "state": g.state, "id": g.id, "keys": g.keys,
-                    "requests": g.requests, "score": g.score, "terms": terms,
+                    "requests": g.requests, "nats": g.nats, "explanations": explanations,
                 })
             })
             .collect();
@@ -111,12 +111,12 @@ impl Replay {
         if !groups.is_empty() {
             writeln!(
                 out,
-                "\n{:<22} {:<8} {:<10} {:>7} {:>9} {:>6}  evidence (points)",
-                "group", "axis", "state", "keys", "requests", "score"
+                "\n{:<22} {:<8} {:<10} {:>7} {:>9} {:>6}  explanations (nats behind the likeliest)",
+                "group", "axis", "state", "keys", "requests", "nats"
             )?;
             for g in groups.iter().take(40) {
-                let terms: Vec<String> =
-                    g.terms.iter().filter(|(_, p)| *p != 0).map(|(n, p)| format!("{n} {p}")).collect();
+                let explanations: Vec<String> =
+                    g.explanations.iter().map(|(n, p)| format!("{n} {p}")).collect();
                 writeln!(
                     out,
                     "{:<22} {:<8} {:<10} {:>7} {:>9} {:>6}  {}",
@@ -125,8 +125,8 @@ impl Replay {
                     g.state,
                     g.keys,
                     g.requests,
-                    g.score,
-                    terms.join(", ")
+                    g.nats,
+                    explanations.join(", ")
                 )?;
             }
         }

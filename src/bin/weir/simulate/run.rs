@@ -191,21 +191,15 @@ impl Judge<'_> {
         );
         let profiles = [3u64, 4, 5, 67, 68, 69].map(|o| (1 << 62) + o + 1);
         for &v in item.x.obs.anchors.as_slice().iter().chain(&item.x.obs.nets).chain(&profiles) {
-            if let Some((g, armed, dom)) = self.engine.inspect(v) {
-                eprintln!(
-                    "    {} {} keys {} requests {} score {} armed {armed} dom {dom} young {} novel {} single {} auto {:?} old {} {:?}",
-                    g.id,
-                    g.state,
-                    g.keys,
-                    g.requests,
-                    g.score,
-                    g.young_percent,
-                    g.novel_percent,
-                    g.single_percent,
-                    g.automatic_percent,
-                    g.established,
-                    g.terms
-                );
+            let Some(i) = self.engine.inspect(v) else { continue };
+            let g = &i.group;
+            eprintln!(
+                "    {} {} keys {} requests {} nats {} armed {} beside {} young {} novel {} single {} old {} {:?}",
+                g.id, g.state, g.keys, g.requests, g.nats, i.armed, i.under, g.young_percent, g.novel_percent, g.single_percent,
+                g.old_percent, g.explanations
+            );
+            if let Some(f) = i.finding {
+                eprintln!("        share {:.4} ready {} {:?}", f.share, f.ready, f.numbers);
             }
         }
     }

@@ -1,0 +1,197 @@
+//! Do the keys keep coming, and alike? The law of a key's requests that all hypotheses share.
+//!
+//! A key that has come at all sends at a rate of its own and stops after each request with one probability. Of a key with
+//! `n` requests after its first, `l` ticks from the first to the last and `r` ticks of silence since, at rate p and stop
+//! probability s: `(1-s)^n p^n e^(-pl) (s + (1-s) e^(-pr))`, averaged over a gamma distribution of the rates (its shape says how
+//! alike they are). The average has a closed form. Source: the gamma-Poisson model with dropout after Fader, Hardie & Lee
+//! 2005 (BG/NBD), here with the dropout alike for all. Cost: two logarithms and an exponential a key.
+
+use super::keys::{MOST, Weights};
+use crate::engine::math::{exp, ln, ln_rising};
+
+/// What a key's requests were.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Visit {
+    /// Requests after the first, at most `MOST_REQUESTS`: of more, the last so many at the same rate.
+    pub n: u32,
+    /// Ticks from the first request to the last.
+    pub l: f64,
+    /// Ticks since the last.
+    pub r: f64,
+}
+
+/// Requests of a key that are counted.
+const MOST_REQUESTS: u32 = 200;
+
+impl Visit {
+    /// Of `n` further requests, `l` ticks, `r` ticks of silence.
+    pub fn new(n: u32, l: f64, r: f64) -> Visit {
+        let kept = n.min(MOST_REQUESTS);
+        let scale = if n > kept { f64::from(kept) / f64::from(n) } else { 1.0 };
+        Visit { n: kept, l: l * scale, r }
+    }
+}
+
+/// A law of coming: how soon keys stop, how often they send, and how alike they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Probability to stop after a request.
+    pub stop: f64,
+    /// Mean ticks between two requests of the mean rate.
+    pub gap: f64,
+    /// Shape of the gamma distribution of the rates: its coefficient of variation is 1/sqrt(shape).
+    pub shape: f64,
+}
+
+impl Pace {
+    /// ln P of a key's requests.
+    pub fn ln_likelihood(&self, v: &Visit) -> f64 {
+        self.of(v, ln_rising(self.shape, v.n))
+    }
+
+    fn of(&self, v: &Visit, rising: f64) -> f64 {
+        let n = f64::from(v.n);
+        let (a, b) = (self.shape + n, self.shape * self.gap);
+        let (seen, since) = (ln(b + v.l), ln(b + v.l + v.r));
+        let silent = self.stop + (1.0 - self.stop) * exp(-a * (since - seen));
+        n * ln(1.0 - self.stop) + rising + self.shape * ln(b) - a * seen + ln(silent.max(1.0e-300))
+    }
+}
+
+/// What a hypothesis allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    /// Probabilities to stop.
+    pub stops: &'static [f64],
+    /// Shapes.
+    pub shapes: &'static [f64],
+}
+
+/// Keys that came alike, counted together: requests in steps of a quarter, times in octaves. Filled once an evaluation.
+#[derive(Debug)]
+pub struct Bins {
+    bins: [Visit; MOST],
+    used: usize,
+    /// Which bin each key is in.
+    of: [u8; MOST],
+}
+
+impl Bins {
+    /// Of these keys, at most `MOST`.
+    pub fn new(visits: &[Visit]) -> Bins {
+        let mut b = Bins { bins: [Visit::default(); MOST], used: 0, of: [0; MOST] };
+        let mut codes = [0u32; MOST];
+        let mut sizes = [0.0f64; MOST];
+        for (v, of) in visits.iter().zip(&mut b.of) {
+            let code = step(f64::from(v.n)) << 16 | octave(v.l) << 8 | octave(v.r);
+            let found = codes.get(..b.used).and_then(|c| c.iter().position(|c| *c == code));
+            let at = found.unwrap_or(b.used);
+            if found.is_none() {
+                b.used = b.used.saturating_add(1);
+            }
+            let (Some(bin), Some(size), Some(slot)) = (b.bins.get_mut(at), sizes.get_mut(at), codes.get_mut(at))
+            else {
+                continue;
+            };
+            *slot = code;
+            *of = at as u8;
+            // Running means of the times; the count is the first key's, which is nearly all of theirs.
+            *size += 1.0;
+            if *size == 1.0 {
+                *bin = *v;
+            } else {
+                bin.l += (v.l - bin.l) / *size;
+                bin.r += (v.r - bin.r) / *size;
+            }
+        }
+        b
+    }
+    /// The keys' weights, by bin.
+    fn weights(&self, of: &Weights, keys: usize) -> Weights {
+        let mut out = [0.0; MOST];
+        for (w, at) in of.iter().zip(&self.of).take(keys) {
+            if let Some(sum) = out.get_mut(usize::from(*at)) {
+                *sum += w;
+            }
+        }
+        out
+    }
+}
+
+/// Requests: each up to 8, then in steps of a fifth.
+fn step(n: f64) -> u32 {
+    if n <= 8.0 { n as u32 } else { 8 + (ln(n / 8.0) * 5.0) as u32 }
+}
+
+fn octave(ticks: f64) -> u32 {
+    (ln(ticks + 1.0) * std::f64::consts::LOG2_E) as u32
+}
+
+/// The law within a range under which the weighted keys are likeliest, and ln of that likelihood. Of each shape the mean gap by golden
+/// section on its logarithm, each with its best probability to stop. `near` a law that is known to be close it looks no further.
+pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Option<Pace>) -> (f64, Pace) {
+    let by_bin = bins.weights(weights, keys);
+    let used = bins.bins.get(..bins.used).unwrap_or_default();
+    let (mut all, mut n, mut l) = (0.0, 0.0, 0.0);
+    for (v, w) in used.iter().zip(&by_bin) {
+        all += w;
+        n += w * f64::from(v.n);
+        l += w * v.l;
+    }
+    let start = near.map_or((l / n.max(1.0e-9)).max(0.02).min(20_000.0), |p| p.gap);
+    let (width, steps) = if near.is_some() { (0.5, 3) } else { (2.5, 7) };
+    let mut best = (f64::MIN, Pace::default());
+    for &shape in range.shapes {
+        // The next shapes on both sides are within a factor of six.
+        if near.is_some_and(|p| shape > 6.0 * p.shape || p.shape > 6.0 * shape) {
+            continue;
+        }
+        let rising = used.iter().zip(&by_bin).fold(0.0, |sum, (v, w)| if *w > 1.0e-6 { sum + w * ln_rising(shape, v.n) } else { sum });
+        let profile = |gap: f64| {
+            let b = shape * gap;
+            let mut silent = [0.0; STOPS];
+            let mut sum = rising + all * shape * ln(b);
+            for (v, w) in used.iter().zip(&by_bin).filter(|(_, w)| **w > 1.0e-6) {
+                let a = shape + f64::from(v.n);
+                let seen = ln(b + v.l);
+                let x = exp(-a * (ln(b + v.l + v.r) - seen));
+                sum -= w * a * seen;
+                for (slot, stop) in silent.iter_mut().zip(range.stops) {
+                    *slot += w * ln((stop + (1.0 - stop) * x).max(1.0e-300));
+                }
+            }
+            let stops = range.stops.iter().zip(silent).map(|(stop, silent)| (sum + silent + n * ln(1.0 - stop), *stop));
+            stops.fold((f64::MIN, 0.0), |best, x| if x.0 > best.0 { x } else { best })
+        };
+        let gap = golden(start, width, steps, |gap| profile(gap).0);
+        let (found, stop) = profile(gap);
+        if found > best.0 {
+            best = (found, Pace { stop, gap, shape });
+        }
+    }
+    best
+}
+
+/// Probabilities to stop that a hypothesis tries, at most.
+const STOPS: usize = 6;
+
+/// The maximum of a function of one hump within `e^±width` of `from`, in so many steps.
+fn golden(from: f64, width: f64, steps: u32, of: impl Fn(f64) -> f64) -> f64 {
+    const G: f64 = 0.618_033_988_749_895;
+    let at = |x: f64| from * exp(x);
+    let (mut lo, mut hi) = (-width, width);
+    let (mut a, mut b) = (hi - G * (hi - lo), lo + G * (hi - lo));
+    let (mut fa, mut fb) = (of(at(a)), of(at(b)));
+    for _ in 0..steps {
+        if fa > fb {
+            (hi, b, fb) = (b, a, fa);
+            a = hi - G * (hi - lo);
+            fa = of(at(a));
+        } else {
+            (lo, a, fa) = (a, b, fb);
+            b = lo + G * (hi - lo);
+            fb = of(at(b));
+        }
+    }
+    at((lo + hi) / 2.0)
+}

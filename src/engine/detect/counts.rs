@@ -1,0 +1,42 @@
+//! Follow-ups and repeats: of a key's requests so many were of a kind, each key with a share of its own.
+//!
+//! The beta-binomial law: shares are spread as a beta distribution with a mean and a precision (high: all keys alike). Source:
+//! Skellam 1948. Cost: three rising factorials a key.
+
+use super::keys::Weights;
+use crate::engine::math::ln_rising;
+
+/// A beta distribution of shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Share {
+    /// Mean.
+    pub mean: f64,
+    /// Precision: the two parameters' sum.
+    pub precision: f64,
+}
+
+impl Share {
+    /// With this mean and precision.
+    pub const fn new(mean: f64, precision: f64) -> Share {
+        Share { mean, precision }
+    }
+    /// ln P that `k` of `n` in a given order were of the kind.
+    pub fn ln_likelihood(&self, k: u32, n: u32) -> f64 {
+        let (a, b) = (self.mean * self.precision, (1.0 - self.mean) * self.precision);
+        ln_rising(a, k) + ln_rising(b, n.saturating_sub(k)) - ln_rising(a + b, n)
+    }
+}
+
+/// The likeliest of several laws for weighted counts, and ln of that likelihood.
+pub fn fit(counts: &[(u32, u32)], weights: &Weights, among: &[Share]) -> (f64, Share) {
+    let mut best = (f64::MIN, Share::default());
+    for share in among {
+        let total = counts.iter().zip(weights).fold(0.0, |sum, ((k, n), w)| {
+            if *w > 1.0e-6 { sum + w * share.ln_likelihood(*k, *n) } else { sum }
+        });
+        if total > best.0 {
+            best = (total, *share);
+        }
+    }
+    best
+}

@@ -1,0 +1,112 @@
+//! A fleet: the keys are on timers. Cron jobs and devices, up to `campaign.fleet_cap` keys.
+//!
+//! A timer fires at the same minute of the hour, and each gap repeats the last one or the fleet's; a queue does neither. Nats from
+//! both, of which the larger counts, fading out for fleets of one to two times the cap.
+
+use super::hypothesis::Hypothesis;
+use super::keys::{Keys, MOST, Weights};
+use super::people;
+use super::repeaters::ALIKE;
+use crate::engine::config::Campaign;
+use crate::engine::ledger::groups::Sample;
+use crate::engine::math;
+use crate::engine::sort::sort;
+
+/// See above.
+pub static FLEET: Hypothesis = Hypothesis {
+    name: "fleet",
+    coming: ALIKE,
+    talk: people::TALK,
+    repeats: people::REPEATS,
+    sleep: people::SLEEP,
+    young: &[],
+    besides: timers,
+};
+
+/// Of a queue's gaps so many are near the median or repeat the one before, of a fleet's (with a quarter of the period as jitter) so
+/// many: counted in simulated queues and fleets.
+const QUEUE_ALIKE: f64 = 0.25;
+const FLEET_ALIKE: f64 = 0.85;
+/// Codes (3.7 % each) within which two gaps are alike.
+const ALIKE_CODES: u8 = 5;
+/// Gaps below 4 min are not counted, so that gaps just above are crowded: from 12 min on they are spread as they should be.
+const SPREAD: u8 = 30;
+/// Share of the gaps beyond which the others are a fleet's late timers and nobody else's.
+const ONE_FLEET: f64 = 0.9;
+
+/// Nats a key against a fleet of twice the cap or more: it is none.
+const TOO_MANY: f64 = 4.0;
+
+/// Keys whose gaps are known: below a dozen nothing is said of timers, and nothing is confirmed.
+pub fn known(keys: &Keys<'_>) -> usize {
+    keys.samples.iter().filter(|s| s.gap > 0).count()
+}
+
+fn timers(keys: &Keys<'_>, weights: &Weights, c: &Campaign) -> f64 {
+    let mut room = [0u8; MOST];
+    let codes = gaps_of(keys, weights, &mut room);
+    let meant = keys.meant(weights).count() as f64;
+    // Others who share a phrase of the fleet by chance do not make it a larger fleet.
+    let size = keys.distinct * meant / keys.len().max(1) as f64 * one_period(codes);
+    let size = math::clamp(math::log2(2.0 * f64::from(c.fleet_cap) / size.max(1.0)), 0.0, 1.0);
+    same_gap(keys, weights, codes).max(same_minute(keys, weights)) - (1.0 - size) * TOO_MANY * meant
+}
+
+fn near(code: u8) -> u8 {
+    if code >= SPREAD { ALIKE_CODES } else { 1 }
+}
+
+/// Log codes of the keys' gaps, in order.
+fn gaps_of<'a>(keys: &Keys<'_>, weights: &Weights, room: &'a mut [u8; MOST]) -> &'a [u8] {
+    let mut n = 0usize;
+    for (slot, s) in room.iter_mut().zip(keys.meant(weights).filter(|s| s.gap > 0)) {
+        *slot = s.gap;
+        n = n.wrapping_add(1);
+    }
+    let codes = room.get_mut(..n).unwrap_or_default();
+    sort(codes);
+    codes
+}
+
+/// The largest share of gaps that are near one of them: the keys of one period. 1 if the others are few.
+fn one_period(codes: &[u8]) -> f64 {
+    let within = |at: u8| {
+        let (from, to) = (at.saturating_sub(near(at)), at.saturating_add(near(at)));
+        codes.partition_point(|c| *c <= to).saturating_sub(codes.partition_point(|c| *c < from))
+    };
+    let most = codes.iter().map(|c| within(*c)).max().unwrap_or(1);
+    let share = most as f64 / codes.len().max(1) as f64;
+    if share > ONE_FLEET { 1.0 } else { share }
+}
+
+/// Gaps of keys that repeat theirs, or gaps near the group's median gap, nats.
+fn same_gap(keys: &Keys<'_>, weights: &Weights, codes: &[u8]) -> f64 {
+    let n = codes.len();
+    if n < 12 {
+        return 0.0;
+    }
+    let median = codes.get(n / 2).copied().unwrap_or(0);
+    let near = near(median);
+    let of_timer = |s: &&Sample| s.repeats() || s.beats >= 6 || s.gap.abs_diff(median) <= near;
+    let alike = keys.meant(weights).filter(|s| s.gap > 0).filter(of_timer).count();
+    let other = n.saturating_sub(alike) as f64;
+    alike as f64 * math::ln(FLEET_ALIKE / QUEUE_ALIKE)
+        + other * math::ln((1.0 - FLEET_ALIKE) / (1.0 - QUEUE_ALIKE))
+}
+
+/// Repeats of the same minute of the hour, beyond chance, nats: each repeat is one of 32 bins for a queue.
+fn same_minute(keys: &Keys<'_>, weights: &Weights) -> f64 {
+    let (mut repeats, mut chance, mut n) = (0.0, 0.0, 0.0);
+    for s in keys.meant(weights).filter(|s| s.phase_n >= 2) {
+        let openings = f64::from(s.phase_n);
+        repeats += openings - f64::from(s.phase.count_ones());
+        chance += openings - math::expected_phases(s.phase_n);
+        n += openings - 1.0;
+    }
+    if n < 24.0 {
+        return 0.0;
+    }
+    // Poisson with the rate of timers, three repeats in four, against that of chance.
+    let expected = (0.75 * n).max(chance + 1.0);
+    repeats * math::ln(expected / (chance + 1.0)) - (expected - chance - 1.0)
+}

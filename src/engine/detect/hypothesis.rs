@@ -1,0 +1,127 @@
+//! A hypothesis about a value's keys, and the law under which they are likeliest within it.
+//!
+//! All hypotheses explain the same facts of each key (when it came, follow-ups, repeats, sleep, age), so that the difference of
+//! two is a log-likelihood ratio. What differs is what each allows.
+
+use super::coming::{self, Pace, Range};
+use super::counts::{self, Share};
+use super::fitted;
+use super::keys::{Age, Keys, MOST, Weights};
+use crate::engine::config::Campaign;
+use crate::engine::math::{exp, ln};
+
+/// What a hypothesis allows.
+#[derive(Debug)]
+pub struct Hypothesis {
+    /// As reports call it.
+    pub name: &'static str,
+    /// How keys come.
+    pub coming: Range,
+    /// Their follow-ups.
+    pub talk: &'static [Share],
+    /// Their repeats.
+    pub repeats: &'static [Share],
+    /// Share of keys that sleep.
+    pub sleep: &'static [f64],
+    /// Share of young keys among those whose age is known, each with what it costs; empty: any.
+    pub young: &'static [(f64, f64)],
+    /// What else speaks for it, of the weighted keys together, nats; very negative where it cannot be.
+    pub besides: fn(&Keys<'_>, &Weights, &Campaign) -> f64,
+}
+
+/// A hypothesis with its parameters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Law {
+    /// How keys come.
+    pub pace: Pace,
+    /// Their follow-ups.
+    pub talk: Share,
+    /// Their repeats.
+    pub repeats: Share,
+    /// Share of keys that sleep.
+    pub sleep: f64,
+    /// Share of young keys.
+    pub young: f64,
+}
+
+/// Nothing.
+pub fn nothing(_: &Keys<'_>, _: &Weights, _: &Campaign) -> f64 {
+    0.0
+}
+
+impl Hypothesis {
+    /// The likeliest law for the weighted keys, and ln of that likelihood without what speaks for all keys together.
+    pub fn fit(&self, keys: &Keys<'_>, weights: &Weights, near: Option<Pace>) -> (f64, Law) {
+        self.fit_with(keys, weights, coming::fit(&keys.bins, weights, keys.len(), &self.coming, near))
+    }
+
+    /// The same with the law of coming fitted already.
+    pub fn fit_with(&self, keys: &Keys<'_>, weights: &Weights, (coming, pace): (f64, Pace)) -> (f64, Law) {
+        let (talk_ln, talk) = counts::fit(keys.talk(), weights, self.talk);
+        let (repeats_ln, repeats) = counts::fit(keys.repeats(), weights, self.repeats);
+        let (sleep_ln, sleep) = fit_sleep(keys, weights, self.sleep);
+        let (young_ln, young) = fit_young(keys, weights, self.young);
+        (coming + talk_ln + repeats_ln + sleep_ln + young_ln, Law { pace, talk, repeats, sleep, young })
+    }
+}
+
+impl Law {
+    /// ln P of each key.
+    pub fn each(&self, keys: &Keys<'_>) -> Weights {
+        let mut out = [0.0; MOST];
+        let facts = keys.visits().iter().zip(keys.talk()).zip(keys.repeats()).zip(keys.sleep()).zip(keys.ages());
+        for (ln_p, ((((v, talk), repeats), sleep), age)) in out.iter_mut().zip(facts) {
+            *ln_p = self.pace.ln_likelihood(v)
+                + self.talk.ln_likelihood(talk.0, talk.1)
+                + self.repeats.ln_likelihood(repeats.0, repeats.1)
+                + ln_sleep(self.sleep, *sleep)
+                + ln_age(self.young, age);
+        }
+        out
+    }
+}
+
+/// ln P of a map of hours that says `nats` for sleep, against one that never sleeps.
+pub fn ln_sleep(share: f64, nats: f64) -> f64 {
+    if nats == 0.0 { 0.0 } else { ln(share * exp(nats.min(300.0)) + 1.0 - share) }
+}
+
+/// ln P of an age.
+pub fn ln_age(young: f64, age: Age) -> f64 {
+    match age {
+        Age::Unknown => 0.0,
+        Age::Young => ln(young),
+        Age::Old => ln(1.0 - young),
+    }
+}
+
+fn fit_sleep(keys: &Keys<'_>, weights: &Weights, among: &[f64]) -> (f64, f64) {
+    let mut best = (f64::MIN, 0.0);
+    for &share in among {
+        let total = keys.sleep().iter().zip(weights).fold(0.0, |sum, (s, w)| sum + w * ln_sleep(share, *s));
+        if total > best.0 {
+            best = (total, share);
+        }
+    }
+    best
+}
+
+fn fit_young(keys: &Keys<'_>, weights: &Weights, among: &[(f64, f64)]) -> (f64, f64) {
+    let (mut young, mut old) = (0.0, 0.0);
+    for (age, w) in keys.ages().zip(weights) {
+        match age {
+            Age::Young => young += w,
+            Age::Old => old += w,
+            Age::Unknown => {}
+        }
+    }
+    let of = |share: f64| young * ln(share) + old * ln(1.0 - share);
+    if among.is_empty() {
+        let share = (young + fitted::YOUNG * fitted::YOUNG_WEIGHT) / (young + old + fitted::YOUNG_WEIGHT);
+        return (of(share), share);
+    }
+    among.iter().fold((f64::MIN, 0.0), |best, (share, cost)| {
+        let total = of(*share) - cost;
+        if total > best.0 { (total, *share) } else { best }
+    })
+}

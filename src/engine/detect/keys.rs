@@ -1,0 +1,148 @@
+//! What a panel's keys did, as all hypotheses look at it. Filled once an evaluation; nothing is allocated.
+
+use super::coming::{Bins, Visit};
+use super::hours;
+use crate::engine::ledger::groups::{Axis, Sample};
+use crate::engine::ledger::panels::KEYS;
+
+/// Keys that are looked at.
+pub const MOST: usize = KEYS;
+/// How much of each key is meant.
+pub type Weights = [f64; MOST];
+
+/// How old a key was when it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Age {
+    /// Missing data: it neither vouches nor accuses.
+    #[default]
+    Unknown,
+    /// Younger than `campaign.young_for`.
+    Young,
+    /// Not younger.
+    Old,
+}
+
+/// The keys of a panel.
+#[derive(Debug)]
+pub struct Keys<'a> {
+    /// As sampled.
+    pub samples: &'a [Sample],
+    /// Estimated distinct keys of the value.
+    pub distinct: f64,
+    /// Now, in ticks.
+    pub tick: u16,
+    visits: [Visit; MOST],
+    whole: [Visit; MOST],
+    /// When they came, in bins.
+    pub bins: Bins,
+    talk: [(u32, u32); MOST],
+    repeats: [(u32, u32); MOST],
+    sleep: [f64; MOST],
+    devotion: [(u32, u32); MOST],
+}
+
+impl<'a> Keys<'a> {
+    /// Looks at a sample.
+    pub fn new(samples: &'a [Sample], distinct: f64, axis: Axis, tick: u16) -> Keys<'a> {
+        let samples = samples.get(..samples.len().min(MOST)).unwrap_or_default();
+        let mut k = Keys {
+            samples,
+            distinct,
+            tick,
+            visits: [Visit::default(); MOST],
+            whole: [Visit::default(); MOST],
+            bins: Bins::new(&[]),
+            talk: [(0, 0); MOST],
+            repeats: [(0, 0); MOST],
+            sleep: [0.0; MOST],
+            devotion: [(0, 0); MOST],
+        };
+        for (i, s) in samples.iter().enumerate() {
+            // Who comes through many relays shows each a part: there a key's whole traffic is looked at.
+            let (openings, first) =
+                if axis == Axis::Network { (s.tot.max(s.cnt), s.kfirst) } else { (s.cnt, s.first) };
+            let l = f64::from(s.last.wrapping_sub(first));
+            let r = f64::from(tick.wrapping_sub(s.last));
+            let cnt = u32::from(s.cnt);
+            if let Some(v) = k.visits.get_mut(i) {
+                *v = Visit::new(u32::from(openings.saturating_sub(1)), l, r);
+            }
+            // Who does little else is exposed to silence here; others may be sending elsewhere.
+            let devoted = s.cnt.saturating_mul(2) >= s.tot;
+            if let Some(v) = k.whole.get_mut(i) {
+                let n = u32::from(s.tot.max(s.cnt).saturating_sub(1));
+                *v = Visit::new(n, f64::from(s.last.wrapping_sub(s.kfirst)), if devoted { r } else { 0.0 });
+            }
+            if let Some(t) = k.talk.get_mut(i) {
+                *t = (u32::from(s.talk), cnt.saturating_add(u32::from(s.talk)).min(255));
+            }
+            if let Some(d) = k.repeats.get_mut(i) {
+                *d = (u32::from(s.dup), cnt.max(u32::from(s.dup)).min(255));
+            }
+            if let Some(h) = k.sleep.get_mut(i) {
+                *h = hours::sleeper(s.hour_bits(), s.hn(), u32::from(s.last.wrapping_sub(s.first)));
+            }
+            if let Some(d) = k.devotion.get_mut(i) {
+                *d = (cnt.min(255), u32::from(s.tot.max(s.cnt)).min(255));
+            }
+        }
+        k.bins = Bins::new(k.visits());
+        k
+    }
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+    /// None?
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+    /// When they came.
+    pub fn visits(&self) -> &[Visit] {
+        self.visits.get(..self.len()).unwrap_or_default()
+    }
+    /// When they sent anything at all.
+    pub fn whole(&self) -> &[Visit] {
+        self.whole.get(..self.len()).unwrap_or_default()
+    }
+    /// Their follow-ups among their requests.
+    pub fn talk(&self) -> &[(u32, u32)] {
+        self.talk.get(..self.len()).unwrap_or_default()
+    }
+    /// Their repeats among their openings.
+    pub fn repeats(&self) -> &[(u32, u32)] {
+        self.repeats.get(..self.len()).unwrap_or_default()
+    }
+    /// What their maps of hours say for sleep, nats.
+    pub fn sleep(&self) -> &[f64] {
+        self.sleep.get(..self.len()).unwrap_or_default()
+    }
+    /// Their openings here among all of theirs.
+    pub fn devotion(&self) -> &[(u32, u32)] {
+        self.devotion.get(..self.len()).unwrap_or_default()
+    }
+    /// Those that are rather meant than not.
+    pub fn meant(&self, weights: &Weights) -> impl Iterator<Item = &'a Sample> {
+        self.samples.iter().zip(weights).filter(|(_, w)| **w > 0.5).map(|(s, _)| s)
+    }
+    /// Their ages.
+    pub fn ages(&self) -> impl Iterator<Item = Age> {
+        self.samples.iter().map(age)
+    }
+    /// Mean requests after the first.
+    pub fn mean_further(&self) -> f64 {
+        let n = self.visits().iter().fold(0.0, |n, v| n + f64::from(v.n));
+        n / self.len().max(1) as f64
+    }
+}
+
+/// The age of a sampled key.
+pub fn age(s: &Sample) -> Age {
+    if s.young() {
+        Age::Young
+    } else if s.old() {
+        Age::Old
+    } else {
+        Age::Unknown
+    }
+}

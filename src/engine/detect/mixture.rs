@@ -1,0 +1,113 @@
+//! The first question, asked of a mixture: are some of the keys a campaign's, and what share?
+//!
+//! Each key is the campaign's with probability `share`, else honest by the best honest explanation. The likeliest mixture is found by
+//! expectation and maximisation from a high share (Dempster, Laird & Rubin 1977), six steps over a panel.
+
+use super::coming::{self, Visit};
+use super::fleet::FLEET;
+use super::hypothesis::{Hypothesis, Law};
+use super::keys::{Keys, MOST, Weights};
+use super::owner::OWNER;
+use super::people::PEOPLE;
+use super::queue::{CONVERSING, QUEUE};
+use super::repeaters::{ALIKE, REPEATING};
+use super::staff::STAFF;
+use super::visitors::VISITORS;
+use crate::engine::config::Campaign;
+use crate::engine::math::{exp, ln, ln_sum};
+
+/// Steps at most.
+const STEPS: u32 = 8;
+/// A step that gains fewer nats is the last.
+const ENOUGH: f64 = 0.5;
+/// The honest part is fitted anew if so many keys are in it.
+const OWN: f64 = 6.0;
+
+/// A campaign among honest keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Mixture {
+    /// ln of its likelihood.
+    pub ln: f64,
+    /// ln of the likelihood if nearly all keys are the campaign's.
+    pub ln_alone: f64,
+    /// Share of the campaign's keys.
+    pub share: f64,
+    /// The campaign.
+    pub queue: Law,
+    /// The others.
+    pub honest: Law,
+    /// Probability of each key to be the campaign's.
+    pub weights: Weights,
+}
+
+/// The likeliest mixture of a campaign with keys of `honest`, whose law for all keys is `all`.
+pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture {
+    let weights = [0.9; MOST];
+    let form = if QUEUE.fit(keys, &weights, None).0 >= CONVERSING.fit(keys, &weights, None).0 { &QUEUE } else { &CONVERSING };
+    mixture(keys, form, honest, all, weights)
+}
+
+/// ln of the likelihood of two kinds of honest keys, busy and idle ones: what people's rates make of one law, two laws may explain.
+/// Without this, unequal people look like a queue among people.
+pub fn two_kinds(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> f64 {
+    let rate = |v: &Visit| f64::from(v.n) / (v.l + v.r + 1.0);
+    let mut rates = [0.0; MOST];
+    rates.iter_mut().zip(keys.visits()).for_each(|(r, v)| *r = rate(v));
+    let sorted = rates.get_mut(..keys.len()).unwrap_or_default();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let middle = sorted.get(keys.len() / 2).copied().unwrap_or(0.0);
+    let mut weights = [0.1; MOST];
+    weights.iter_mut().zip(keys.visits()).for_each(|(w, v)| *w = if rate(v) > middle { 0.9 } else { 0.1 });
+    [&PEOPLE, &VISITORS].into_iter().fold(f64::MIN, |best, h| {
+        let m = mixture(keys, h, honest, all, weights);
+        best.max(m.ln)
+    })
+}
+
+/// Nats by which the keys that the mixture calls a campaign's are better explained as honest and alike.
+pub fn honest_alike(keys: &Keys<'_>, m: &Mixture, c: &Campaign) -> f64 {
+    let queue = [&QUEUE, &CONVERSING].map(|h| h.fit(keys, &m.weights, Some(m.queue.pace)).0);
+    let coming = coming::fit(&keys.bins, &m.weights, keys.len(), &ALIKE, Some(m.queue.pace));
+    let honest = [&STAFF, &FLEET, &REPEATING, &OWNER].map(|h| {
+        let besides = (h.besides)(keys, &m.weights, c);
+        if besides < -1.0e9 { f64::MIN } else { h.fit_with(keys, &m.weights, coming).0 + besides }
+    });
+    honest.into_iter().fold(f64::MIN, f64::max) - queue.into_iter().fold(f64::MIN, f64::max)
+}
+
+/// `first` among `second`, whose law for all keys is `all`, from these weights of `first` on.
+fn mixture(keys: &Keys<'_>, first: &Hypothesis, second: &Hypothesis, all: Law, weights: Weights) -> Mixture {
+    let n = keys.len() as f64;
+    let most = 1.0 - 1.0 / (4.0 * n.max(1.0));
+    let share = weights.iter().take(keys.len()).sum::<f64>() / n.max(1.0);
+    let mut m = Mixture { ln: f64::MIN, ln_alone: 0.0, share, queue: Law::default(), honest: all, weights };
+    let mut h = all.each(keys);
+    let (mut near, mut own, mut before) = (None, None, f64::MIN);
+    for _ in 0..STEPS {
+        m.queue = first.fit(keys, &m.weights, near).1;
+        near = Some(m.queue.pace);
+        let q = m.queue.each(keys);
+        (m.ln, m.ln_alone) = (0.0, 0.0);
+        let mut sum = 0.0;
+        for ((w, q), h) in m.weights.iter_mut().zip(&q).zip(&h).take(keys.len()) {
+            let (a, b) = (ln(m.share) + q, ln(1.0 - m.share) + h);
+            let both = ln_sum(a, b);
+            m.ln += both;
+            m.ln_alone += ln_sum(ln(most) + q, ln(1.0 - most) + h);
+            *w = exp(a - both);
+            sum += *w;
+        }
+        m.share = (sum / n.max(1.0)).min(most).max(1.0e-4);
+        if m.ln < before + ENOUGH {
+            break;
+        }
+        before = m.ln;
+        if n - sum > OWN {
+            let rest = m.weights.map(|w| 1.0 - w);
+            m.honest = second.fit(keys, &rest, own).1;
+            own = Some(m.honest.pace);
+            h = m.honest.each(keys);
+        }
+    }
+    m
+}

@@ -1,0 +1,101 @@
+//! From an evaluation to the numbers by which a key is judged: the mixture's two sides, as far as a key's record can show them.
+
+use super::coming::{self, Pace};
+use super::counts::Share;
+use super::keys::{Age, Keys, MOST};
+use super::mixture::Mixture;
+use super::{fitted, people, queue, shared};
+use crate::engine::ledger::groups::Group;
+use crate::engine::math::{clamp, ln};
+use crate::engine::rules::Numbers;
+use crate::engine::sort::sort;
+
+/// The honest side is looked at, not assumed, from so many keys on.
+const OWN: f64 = 6.0;
+
+/// See above.
+pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
+    let n = keys.len() as f64;
+    let campaign = m.weights.iter().take(keys.len()).sum::<f64>();
+    let others = n - campaign;
+    let seen = others > OWN;
+    let follow_ups = group.total.saturating_sub(group.single);
+    let repeats = group.single.saturating_sub(group.novel);
+    let converses = m.queue.talk.mean > 0.05;
+    let signs = if converses { 0 } else { follow_ups }
+        .saturating_add(repeats)
+        .saturating_add(if m.queue.young > 0.9 { group.old } else { 0 });
+    let honest = shared::honest_share(signs, group.total, 1.0 - m.share, m.ln - m.ln_alone);
+    let whole = coming::Bins::new(keys.whole());
+    let queue_pace = coming::fit(&whole, &m.weights, keys.len(), &queue::QUEUE.coming, None).1;
+    let rest = m.weights.map(|w| 1.0 - w);
+    let honest_pace = if seen {
+        coming::fit(&whole, &rest, keys.len(), &people::PEOPLE.coming, None).1
+    } else {
+        Pace { stop: 0.1, shape: 0.6, gap: queue_pace.gap }
+    };
+    let honest_young = if seen { m.honest.young } else { fitted::YOUNG };
+    let honest_talk = if seen { m.honest.talk } else { Share::new(0.25, 2.0) };
+    let (born_from_min, born_to_min) = births(group, keys, m);
+    Numbers {
+        prior: ln((1.0 - honest) / honest) as f32,
+        young: ln(m.queue.young / honest_young) as f32,
+        old: ln((1.0 - m.queue.young) / (1.0 - honest_young)) as f32,
+        born_from_min,
+        born_to_min,
+        devoted: devoted(keys, &m.weights) as f32,
+        queue: queue_pace.into(),
+        honest: honest_pace.into(),
+        talk: m.queue.talk.into(),
+        honest_talk: honest_talk.into(),
+        repeats: m.queue.repeats.into(),
+        honest_repeats: if seen { m.honest.repeats } else { Share::new(0.1, 2.0) }.into(),
+        sleep: m.queue.sleep as f32,
+        honest_sleep: if seen { m.honest.sleep } else { 0.8 } as f32,
+        regular: regular(keys, &m.weights) as f32,
+    }
+}
+
+/// Mean share of the campaign's openings in all of its keys' openings.
+fn devoted(keys: &Keys<'_>, weights: &[f64; MOST]) -> f64 {
+    let (here, all) = keys.devotion().iter().zip(weights).fold((1.0, 1.0), |(here, all), ((h, a), w)| {
+        (here + w * f64::from(*h), all + w * f64::from(*a))
+    });
+    clamp(here / all, 0.05, 0.98)
+}
+
+/// What it says that a key is on a timer, nats: never for the campaign.
+fn regular(keys: &Keys<'_>, weights: &[f64; MOST]) -> f64 {
+    let (mut k, mut n) = (0.5, 1.0);
+    for (s, w) in keys.samples.iter().zip(weights) {
+        n += w;
+        k += if s.beats >= 6 { *w } else { 0.0 };
+    }
+    ln(k / n / 0.3).min(0.0)
+}
+
+/// Between which minutes the campaign's keys were born, but for one in fifty at each end; with slack. 0 and the end of time if
+/// no ages are known.
+fn births(group: &Group, keys: &Keys<'_>, m: &Mixture) -> (u32, u32) {
+    let mut ago = [0u32; MOST];
+    let mut n = 0usize;
+    let theirs = keys.samples.iter().zip(&m.weights).filter(|(s, w)| **w > 0.5 && super::keys::age(s) != Age::Unknown);
+    for (slot, (s, _)) in ago.iter_mut().zip(theirs) {
+        *slot = s.birth_ago(keys.tick);
+        n = n.saturating_add(1);
+    }
+    if n < 12 {
+        return (0, u32::MAX);
+    }
+    let ago = ago.get_mut(..n).unwrap_or_default();
+    sort(ago);
+    let at = |part: usize| ago.get(n.saturating_mul(part) / 50).or(ago.last()).copied().unwrap_or(0);
+    let (youngest, oldest) = (at(1), at(48));
+    let slack = (oldest.saturating_sub(youngest) / 4).max(36);
+    let now_min = group.last_s / 60;
+    let minute = |ticks: u32| now_min.saturating_sub(ticks.saturating_mul(10));
+    (
+        minute(oldest.saturating_add(slack)).max(1),
+        minute(youngest).saturating_add(slack.saturating_mul(10)),
+    )
+}

@@ -1,0 +1,52 @@
+//! One owner: the keys share an egress. Workers, ingestion, back ends of a service.
+//!
+//! 95 in 100 keys first came from at most three address prefixes. An owner has at most `campaign.fleet_cap` keys, as a fleet has: a
+//! campaign of thousands behind one prefix is none.
+
+use super::hypothesis::Hypothesis;
+use super::keys::{Keys, MOST, Weights};
+use super::people;
+use super::repeaters::ALIKE;
+use crate::engine::config::Campaign;
+use crate::engine::sort::sort;
+
+/// See above.
+pub static OWNER: Hypothesis = Hypothesis {
+    name: "one owner",
+    coming: ALIKE,
+    talk: people::TALK,
+    repeats: people::REPEATS,
+    sleep: people::SLEEP,
+    young: &[],
+    besides: few_homes,
+};
+
+/// Prefixes of one owner.
+const HOMES: usize = 3;
+/// Nats of a key whose home is one of them: one of three against one of twenty and more.
+const EACH: f64 = 2.0;
+
+fn few_homes(keys: &Keys<'_>, weights: &Weights, c: &Campaign) -> f64 {
+    let mut homes = [0u16; MOST];
+    let mut n = 0usize;
+    for (slot, s) in homes.iter_mut().zip(keys.meant(weights).filter(|s| s.home != 0)) {
+        *slot = s.home;
+        n = n.saturating_add(1);
+    }
+    if n < 12 || keys.distinct * n as f64 / keys.len() as f64 > f64::from(c.fleet_cap) {
+        return f64::MIN / 4.0;
+    }
+    let homes = homes.get_mut(..n).unwrap_or_default();
+    sort(homes);
+    let mut most = [0usize; HOMES];
+    for run in homes.chunk_by(|a, b| a == b) {
+        let mut left = run.len();
+        for m in &mut most {
+            if left > *m {
+                std::mem::swap(m, &mut left);
+            }
+        }
+    }
+    let of_owner = most.iter().fold(0usize, |sum, m| sum.saturating_add(*m));
+    if of_owner.saturating_mul(100) >= n.saturating_mul(95) { EACH * n as f64 } else { f64::MIN / 4.0 }
+}

@@ -1,0 +1,34 @@
+//! People: they stay, but how much they send differs from one to the other. Agents, apps, chat, editors, back ends.
+
+use super::coming::Range;
+use super::counts::Share;
+use super::fitted::{NOVEL, REPEATERS, SILENT, TALKERS};
+use super::hypothesis::{Hypothesis, nothing};
+
+/// Follow-ups of people: any.
+pub const TALK: &[Share] = &[
+    SILENT,
+    TALKERS[0],
+    TALKERS[1],
+    TALKERS[2],
+    TALKERS[3],
+    TALKERS[4],
+    TALKERS[5],
+    TALKERS[6],
+    TALKERS[7],
+];
+/// Repeats of people: any.
+pub const REPEATS: &[Share] = &[NOVEL, REPEATERS[0], REPEATERS[1], REPEATERS[2], REPEATERS[3]];
+/// Share of people that sleep; their back ends may not.
+pub const SLEEP: &[f64] = &[0.02, 0.5, 0.97];
+
+/// See above. Shapes up to 1.5 are a coefficient of variation of 0.8 and more.
+pub static PEOPLE: Hypothesis = Hypothesis {
+    name: "people",
+    coming: Range { stops: &[0.0005, 0.02, 0.06, 0.1], shapes: &[0.3, 0.6, 1.0, 1.5] },
+    talk: TALK,
+    repeats: REPEATS,
+    sleep: SLEEP,
+    young: &[],
+    besides: nothing,
+};

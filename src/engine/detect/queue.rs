@@ -1,0 +1,41 @@
+//! The campaign: a work queue spread over accounts.
+//!
+//! It keeps coming (an account seldom stops), all accounts carry about the same load, they do not follow up and do not repeat.
+//! They never sleep, or keep people's hours. In a second form they converse, all alike, but then they must never sleep.
+//! Accounts are mostly new; half or all of them bought is possible, and rare.
+
+use super::fitted::{NOVEL, SILENT};
+use super::counts::Share;
+use super::coming::Range;
+use super::hypothesis::{Hypothesis, nothing};
+
+const COMING: Range = Range { stops: &[0.0005, 0.01, 0.03, 0.05], shapes: &[3.0, 8.0, 40.0] };
+const YOUNG: &[(f64, f64)] = &[(0.985, 0.0), (0.5, 7.0), (0.03, 7.0)];
+
+/// One request, one training pair.
+pub static QUEUE: Hypothesis = Hypothesis {
+    name: "queue",
+    coming: COMING,
+    talk: &[SILENT],
+    repeats: &[NOVEL],
+    sleep: &[0.02, 0.97],
+    young: YOUNG,
+    besides: nothing,
+};
+
+/// Sessions.
+pub static CONVERSING: Hypothesis = Hypothesis {
+    name: "conversing queue",
+    coming: COMING,
+    talk: &[
+        Share::new(0.1, 40.0),
+        Share::new(0.25, 40.0),
+        Share::new(0.5, 40.0),
+        Share::new(0.75, 40.0),
+        Share::new(0.88, 60.0),
+    ],
+    repeats: &[NOVEL],
+    sleep: &[0.02],
+    young: YOUNG,
+    besides: nothing,
+};

@@ -1,0 +1,20 @@
+//! Repeaters: the same texts again, across keys. Evaluations, continuous integration, lessons, paid annotation, retries.
+
+use super::coming::Range;
+use super::fitted::REPEATERS;
+use super::hypothesis::{Hypothesis, nothing};
+use super::people;
+
+/// Any pace at which honest keys may be alike.
+pub const ALIKE: Range = Range { stops: &[0.0005, 0.01, 0.03, 0.05, 0.15], shapes: &[2.0, 4.0, 10.0, 40.0] };
+
+/// See above.
+pub static REPEATING: Hypothesis = Hypothesis {
+    name: "repeaters",
+    coming: ALIKE,
+    talk: people::TALK,
+    repeats: &REPEATERS,
+    sleep: people::SLEEP,
+    young: &[],
+    besides: nothing,
+};

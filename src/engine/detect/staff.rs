@@ -1,0 +1,17 @@
+//! Staff: they stay, are alike within an order, sleep, and follow up. Roll-outs, classes, support desks.
+
+use super::fitted::TALKERS;
+use super::hypothesis::{Hypothesis, nothing};
+use super::people;
+use super::repeaters::ALIKE;
+
+/// See above.
+pub static STAFF: Hypothesis = Hypothesis {
+    name: "staff",
+    coming: ALIKE,
+    talk: &TALKERS,
+    repeats: people::REPEATS,
+    sleep: &[0.5, 0.97],
+    young: &[],
+    besides: nothing,
+};

@@ -1,0 +1,16 @@
+//! Visitors: each tries it a few times and stops. Viral prompts, tutorials, hackathons, launches.
+
+use super::coming::Range;
+use super::hypothesis::{Hypothesis, nothing};
+use super::people;
+
+/// See above.
+pub static VISITORS: Hypothesis = Hypothesis {
+    name: "visitors",
+    coming: Range { stops: &[0.12, 0.2, 0.35, 0.6, 0.85], shapes: &[0.4, 1.5, 8.0] },
+    talk: people::TALK,
+    repeats: people::REPEATS,
+    sleep: people::SLEEP,
+    young: &[],
+    besides: nothing,
+};

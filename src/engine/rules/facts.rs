@@ -1,0 +1,82 @@
+//! The facts of a key that the rule asks for: from its record, or of one that nobody has seen before.
+
+use crate::engine::detect::Age;
+use crate::engine::ledger::keys::{KeyState, flag};
+
+/// What is known of a key, its present request included.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// Its age when it came.
+    pub age: Age,
+    /// Its birth, minutes since the epoch; 0 if unknown.
+    pub born_min: u32,
+    /// Openings after its first.
+    pub further: u32,
+    /// Ticks since its first request.
+    pub ticks: u32,
+    /// Openings that carried the template, and all openings since the first of them.
+    pub hits: u32,
+    /// See `hits`.
+    pub after: u32,
+    /// Follow-ups that carried it.
+    pub talk: u32,
+    /// Repeats among its recent openings.
+    pub repeats: u32,
+    /// See `repeats`.
+    pub recent: u32,
+    /// Map of the hours of its openings, and how many they are.
+    pub hours: u32,
+    /// See `hours`.
+    pub hours_n: u8,
+    /// It is on a timer.
+    pub regular: bool,
+    /// It was blocked before, in another case.
+    pub struck: bool,
+    /// Distinct confirmed values that it has shown: at once, or over its requests.
+    pub pieces: u32,
+    /// What a request of the campaign shows, mean.
+    pub usual: f32,
+}
+
+impl Facts {
+    /// Of a key that nobody has seen before: this is its first request. An edge knows its age only if the request tells.
+    pub fn first(created_s: u32, now_s: u32, young_for_s: u64, pieces: u32, usual: f32) -> Facts {
+        let age = match created_s {
+            0 => Age::Unknown,
+            s if u64::from(now_s.saturating_sub(s)) < young_for_s => Age::Young,
+            _ => Age::Old,
+        };
+        let born_min = if created_s == 0 { 0 } else { created_s.min(now_s) / 60 };
+        Facts { age, born_min, hits: 1, after: 1, recent: 1, hours_n: 1, pieces, usual, ..Facts::default() }
+    }
+
+    /// Of a record, brought up to date with the present request.
+    pub fn of(key: &KeyState, now_s: u32, tick: u16, young_for_s: u64, pieces: u32, usual: f32) -> Facts {
+        let unknown = key.has(flag::AGE_UNKNOWN);
+        let ticks = u32::from(tick.wrapping_sub(key.born));
+        // As old as it was at its first request: nobody grows out of a campaign.
+        let then_s = u64::from(now_s).saturating_sub(u64::from(ticks).saturating_mul(600));
+        let age = match () {
+            () if unknown => Age::Unknown,
+            () if then_s.saturating_sub(u64::from(key.first_min).saturating_mul(60)) < young_for_s => Age::Young,
+            () => Age::Old,
+        };
+        Facts {
+            age,
+            born_min: if unknown { 0 } else { key.first_min },
+            further: key.single.saturating_sub(1),
+            ticks,
+            hits: u32::from(key.hits),
+            after: u32::from(key.after),
+            talk: u32::from(key.talk),
+            repeats: u32::from(key.win_dup),
+            recent: u32::from(key.win_total),
+            hours: key.hour_bits(),
+            hours_n: key.map_n(),
+            regular: key.is_regular(),
+            struck: key.strikes > 0 && !key.has(flag::CONVICTED),
+            pieces: pieces.max(u32::from(key.seen_values).count_ones()),
+            usual,
+        }
+    }
+}

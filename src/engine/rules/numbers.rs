@@ -1,0 +1,180 @@
+//! What is published of a case: the numbers by which its keys are judged. Single precision, 96 bytes.
+
+use crate::engine::detect::coming::Pace;
+use crate::engine::detect::counts::Share;
+use crate::engine::wire::{Reader, Record, Writer};
+
+/// A `Pace` in single precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rhythm {
+    /// See `Pace`.
+    pub stop: f32,
+    /// See `Pace`.
+    pub gap: f32,
+    /// See `Pace`.
+    pub shape: f32,
+}
+
+impl From<Pace> for Rhythm {
+    fn from(p: Pace) -> Rhythm {
+        Rhythm { stop: p.stop as f32, gap: p.gap as f32, shape: p.shape as f32 }
+    }
+}
+
+impl From<Rhythm> for Pace {
+    fn from(r: Rhythm) -> Pace {
+        Pace { stop: f64::from(r.stop), gap: f64::from(r.gap), shape: f64::from(r.shape) }
+    }
+}
+
+/// A `Share` in single precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Beta {
+    /// See `Share`.
+    pub mean: f32,
+    /// See `Share`.
+    pub precision: f32,
+}
+
+impl From<Share> for Beta {
+    fn from(s: Share) -> Beta {
+        Beta { mean: s.mean as f32, precision: s.precision as f32 }
+    }
+}
+
+impl From<Beta> for Share {
+    fn from(b: Beta) -> Share {
+        Share::new(f64::from(b.mean), f64::from(b.precision))
+    }
+}
+
+/// The numbers of a case. Pairs are the campaign's side and the honest one. By default they accuse nobody.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Numbers {
+    /// Odds that a key which sends the template is the campaign's, before anything is known of it, nats.
+    pub prior: f32,
+    /// What it says that a key is known to be young, and to be old, nats.
+    pub young: f32,
+    /// See `young`.
+    pub old: f32,
+    /// Its keys were born between these minutes.
+    pub born_from_min: u32,
+    /// See `born_from_min`.
+    pub born_to_min: u32,
+    /// Share of the template in its keys' traffic.
+    pub devoted: f32,
+    /// How its keys send.
+    pub queue: Rhythm,
+    /// See `queue`.
+    pub honest: Rhythm,
+    /// Follow-ups.
+    pub talk: Beta,
+    /// See `talk`.
+    pub honest_talk: Beta,
+    /// Repeats.
+    pub repeats: Beta,
+    /// See `repeats`.
+    pub honest_repeats: Beta,
+    /// Share of keys that sleep.
+    pub sleep: f32,
+    /// See `sleep`.
+    pub honest_sleep: f32,
+    /// What it says that a key is on a timer, nats.
+    pub regular: f32,
+}
+
+impl Default for Numbers {
+    fn default() -> Numbers {
+        let (rhythm, share) = (Rhythm { stop: 0.1, gap: 6.0, shape: 1.0 }, Beta { mean: 0.1, precision: 2.0 });
+        Numbers {
+            prior: -20.0,
+            young: 0.0,
+            old: 0.0,
+            born_from_min: 0,
+            born_to_min: u32::MAX,
+            devoted: 0.5,
+            queue: rhythm,
+            honest: rhythm,
+            talk: share,
+            honest_talk: share,
+            repeats: share,
+            honest_repeats: share,
+            sleep: 0.5,
+            honest_sleep: 0.5,
+            regular: 0.0,
+        }
+    }
+}
+
+impl Numbers {
+    /// Have they changed enough to be published anew?
+    pub fn differ(&self, other: &Numbers) -> bool {
+        let far = |a: f32, b: f32, by: f32| !((a - b).abs() <= by);
+        far(self.prior, other.prior, 0.25)
+            || far(self.young, other.young, 0.25)
+            || far(self.old, other.old, 0.25)
+            || self.born_from_min.abs_diff(other.born_from_min) > 120
+            || self.born_to_min.abs_diff(other.born_to_min) > 120
+    }
+}
+
+impl Record for Numbers {
+    fn put(&self, w: &mut Writer<'_>) {
+        w.u32(self.born_from_min);
+        w.u32(self.born_to_min);
+        self.floats().into_iter().for_each(|f| w.f32(f));
+    }
+    fn take(r: &mut Reader<'_>) -> Option<Numbers> {
+        let (born_from_min, born_to_min) = (r.u32()?, r.u32()?);
+        let mut f = [0f32; 21];
+        for slot in &mut f {
+            *slot = r.f32()?;
+        }
+        let [prior, young, old, devoted, sleep, honest_sleep, regular, a, b, c, d, e, g, h, i, j, k, l, m, n, o] = f;
+        Some(Numbers {
+            prior,
+            young,
+            old,
+            born_from_min,
+            born_to_min,
+            devoted,
+            sleep,
+            honest_sleep,
+            regular,
+            queue: Rhythm { stop: a, gap: b, shape: c },
+            honest: Rhythm { stop: d, gap: e, shape: g },
+            talk: Beta { mean: h, precision: i },
+            honest_talk: Beta { mean: j, precision: k },
+            repeats: Beta { mean: l, precision: m },
+            honest_repeats: Beta { mean: n, precision: o },
+        })
+    }
+}
+
+impl Numbers {
+    fn floats(&self) -> [f32; 21] {
+        [
+            self.prior,
+            self.young,
+            self.old,
+            self.devoted,
+            self.sleep,
+            self.honest_sleep,
+            self.regular,
+            self.queue.stop,
+            self.queue.gap,
+            self.queue.shape,
+            self.honest.stop,
+            self.honest.gap,
+            self.honest.shape,
+            self.talk.mean,
+            self.talk.precision,
+            self.honest_talk.mean,
+            self.honest_talk.precision,
+            self.repeats.mean,
+            self.repeats.precision,
+            self.honest_repeats.mean,
+            self.honest_repeats.precision,
+        ]
+    }
+}
