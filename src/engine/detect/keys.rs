@@ -74,10 +74,10 @@ impl<'a> Keys<'a> {
                 *v = Visit::new(n, f64::from(s.last.wrapping_sub(s.kfirst)), if devoted { r } else { 0.0 });
             }
             if let Some(t) = k.talk.get_mut(i) {
-                *t = (u32::from(s.talk), cnt.saturating_add(u32::from(s.talk)).min(255));
+                *t = of(u32::from(s.talk), cnt.saturating_add(u32::from(s.talk)));
             }
             if let Some(d) = k.repeats.get_mut(i) {
-                *d = (u32::from(s.dup), cnt.max(u32::from(s.dup)).min(255));
+                *d = of(u32::from(s.dup), cnt);
             }
             if let Some(h) = k.sleep.get_mut(i) {
                 *h = hours::sleeper(s.hour_bits(), s.hn(), u32::from(s.last.wrapping_sub(s.first)));
@@ -134,6 +134,14 @@ impl<'a> Keys<'a> {
         let n = self.visits().iter().fold(0.0, |n, v| n + f64::from(v.n));
         n / self.len().max(1) as f64
     }
+}
+
+/// So many of so many; of more than 32 in proportion, so that many keys are alike.
+fn of(k: u32, n: u32) -> (u32, u32) {
+    let n = n.max(k);
+    let halvings = (n / 32).checked_ilog2().map_or(0, |s| s.saturating_add(1));
+    // Rounded up: one follow-up in a hundred requests is not none.
+    (k.div_ceil(1 << halvings.min(8)), n >> halvings.min(8))
 }
 
 /// The age of a sampled key.

@@ -43,7 +43,9 @@ pub struct Mixture {
 /// The likeliest mixture of a campaign with keys of `honest`, whose law for all keys is `all`.
 pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture {
     let weights = [0.9; MOST];
-    let form = if QUEUE.fit(keys, &weights, None).0 >= CONVERSING.fit(keys, &weights, None).0 { &QUEUE } else { &CONVERSING };
+    let coming = coming::fit(&keys.bins, &weights, keys.len(), &QUEUE.coming, None);
+    let [silent, talking] = [&QUEUE, &CONVERSING].map(|h| h.fit_with(keys, &weights, coming).0);
+    let form = if silent >= talking { &QUEUE } else { &CONVERSING };
     mixture(keys, form, honest, all, weights)
 }
 
@@ -66,7 +68,8 @@ pub fn two_kinds(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> f64 {
 
 /// Nats by which the keys that the mixture calls a campaign's are better explained as honest and alike.
 pub fn honest_alike(keys: &Keys<'_>, m: &Mixture, c: &Campaign) -> f64 {
-    let queue = [&QUEUE, &CONVERSING].map(|h| h.fit(keys, &m.weights, Some(m.queue.pace)).0);
+    let queue = coming::fit(&keys.bins, &m.weights, keys.len(), &QUEUE.coming, Some(m.queue.pace));
+    let queue = [&QUEUE, &CONVERSING].map(|h| h.fit_with(keys, &m.weights, queue).0);
     let coming = coming::fit(&keys.bins, &m.weights, keys.len(), &ALIKE, Some(m.queue.pace));
     let honest = [&STAFF, &FLEET, &REPEATING, &OWNER].map(|h| {
         let besides = (h.besides)(keys, &m.weights, c);

@@ -120,12 +120,12 @@ pub fn judge(group: &Group, panel: &BottomK<Sample, { keys::MOST }>, tick: u16, 
     f.behind = lns.map(|x| x - ln);
     let m = mixture::with_campaign(&keys, h, *law);
     f.nats = m.ln - ln + struck_nats(struck, keys.len());
-    if f.nats > f64::from(c.nats) / 2.0 {
-        f.nats -= (mixture::two_kinds(&keys, h, *law) - ln).max(0.0);
-    }
     if f.nats > 0.0 {
         // Are the keys that are alike honest all the same, a fleet's among people?
         f.nats = f.nats.min(-mixture::honest_alike(&keys, &m, c));
+    }
+    if f.nats > f64::from(c.nats) / 2.0 {
+        f.nats -= (mixture::two_kinds(&keys, h, *law) - ln).max(0.0);
     }
     f.share = m.share;
     let d_min = f64::from(if axis == Axis::Text { c.d_min } else { c.net_d_min });
