@@ -62,9 +62,12 @@ impl Limiter {
     /// # Errors
     /// A limit is exceeded; the longest wait is told.
     pub fn charge(&mut self, now: Nanos, key: u64, limits: &[Limit]) -> Result<(), Denied> {
-        let Some(at) = self.place(now, key.max(1)) else { return Ok(()) };
+        let Some((at, ahead)) = self.place(now, key.max(1)) else { return Ok(()) };
         let from = at.saturating_mul(self.per_key);
         let Some(tats) = self.tats.get_mut(from..from.saturating_add(self.per_key)) else { return Ok(()) };
+        if ahead > 0 {
+            tats.iter_mut().for_each(|tat| *tat = tat.saturating_sub(ahead));
+        }
         let mut worst: Option<Denied> = None;
         for (index, (limit, tat)) in limits.iter().zip(tats.iter()).enumerate() {
             if let Err(wait) = check(limit, *tat, now) {
@@ -83,8 +86,10 @@ impl Limiter {
         Ok(())
     }
 
-    /// The key's slot; a full bucket gives up its idlest key, whose arrival times stay.
-    fn place(&mut self, now: Nanos, key: u64) -> Option<usize> {
+    /// The key's slot, and how far ahead of now its last request is: the clock stepped back, and its arrival times go with it,
+    /// so that nobody waits for the old time to come again, and nobody's debt is let off. A full bucket gives up its idlest
+    /// key, whose arrival times stay.
+    fn place(&mut self, now: Nanos, key: u64) -> Option<(usize, u64)> {
         let buckets = (self.slots.len() / WAYS).max(1);
         let base = (hash::mix(key) as usize & buckets.wrapping_sub(1)).wrapping_mul(WAYS);
         let ways = self.slots.get_mut(base..base.saturating_add(WAYS))?;
@@ -92,8 +97,10 @@ impl Limiter {
             Some(way) => way,
             None => ways.iter().enumerate().min_by_key(|(_, s)| (s.key != 0, s.last)).map(|(i, _)| i)?,
         };
-        *ways.get_mut(way)? = Slot { key, last: now.0 };
-        Some(base.saturating_add(way))
+        let slot = ways.get_mut(way)?;
+        let ahead = slot.last.saturating_sub(now.0);
+        *slot = Slot { key, last: now.0 };
+        Some((base.saturating_add(way), ahead))
     }
 }
 
@@ -142,6 +149,22 @@ mod tests {
         assert_eq!((0..80).filter(|_| l.charge(t1, 7, &both).is_ok()).count(), 60);
         l.widen(1);
         assert_eq!(l.charge(t1.plus(Nanos::from_secs(60)), 7, &both), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_refuses_nobody_and_lets_no_debt_off() {
+        for back in [1, 30, 600, 86_400] {
+            let mut l = Limiter::new(64, 2);
+            let t0 = Nanos::from_secs(1_000_000);
+            assert!(l.charge(t0, 7, &limits()).is_ok());
+            (0..60).for_each(|_| assert!(l.charge(t0, 8, &limits()).is_ok()));
+            let t1 = t0.since(Nanos::from_secs(back));
+            assert_eq!(l.charge(t1, 7, &limits()), Ok(()), "{back}");
+            // The quota is used up on the new time line, too, and refills at its rate.
+            let wait = l.charge(t1, 8, &limits()).unwrap_err().retry_after;
+            assert_eq!(wait, Nanos::from_secs(1), "{back}");
+            assert_eq!(l.charge(t1.plus(wait), 8, &limits()), Ok(()), "{back}");
+        }
     }
 
     #[test]
