@@ -11,6 +11,12 @@ pub const BUCKET: usize = 8;
 /// Bitmaps take only this many openings: an unbounded bitmap saturates, and then every heavy user looks always-on.
 pub const MAP_LIMIT: u8 = 63;
 
+/// An heir has no heir of its own before it was seen for so long (20 h). Without that rule one trusted key launders any number
+/// of new ones behind it, each the heir of the one before: 1,500 accounts behind 10 egresses, all in one day. With it each
+/// egress makes one a day. A credential that is rotated once a day or more rarely stays of unknown age for ever; one that
+/// is rotated every hour is young from the second successor on: such tokens need an identity that stays (`jwt`, a header).
+pub const CHAIN_TICKS: u16 = 120;
+
 /// Key flags.
 pub mod flag {
     /// First seen while learning, or heir of such a key: youth neither accuses nor protects.
@@ -27,8 +33,8 @@ pub mod flag {
     pub const ROLLOUT: u8 = 32;
     /// Convicted: blocked until 72 h after its last request, while its case stands.
     pub const CONVICTED: u8 = 64;
-    /// Ever matched nothing in five requests or more, or old: see the protected filter.
-    pub const USED: u8 = 128;
+    /// Took over another key's unknown age: see `CHAIN_TICKS`.
+    pub const INHERITED: u8 = 128;
 }
 
 /// What is kept of a key.
@@ -149,6 +155,13 @@ impl KeyState {
     /// Known to be older than `young_for_s`, and never struck.
     pub fn is_old(&self, now_s: u32, young_for_s: u64) -> bool {
         !self.has(flag::AGE_UNKNOWN) && !self.is_young(now_s, young_for_s)
+    }
+    /// A new key from the same origin may be its successor: not struck, trusted, and without an heir so far.
+    pub fn may_have_heir(&self, now_s: u32, tick: u16, young_for_s: u64) -> bool {
+        self.strikes == 0
+            && (self.has(flag::AGE_UNKNOWN) || self.is_old(now_s, young_for_s))
+            && !self.has(flag::HEIR)
+            && (!self.has(flag::INHERITED) || tick.wrapping_sub(self.born) >= CHAIN_TICKS)
     }
     /// Share of openings in the window, in percent.
     pub fn single_percent(&self) -> u32 {

@@ -82,7 +82,8 @@ impl Ledger {
             return;
         }
         let learning = now_s.saturating_sub(self.clock.started_s) < self.learn_s;
-        let unknown = created_min.is_none() && (learning || self.is_heir(obs));
+        let heir = created_min.is_none() && !learning && self.is_heir(obs);
+        let unknown = created_min.is_none() && (learning || heir);
         let mut fresh = KeyState {
             id: obs.key,
             first_min: created_min.unwrap_or(now_s / 60),
@@ -93,11 +94,13 @@ impl Ledger {
         };
         fresh.set(flag::CREATED, created_min.is_some());
         fresh.set(flag::AGE_UNKNOWN, unknown);
+        fresh.set(flag::INHERITED, heir);
         let young_for = self.c.young_for_s;
         self.keys.insert(fresh, now_s, young_for);
     }
 
-    /// Rotated credentials: a new key from the origin of a trusted key takes over its unknown age, once.
+    /// Rotated credentials: a new key from the origin of a trusted key takes over its unknown age, once, and has an heir of its
+    /// own only when it was seen for a while (`keys::CHAIN_TICKS`).
     fn is_heir(&mut self, obs: &Observation) -> bool {
         let Some(at) = origin_of(obs) else { return false };
         let Some(o) = self.origins.get_mut(at.0).filter(|o| o.tag == at.1 && o.key != obs.key && o.key != 0)
@@ -105,13 +108,13 @@ impl Ledger {
             return false;
         };
         let donor = std::mem::take(&mut o.key);
-        match self.keys.get_mut(donor) {
-            Some(k) if k.strikes == 0 && !k.has(flag::HEIR) => {
-                k.set(flag::HEIR, true);
-                true
-            }
-            _ => false,
-        }
+        let (now_s, young_for) = (self.clock.now_s, self.c.young_for_s);
+        let Some(k) = self.keys.get_mut(donor).filter(|k| k.may_have_heir(now_s, tick_of(now_s), young_for))
+        else {
+            return false;
+        };
+        k.set(flag::HEIR, true);
+        true
     }
 
     /// Brings the key's record up to date and says what the groups should know.
@@ -156,7 +159,7 @@ impl Ledger {
         }
         let young = key.is_young(now_s, c.young_for_s);
         let old = key.is_old(now_s, c.young_for_s);
-        let donor = key.strikes == 0 && (old || key.has(flag::AGE_UNKNOWN)) && !key.has(flag::HEIR);
+        let donor = key.may_have_heir(now_s, tick_of(now_s), c.young_for_s);
         let touch = Touch {
             kh,
             now_s,

@@ -451,3 +451,51 @@ fn a_value_joins_the_case_whose_panel_holds_its_keys() {
         assert_eq!(l.groups.get(new).unwrap().has(groups::flag::CONFIRMED), joins, "{what}");
     }
 }
+
+/// An opening of a key from an egress, at an hour.
+fn opening(hour: f64, key: u64, egress: u64) -> Observation {
+    let text = mix(key ^ (hour * HOUR) as u64);
+    Observation {
+        time: Nanos::from_secs((START + hour * HOUR) as u64),
+        key: mix(key),
+        exact: text,
+        last_user: text,
+        first_user: text,
+        nets: [Axis::Network.tag(mix(egress)), Axis::Network.tag(mix(5))],
+        ..Observation::default()
+    }
+}
+
+#[test]
+fn an_old_account_behind_an_egress_does_not_launder_a_campaign() {
+    let mut l = Ledger::new(&config(|c| c.learn = Nanos::from_hours(24)));
+    (0..10).for_each(|e| assert!(!l.observe_one(&opening(0.0, 1 << 40 | e, e)).block));
+    // 1,500 accounts appear within a day, each sends every two hours; the old ones go on, too.
+    for i in 0..15_000u64 {
+        let hour = 30.0 + i as f64 * 24.0 / 15_000.0;
+        let key = if i % 97 == 0 { 1 << 40 | i % 10 } else { 1 + mix(i) % (i / 10 + 1) };
+        l.observe_one(&opening(hour, key, key % 10));
+    }
+    let accounts = (1..=1_500).filter_map(|k| l.keys.get(mix(k)));
+    let (unknown, all) =
+        accounts.fold((0, 0), |(u, n), k| (u + u32::from(k.has(keys::flag::AGE_UNKNOWN)), n + 1));
+    assert!(all > 1_000 && unknown <= 30, "{unknown} of {all} are of unknown age");
+}
+
+#[test]
+fn a_credential_that_is_rotated_daily_or_weekly_never_becomes_young() {
+    for (every_h, rotations, young_from) in [(24u64, 60u64, None), (168, 20, None), (1, 10, Some(2))] {
+        let mut l = Ledger::new(&config(|c| c.learn = Nanos::from_hours(24)));
+        let mut young = None;
+        for hour in 0..every_h * rotations {
+            let n = hour / every_h;
+            // (The first credential is known for a while before it is rotated for the first time.)
+            l.observe_one(&opening(hour as f64 + if n > 0 { 48.0 } else { 0.0 }, n + 1, 1));
+            let k = l.keys.get(mix(n + 1)).unwrap();
+            if k.is_young(l.clock.now_s, l.c.young_for_s) {
+                young.get_or_insert(n);
+            }
+        }
+        assert_eq!(young, young_from, "every {every_h} h");
+    }
+}
