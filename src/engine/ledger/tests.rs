@@ -499,3 +499,26 @@ fn a_credential_that_is_rotated_daily_or_weekly_never_becomes_young() {
         assert_eq!(young, young_from, "every {every_h} h");
     }
 }
+
+#[test]
+fn a_key_is_not_convicted_under_the_case_that_got_its_slot() {
+    let mut l = Ledger::new(&config(|_| ()));
+    let (now_s, ours) = (START as u32, value(1, 1));
+    // All other slots hold cases that were seen more often.
+    for v in 0..cases::CASES as u64 - 1 {
+        let case = l.cases.open(value(7, v), now_s);
+        (0..1_000).for_each(|_| l.cases.matched(case, 3, now_s));
+    }
+    let case = l.cases.open(ours, now_s);
+    let _ = l.cases.confirm(ours, case, false, now_s);
+    l.observe_one(&opening(0.0, 1, 1));
+    let key = l.keys.get_mut(mix(1)).unwrap();
+    key.set(keys::flag::CONVICTED, true);
+    (key.case, key.strikes) = (case, 5);
+    assert!(l.observe_one(&opening(0.1, 1, 1)).block && l.conviction(mix(1)).is_some());
+    l.release(ours);
+    let stranger = l.cases.open(value(2, 2), now_s);
+    let _ = l.cases.confirm(value(2, 2), stranger, false, now_s);
+    assert_eq!(l.conviction(mix(1)), None);
+    assert!(!l.observe_one(&opening(0.2, 1, 1)).block);
+}
