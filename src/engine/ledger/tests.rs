@@ -452,6 +452,16 @@ fn a_value_joins_the_case_whose_panel_holds_its_keys() {
     }
 }
 
+/// Time passes until an hour.
+fn pass(l: &mut Ledger, hour: f64) {
+    let to = (START + hour * HOUR) as u64;
+    let mut t = u64::from(l.clock.now_s).max(START as u64);
+    while t < to {
+        t = to.min(t + 600);
+        l.tick(Nanos::from_secs(t));
+    }
+}
+
 /// An opening of a key from an egress, at an hour.
 fn opening(hour: f64, key: u64, egress: u64) -> Observation {
     let text = mix(key ^ (hour * HOUR) as u64);
@@ -470,6 +480,7 @@ fn opening(hour: f64, key: u64, egress: u64) -> Observation {
 fn an_old_account_behind_an_egress_does_not_launder_a_campaign() {
     let mut l = Ledger::new(&config(|c| c.learn = Nanos::from_hours(24)));
     (0..10).for_each(|e| assert!(!l.observe_one(&opening(0.0, 1 << 40 | e, e)).block));
+    pass(&mut l, 30.0);
     // 1,500 accounts appear within a day, each sends every two hours; the old ones go on, too.
     for i in 0..15_000u64 {
         let hour = 30.0 + i as f64 * 24.0 / 15_000.0;
@@ -490,7 +501,9 @@ fn a_credential_that_is_rotated_daily_or_weekly_never_becomes_young() {
         for hour in 0..every_h * rotations {
             let n = hour / every_h;
             // (The first credential is known for a while before it is rotated for the first time.)
-            l.observe_one(&opening(hour as f64 + if n > 0 { 48.0 } else { 0.0 }, n + 1, 1));
+            let hour = hour as f64 + if n > 0 { 48.0 } else { 0.0 };
+            pass(&mut l, hour);
+            l.observe_one(&opening(hour, n + 1, 1));
             let k = l.keys.get(mix(n + 1)).unwrap();
             if k.is_young(l.clock.now_s, l.c.young_for_s) {
                 young.get_or_insert(n);
@@ -521,4 +534,60 @@ fn a_key_is_not_convicted_under_the_case_that_got_its_slot() {
     let _ = l.cases.confirm(value(2, 2), stranger, false, now_s);
     assert_eq!(l.conviction(mix(1)), None);
     assert!(!l.observe_one(&opening(0.2, 1, 1)).block);
+}
+
+/// One observation of a young key with these values, as a worker that refused (or served) it tells it.
+fn told(flag: u8, at_s: f64, key: u64, values: &[u64]) -> Observation {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    Observation {
+        flags: flag,
+        nfp: values.len() as u8,
+        anchors: Few::of(values),
+        ..opening(at_s / HOUR, key, key)
+    }
+}
+
+#[test]
+fn a_refused_request_teaches_nothing_new() {
+    use crate::engine::observation::{REFUSED, SERVED};
+    let honest: Vec<u64> = (0..8).map(|v| value(3, v)).collect();
+    for (flag, learnt) in [(SERVED, true), (0, true), (REFUSED, false)] {
+        let mut l = Ledger::new(&config(|_| ()));
+        for n in 0..400u64 {
+            l.observe_one(&told(flag, n as f64, 1 + n % 40, &honest));
+        }
+        assert_eq!(l.groups.get(honest[0]).is_some(), learnt, "{flag}");
+        // What is known of a value that is not confirmed stays as it is.
+        if flag == SERVED {
+            let total = l.groups.get(honest[0]).unwrap().total;
+            (0..40).for_each(|n| assert!(!l.observe_one(&told(REFUSED, 400.0, 1 + n, &honest)).block));
+            assert_eq!(l.groups.get(honest[0]).unwrap().total, total);
+        }
+    }
+}
+
+#[test]
+fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
+    use crate::engine::observation::REFUSED;
+    for (what, campaign) in [("the campaign goes on", true), ("strangers are refused", false)] {
+        let c = config(|_| ());
+        let mut l = Ledger::new(&c);
+        let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
+        l.observe_one(&opening(0.0, 99, 99));
+        let case = l.cases.open(template[0], l.clock.now_s);
+        template.iter().for_each(|v| l.mark(*v, case, false));
+        // An old account (its requests are refused for some other reason), or the campaign's convicted one, once an hour.
+        for hour in 0..8 * 24u32 {
+            let at_s = f64::from(hour) * HOUR;
+            for m in 0..6 {
+                l.tick(Nanos::from_secs((START + at_s) as u64 + m * 600));
+            }
+            let obs = told(REFUSED, at_s + 3_000.0, 7, &template);
+            let created = START - if campaign { 1.0 } else { 300.0 } * DAY;
+            l.observe_one(&Observation { created_s: created as u32, ..obs });
+        }
+        assert_eq!(l.cases.live() > 0, campaign, "{what}");
+        assert_eq!(l.conviction(mix(7)).is_some(), campaign, "{what}");
+    }
 }
