@@ -6,6 +6,7 @@ pub mod cases;
 mod confirm;
 pub mod conviction;
 pub mod doorkeeper;
+mod ghosts;
 pub mod groups;
 mod judge;
 pub mod keys;

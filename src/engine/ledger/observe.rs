@@ -82,8 +82,10 @@ impl Ledger {
             return;
         }
         let learning = now_s.saturating_sub(self.clock.started_s) < self.learn_s;
-        let heir = created_min.is_none() && !learning && self.is_heir(obs);
-        let unknown = created_min.is_none() && (learning || heir);
+        // A key that had to leave is no newcomer and nobody's heir. It has sent one request before this one, or more.
+        let ghost = self.keys.recall(obs.key, now_s);
+        let heir = created_min.is_none() && !learning && ghost.is_none() && self.is_heir(obs);
+        let unknown = created_min.is_none() && ghost.map_or(learning || heir, |g| g.unknown);
         let mut fresh = KeyState {
             id: obs.key,
             first_min: created_min.unwrap_or(now_s / 60),
@@ -94,9 +96,16 @@ impl Ledger {
         };
         fresh.set(flag::CREATED, created_min.is_some());
         fresh.set(flag::AGE_UNKNOWN, unknown);
-        fresh.set(flag::INHERITED, heir);
-        let young_for = self.c.young_for_s;
-        self.keys.insert(fresh, now_s, young_for);
+        fresh.set(flag::INHERITED, heir || ghost.is_some_and(|g| g.unknown));
+        if let Some(g) = ghost {
+            fresh.first_min = created_min.unwrap_or(g.first_min.min(now_s / 60));
+            if g.once {
+                fresh.born = tick_of(g.first_min.saturating_mul(60));
+            }
+            (fresh.total, fresh.single) = (1, 1);
+            fresh.window(true, false, false);
+        }
+        self.keys.insert(fresh, now_s);
     }
 
     /// Rotated credentials: a new key from the origin of a trusted key takes over its unknown age, once, and has an heir of its

@@ -199,8 +199,8 @@ mod tests {
         confirmed(&mut l, 11, case, 120);
         confirmed(&mut l, 12, case, 140);
         confirmed(&mut l, 13, other, 160);
-        l.keys.insert(KeyState { id: 5, case, ..KeyState::default() }, NOW_S, 0);
-        l.keys.insert(KeyState { id: 6, ..KeyState::default() }, NOW_S, 0);
+        l.keys.insert(KeyState { id: 5, case, ..KeyState::default() }, NOW_S);
+        l.keys.insert(KeyState { id: 6, ..KeyState::default() }, NOW_S);
         let id = |key, group| l.evidence_group(key, &verdict(Reason::Convicted, group)).map(|g| g.id);
         let tid = |v: u64| Some(format!("tid:{v:016x}"));
         assert_eq!(id(5, 0), tid(12), "its request matched nothing");
@@ -227,7 +227,7 @@ mod tests {
     fn the_key_is_reported_as_the_ladder_saw_it() {
         let mut l = ledger();
         let first_min = NOW_S / 60 - 200 * 1_440;
-        l.keys.insert(KeyState { id: 5, first_min, strikes: 1, ..KeyState::default() }, NOW_S, 0);
+        l.keys.insert(KeyState { id: 5, first_min, strikes: 1, ..KeyState::default() }, NOW_S);
         let young = |l: &Ledger, reason| l.key_report(5, &verdict(reason, 0)).unwrap().young;
         assert!(!young(&l, Reason::Template), "the strike came after the verdict");
         assert!(young(&l, Reason::DenyList), "a struck key does not grow out of it");
