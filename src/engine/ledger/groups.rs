@@ -132,6 +132,12 @@ impl Sample {
     pub fn struck(&self) -> bool {
         self.pn & STRUCK != 0
     }
+    /// Nothing happened after `now`.
+    pub fn until(&mut self, now: u16) {
+        for tick in [&mut self.first, &mut self.kfirst, &mut self.last] {
+            *tick = super::clock::past(*tick, now);
+        }
+    }
     /// Ticks since the key's birth.
     pub fn birth_ago(&self, now: u16) -> u32 {
         u32::from(now.wrapping_sub(self.first)).saturating_add(u32::from(self.age))

@@ -26,7 +26,7 @@ pub(super) const ORIGINS: usize = 1 << 13;
 impl Ledger {
     #[inline(never)]
     pub(super) fn observe_one(&mut self, obs: &Observation) -> Outcome {
-        self.advance(obs.time);
+        self.advance(u32::try_from(obs.time.secs()).unwrap_or(u32::MAX), false);
         if obs.flags & (observation::ANONYMOUS | observation::ALLOWED) != 0 || obs.key == 0 {
             return Outcome::default();
         }
@@ -55,7 +55,9 @@ impl Ledger {
             0 => quota::charge(key, limits, elapsed),
             observation::SERVED => {
                 let known = self.over.debt(obs.key, obs.profile);
-                let debt = quota::owe(key, limits, elapsed, obs.time, known)?;
+                // Not by the word of one observation: a debt from the future would be held for as long.
+                let now = obs.time.min(Nanos::from_secs(u64::from(self.clock.now_s).saturating_add(1)));
+                let debt = quota::owe(key, limits, elapsed, now, known)?;
                 if self.over.note(obs.key, obs.profile, debt) {
                     self.publisher.note(obs.key);
                 }

@@ -605,6 +605,55 @@ fn a_key_that_had_to_leave_does_not_come_back_as_a_newcomer() {
     assert!(l.keys.get(mix(2)).unwrap().is_young(l.clock.now_s, l.c.young_for_s));
 }
 
+#[test]
+fn one_request_from_the_future_ends_nothing_and_a_clock_set_back_goes_on() {
+    let mut l = Ledger::new(&config(|_| ()));
+    let (now_s, v) = (START as u32, value(1, 1));
+    let secs = |s: f64| Nanos::from_secs((START + s) as u64);
+    let at = |s: f64, key: u64| opening(s / HOUR, key, key);
+    (0..600).for_each(|s| {
+        l.observe_one(&at(f64::from(s), 1 + s as u64 % 20));
+        l.tick(secs(f64::from(s)));
+    });
+    let case = l.cases.open(v, now_s);
+    let _ = l.cases.confirm(v, case, false, now_s + 600);
+    let key = l.keys.get_mut(mix(3)).unwrap();
+    key.set(keys::flag::CONVICTED, true);
+    (key.case, key.strikes) = (case, 5);
+    // A month ahead, and everything beside it goes on.
+    l.observe_one(&at(600.0 + 30.0 * DAY, 1));
+    for s in 600..4_200 {
+        l.tick(secs(f64::from(s)));
+        l.observe_one(&at(f64::from(s), 1 + s as u64 % 20));
+    }
+    assert_eq!((l.clock.now_s, l.cases.live()), (now_s + 4_199, 1));
+    assert!(l.observe_one(&at(4_199.0, 3)).block);
+    // The clock is set back by an hour: a minute later the ledger follows, nothing is from the future, and limits refill.
+    for s in 0..120 {
+        l.tick(secs(600.0 + f64::from(s)));
+        l.observe_one(&at(600.0 + f64::from(s), 1 + s as u64 % 20));
+    }
+    assert_eq!((l.clock.now_s, l.cases.live()), (now_s + 719, 1));
+    assert!(l.observe_one(&at(719.0, 3)).block);
+    let (now_s, now) = (l.clock.now_s, tick_of(l.clock.now_s));
+    for k in l.keys.slots().iter().filter(|k| k.id != 0) {
+        assert!(k.last_s <= now_s && k.first_min <= now_s / 60 && now.wrapping_sub(k.born) < 10);
+    }
+    // A clock that was saved in the future is left behind.
+    let ahead = l.clock.now_s + 30 * DAY as u32;
+    for s in 0..=61 {
+        l.tick(Nanos::from_secs(u64::from(ahead) + s));
+    }
+    assert_eq!(l.clock.now_s, ahead + 61, "a minute of ticks is believed");
+    let state = l.write_state();
+    let mut back = Ledger::new(&config(|_| ()));
+    back.read_state(&state).unwrap();
+    for s in 0..=120 {
+        back.tick(secs(900.0 + f64::from(s)));
+    }
+    assert_eq!(back.clock.now_s, START as u32 + 1_020);
+}
+
 /// One observation of a young key with these values, as a worker that refused (or served) it tells it.
 fn told(flag: u8, at_s: f64, key: u64, values: &[u64]) -> Observation {
     let mut values = values.to_vec();
