@@ -97,7 +97,8 @@ fn number_of(at: usize, turn: u16) -> u16 {
 /// Slot and turn that a number names.
 pub(super) fn place_of(case: u16) -> Option<(usize, u16)> {
     let n = case.checked_sub(1)?;
-    Some((usize::from(n % CASES as u16), n / CASES as u16))
+    let cases = CASES as u16;
+    Some((usize::from(n.checked_rem(cases)?), n.checked_div(cases)?))
 }
 
 impl Pair {

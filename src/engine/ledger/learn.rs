@@ -3,9 +3,10 @@
 //!
 //! Work is bounded by the observation's lists: at most `ANCHORS` values (`LEARNT` beside a confirmed template) and
 //! `FEED` of them unknown ones, so a long prompt cannot fill the doorkeeper. A request with an allowed value teaches nothing.
-//! One that a worker refused teaches nothing new: it keeps what is confirmed up to date (else only those who pass would be left
-//! to speak for it), but no unknown value is offered, no other group grows, nothing joins a case by it. What is refused costs
-//! its sender nothing, and an honest prompt sent by blocked keys would look like theirs.
+//! One that a worker refused teaches nothing new: no unknown value is offered. What is confirmed is kept up to date (else only
+//! those who pass would be left to speak for it), and beside a confirmed template what is known already (its own values that
+//! are not confirmed yet). No other group grows: what is refused costs its sender nothing, and an honest prompt sent by blocked
+//! keys would look like theirs.
 
 use super::conviction::Matched;
 use super::groups::{self, Axis, Touch};
@@ -42,23 +43,24 @@ impl Ledger {
             company.uniform |= g.has(groups::flag::UNIFORM);
         }
         let refused = obs.flags & REFUSED != 0;
+        let strange = refused && !m.is_template();
         let mut due = Few::<40>::default();
         let mut fed = 0usize;
         for &v in values.as_slice() {
-            self.touch_value(v, t, (dom, refused), &mut fed, &mut due);
+            self.touch_value(v, t, (dom, refused, strange), &mut fed, &mut due);
         }
         fed = 0;
         for &v in obs.nets.iter().filter(|v| **v != 0) {
-            self.touch_value(v, t, (0, refused), &mut fed, &mut due);
+            self.touch_value(v, t, (0, refused, refused), &mut fed, &mut due);
         }
         self.touch_profile(obs, t, m, &mut due);
         for &v in due.as_slice() {
-            if !refused {
+            if !strange {
                 self.start_panel(v, values.as_slice());
             }
             self.evaluate(v, values.as_slice());
         }
-        for &v in values.as_slice().iter().filter(|_| !refused) {
+        for &v in values.as_slice().iter().filter(|_| !strange) {
             self.join(v, values.as_slice());
         }
         company
@@ -68,12 +70,12 @@ impl Ledger {
         &mut self,
         value: u64,
         t: &Touch,
-        (dom, refused): (u32, bool),
+        (dom, refused, strange): (u32, bool, bool),
         fed: &mut usize,
         due: &mut Few<40>,
     ) {
         if let Some(g) = self.groups.get_mut(value) {
-            if refused && !g.has(groups::flag::CONFIRMED) {
+            if strange && !g.has(groups::flag::CONFIRMED) {
                 return;
             }
             g.touch(t);

@@ -484,7 +484,7 @@ fn an_old_account_behind_an_egress_does_not_launder_a_campaign() {
     // 1,500 accounts appear within a day, each sends every two hours; the old ones go on, too.
     for i in 0..15_000u64 {
         let hour = 30.0 + i as f64 * 24.0 / 15_000.0;
-        let key = if i % 97 == 0 { 1 << 40 | i % 10 } else { 1 + mix(i) % (i / 10 + 1) };
+        let key = if i % 97 == 0 { (1 << 40) | (i % 10) } else { 1 + mix(i) % (i / 10 + 1) };
         l.observe_one(&opening(hour, key, key % 10));
     }
     let accounts = (1..=1_500).filter_map(|k| l.keys.get(mix(k)));
@@ -536,7 +536,7 @@ fn a_key_is_not_convicted_under_the_case_that_got_its_slot() {
     assert!(!l.observe_one(&opening(0.2, 1, 1)).block);
 }
 
-/// 75 young accounts send a confirmed template's pieces (three values of nine) once an hour for eight hours, beside a flood of
+/// 75 young accounts send a confirmed template's pieces (three values of twelve: two such requests block a key that has a record) once an hour for eight hours, beside a flood of
 /// made-up keys with one request each. The table holds 1,024 keys: 0.8 a second are to it what 26 are to the default.
 fn served_beside_a_flood(per_s: f64) -> (u64, u64, u32) {
     let c = config(|c| c.keys = 1_024);
@@ -546,9 +546,9 @@ fn served_beside_a_flood(per_s: f64) -> (u64, u64, u32) {
     (0..12).for_each(|v| assert_eq!(l.cases.confirm(value(9, v), case, false, now_s), None));
     let send = |l: &mut Ledger, at: f64, key: u64, n: u64, part: u64| {
         let mut values: Vec<u64> = (0..part).map(|v| value(9, v)).collect();
-        values.extend((0..9 - part).map(|i| mix(n << 4 | i | 1 << 60) >> 2));
+        values.extend((0..12 - part).map(|i| mix(n << 4 | i | 1 << 60) >> 2));
         values.sort_unstable();
-        let obs = Observation { nfp: 9, anchors: Few::of(values), ..opening(at / HOUR, key, key) };
+        let obs = Observation { nfp: 12, anchors: Few::of(values), ..opening(at / HOUR, key, key) };
         l.observe_one(&obs).block
     };
     // The flood fills the table first.
