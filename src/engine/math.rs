@@ -44,7 +44,8 @@ pub fn exp(x: f64) -> f64 {
     // x = k ln 2 / 32 + r with |r| <= 0.011.
     let k = (x * (32.0 * std::f64::consts::LOG2_E) + if x < 0.0 { -0.5 } else { 0.5 }) as i64;
     let r = x - (k as f64) * (std::f64::consts::LN_2 / 32.0);
-    let series = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
+    let series = 1.0
+        + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
     let Some(root) = ROOTS.get(k as usize & 31) else { return 0.0 };
     series * root * f64::from_bits(((k >> 5).wrapping_add(1023) as u64) << 52)
 }

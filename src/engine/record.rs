@@ -6,8 +6,8 @@ use super::config::json::quote;
 use super::config::{Campaign, Config};
 use super::ledger::Ledger;
 use super::ledger::groups::Axis;
-use super::units::Nanos;
 use super::rules::FACTORS;
+use super::units::Nanos;
 use super::{Decision, Engine, GroupReport, KeyReport};
 use std::fmt::Write;
 

@@ -163,7 +163,12 @@ impl Shard {
     fn body(r: &mut Reader<'_>) -> Option<Shard> {
         let values = list(r, 10, |r| Some(ValueEntry { value: r.u64()?, case: r.u16()? }))?;
         let cases = list(r, CASE_BYTES, |r| {
-            Some(CaseEntry { case: r.u16()?, campaign: r.u32()?, usual: r.f32()?, numbers: Numbers::take(r)? })
+            Some(CaseEntry {
+                case: r.u16()?,
+                campaign: r.u32()?,
+                usual: r.f32()?,
+                numbers: Numbers::take(r)?,
+            })
         })?;
         let keys = list(r, 16, |r| Some(KeyEntry { key: r.u64()?, campaign: r.u32()?, until_s: r.u32()? }))?;
         let over = list(r, 13, |r| Some(OverEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()? }))?;
@@ -313,7 +318,12 @@ mod tests {
         let key = (1..).find(|v| shard_of(*v) == 3).unwrap();
         let mut known = vec![0; filter_bytes(32_768)];
         bloom::add(&mut known, 77);
-        let case = CaseEntry { case: 3, campaign: 9, usual: 4.0, numbers: Numbers { prior: 2.5, ..Numbers::default() } };
+        let case = CaseEntry {
+            case: 3,
+            campaign: 9,
+            usual: 4.0,
+            numbers: Numbers { prior: 2.5, ..Numbers::default() },
+        };
         let shard = Shard {
             values: vec![ValueEntry { value, case: 3 }],
             cases: vec![case],

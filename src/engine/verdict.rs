@@ -190,8 +190,10 @@ impl Mode {
 
 /// The action to carry out: the verdict's own in enforce mode for `percent` of the keys (stable by key), else `Allow`.
 pub fn enforce(verdict: &Verdict, mode: Mode, percent: u8, key: u64) -> Action {
+    // All clients without a key are one: they come last, not first (`mix(0)` is 0).
+    let place = if key == 0 { 99 } else { hash::mix(key) % 100 };
     match mode {
-        Mode::Enforce if hash::mix(key) % 100 < u64::from(percent) => verdict.action,
+        Mode::Enforce if place < u64::from(percent) => verdict.action,
         _ => Action::Allow,
     }
 }
@@ -211,6 +213,9 @@ mod tests {
         }
         let n = (0..10_000).filter(|&k| enforce(&v, Mode::Enforce, 30, k) == Action::Block).count();
         assert!((2_700..3_300).contains(&n), "{n}");
+        for percent in [1, 30, 99] {
+            assert_eq!(enforce(&v, Mode::Enforce, percent, 0), Action::Allow, "without a key, {percent} %");
+        }
     }
 
     #[test]

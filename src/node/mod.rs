@@ -44,8 +44,8 @@ const SPARING: u64 = cells::RING / 3;
 pub const BUDGET: u64 = 20 * MS;
 /// An observation that reaches the ledger after this is late.
 const LATE: u64 = 1_000 * MS;
-/// Checkpoint pages a tick: a cycle over the 650 pages of the default tables takes a second, and so much of the updates of
-/// tables a crash may lose. All 650 were written in 1.8 ms (`make bench-node`): a fifth of a millisecond a tick.
+/// Checkpoint pages a tick: a cycle over the 700 pages of the default tables takes a second, and so much of the updates of
+/// tables a crash may lose. 650 were written in 1.8 ms (`make bench-node`): a fifth of a millisecond a tick.
 pub const PAGES_PER_TICK: u16 = 72;
 
 /// The host's shared cells and its monotonic clock.

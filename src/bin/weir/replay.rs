@@ -219,13 +219,15 @@ impl Replay {
         d
     }
 
-    /// Ledger ticks at every minute passed; a long gap is crossed in at most 500 steps.
+    /// Ledger ticks at every minute passed; a long gap is crossed in 500 steps, or in so many that each is believed (the ledger
+    /// doubts a leap of more than ten minutes).
     fn tick(&mut self) {
         let minute = Nanos::from_secs(60);
         if self.ticked == Nanos(0) {
             self.ticked = self.now;
         }
-        let step = minute.max(Nanos(self.now.since(self.ticked).0 / 500));
+        let gap = self.now.since(self.ticked);
+        let step = minute.max(Nanos(gap.0 / 500).min(Nanos::from_secs(600))).max(Nanos(gap.0 / 100_000));
         while self.now.since(self.ticked) >= step {
             self.ticked = self.ticked.plus(step);
             self.engine.tick(self.ticked);

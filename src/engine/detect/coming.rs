@@ -89,7 +89,8 @@ impl Bins {
             if found.is_none() {
                 b.used = b.used.saturating_add(1);
             }
-            let (Some(bin), Some(size), Some(slot)) = (b.bins.get_mut(at), sizes.get_mut(at), codes.get_mut(at))
+            let (Some(bin), Some(size), Some(slot)) =
+                (b.bins.get_mut(at), sizes.get_mut(at), codes.get_mut(at))
             else {
                 continue;
             };
@@ -146,7 +147,10 @@ pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Opt
         if near.is_some_and(|p| shape > 6.0 * p.shape || p.shape > 6.0 * shape) {
             continue;
         }
-        let rising = used.iter().zip(&by_bin).fold(0.0, |sum, (v, w)| if *w > 1.0e-6 { sum + w * ln_rising(shape, v.n) } else { sum });
+        let rising = used
+            .iter()
+            .zip(&by_bin)
+            .fold(0.0, |sum, (v, w)| if *w > 1.0e-6 { sum + w * ln_rising(shape, v.n) } else { sum });
         let profile = |gap: f64| {
             let b = shape * gap;
             let mut silent = [0.0; STOPS];
@@ -160,7 +164,11 @@ pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Opt
                     *slot += w * ln((stop + (1.0 - stop) * x).max(1.0e-300));
                 }
             }
-            let stops = range.stops.iter().zip(silent).map(|(stop, silent)| (sum + silent + n * ln(1.0 - stop), *stop));
+            let stops = range
+                .stops
+                .iter()
+                .zip(silent)
+                .map(|(stop, silent)| (sum + silent + n * ln(1.0 - stop), *stop));
             stops.fold((f64::MIN, 0.0), |best, x| if x.0 > best.0 { x } else { best })
         };
         let gap = golden(start, width, steps, |gap| profile(gap).0);

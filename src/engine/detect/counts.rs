@@ -32,7 +32,8 @@ pub fn fit(counts: &[(u32, u32)], weights: &Weights, among: &[Share]) -> (f64, S
     let mut tally = [(0u32, 0u32, 0.0f64); MOST];
     let mut used = 0usize;
     for ((k, n), w) in counts.iter().zip(weights).filter(|(_, w)| **w > 1.0e-6) {
-        let slot = tally.iter_mut().take(used.saturating_add(1)).find(|t| (t.0, t.1) == (*k, *n) || t.2 == 0.0);
+        let slot =
+            tally.iter_mut().take(used.saturating_add(1)).find(|t| (t.0, t.1) == (*k, *n) || t.2 == 0.0);
         if let Some(t) = slot {
             used = used.saturating_add(usize::from(t.2 == 0.0));
             *t = (*k, *n, t.2 + w);

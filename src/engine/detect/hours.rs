@@ -74,7 +74,11 @@ mod tests {
         let queue: fn(u64) -> f64 = |_| 1.0;
         let person: fn(u64) -> f64 = |h| if h < 7 { 0.03 } else { 1.0 };
         assert!(says(12, queue) < -0.5 && says(24, queue) < -3.0 && says(48, queue) < -8.0);
-        assert!(says(12, person) > 0.3 && says(24, person) > 1.0 && says(48, person) > 2.0, "{}", says(48, person));
+        assert!(
+            says(12, person) > 0.3 && says(24, person) > 1.0 && says(48, person) > 2.0,
+            "{}",
+            says(48, person)
+        );
         assert_eq!((sleeper(0xff, 5, 1_000), sleeper(0xff, 60, 100)), (0.0, 0.0), "nothing to say yet");
     }
 }

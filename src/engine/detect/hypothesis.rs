@@ -69,7 +69,8 @@ impl Law {
     /// ln P of each key.
     pub fn each(&self, keys: &Keys<'_>) -> Weights {
         let mut out = [0.0; MOST];
-        let facts = keys.visits().iter().zip(keys.talk()).zip(keys.repeats()).zip(keys.sleep()).zip(keys.ages());
+        let facts =
+            keys.visits().iter().zip(keys.talk()).zip(keys.repeats()).zip(keys.sleep()).zip(keys.ages());
         for (ln_p, ((((v, talk), repeats), sleep), age)) in out.iter_mut().zip(facts) {
             *ln_p = self.pace.ln_likelihood(v)
                 + self.talk.ln_likelihood(talk.0, talk.1)

@@ -112,7 +112,8 @@ pub fn judge(group: &Group, panel: &BottomK<Sample, { keys::MOST }>, tick: u16, 
             (*slot, *to) = (ln + besides, law);
         }
     }
-    let best = (0..6).max_by(|a, b| lns.get(*a).unwrap_or(&f64::MIN).total_cmp(lns.get(*b).unwrap_or(&f64::MIN)));
+    let best =
+        (0..6).max_by(|a, b| lns.get(*a).unwrap_or(&f64::MIN).total_cmp(lns.get(*b).unwrap_or(&f64::MIN)));
     f.best = best.unwrap_or(0);
     let (Some(h), Some(ln), Some(law)) = (HONEST.get(f.best), lns.get(f.best), laws.get(f.best)) else {
         return f;

@@ -58,9 +58,11 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
 
 /// Mean share of the campaign's openings in all of its keys' openings.
 fn devoted(keys: &Keys<'_>, weights: &[f64; MOST]) -> f64 {
-    let (here, all) = keys.devotion().iter().zip(weights).fold((1.0, 1.0), |(here, all), ((h, a), w)| {
-        (here + w * f64::from(*h), all + w * f64::from(*a))
-    });
+    let (here, all) = keys
+        .devotion()
+        .iter()
+        .zip(weights)
+        .fold((1.0, 1.0), |(here, all), ((h, a), w)| (here + w * f64::from(*h), all + w * f64::from(*a)));
     clamp(here / all, 0.05, 0.98)
 }
 
@@ -79,7 +81,8 @@ fn regular(keys: &Keys<'_>, weights: &[f64; MOST]) -> f64 {
 fn births(group: &Group, keys: &Keys<'_>, m: &Mixture) -> (u32, u32) {
     let mut ago = [0u32; MOST];
     let mut n = 0usize;
-    let theirs = keys.samples.iter().zip(&m.weights).filter(|(s, w)| **w > 0.5 && super::keys::age(s) != Age::Unknown);
+    let theirs =
+        keys.samples.iter().zip(&m.weights).filter(|(s, w)| **w > 0.5 && super::keys::age(s) != Age::Unknown);
     for (slot, (s, _)) in ago.iter_mut().zip(theirs) {
         *slot = s.birth_ago(keys.tick);
         n = n.saturating_add(1);
@@ -94,8 +97,5 @@ fn births(group: &Group, keys: &Keys<'_>, m: &Mixture) -> (u32, u32) {
     let slack = (oldest.saturating_sub(youngest) / 4).max(36);
     let now_min = group.last_s / 60;
     let minute = |ticks: u32| now_min.saturating_sub(ticks.saturating_mul(10));
-    (
-        minute(oldest.saturating_add(slack)).max(1),
-        minute(youngest).saturating_add(slack.saturating_mul(10)),
-    )
+    (minute(oldest.saturating_add(slack)).max(1), minute(youngest).saturating_add(slack.saturating_mul(10)))
 }

@@ -6,17 +6,8 @@ use super::fitted::{NOVEL, REPEATERS, SILENT, TALKERS};
 use super::hypothesis::{Hypothesis, nothing};
 
 /// Follow-ups of people: any.
-pub const TALK: &[Share] = &[
-    SILENT,
-    TALKERS[0],
-    TALKERS[1],
-    TALKERS[2],
-    TALKERS[3],
-    TALKERS[4],
-    TALKERS[5],
-    TALKERS[6],
-    TALKERS[7],
-];
+pub const TALK: &[Share] =
+    &[SILENT, TALKERS[0], TALKERS[1], TALKERS[2], TALKERS[3], TALKERS[4], TALKERS[5], TALKERS[6], TALKERS[7]];
 /// Repeats of people: any.
 pub const REPEATS: &[Share] = &[NOVEL, REPEATERS[0], REPEATERS[1], REPEATERS[2], REPEATERS[3]];
 /// Share of people that sleep; their back ends may not.

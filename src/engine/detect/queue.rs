@@ -4,9 +4,9 @@
 //! They never sleep, or keep people's hours. In a second form they converse, all alike, but then they must never sleep.
 //! Accounts are mostly new; half or all of them bought is possible, and rare.
 
-use super::fitted::{NOVEL, SILENT};
-use super::counts::Share;
 use super::coming::Range;
+use super::counts::Share;
+use super::fitted::{NOVEL, SILENT};
 use super::hypothesis::{Hypothesis, nothing};
 
 const COMING: Range = Range { stops: &[0.0005, 0.01, 0.03, 0.05], shapes: &[3.0, 8.0, 40.0] };

@@ -35,9 +35,19 @@ mod tests {
     #[test]
     fn signs_tell_a_template_that_is_shared() {
         let odds = |signs, requests| 1.0 / honest_share(signs, requests, 0.0, 0.0);
-        assert!(odds(0, 1_000) > 1_000.0 && odds(2, 1_000) > 1_000.0, "{} {}", odds(0, 1_000), odds(2, 1_000));
+        assert!(
+            odds(0, 1_000) > 1_000.0 && odds(2, 1_000) > 1_000.0,
+            "{} {}",
+            odds(0, 1_000),
+            odds(2, 1_000)
+        );
         assert!(odds(20, 25_000) > 3_000.0, "passers-by");
-        assert!(odds(30, 1_000) < 10.0 && odds(200, 10_000) < 12.0, "{} {}", odds(30, 1_000), odds(200, 10_000));
+        assert!(
+            odds(30, 1_000) < 10.0 && odds(200, 10_000) < 12.0,
+            "{} {}",
+            odds(30, 1_000),
+            odds(200, 10_000)
+        );
         assert!(odds(300, 25_000) < 20.0);
         // What the panel sees counts, too.
         assert!(1.0 / honest_share(0, 1_000, 0.1, 12.0) < 20.0);

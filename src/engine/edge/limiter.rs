@@ -1,7 +1,8 @@
 //! Worker-local limits: acts at once on bursts; the ledger corrects what several workers let through together.
 //!
-//! Memory: fixed, 16 bytes and 8 a limit for each key. A full bucket of eight gives up the key that was idle longest, and
-//! the newcomer inherits its arrival times: a flood of keys gains nobody a fresh quota.
+//! Memory: fixed, 16 bytes and 8 a limit for each key. A full bucket of eight gives up the key whose debts end first, so
+//! memory belongs to keys that are near their limits. A newcomer owes nothing: nobody is refused for the use of others,
+//! and a flood of keys with a request each makes a key forgotten only where eight of them owe more than it.
 
 use crate::engine::config::Limit;
 use crate::engine::hash;
@@ -62,9 +63,12 @@ impl Limiter {
     /// # Errors
     /// A limit is exceeded; the longest wait is told.
     pub fn charge(&mut self, now: Nanos, key: u64, limits: &[Limit]) -> Result<(), Denied> {
-        let Some(at) = self.place(now, key.max(1)) else { return Ok(()) };
+        let Some((at, ahead)) = self.place(now, key.max(1)) else { return Ok(()) };
         let from = at.saturating_mul(self.per_key);
         let Some(tats) = self.tats.get_mut(from..from.saturating_add(self.per_key)) else { return Ok(()) };
+        if ahead > 0 {
+            tats.iter_mut().for_each(|tat| *tat = tat.saturating_sub(ahead));
+        }
         let mut worst: Option<Denied> = None;
         for (index, (limit, tat)) in limits.iter().zip(tats.iter()).enumerate() {
             if let Err(wait) = check(limit, *tat, now) {
@@ -83,17 +87,34 @@ impl Limiter {
         Ok(())
     }
 
-    /// The key's slot; a full bucket gives up its idlest key, whose arrival times stay.
-    fn place(&mut self, now: Nanos, key: u64) -> Option<usize> {
+    /// The key's slot, and how far ahead of now its last request is: the clock stepped back, and its arrival times go with it,
+    /// so that nobody waits for the old time to come again, and nobody's debt is let off. A full bucket gives up the key whose
+    /// debts end first, or else was idle longest.
+    fn place(&mut self, now: Nanos, key: u64) -> Option<(usize, u64)> {
         let buckets = (self.slots.len() / WAYS).max(1);
         let base = (hash::mix(key) as usize & buckets.wrapping_sub(1)).wrapping_mul(WAYS);
         let ways = self.slots.get_mut(base..base.saturating_add(WAYS))?;
+        let from = base.saturating_mul(self.per_key);
+        let tats = self.tats.get_mut(from..from.saturating_add(WAYS.saturating_mul(self.per_key)))?;
         let way = match ways.iter().position(|s| s.key == key) {
             Some(way) => way,
-            None => ways.iter().enumerate().min_by_key(|(_, s)| (s.key != 0, s.last)).map(|(i, _)| i)?,
+            None => {
+                let rank = |(slot, tats): (&Slot, &[u64])| {
+                    let until =
+                        tats.iter().max().map_or(0, |t| t.saturating_sub(slot.last.saturating_sub(now.0)));
+                    (slot.key != 0, until.max(now.0), slot.last)
+                };
+                let all = ways.iter().zip(tats.chunks(self.per_key.max(1))).map(rank);
+                let way = all.enumerate().min_by_key(|(_, rank)| *rank)?.0;
+                tats.chunks_mut(self.per_key.max(1)).nth(way)?.fill(0);
+                *ways.get_mut(way)? = Slot { key, last: 0 };
+                way
+            }
         };
-        *ways.get_mut(way)? = Slot { key, last: now.0 };
-        Some(base.saturating_add(way))
+        let slot = ways.get_mut(way)?;
+        let ahead = slot.last.saturating_sub(now.0);
+        slot.last = now.0;
+        Some((base.saturating_add(way), ahead))
     }
 }
 
@@ -145,12 +166,36 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_keys_gives_no_fresh_quota() {
+    fn a_clock_that_steps_back_refuses_nobody_and_lets_no_debt_off() {
+        for back in [1, 30, 600, 86_400] {
+            let mut l = Limiter::new(64, 2);
+            let t0 = Nanos::from_secs(1_000_000);
+            assert!(l.charge(t0, 7, &limits()).is_ok());
+            (0..60).for_each(|_| assert!(l.charge(t0, 8, &limits()).is_ok()));
+            let t1 = t0.since(Nanos::from_secs(back));
+            assert_eq!(l.charge(t1, 7, &limits()), Ok(()), "{back}");
+            // The quota is used up on the new time line, too, and refills at its rate.
+            let wait = l.charge(t1, 8, &limits()).unwrap_err().retry_after;
+            assert_eq!(wait, Nanos::from_secs(1), "{back}");
+            assert_eq!(l.charge(t1.plus(wait), 8, &limits()), Ok(()), "{back}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_keys_refuses_no_newcomer_and_lets_off_no_debtor() {
         let mut l = Limiter::new(8, 8);
         let t0 = Nanos::from_secs(1_000_000);
         let size = l.size_bytes();
-        let passed = (0..10_000u64).filter(|k| l.charge(t0, *k, &limits()).is_ok()).count();
-        assert!(passed <= 8 * 60, "{passed}");
+        (0..60).for_each(|_| assert!(l.charge(t0, 7, &limits()).is_ok()));
+        for key in 1_000..11_000u64 {
+            assert_eq!(l.charge(t0, key, &limits()), Ok(()), "who was never here owes nothing");
+        }
+        assert!(l.charge(t0, 7, &limits()).is_err(), "60 of a minute are used up");
         assert_eq!(l.size_bytes(), size);
+        // One request an hour: each key is at its limit after its first.
+        let hourly = [Limit { name: "h".into(), requests: 1, per: Nanos::from_hours(1) }];
+        let mut l = Limiter::new(4_096, 1);
+        let refused = (1..=10_000).filter(|k| l.charge(t0, *k, &hourly).is_err()).count();
+        assert_eq!(refused, 0);
     }
 }

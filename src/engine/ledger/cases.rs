@@ -36,6 +36,9 @@ pub struct Case {
     pub usual: u32,
     /// Case this one was merged into, 0 = none.
     pub merged: u16,
+    /// How often the slot was used before: part of the case's number, so that a number outlives its case without ever naming
+    /// another one (keys that were convicted long ago still hold it).
+    pub turn: u16,
     /// Estimated keys of the value that the numbers are of.
     pub keys: f32,
     /// What a key is judged by.
@@ -48,6 +51,7 @@ impl Record for Case {
             w.u32(v);
         }
         w.u16(self.merged);
+        w.u16(self.turn);
         w.f32(self.keys);
         self.numbers.put(w);
     }
@@ -60,10 +64,26 @@ impl Record for Case {
             last_s: r.u32()?,
             usual: r.u32()?,
             merged: r.u16()?,
+            turn: r.u16()?,
             keys: r.f32()?,
             numbers: Numbers::take(r)?,
         })
     }
+}
+
+/// Turns of a slot before a number comes again.
+const TURNS: u16 = 127;
+
+/// Number of the case in a slot.
+pub(super) fn number_of(at: usize, turn: u16) -> u16 {
+    (turn % TURNS).saturating_mul(CASES as u16).saturating_add(at as u16).saturating_add(1)
+}
+
+/// Slot and turn that a number names.
+pub(super) fn place_of(case: u16) -> Option<(usize, u16)> {
+    let n = case.checked_sub(1)?;
+    let cases = CASES as u16;
+    Some((usize::from(n.checked_rem(cases)?), n.checked_div(cases)?))
 }
 
 impl Pair {
@@ -214,12 +234,14 @@ impl Cases {
         }
         0
     }
-    /// A case by number (1-based).
+    /// A case by number; none if its slot is another case's by now.
     pub fn case(&self, case: u16) -> Option<&Case> {
-        self.cases.get(usize::from(case).checked_sub(1)?).filter(|c| c.id != 0)
+        let (at, turn) = place_of(case)?;
+        self.cases.get(at).filter(|c| c.id != 0 && c.turn == turn)
     }
-    fn case_mut(&mut self, case: u16) -> Option<&mut Case> {
-        self.cases.get_mut(usize::from(case).checked_sub(1)?).filter(|c| c.id != 0)
+    pub(super) fn case_mut(&mut self, case: u16) -> Option<&mut Case> {
+        let (at, turn) = place_of(case)?;
+        self.cases.get_mut(at).filter(|c| c.id != 0 && c.turn == turn)
     }
     /// The public number of a case that begins with `value`.
     pub fn id_of(value: u64) -> u32 {
@@ -232,16 +254,17 @@ impl Cases {
             .cases
             .iter_mut()
             .enumerate()
-            .min_by_key(|(_, c)| (c.id != 0, c.values > 0, c.merged != 0, c.seen));
+            .min_by_key(|(_, c)| (c.id != 0, c.values > 0, c.merged != 0, c.seen, c.last_s));
         let Some((i, slot)) = found else { return 0 };
-        *slot = Case { id, first_s: now_s, last_s: now_s, ..Case::default() };
-        let number = i.wrapping_add(1) as u16;
-        // Nothing may point at what the slot held before.
-        self.cases.iter_mut().filter(|c| c.merged == number).for_each(|c| c.merged = 0);
-        for p in self.pairs.iter_mut().filter(|p| p.a == number || p.b == number) {
+        let before = if slot.id == 0 { 0 } else { number_of(i, slot.turn) };
+        let turn = if slot.id == 0 { slot.turn } else { slot.turn.wrapping_add(1) % TURNS };
+        *slot = Case { id, first_s: now_s, last_s: now_s, turn, ..Case::default() };
+        // Nothing of the tables points at what the slot held before. (Keys may: it names nothing any more.)
+        self.cases.iter_mut().filter(|c| c.merged == before).for_each(|c| c.merged = 0);
+        for p in self.pairs.iter_mut().filter(|p| before != 0 && (p.a == before || p.b == before)) {
             *p = Pair::default();
         }
-        number
+        number_of(i, turn)
     }
     /// Confirms a value into a case. Returns the value that had to give way, if any.
     pub fn confirm(&mut self, value: u64, case: u16, now_s: u32) -> Option<u64> {
@@ -291,7 +314,9 @@ impl Cases {
     }
     /// Two cases met in one request: often enough, and they are one.
     pub fn meet(&mut self, a: u16, b: u16) {
-        let (a, b) = (a.min(b), a.max(b));
+        // The later slot is merged into the earlier.
+        let slot = |case: u16| place_of(case).map_or(0, |p| p.0);
+        let (a, b) = if slot(a) <= slot(b) { (a, b) } else { (b, a) };
         let at = hash::mix(u64::from(a) << 16 | u64::from(b)) as usize % PAIRS;
         let (Some(ca), Some(cb)) = (self.case(a).copied(), self.case(b).copied()) else { return };
         let Some(p) = self.pairs.get_mut(at) else { return };
@@ -353,6 +378,22 @@ mod tests {
         c.release(1);
         c.release(2);
         assert_eq!((c.resolve(a), c.resolve(b), c.live()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_number_never_names_another_case() {
+        let mut c = Cases::default();
+        let mut numbers = std::collections::HashSet::new();
+        for v in 1..20_000u64 {
+            let case = c.open(v, v as u32);
+            assert!(case != 0 && numbers.insert(case), "{v}");
+            c.confirm(v, case, v as u32);
+            assert_eq!(c.resolve(case), case);
+            c.release(v);
+            assert_eq!(c.resolve(case), 0);
+        }
+        // Only the cases in the slots answer to their numbers.
+        assert_eq!(numbers.iter().filter(|n| c.case(**n).is_some()).count(), CASES);
     }
 
     #[test]

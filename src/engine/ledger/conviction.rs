@@ -5,7 +5,7 @@ use super::groups::{Axis, Group, Touch};
 use super::keys::{KeyState, flag};
 use super::profile::octave;
 use super::{Ledger, Outcome};
-use crate::engine::observation::{Few, Observation};
+use crate::engine::observation::{self, Few, Observation};
 use crate::engine::rules::{self, Facts, Odds, Ruling};
 use crate::engine::verdict::{Evidence, Reason};
 
@@ -99,15 +99,17 @@ pub fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool) {
 impl Ledger {
     /// Notes the match in its cases, runs the ladder, and counts a block against the key.
     pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
-        if m.count > 0 {
-            self.note_match(m);
-        }
-        if m.network != 0 {
-            // A network that is still in use does not expire.
-            self.cases.touch(m.network_value, self.clock.now_s);
+        // A case lives by what is served, and by what the ladder itself blocks: while the campaign goes on its values stay. What
+        // a worker refused for another reason (a limit, a list, an older snapshot) does not keep it alive.
+        let refused = obs.flags & observation::REFUSED != 0;
+        if !refused {
+            self.note(m);
         }
         let was = self.keys.get(obs.key).is_some_and(|k| k.has(flag::CONVICTED));
         let mut out = self.ladder(obs, t, m, watched);
+        if refused && out.block {
+            self.note(m);
+        }
         let strikes = self.c.strikes;
         let Some(key) = self.keys.get_mut(obs.key) else { return out };
         if out.block {
@@ -136,6 +138,16 @@ impl Ledger {
             self.publisher.note(obs.key);
         }
         out
+    }
+
+    fn note(&mut self, m: &Matched) {
+        if m.count > 0 {
+            self.note_match(m);
+        }
+        if m.network != 0 {
+            // A network that is still in use does not expire.
+            self.cases.touch(m.network_value, self.clock.now_s);
+        }
     }
 
     fn note_match(&mut self, m: &Matched) {

@@ -49,6 +49,10 @@ impl Doorkeeper {
     pub fn tables_mut(&mut self) -> (&mut Vec<u32>, &mut Vec<Candidate>) {
         (&mut self.cells, &mut self.candidates)
     }
+    /// The clock was set back: no candidate is later than now.
+    pub fn step_back(&mut self, now_min: u32) {
+        self.candidates.iter_mut().for_each(|c| c.last_min = c.last_min.min(now_min));
+    }
     /// Is a candidate slot in use?
     pub fn live(c: &Candidate) -> bool {
         c.keys != 0

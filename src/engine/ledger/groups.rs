@@ -142,6 +142,12 @@ impl Sample {
     pub fn struck(&self) -> bool {
         self.flags & STRUCK != 0
     }
+    /// Nothing happened after `now`.
+    pub fn until(&mut self, now: u16) {
+        for tick in [&mut self.first, &mut self.kfirst, &mut self.last] {
+            *tick = super::clock::past(*tick, now);
+        }
+    }
     /// Ticks since the key's birth.
     pub fn birth_ago(&self, now: u16) -> u32 {
         u32::from(now.wrapping_sub(self.first)).saturating_add(u32::from(self.age))
@@ -291,9 +297,7 @@ impl Group {
     }
     /// Epoch boundary: totals halve; samples keep their rates, and leave when their key fell silent.
     pub fn age(&mut self, tick: u16, silent_ticks: u16) {
-        for v in
-            [&mut self.total, &mut self.single, &mut self.novel, &mut self.old, &mut self.next_eval]
-        {
+        for v in [&mut self.total, &mut self.single, &mut self.novel, &mut self.old, &mut self.next_eval] {
             *v /= 2;
         }
         if Axis::of(self.tag) != Axis::Profile {

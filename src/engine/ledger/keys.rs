@@ -1,8 +1,13 @@
 //! The key table: 64 bytes a key, two buckets of eight to choose from, bounded.
 //!
-//! Both full: the record with the oldest last request and no conviction gives way. Its successor inherits its birth if
-//! it was young (a flood of keys cannot make a key look old) and its limits always (eviction gives no fresh quota).
+//! Both full: a key that came once gives way, then one that came back, then one that was blocked, a convicted one last; the
+//! longest silent first. So a flood of made-up keys takes what is theirs and hardly more. Who has left is remembered
+//! by birth (see `ghosts`): a key that comes back does not look brand new, and one that was never here owes nothing. Of two
+//! evils (a fresh quota for a key that had to leave, a stranger's debt for a newcomer) the first is chosen: a limit
+//! never refuses somebody for the use of others. What a fresh quota is worth is bounded: keys above a limit stay known in
+//! `over`, each worker has limits of its own, and to push out a key that came back takes 16 others that did.
 
+use super::ghosts::{Ghost, Ghosts};
 use crate::engine::hash;
 use crate::engine::wire::record;
 
@@ -10,6 +15,15 @@ use crate::engine::wire::record;
 pub const BUCKET: usize = 8;
 /// Bitmaps take only this many openings: an unbounded bitmap saturates, and then every heavy user looks always-on.
 pub const MAP_LIMIT: u8 = 63;
+
+/// A key that is silent for so long has nothing to lose but its birth.
+const SILENT_S: u32 = 14 * 86_400;
+
+/// An heir has no heir of its own before it was seen for so long (20 h). Without that rule one trusted key launders any number
+/// of new ones behind it, each the heir of the one before: 1,500 accounts behind 10 egresses, all in one day. With it each
+/// egress makes one a day. A credential that is rotated once a day or more rarely stays of unknown age for ever; one that
+/// is rotated every hour is young from the second successor on: such tokens need an identity that stays (`jwt`, a header).
+pub const CHAIN_TICKS: u16 = 120;
 
 /// Key flags.
 pub mod flag {
@@ -27,8 +41,8 @@ pub mod flag {
     pub const ROLLOUT: u8 = 32;
     /// Convicted: blocked until 72 h after its last request, while its case stands.
     pub const CONVICTED: u8 = 64;
-    /// Ever matched nothing in five requests or more, or old: see the protected filter.
-    pub const USED: u8 = 128;
+    /// Took over another key's unknown age: see `CHAIN_TICKS`.
+    pub const INHERITED: u8 = 128;
 }
 
 /// What is kept of a key.
@@ -150,6 +164,25 @@ impl KeyState {
     pub fn is_old(&self, now_s: u32, young_for_s: u64) -> bool {
         !self.has(flag::AGE_UNKNOWN) && !self.is_young(now_s, young_for_s)
     }
+    /// What would be lost with the record: 0 an empty slot, 1 a key that came once or is silent for two weeks, 2 one that came
+    /// back, 3 one that was blocked, 4 a convicted one.
+    fn worth(&self, now_s: u32) -> u8 {
+        match () {
+            () if self.id == 0 => 0,
+            () if now_s.saturating_sub(self.last_s) > SILENT_S => 1,
+            () if self.has(flag::CONVICTED) => 4,
+            () if self.strikes > 0 => 3,
+            () if self.total > 1 => 2,
+            () => 1,
+        }
+    }
+    /// A new key from the same origin may be its successor: not struck, trusted, and without an heir so far.
+    pub fn may_have_heir(&self, now_s: u32, tick: u16, young_for_s: u64) -> bool {
+        self.strikes == 0
+            && (self.has(flag::AGE_UNKNOWN) || self.is_old(now_s, young_for_s))
+            && !self.has(flag::HEIR)
+            && (!self.has(flag::INHERITED) || tick.wrapping_sub(self.born) >= CHAIN_TICKS)
+    }
     /// Share of openings in the window, in percent.
     pub fn single_percent(&self) -> u32 {
         percent(self.win_single, self.win_total)
@@ -195,6 +228,7 @@ fn percent(part: u8, whole: u8) -> u32 {
 #[derive(Debug)]
 pub struct KeyTable {
     slots: Vec<KeyState>,
+    ghosts: Ghosts,
     used: u32,
     evicted: u64,
 }
@@ -203,7 +237,7 @@ impl KeyTable {
     /// `capacity` is rounded up to a power of two, at least one bucket.
     pub fn new(capacity: u32) -> KeyTable {
         let n = (capacity as usize).next_power_of_two().max(BUCKET);
-        KeyTable { slots: vec![KeyState::default(); n], used: 0, evicted: 0 }
+        KeyTable { slots: vec![KeyState::default(); n], ghosts: Ghosts::new(n), used: 0, evicted: 0 }
     }
     /// Keys stored.
     pub fn used(&self) -> u32 {
@@ -215,7 +249,20 @@ impl KeyTable {
     }
     /// Bytes.
     pub fn size_bytes(&self) -> usize {
-        self.slots.len().saturating_mul(std::mem::size_of::<KeyState>())
+        let slots = self.slots.len().saturating_mul(std::mem::size_of::<KeyState>());
+        slots.saturating_add(self.ghosts.size_bytes())
+    }
+    /// Keys that had to leave.
+    pub fn ghosts(&self) -> &Ghosts {
+        &self.ghosts
+    }
+    /// Keys that had to leave, for restoring.
+    pub fn ghosts_mut(&mut self) -> &mut Ghosts {
+        &mut self.ghosts
+    }
+    /// What is remembered of a key that had to leave; forgotten with it.
+    pub fn recall(&mut self, id: u64, now_s: u32) -> Option<Ghost> {
+        self.ghosts.recall(id, now_s)
     }
     /// All slots, empty ones (id 0) included.
     pub fn slots(&self) -> &Vec<KeyState> {
@@ -265,11 +312,11 @@ impl KeyTable {
     pub fn get_mut(&mut self, id: u64) -> Option<&mut KeyState> {
         self.find(id).and_then(|at| self.slots.get_mut(at))
     }
-    /// The place for a new key: an empty slot, or the oldest unconvicted one. Returns the slot and what was in it.
-    pub fn insert(&mut self, fresh: KeyState, now_s: u32, young_for_s: u64) -> Option<&mut KeyState> {
+    /// The place for a new key: an empty slot, or that of the key whose record is worth least.
+    pub fn insert(&mut self, fresh: KeyState, now_s: u32) -> Option<&mut KeyState> {
         let slots = &self.slots;
         let ways = self.buckets(fresh.id).into_iter().flatten();
-        let rank = |at: &usize| slots.get(*at).map(|s| (s.id != 0, s.has(flag::CONVICTED), s.last_s));
+        let rank = |at: &usize| slots.get(*at).map(|s| (s.worth(now_s), s.last_s));
         let at = ways.min_by_key(rank)?;
         let slot = self.slots.get_mut(at)?;
         let victim = *slot;
@@ -278,11 +325,7 @@ impl KeyTable {
             self.used = self.used.saturating_add(1);
         } else {
             self.evicted = self.evicted.saturating_add(1);
-            if victim.is_young(now_s, young_for_s) && !slot.has(flag::CREATED | flag::AGE_UNKNOWN) {
-                slot.first_min = slot.first_min.max(victim.first_min);
-            }
-            slot.tat0 = victim.tat0;
-            slot.tat1 = victim.tat1;
+            self.ghosts.note(&victim, now_s);
         }
         Some(slot)
     }
@@ -302,37 +345,73 @@ pub fn gap_code(secs: u32) -> u8 {
 mod tests {
     use super::*;
 
+    const DAY_S: u32 = 86_400;
+
     #[test]
-    fn a_flood_of_keys_gives_no_fresh_quota_and_no_old_age() {
-        let mut t = KeyTable::new(8);
-        for id in 1..=8 {
-            let k = KeyState {
-                id,
-                first_min: 10_000,
-                last_s: 600_000 + id as u32,
-                tat0: 500,
-                ..KeyState::default()
+    fn a_flood_of_made_up_keys_takes_its_own_slots() {
+        let mut t = KeyTable::new(1_024);
+        let now_s = 20_000 * DAY_S;
+        // Half of the table: keys that came back, were blocked, are convicted.
+        for id in 1..=500u64 {
+            let (strikes, flags) = match id % 3 {
+                0 => (0, 0),
+                1 => (1, 0),
+                _ => (5, flag::CONVICTED),
             };
-            t.insert(k, 600_000, 14 * 86_400).unwrap();
+            let k = KeyState { id, total: 2, strikes, flags, last_s: now_s, tat0: 9, ..KeyState::default() };
+            t.insert(k, now_s).unwrap();
         }
-        let fresh = KeyState { id: 99, first_min: 9_999, last_s: 600_100, ..KeyState::default() };
-        let got = *t.insert(fresh, 600_100, 14 * 86_400).unwrap();
-        assert_eq!((got.first_min, got.tat0), (10_000, 500));
-        assert_eq!((t.used(), t.evicted()), (8, 1));
-        assert!(t.get(1).is_none() && t.get(99).is_some());
+        for n in 0..200_000u64 {
+            let at = now_s + n as u32 / 26;
+            let k =
+                KeyState { id: 1 << 40 | n, total: 1, last_s: at, first_min: at / 60, ..KeyState::default() };
+            let got = *t.insert(k, at).unwrap();
+            assert_eq!((got.tat0, got.first_min), (0, at / 60), "a newcomer owes nothing and is what it is");
+        }
+        let left = |r: u64| (1..=500).filter(|id| id % 3 == r && t.get(*id).is_some()).count();
+        assert_eq!((left(1), left(2)), (167, 167), "blocked, convicted");
+        assert!(left(0) >= 160, "{} of 166 came back", left(0));
+        // The last of the flood are remembered.
+        let now_s = now_s + 200_000 / 26;
+        let known = (196_500..199_000).filter(|n| t.recall(1 << 40 | n, now_s).is_some()).count();
+        assert!(known > 1_500, "{known}");
     }
 
     #[test]
-    fn convicted_keys_stay() {
+    fn who_gives_way_first() {
         let mut t = KeyTable::new(8);
-        for id in 1..=8 {
-            let k = KeyState { id, last_s: 5, flags: flag::CONVICTED, ..KeyState::default() };
-            t.insert(k, 5, 0).unwrap();
+        let now_s = 20_000 * DAY_S;
+        let key = |id, total, strikes, flags, silent| KeyState {
+            id,
+            total,
+            strikes,
+            flags,
+            last_s: now_s - silent,
+            ..KeyState::default()
+        };
+        for k in [
+            key(1, 9, 9, flag::CONVICTED, 10),
+            key(2, 9, 9, flag::CONVICTED, 5),
+            key(3, 9, 1, 0, 9),
+            key(4, 9, 1, 0, 8),
+            key(5, 9, 0, 0, DAY_S),
+            key(6, 2, 0, 0, 3),
+            key(7, 1, 0, 0, 2),
+            key(8, 9, 9, flag::CONVICTED, 15 * DAY_S),
+        ] {
+            t.insert(k, now_s).unwrap();
         }
-        t.get_mut(3).unwrap().flags = 0;
-        t.get_mut(3).unwrap().last_s = 100;
-        t.insert(KeyState { id: 50, last_s: 101, ..KeyState::default() }, 101, 0).unwrap();
-        assert!(t.get(3).is_none() && t.get(1).is_some());
+        // The longest silent is worth no more than one that came once, whatever it was.
+        for (n, gone) in (20..).zip([8, 7, 5, 6, 3, 4, 1, 2]) {
+            assert!(t.get(gone).is_some());
+            t.insert(
+                KeyState { id: n, last_s: now_s, strikes: 1, flags: flag::CONVICTED, ..KeyState::default() },
+                now_s,
+            );
+            assert!(t.get(gone).is_none(), "{gone}");
+            assert!(t.recall(gone, now_s).is_some(), "{gone}");
+        }
+        assert_eq!((t.used(), t.evicted()), (8, 8));
     }
 
     #[test]

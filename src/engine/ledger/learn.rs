@@ -3,12 +3,16 @@
 //!
 //! Work is bounded by the observation's lists: at most `ANCHORS` values (`LEARNT` beside a confirmed template) and
 //! `FEED` of them unknown ones, so a long prompt cannot fill the doorkeeper. A request with an allowed value teaches nothing.
+//! One that a worker refused teaches nothing new: no unknown value is offered. What is confirmed is kept up to date (else only
+//! those who pass would be left to speak for it), and beside a confirmed template what is known already (its own values that
+//! are not confirmed yet). No other group grows: what is refused costs its sender nothing, and an honest prompt sent by blocked
+//! keys would look like theirs.
 
+use super::Ledger;
 use super::conviction::Matched;
 use super::groups::{self, Axis, Touch};
-use super::Ledger;
 use crate::engine::config::campaign::off;
-use crate::engine::observation::{Few, Observation};
+use crate::engine::observation::{Few, Observation, REFUSED};
 
 /// Values of one observation that may touch the learning tables, per axis.
 const ANCHORS: usize = 12;
@@ -37,28 +41,42 @@ impl Ledger {
             }
             watched = watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
         }
+        let refused = obs.flags & REFUSED != 0;
+        let strange = refused && m.count == 0;
         let mut due = Few::<40>::default();
         let mut fed = 0usize;
         for &v in values.as_slice() {
-            self.touch_value(v, t, dom, &mut fed, &mut due);
+            self.touch_value(v, t, (dom, refused, strange), &mut fed, &mut due);
         }
         fed = 0;
         for &v in obs.nets.iter().filter(|v| **v != 0) {
-            self.touch_value(v, t, 0, &mut fed, &mut due);
+            self.touch_value(v, t, (0, refused, refused), &mut fed, &mut due);
         }
         self.touch_profile(obs, t, m, &mut due);
         for &v in due.as_slice() {
-            self.start_panel(v, values.as_slice());
+            if !strange {
+                self.start_panel(v, values.as_slice());
+            }
             self.evaluate(v, values.as_slice());
         }
-        for &v in values.as_slice() {
+        for &v in values.as_slice().iter().filter(|_| !strange) {
             self.join(v, values.as_slice());
         }
         watched
     }
 
-    fn touch_value(&mut self, value: u64, t: &Touch, dom: u32, fed: &mut usize, due: &mut Few<40>) {
+    fn touch_value(
+        &mut self,
+        value: u64,
+        t: &Touch,
+        (dom, refused, strange): (u32, bool, bool),
+        fed: &mut usize,
+        due: &mut Few<40>,
+    ) {
         if let Some(g) = self.groups.get_mut(value) {
+            if strange && !g.has(groups::flag::CONFIRMED) {
+                return;
+            }
             g.touch(t);
             let slot = u64::from(g.total).saturating_mul(u64::from(self.c.dominance)) < u64::from(dom);
             g.under = g.under.saturating_add(u32::from(slot && !self.c.is_off(off::DOMINANCE)));
@@ -71,7 +89,7 @@ impl Ledger {
             return;
         }
         // What stands beside a confirmed value is wanted in full.
-        if *fed >= if dom > 0 { LEARNT } else { FEED } {
+        if refused || *fed >= if dom > 0 { LEARNT } else { FEED } {
             return;
         }
         *fed = fed.saturating_add(1);

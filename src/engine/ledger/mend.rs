@@ -6,7 +6,7 @@
 //! over keys, groups and values; nothing is allocated.
 
 use super::Ledger;
-use super::cases::{self, CASES, Case, Cases, Confirmed};
+use super::cases::{self, CASES, Case, Cases, Confirmed, place_of};
 use super::groups::{self, flag};
 use super::keys::flag as key_flag;
 
@@ -88,26 +88,31 @@ impl Cases {
     fn mend(&mut self) {
         let (values, cases) = self.tables_mut();
         for at in 0..cases.len() {
-            // A case is merged into one with a smaller number.
-            let to = cases.get(at).map_or(0, |c| usize::from(c.merged));
-            let sound = to <= at && to.checked_sub(1).is_none_or(|i| cases.get(i).is_some_and(|c| c.id != 0));
+            // A case is merged into one in an earlier slot.
+            let sound = place_of(cases.get(at).map_or(0, |c| c.merged)).is_none_or(|(to, turn)| {
+                to < at && cases.get(to).is_some_and(|c| c.id != 0 && c.turn == turn)
+            });
             if let Some(c) = cases.get_mut(at).filter(|_| !sound) {
                 c.merged = 0;
             }
         }
         let mut reopened = [0u64; CASES / 64];
         for v in values.iter_mut().filter(|v| v.value != 0) {
-            let Some(at) = usize::from(v.case).checked_sub(1).filter(|at| *at < CASES) else {
+            let Some((at, turn)) = place_of(v.case) else {
                 *v = Confirmed::default();
                 continue;
             };
             let (Some(c), Some(word)) = (cases.get_mut(at), reopened.get_mut(at / 64)) else { continue };
             let (bit, first_s) = (1u64 << (at & 63), v.since_min.saturating_mul(60));
-            if c.id == 0 {
+            // Absent, or of a moment before this turn of the slot.
+            let before = c.turn != turn && c.first_s <= first_s.saturating_add(59);
+            if c.id == 0 || (before && *word & bit == 0) {
                 *word |= bit;
-                *c = Case { id: u32::MAX, first_s, ..Case::default() };
+                *c = Case { id: u32::MAX, first_s, turn, ..Case::default() };
             }
-            if *word & bit != 0 {
+            if c.turn != turn {
+                *v = Confirmed::default();
+            } else if *word & bit != 0 {
                 c.id = c.id.min(Cases::id_of(v.value));
                 (c.first_s, c.last_s) = (c.first_s.min(first_s), c.last_s.max(v.last_s));
             } else if c.first_s > first_s.saturating_add(59) {
@@ -115,17 +120,23 @@ impl Cases {
                 *v = Confirmed::default();
             }
         }
+        // A slot that was reopened has left behind the values of its turn before.
+        let gone = |v: &&mut Confirmed| {
+            v.value != 0
+                && place_of(v.case).and_then(|(at, turn)| cases.get(at).filter(|c| c.turn == turn)).is_none()
+        };
+        values.iter_mut().filter(gone).for_each(|v| *v = Confirmed::default());
         self.recount();
     }
 
     /// A case that has lost its values is one with the case that has them.
     fn link(&mut self, lost: u16, has: u16) {
         let (lost, has) = (self.root(lost), self.root(has));
-        if has != 0
-            && has < lost
-            && let Some(c) =
-                self.tables_mut().1.get_mut(usize::from(lost).wrapping_sub(1)).filter(|c| c.values == 0)
-        {
+        let earlier = match (place_of(has), place_of(lost)) {
+            (Some((has, _)), Some((lost, _))) => has < lost,
+            _ => false,
+        };
+        if earlier && let Some(c) = self.case_mut(lost).filter(|c| c.values == 0) {
             c.merged = has;
         }
     }

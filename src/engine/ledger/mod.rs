@@ -1,11 +1,13 @@
 //! The half that learns: consumes observations, owns every table, runs the whole ladder, publishes verdicts.
 //!
-//! One a node. Memory is allocated in `new` and does not grow. Time is the observation's; a clock that steps back saturates.
+//! One a node. Memory is allocated in `new` and does not grow. Time is what the witnesses say, see `clock`.
 
 pub mod cases;
+mod clock;
 mod confirm;
 pub mod conviction;
 pub mod doorkeeper;
+mod ghosts;
 pub mod groups;
 pub mod keys;
 mod learn;
@@ -27,6 +29,7 @@ use crate::engine::sort::sort;
 use crate::engine::units::Nanos;
 use crate::engine::verdict::{Evidence, Reason};
 use cases::Cases;
+use clock::Clock;
 use doorkeeper::Doorkeeper;
 use groups::{Axis, Groups};
 use keys::KeyTable;
@@ -51,21 +54,6 @@ pub struct Outcome {
     pub campaign: u32,
     /// Figures.
     pub evidence: Evidence,
-}
-
-/// Numbers that describe the ledger as a whole.
-#[derive(Clone, Copy, Debug, Default)]
-struct Clock {
-    /// Latest time seen, seconds.
-    now_s: u32,
-    /// First observation after an empty start.
-    started_s: u32,
-    /// `now / epoch`.
-    epoch: u32,
-    /// Times an observation was earlier than one before it by more than a second.
-    steps_back: u64,
-    /// Last expiry sweep, seconds.
-    swept_s: u32,
 }
 
 /// Sizes of the tables that are configured.
@@ -107,6 +95,7 @@ pub struct Ledger {
     c: Campaign,
     learn_s: u32,
     block_for_s: u32,
+    time_scale: u32,
     seed_check: u32,
     allow: Vec<u64>,
     limits: Vec<Vec<Limit>>,
@@ -138,6 +127,7 @@ impl Ledger {
             c: config.campaign.clone(),
             learn_s: 0,
             block_for_s: 0,
+            time_scale: 1,
             seed_check: config.seed.check(),
             allow: Vec::new(),
             limits: Vec::new(),
@@ -162,6 +152,7 @@ impl Ledger {
     /// New parameters over the tables as they are (their sizes stay).
     pub fn reconfigure(&mut self, config: &Config) {
         self.c = config.campaign.clone();
+        self.time_scale = config.time_scale;
         self.learn_s = u32::try_from(config.learn.secs()).unwrap_or(u32::MAX);
         let block_for = config.profiles.first().map_or(0, |p| p.actions.block_for.secs());
         self.block_for_s = u32::try_from(block_for).unwrap_or(u32::MAX);
@@ -228,9 +219,9 @@ impl Ledger {
         })
     }
 
-    /// Expiry and ageing. Any rate is fine; work is done once a minute.
+    /// Expiry and ageing, and the host's word on the time. Any rate is fine; work is done once a minute.
     pub fn tick(&mut self, now: Nanos) {
-        self.advance(now);
+        self.advance(u32::try_from(now.secs()).unwrap_or(u32::MAX), true);
         if self.clock.now_s.saturating_sub(self.clock.swept_s) < 60 {
             return;
         }
@@ -240,34 +231,6 @@ impl Ledger {
             self.release(value);
         }
         self.sweep_alarms();
-    }
-
-    /// Moves the clock; ages everything at epoch boundaries, which are aligned to wall time on all nodes.
-    fn advance(&mut self, now: Nanos) {
-        let now_s = u32::try_from(now.secs()).unwrap_or(u32::MAX);
-        if now_s < self.clock.now_s {
-            if self.clock.now_s.saturating_sub(now_s) > 1 {
-                self.clock.steps_back = self.clock.steps_back.saturating_add(1);
-            }
-            return;
-        }
-        self.clock.now_s = now_s;
-        if self.clock.started_s == 0 {
-            self.clock.started_s = now_s;
-        }
-        let epoch = (u64::from(now_s).checked_div(self.c.epoch_s).unwrap_or(0)) as u32;
-        if epoch != self.clock.epoch {
-            if self.clock.epoch != 0 {
-                let tick = tick_of(now_s);
-                let silent = u16::try_from(self.c.epoch_s / 600).unwrap_or(u16::MAX);
-                for g in self.groups.slots_mut().iter_mut().filter(|g| g.tag != 0) {
-                    g.age(tick, silent);
-                }
-                self.panels.age(tick, silent);
-                self.cases.age();
-            }
-            self.clock.epoch = epoch;
-        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) const ORIGINS: usize = 1 << 13;
 impl Ledger {
     #[inline(never)]
     pub(super) fn observe_one(&mut self, obs: &Observation) -> Outcome {
-        self.advance(obs.time);
+        self.advance(u32::try_from(obs.time.secs()).unwrap_or(u32::MAX), false);
         if obs.flags & (observation::ANONYMOUS | observation::ALLOWED) != 0 || obs.key == 0 {
             return Outcome::default();
         }
@@ -55,7 +55,9 @@ impl Ledger {
             0 => quota::charge(key, limits, elapsed),
             observation::SERVED => {
                 let known = self.over.debt(obs.key, obs.profile);
-                let debt = quota::owe(key, limits, elapsed, obs.time, known)?;
+                // Not by the word of one observation: a debt from the future would be held for as long.
+                let now = obs.time.min(Nanos::from_secs(u64::from(self.clock.now_s).saturating_add(1)));
+                let debt = quota::owe(key, limits, elapsed, now, known)?;
                 if self.over.note(obs.key, obs.profile, debt) {
                     self.publisher.note(obs.key);
                 }
@@ -82,7 +84,10 @@ impl Ledger {
             return;
         }
         let learning = now_s.saturating_sub(self.clock.started_s) < self.learn_s;
-        let unknown = created_min.is_none() && (learning || self.is_heir(obs));
+        // A key that had to leave is no newcomer and nobody's heir. It has sent one request before this one, or more.
+        let ghost = self.keys.recall(obs.key, now_s);
+        let heir = created_min.is_none() && !learning && ghost.is_none() && self.is_heir(obs);
+        let unknown = created_min.is_none() && ghost.map_or(learning || heir, |g| g.unknown);
         let mut fresh = KeyState {
             id: obs.key,
             first_min: created_min.unwrap_or(now_s / 60),
@@ -94,11 +99,20 @@ impl Ledger {
         };
         fresh.set(flag::CREATED, created_min.is_some());
         fresh.set(flag::AGE_UNKNOWN, unknown);
-        let young_for = self.c.young_for_s;
-        self.keys.insert(fresh, now_s, young_for);
+        fresh.set(flag::INHERITED, heir || ghost.is_some_and(|g| g.unknown));
+        if let Some(g) = ghost {
+            fresh.first_min = created_min.unwrap_or(g.first_min.min(now_s / 60));
+            if g.once {
+                fresh.born = tick_of(g.first_min.saturating_mul(60));
+            }
+            (fresh.total, fresh.single) = (1, 1);
+            fresh.window(true, false);
+        }
+        self.keys.insert(fresh, now_s);
     }
 
-    /// Rotated credentials: a new key from the origin of a trusted key takes over its unknown age, once.
+    /// Rotated credentials: a new key from the origin of a trusted key takes over its unknown age, once, and has an heir of its
+    /// own only when it was seen for a while (`keys::CHAIN_TICKS`).
     fn is_heir(&mut self, obs: &Observation) -> bool {
         let Some(at) = origin_of(obs) else { return false };
         let Some(o) = self.origins.get_mut(at.0).filter(|o| o.tag == at.1 && o.key != obs.key && o.key != 0)
@@ -106,13 +120,13 @@ impl Ledger {
             return false;
         };
         let donor = std::mem::take(&mut o.key);
-        match self.keys.get_mut(donor) {
-            Some(k) if k.strikes == 0 && !k.has(flag::HEIR) => {
-                k.set(flag::HEIR, true);
-                true
-            }
-            _ => false,
-        }
+        let (now_s, young_for) = (self.clock.now_s, self.c.young_for_s);
+        let Some(k) = self.keys.get_mut(donor).filter(|k| k.may_have_heir(now_s, tick_of(now_s), young_for))
+        else {
+            return false;
+        };
+        k.set(flag::HEIR, true);
+        true
     }
 
     /// Brings the key's record up to date and says what the groups should know.
@@ -157,7 +171,7 @@ impl Ledger {
         }
         let young = key.is_young(now_s, c.young_for_s);
         let old = key.is_old(now_s, c.young_for_s);
-        let donor = key.strikes == 0 && (old || key.has(flag::AGE_UNKNOWN)) && !key.has(flag::HEIR);
+        let donor = key.may_have_heir(now_s, tick_of(now_s), c.young_for_s);
         let touch = Touch {
             kh,
             now_s,

@@ -19,7 +19,7 @@ use std::ops::Range;
 pub const PAGE: usize = 16_384;
 const MAGIC: u16 = 0x5057;
 /// Layout of pages and of state files.
-pub(super) const VERSION: u16 = 5;
+pub(super) const VERSION: u16 = 8;
 /// Header and checksum.
 const AROUND: usize = 32;
 
@@ -173,7 +173,8 @@ impl Ledger {
             8 => self.door.tables_mut().1,
             9 => self.novelty.cells_mut(),
             10 => self.openings.cells_mut(),
-            _ => &mut self.origins,
+            11 => &mut self.origins,
+            _ => self.keys.ghosts_mut().cells_mut(),
         };
         take_slice(r, table, from)
     }
@@ -185,7 +186,7 @@ impl Ledger {
     }
 
     /// All tables. Their order is part of the layout, here and in `take_page`.
-    fn tables(&self) -> [&dyn Table; 11] {
+    fn tables(&self) -> [&dyn Table; 12] {
         let (cells, candidates) = self.door.tables();
         [
             self.keys.slots(),
@@ -199,6 +200,7 @@ impl Ledger {
             self.novelty.cells(),
             self.openings.cells(),
             &self.origins,
+            self.keys.ghosts().cells(),
         ]
     }
 
@@ -330,6 +332,7 @@ mod tests {
             *c = mix(i as u64) | 1;
         }
         l.openings.cells_mut().iter_mut().for_each(|c| *c = 1);
+        l.keys.ghosts_mut().cells_mut().iter_mut().for_each(|c| *c = 3);
         l.origins.iter_mut().for_each(|o| *o = Origin { tag: 1, key: 2 });
         l
     }

@@ -1,6 +1,7 @@
 //! What changed since the last publication, by shard.
 
 use super::Ledger;
+use super::cases::number_of;
 use super::keys::{KeyState, flag};
 use crate::engine::sketch::bloom;
 use crate::engine::snapshot::{CaseEntry, KeyEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
@@ -50,16 +51,15 @@ impl Ledger {
         if dirty == 0 {
             return;
         }
-        let mut shards: Vec<Option<Shard>> = (0..SHARDS)
-            .map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(|| Shard::default()))
-            .collect();
+        let mut shards: Vec<Option<Shard>> =
+            (0..SHARDS).map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(|| Shard::default())).collect();
         for v in self.cases.values().iter().filter(|v| v.value != 0) {
             if let Some(Some(s)) = shards.get_mut(shard_of(v.value)) {
                 s.values.push(ValueEntry { value: v.value, case: self.cases.resolve(v.case) });
             }
         }
         for (i, c) in self.cases.cases().iter().enumerate().filter(|(_, c)| c.id != 0 && c.values > 0) {
-            let case = (i as u16).saturating_add(1);
+            let case = number_of(i, c.turn);
             if let Some(Some(s)) = shards.get_mut(usize::from(case) % SHARDS) {
                 s.cases.push(CaseEntry { case, campaign: c.id, usual: c.shows(), numbers: c.numbers });
             }
@@ -79,6 +79,7 @@ impl Ledger {
         for (i, shard) in shards.iter_mut().enumerate() {
             let Some(s) = shard else { continue };
             sort::by_key(&mut s.values, |v| v.value);
+            sort::by_key(&mut s.cases, |c| c.case);
             sort::by_key(&mut s.keys, |k| k.key);
             s.encode(i as u8, self.seed_check, &mut bytes);
             sink(i as u8, &bytes);

@@ -26,9 +26,7 @@ impl Ledger {
 
     /// Groups that are confirmed, watched, exempt or in alarm, strongest first.
     pub fn groups_report(&self) -> Vec<GroupReport> {
-        let told = |g: &&Group| {
-            g.tag != 0 && (g.has(flag::CONFIRMED | flag::WATCH) || self.in_alarm(g))
-        };
+        let told = |g: &&Group| g.tag != 0 && (g.has(flag::CONFIRMED | flag::WATCH) || self.in_alarm(g));
         let mut out: Vec<GroupReport> =
             self.groups.slots().iter().filter(told).map(|g| self.describe(g)).collect();
         out.sort_by(|a, b| (b.nats, &a.id).cmp(&(a.nats, &b.id)));
@@ -213,8 +211,8 @@ mod tests {
         confirmed(&mut l, 11, case, 120);
         confirmed(&mut l, 12, case, 140);
         confirmed(&mut l, 13, other, 160);
-        l.keys.insert(KeyState { id: 5, case, ..KeyState::default() }, NOW_S, 0);
-        l.keys.insert(KeyState { id: 6, ..KeyState::default() }, NOW_S, 0);
+        l.keys.insert(KeyState { id: 5, case, ..KeyState::default() }, NOW_S);
+        l.keys.insert(KeyState { id: 6, ..KeyState::default() }, NOW_S);
         let id = |key, group| l.evidence_group(key, &verdict(Reason::Convicted, group)).map(|g| g.id);
         let tid = |v: u64| Some(format!("tid:{v:016x}"));
         assert_eq!(id(5, 0), tid(12), "its request matched nothing");

@@ -58,7 +58,9 @@ impl Facts {
         let then_s = u64::from(now_s).saturating_sub(u64::from(ticks).saturating_mul(600));
         let age = match () {
             () if unknown => Age::Unknown,
-            () if then_s.saturating_sub(u64::from(key.first_min).saturating_mul(60)) < young_for_s => Age::Young,
+            () if then_s.saturating_sub(u64::from(key.first_min).saturating_mul(60)) < young_for_s => {
+                Age::Young
+            }
             () => Age::Old,
         };
         Facts {

@@ -85,7 +85,8 @@ pub struct Numbers {
 
 impl Default for Numbers {
     fn default() -> Numbers {
-        let (rhythm, share) = (Rhythm { stop: 0.1, gap: 6.0, shape: 1.0 }, Beta { mean: 0.1, precision: 2.0 });
+        let (rhythm, share) =
+            (Rhythm { stop: 0.1, gap: 6.0, shape: 1.0 }, Beta { mean: 0.1, precision: 2.0 });
         Numbers {
             prior: -20.0,
             young: 0.0,
@@ -130,7 +131,29 @@ impl Record for Numbers {
         for slot in &mut f {
             *slot = r.f32()?;
         }
-        let [prior, young, old, devoted, sleep, honest_sleep, regular, a, b, c, d, e, g, h, i, j, k, l, m, n, o] = f;
+        let [
+            prior,
+            young,
+            old,
+            devoted,
+            sleep,
+            honest_sleep,
+            regular,
+            a,
+            b,
+            c,
+            d,
+            e,
+            g,
+            h,
+            i,
+            j,
+            k,
+            l,
+            m,
+            n,
+            o,
+        ] = f;
         Some(Numbers {
             prior,
             young,

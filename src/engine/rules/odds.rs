@@ -9,7 +9,17 @@ use crate::engine::math::{clamp, ln};
 
 /// What the factors are called, the prior first.
 pub const FACTORS: [&str; 11] = [
-    "template", "age", "birth", "skeleton", "other traffic", "load", "follow-ups", "repeats", "sleep", "timer", "blocked before",
+    "template",
+    "age",
+    "birth",
+    "skeleton",
+    "other traffic",
+    "load",
+    "follow-ups",
+    "repeats",
+    "sleep",
+    "timer",
+    "blocked before",
 ];
 
 /// No single fact moves the odds by more than 30 times, but the age, and a birth outside the campaign's.
@@ -35,7 +45,8 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     let share = |a: Share, b: Share, k: u32, of: u32| a.ln_likelihood(k, of) - b.ln_likelihood(k, of);
     let visit = Visit::new(key.further, f64::from(key.ticks), 0.0);
     let (queue, honest) = (Pace::from(n.queue), Pace::from(n.honest));
-    let load = if key.further == 0 { 0.0 } else { queue.ln_likelihood(&visit) - honest.ln_likelihood(&visit) };
+    let load =
+        if key.further == 0 { 0.0 } else { queue.ln_likelihood(&visit) - honest.ln_likelihood(&visit) };
     let devoted = Share::new(f64::from(n.devoted), 8.0);
     let (others, of_others) = (key.hits.saturating_sub(1), key.after.saturating_sub(1));
     let sleeper = hours::sleeper(key.hours, key.hours_n, key.ticks);

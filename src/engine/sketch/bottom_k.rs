@@ -30,6 +30,10 @@ impl<T: Hashed, const K: usize> BottomK<T, K> {
     pub fn items(&self) -> &[T] {
         self.items.get(..usize::from(self.n)).unwrap_or_default()
     }
+    /// The sample, to change all but the hashes.
+    pub fn items_mut(&mut self) -> &mut [T] {
+        self.items.get_mut(..usize::from(self.n)).unwrap_or_default()
+    }
     /// Is `hash` within the sample's range?
     pub fn admits(&self, hash: u32) -> bool {
         hash <= self.threshold

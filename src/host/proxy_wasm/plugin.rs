@@ -289,6 +289,10 @@ impl Plugin {
         self.policies.iter_mut().find(|s| s.policy == config.policy && s.seed == config.seed)
     }
 
+    /// Wall time, as the host tells it: ages and hours of day need it. It may be wrong or set; that is the ledger's to judge
+    /// (`engine/ledger/clock.rs`), by the ticks of this very clock, and each limiter's (an entry from the future counts as
+    /// now). The monotonic clock (WASI, clock 1; wall time where a host lacks it) times leases and ticks only: an offset that
+    /// each VM took for itself would differ between them, and all of them meet in one ledger.
     fn now(config: &Config) -> Nanos {
         scaled(Nanos(abi::now()), config.time_scale)
     }

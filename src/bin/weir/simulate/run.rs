@@ -195,8 +195,18 @@ impl Judge<'_> {
             let g = &i.group;
             eprintln!(
                 "    {} {} keys {} requests {} nats {} armed {} beside {} young {} novel {} single {} old {} {:?}",
-                g.id, g.state, g.keys, g.requests, g.nats, i.armed, i.under, g.young_percent, g.novel_percent, g.single_percent,
-                g.old_percent, g.explanations
+                g.id,
+                g.state,
+                g.keys,
+                g.requests,
+                g.nats,
+                i.armed,
+                i.under,
+                g.young_percent,
+                g.novel_percent,
+                g.single_percent,
+                g.old_percent,
+                g.explanations
             );
             if let Some(f) = i.finding {
                 eprintln!("        share {:.4} ready {} {:?}", f.share, f.ready, f.numbers);

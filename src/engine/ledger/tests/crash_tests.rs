@@ -56,7 +56,8 @@ fn sane(l: &Ledger) {
     }
     assert_eq!(l.cases.live() as usize, values.len());
     for (i, c) in l.cases.cases().iter().enumerate().filter(|(_, c)| c.id != 0) {
-        assert_eq!(c.values, per_case.get(&(i as u16 + 1)).copied().unwrap_or(0), "case {}", i + 1);
+        let number = c.turn * cases::CASES as u16 + i as u16 + 1;
+        assert_eq!(c.values, per_case.get(&number).copied().unwrap_or(0), "case {number}");
     }
     for g in groups {
         assert_eq!(g.has(groups::flag::CONFIRMED), values.contains(&g.tag), "group {:x}", g.tag);

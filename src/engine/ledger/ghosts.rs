@@ -1,0 +1,129 @@
+//! When keys that had to leave the key table were first seen.
+//!
+//! Guarantee: a key that comes back while at most three others of its set have left after it gets its birth back; a key that
+//! was never here gets a stranger's with a chance of at most 4 in 16,384.  Memory: four cells of four bytes for each slot of
+//! the key table (512 KiB at 32,768 keys: 2.6 requests of keys made up a second are remembered for half a day, 26 for 84
+//! minutes).  Cost: one hash, four cells.  Not for: what a key has done.
+
+use super::keys::{KeyState, flag};
+use super::tick_of;
+use crate::engine::hash;
+
+const WAYS: usize = 4;
+/// Cells for each slot of the key table.
+const PER_KEY: usize = 4;
+/// Births are remembered within this many ticks (227 days): those of cells that are never overwritten stay told from the future.
+const MOST: u32 = 0x7fff;
+/// The key came once.
+const ONCE: u32 = 1 << 16;
+/// Its age was unknown.
+const UNKNOWN: u32 = 1 << 17;
+
+/// What is left of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ghost {
+    /// First seen, minutes since the epoch (a multiple of ten minutes, at most ten too early).
+    pub first_min: u32,
+    /// It had sent one request.
+    pub once: bool,
+    /// Its age was unknown.
+    pub unknown: bool,
+}
+
+/// All of them: 14 bits of tag, flags, and the tick; the first of a set left last.
+#[derive(Debug)]
+pub struct Ghosts(Vec<u32>);
+
+impl Ghosts {
+    /// For a table of so many keys (a power of two).
+    pub fn new(keys: usize) -> Ghosts {
+        Ghosts(vec![0; keys.saturating_mul(PER_KEY).max(WAYS)])
+    }
+    /// Bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.0.len().saturating_mul(4)
+    }
+    /// The table, for saving and restoring.
+    pub fn cells(&self) -> &Vec<u32> {
+        &self.0
+    }
+    /// The table, to change it.
+    pub fn cells_mut(&mut self) -> &mut Vec<u32> {
+        &mut self.0
+    }
+    fn place(&self, id: u64) -> (std::ops::Range<usize>, u32) {
+        let h = hash::mix(id ^ 0x6768_6f73_7473);
+        let set = (h as usize).checked_rem(self.0.len() / WAYS).unwrap_or(0).saturating_mul(WAYS);
+        (set..set.saturating_add(WAYS), ((h >> 50) as u32).max(1) << 18)
+    }
+    /// Remembers a key that leaves.
+    pub fn note(&mut self, key: &KeyState, now_s: u32) {
+        let (set, tag) = self.place(key.id);
+        // Where requests tell the account's age, the first request is what would be lost.
+        let tick = if key.has(flag::CREATED) {
+            key.born
+        } else {
+            tick_of(key.first_min.saturating_mul(60).max(now_s.saturating_sub(MOST.saturating_mul(600))))
+        };
+        let once = if key.total <= 1 { ONCE } else { 0 };
+        let unknown = if key.has(flag::AGE_UNKNOWN) { UNKNOWN } else { 0 };
+        let mut next = tag | once | unknown | u32::from(tick);
+        for cell in self.0.get_mut(set).unwrap_or_default() {
+            std::mem::swap(cell, &mut next);
+            if next >> 18 == tag >> 18 {
+                break;
+            }
+        }
+    }
+    /// What is left of a key that comes back; forgotten here.
+    pub fn recall(&mut self, id: u64, now_s: u32) -> Option<Ghost> {
+        let (set, tag) = self.place(id);
+        let cell = self.0.get_mut(set)?.iter_mut().find(|c| **c >> 18 == tag >> 18)?;
+        let was = std::mem::take(cell);
+        let ago = u32::from(tick_of(now_s).wrapping_sub(was as u16));
+        // A day ahead of now at most: the clock stepped back.
+        let ago = if ago > 0xff70 { 0 } else { ago };
+        Some(Ghost {
+            first_min: (now_s / 600).saturating_sub(ago).saturating_mul(10),
+            once: was & ONCE != 0,
+            unknown: was & UNKNOWN != 0,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const NOW_S: u32 = 1_780_000_000;
+
+    fn key(id: u64, days: u32, total: u32) -> KeyState {
+        KeyState { id, first_min: NOW_S / 60 - days * 1_440, total, ..KeyState::default() }
+    }
+
+    #[test]
+    fn births_come_back_once_and_nobody_elses() {
+        let mut g = Ghosts::new(1_024);
+        for (id, days) in [(1, 0), (2, 3), (3, 200), (4, 2_000)] {
+            g.note(&KeyState { flags: flag::AGE_UNKNOWN, ..key(id, days, id as u32) }, NOW_S);
+        }
+        for (id, days) in [(1, 0u32), (2, 3), (3, 200), (4, 227)] {
+            // A week later.
+            let back = g.recall(id, NOW_S + 7 * 86_400).unwrap();
+            let age = (NOW_S / 60 + 7 * 1_440).saturating_sub(back.first_min);
+            assert!(age.abs_diff((days + 7) * 1_440) < 1_440, "{id}: {age}");
+            assert_eq!((back.once, back.unknown), (id == 1, true));
+            assert_eq!(g.recall(id, NOW_S), None);
+        }
+        // A full table: strangers are told from those who left.
+        (0..40_960).for_each(|id| g.note(&key(1_000 + id, 1, 1), NOW_S));
+        let wrong = (0..100_000).filter(|id| g.recall(1 << 40 | id, NOW_S).is_some()).count();
+        assert!(wrong <= 60, "{wrong}");
+        let size = g.size_bytes();
+        assert_eq!(size, 16 * 1_024);
+        // The last that left are remembered.
+        let late = (40_960 - 1_024..40_960).filter(|id| g.recall(1_000 + id, NOW_S).is_some()).count();
+        assert!(late > 900, "{late}");
+    }
+}
