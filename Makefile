@@ -80,6 +80,10 @@ bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits
 bench-detection: weir ## every campaign and every honest class at reduced scale, against the targets
 	@./target/weir simulate -s all --honest 0.1 --campaign 0.4 $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]
 
+bench-edges: weir ## the same with two edges and with both halves in one process, as the table of tests/detection/README.md
+	@for n in 0 2; do ./target/weir simulate -s all --honest 0.1 --campaign 0.4 $(CORPUS) --edges $$n --json || [ $$? -eq 4 ]; done \
+	  | $(PYTHON) tests/bench/table.py
+
 bench-table: weir ## every scenario at full scale on five seeds, as the README's table (three quarters of an hour)
 	@./target/weir simulate -s all --honest 0.3 --seeds 5 $(CORPUS) --json | $(PYTHON) tests/bench/table.py
 
@@ -98,4 +102,4 @@ oci: wasm ## write target/oci: the module as an image (and as an artifact) in an
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-table headline ablation envoy-config oci clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-edges bench-table headline ablation envoy-config oci clean

@@ -67,7 +67,7 @@ impl Decision {
     }
 
     /// What the ledger makes of an observation: the evidence behind what the edges do, if it is news.
-    pub(crate) fn at_ledger(
+    pub fn at_ledger(
         config: &Config,
         last: &mut LastActions,
         obs: &observation::Observation,

@@ -58,6 +58,14 @@ impl Decision {
         out.push('}');
         out
     }
+
+    /// The record of a verdict that the ledger reached on an edge's observation: `at` tells it from the edges'.
+    pub fn record_at_ledger(&self, now: Nanos, config: &Config, ledger: &Ledger) -> String {
+        let mut out = self.record(now, config, Some(ledger));
+        out.pop();
+        out.push_str(",\"at\":\"ledger\"}");
+        out
+    }
 }
 
 fn own(out: &mut String, k: &KeyReport, c: &Campaign) -> std::fmt::Result {

@@ -373,12 +373,7 @@ impl Node {
         let logged = |d: &Decision| {
             self.config.profile(d.profile).is_some_and(|p| p.log != crate::engine::config::LogDecisions::None)
         };
-        let record = |(t, d): &(Nanos, Decision)| {
-            let mut line = d.record(*t, &self.config, Some(&lead.ledger));
-            line.pop();
-            line.push_str(",\"at\":\"ledger\"}");
-            line
-        };
+        let record = |(t, d): &(Nanos, Decision)| d.record_at_ledger(*t, &self.config, &lead.ledger);
         lead.news.iter().filter(|(_, d)| logged(d)).map(record).collect()
     }
 

@@ -1,8 +1,42 @@
-"""`weir simulate --json` on standard input to the README's table: one row a scenario, mean and worst over the seeds."""
+"""`weir simulate --json` on standard input to the README's table: one row a scenario, mean and worst over the seeds.
+
+Runs with different numbers of edges become the table of tests/detection/README.md: one row a scenario, a column a number.
+"""
 import collections
 import json
 import re
 import sys
+
+
+def by_edges(runs):
+    """Rows that compare: served %, convicted %, first block h, honest keys blocked, for each number of edges."""
+    modes = sorted({r["edges"] for rows in runs.values() for r in rows})
+    names = ["served %", "convicted %", "first block h", "honest keys blocked"]
+    print("| scenario | " + " | ".join(f"{n}, {m}" for n in names for m in modes) + " | honest keys |")
+    print("|---" + "|--:" * (len(names) * len(modes) + 1) + "|")
+    total = collections.Counter()
+    for name, rows in runs.items():
+        cells = []
+        for mode in modes:
+            of = [r for r in rows if r["edges"] == mode]
+            a = [r["attack"] for r in of]
+            honest = [c for r in of for c in r["honest"].values()]
+            blocked, keys = sum(c["blocked"] for c in honest), sum(c["keys"] for c in honest)
+            total[mode, "blocked"] += blocked
+            total[mode, "keys"] += keys
+            total[mode, "missed"] += any(r["missed"] for r in of)
+            if not sum(x["requests"] for x in a):
+                cells.append(["", "", "", f"{blocked}", f"{keys:,}"])
+                continue
+            served = 100 * sum(x["served"] for x in a) / sum(x["requests"] for x in a)
+            convicted = 100 * sum(x["convicted"] for x in a) / max(sum(x["active"] for x in a), 1)
+            first = [x["first_block_h"] for x in a if x["first_block_h"] is not None]
+            cells.append([f"{served:.2f}", f"{convicted:.1f}", f"{sum(first) / len(first):.1f}" if first else "–", f"{blocked}", f"{keys:,}"])
+        columns = [c for column in list(zip(*cells))[:-1] for c in column]
+        print(f"| {name} | " + " | ".join(columns) + f" | {cells[0][-1]} |")
+    print("\n" + "; ".join(
+        f"{m} edges: {total[m, 'blocked']} of {total[m, 'keys']:,} honest key-runs blocked, {total[m, 'missed']} of {len(runs)} scenarios miss a target"
+        for m in modes))
 
 
 def main():
@@ -10,6 +44,8 @@ def main():
     for line in sys.stdin:
         r = json.loads(line)
         runs[r["scenario"]].append(r)
+    if len({r["edges"] for rows in runs.values() for r in rows}) > 1:
+        return by_edges(runs)
     told = {}
     with open("README.md") as h:
         for line in h:

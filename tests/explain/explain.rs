@@ -130,8 +130,9 @@ static REPLAYED: LazyLock<Replayed> = LazyLock::new(|| {
     let dir = Dir::new("trace");
     let (trace, config) = (dir.file("t.jsonl", trace()), dir.file("c.json", CONFIG));
     let (records, state) = (dir.0.join("r.jsonl"), dir.0.join("state"));
-    let args = ["replay", "--config", path(&config), "--records", path(&records), "--write-state"];
-    let o = weir(&[&args[..], &[path(&state), path(&trace)]].concat());
+    // In one process each record has its evidence; with edges apart those of the ledger have it.
+    let args = ["replay", "--edges", "0", "--config", path(&config), "--records", path(&records)];
+    let o = weir(&[&args[..], &["--write-state", path(&state), path(&trace)]].concat());
     assert_eq!(o.status.code(), Some(0), "{}", err(&o));
     let text = std::fs::read_to_string(&records).unwrap();
     Replayed { dir, records, config, state, text }
@@ -298,8 +299,8 @@ fn a_convicted_key_is_explained_though_its_request_matched_nothing() {
     let t = START as f64 + 19.0 * 3600.0;
     let trace = dir.file("late.jsonl", line(t, key, &words(77_000_000, 12)));
     let records = dir.0.join("late.records");
-    let args = ["replay", "--config", path(&REPLAYED.config), "--read-state", path(&REPLAYED.state)];
-    let o = weir(&[&args[..], &["--records", path(&records), path(&trace)]].concat());
+    let args = ["replay", "--edges", "0", "--config", path(&REPLAYED.config), "--read-state"];
+    let o = weir(&[&args[..], &[path(&REPLAYED.state), "--records", path(&records), path(&trace)]].concat());
     assert_eq!(o.status.code(), Some(0), "{}", err(&o));
     let r: Value = serde_json::from_str(&std::fs::read_to_string(&records).unwrap()).unwrap();
     assert_eq!(
@@ -312,6 +313,27 @@ fn a_convicted_key_is_explained_though_its_request_matched_nothing() {
     assert_eq!(r["campaign"], r["group"]["campaign"]);
     let text = flat(&out(&explain(&[r["case"].as_str().unwrap(), path(&records)])));
     assert!(text.contains("The key is convicted") && text.contains("timers"), "{text}");
+}
+
+#[test]
+fn with_edges_apart_the_ledgers_records_explain_what_edges_did() {
+    let dir = Dir::new("edges");
+    let (trace, config, records) =
+        (dir.file("t.jsonl", trace()), dir.file("c.json", CONFIG), dir.0.join("r.jsonl"));
+    let o = weir(&["replay", "--config", path(&config), "--records", path(&records), path(&trace)]);
+    assert_eq!(o.status.code(), Some(0), "{}", err(&o));
+    let text = std::fs::read_to_string(&records).unwrap();
+    let all: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let (of_ledger, of_edges): (Vec<&Value>, Vec<&Value>) = all.iter().partition(|r| r["at"] == "ledger");
+    assert!(of_ledger.len() as u64 >= ACCOUNTS && of_ledger.iter().all(|r| r["group"].is_object()));
+    assert!(of_edges.len() as u64 >= ACCOUNTS && of_edges.iter().all(|r| r["group"].is_null()));
+    let key = |r: &Value| r["key"].as_str().unwrap().to_string();
+    let told: Vec<String> = of_ledger.iter().map(|r| key(r)).collect();
+    let known: Vec<&&Value> =
+        of_edges.iter().filter(|r| r["action"] == "block" && told.contains(&key(r))).collect();
+    assert!(known.len() as u64 >= ACCOUNTS * 9 / 10, "{}", known.len());
+    let text = flat(&out(&explain(&[&key(known[0]), path(&records)])));
+    assert!(text.contains("115 and 24 keys confirm it") && text.contains("sample of 32 keys"), "{text}");
 }
 
 #[test]

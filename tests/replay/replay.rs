@@ -222,6 +222,85 @@ fn the_demos_traffic_replays_to_the_same_verdicts() {
 }
 
 #[test]
+fn edges_follow_the_scope_and_verdicts_arrive_a_step_late() {
+    let dir = Dir::new("edges");
+    let trace = dir.0.join("demo.jsonl");
+    assert_eq!(weir(&["demo", "--write-trace", path(&trace)]).status.code(), Some(0));
+    let config = |scope: &str| {
+        let text = format!(
+            r#"{{"mode":"enforce","scope":"{scope}","identity":{{"age":{{"header":"x-account-created"}},"learn":"0s","trusted_hops":1}},"limits":[]}}"#
+        );
+        dir.file(&format!("{scope}.json"), text.as_bytes())
+    };
+    let (node, vm) = (config("node"), config("vm"));
+    let run = |config: &Path, edges: &[&str]| {
+        let records = dir.0.join("records");
+        let args = ["replay", "--json", "--config", path(config), "--records", path(&records), path(&trace)];
+        let o = weir(&[&args, edges].concat());
+        assert_eq!(o.status.code(), Some(0), "{}", String::from_utf8_lossy(&o.stderr));
+        let mut v = json_of(&o);
+        v.as_object_mut().unwrap().remove("ns_per_request");
+        (v, std::fs::read_to_string(&records).unwrap())
+    };
+    let (two, one_process) = (run(&node, &[]), run(&vm, &[]));
+    assert_eq!((&two.0["edges"], &one_process.0["edges"]), (&json!(2), &json!(0)));
+    assert_eq!(two, run(&vm, &["--edges", "2"]));
+    assert_eq!(one_process, run(&node, &["--edges", "0"]));
+    let at_ledger = |r: &str| r.lines().filter(|l| l.ends_with("\"at\":\"ledger\"}")).count();
+    assert_eq!(at_ledger(&one_process.1), 0);
+    let n = at_ledger(&two.1);
+    assert!(n > 400 && two.1.lines().count() > n + 400, "records of edges and ledger: {n} of the ledger");
+    for edges in ["1", "2", "8", "64"] {
+        let (v, _) = run(&node, &["--edges", edges]);
+        assert_eq!(v["edges"].to_string(), edges);
+        assert_eq!((&v["keys"], &v["requests"]), (&one_process.0["keys"], &one_process.0["requests"]));
+        assert_eq!(v["confusion"]["benign_keys_blocked"], 0);
+        assert!(
+            v["confusion"]["attack_keys_blocked"].as_u64().unwrap() >= 399,
+            "{edges}: {}",
+            v["confusion"]
+        );
+    }
+    for bad in ["65", "-1", "two"] {
+        let o = weir(&["replay", "--edges", bad, path(&trace)]);
+        let err = String::from_utf8_lossy(&o.stderr).into_owned();
+        assert!(o.status.code() == Some(1) && err.contains("--edges"), "{err}");
+    }
+}
+
+#[test]
+fn idle_time_costs_nothing_and_a_restart_with_state_is_none() {
+    let dir = Dir::new("idle");
+    let lines: Vec<String> = [1.0e9, 1.78e9, 1.78e9 + 0.05, 1.79e9]
+        .iter()
+        .map(|t| line(*t, "a", &format!("four words of text at {t}")))
+        .collect();
+    let trace = dir.file("t.jsonl", lines.join("\n").as_bytes());
+    // 25 years: in steps of 100 ms this would not end.
+    let v = json_of(&weir(&["replay", "--json", path(&trace)]));
+    assert_eq!((&v["requests"], &v["keys"], &v["edges"]), (&json!(4), &json!(1), &json!(2)));
+    // A campaign, cut in two: who was convicted before is denied at once after.
+    let demo = dir.0.join("demo.jsonl");
+    assert_eq!(weir(&["demo", "--write-trace", path(&demo)]).status.code(), Some(0));
+    let text = std::fs::read_to_string(&demo).unwrap();
+    let all: Vec<&str> = text.lines().collect();
+    let (a, b) = all.split_at(all.len() / 2);
+    let (a, b) = (dir.file("a.jsonl", a.join("\n").as_bytes()), dir.file("b.jsonl", b.join("\n").as_bytes()));
+    let config = dir.file(
+        "c.json",
+        br#"{"mode":"enforce","identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1},"limits":[]}"#,
+    );
+    let (state, run) = (dir.0.join("state"), ["replay", "--json", "--config", path(&config)]);
+    weir(&[&run[..], &["--write-state", path(&state), path(&a)]].concat());
+    let blocks = |v: &Value| v["would"]["block"].as_u64().unwrap();
+    let whole = json_of(&weir(&[&run[..], &[path(&demo)]].concat()));
+    let first = json_of(&weir(&[&run[..], &[path(&a)]].concat()));
+    let second = json_of(&weir(&[&run[..], &["--read-state", path(&state), path(&b)]].concat()));
+    assert!(blocks(&first) > 1_000 && blocks(&second) > 1_000);
+    assert!((blocks(&first) + blocks(&second)).abs_diff(blocks(&whole)) <= 2, "{first} {second} {whole}");
+}
+
+#[test]
 fn the_demo_without_a_proxy_convicts_and_spares() {
     for seed in ["1", "2", "3", "4"] {
         let o = weir(&["demo", "--dry-run", "--seed", seed]);

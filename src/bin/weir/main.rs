@@ -9,6 +9,7 @@
 
 mod check;
 mod demo;
+mod deployment;
 mod explain;
 mod lines;
 mod replay;

@@ -1,4 +1,4 @@
-//! `weir replay`: recorded traffic through the engine of the module, as it would have been judged.
+//! `weir replay`: recorded traffic through workers and ledger of the module, as it would have been judged.
 
 mod batch;
 mod reader;
@@ -6,6 +6,7 @@ mod source;
 mod summary;
 mod threads;
 
+use crate::deployment::{self, Deployment};
 use crate::{IO, OK, SKIPPED, USAGE, check};
 use batch::{Batch, End, Request};
 use serde_json::json;
@@ -15,9 +16,9 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use weir::engine::Decision;
 use weir::engine::units::Nanos;
 use weir::engine::verdict::Action;
-use weir::engine::{Decision, Engine};
 
 /// Replay recorded traffic (JSON Lines; plain, .gz or .zst) through the engine
 ///
@@ -34,7 +35,8 @@ pub struct Args {
     /// Write one line a request: what was decided
     #[arg(long, value_name = "FILE")]
     decisions: Option<PathBuf>,
-    /// Write the decision record of each change, as `log.decisions: changes` does; read it with `weir explain`
+    /// Write the decision record of each change, as `log.decisions: changes` does, the ledger's among them; read it with
+    /// `weir explain`
     #[arg(long, value_name = "FILE")]
     records: Option<PathBuf>,
     /// Start from what an earlier replay learned
@@ -43,6 +45,11 @@ pub struct Args {
     /// Save what was learned
     #[arg(long, value_name = "FILE")]
     write_state: Option<PathBuf>,
+    /// Workers (edges) that decide from what one ledger publishes every 100 ms; 0: both halves in one process. By default
+    /// 2 with `scope: node`, 0 with `scope: vm`
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u8).range(0..=deployment::MOST))]
+    edges: Option<u8>,
     /// Threads to work on; all cores by default. The results are the same
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<u8>>,
@@ -63,7 +70,7 @@ struct Label {
 }
 
 struct Replay {
-    engine: Engine,
+    deployment: Deployment,
     now: Nanos,
     ticked: Nanos,
     /// Lines of the open file behind us.
@@ -102,8 +109,9 @@ fn fail(what: &Path, e: impl std::fmt::Display) -> u8 {
 
 fn replay(args: &Args) -> Result<u64, u8> {
     let config = Arc::new(check::load(args.config.as_ref())?);
+    let edges = args.edges.unwrap_or_else(|| deployment::usual(config.scope));
     let mut r = Replay {
-        engine: Engine::new(config),
+        deployment: Deployment::new(config, edges),
         now: Nanos(0),
         ticked: Nanos(0),
         number: 0,
@@ -122,7 +130,7 @@ fn replay(args: &Args) -> Result<u64, u8> {
     };
     if let Some(path) = &args.read_state {
         let bytes = std::fs::read(path).map_err(|e| fail(path, e))?;
-        r.engine.read_state(&bytes).map_err(|e| {
+        r.deployment.read_state(&bytes).map_err(|e| {
             eprintln!("weir: {}: state refused: {e}", path.display());
             USAGE
         })?;
@@ -132,20 +140,25 @@ fn replay(args: &Args) -> Result<u64, u8> {
     }
     if let Some(path) = &args.records {
         r.records = Some(BufWriter::new(std::fs::File::create(path).map_err(|e| fail(path, e))?));
+        r.deployment.keep_news();
     }
     // What was read before a file failed is reported and kept.
     let cores = std::thread::available_parallelism();
     let threads = args.threads.map_or_else(|| cores.map_or(1, NonZero::get), |n| usize::from(n.get()));
     let begun = Instant::now();
     let broken = threads::run(&mut r, &args.traces, threads).err();
+    r.deployment.finish();
     r.elapsed = begun.elapsed();
+    if let Some(path) = &args.records {
+        r.write_news().map_err(|e| fail(path, e))?;
+    }
     for (out, path) in [(&mut r.decisions, &args.decisions), (&mut r.records, &args.records)] {
         if let (Some(out), Some(path)) = (out, path) {
             out.flush().map_err(|e| fail(path, e))?;
         }
     }
     if let Some(path) = &args.write_state {
-        save(path, &r.engine.write_state()).map_err(|e| fail(path, e))?;
+        save(path, &r.deployment.write_state()).map_err(|e| fail(path, e))?;
     }
     let summary = r.summary();
     let mut text = Vec::new();
@@ -212,7 +225,7 @@ impl Replay {
             Some(d) => (d, None),
             None => {
                 r.x.set_time(self.now, r.age.map(|age| self.now.since(age)));
-                (self.engine.judge(self.now, &mut r.x), r.x.unreadable.map(|u| u.name()))
+                (self.deployment.judge(self.now, &mut r.x), r.x.unreadable.map(|u| u.name()))
             }
         };
         self.count(label, &d, unreadable);
@@ -230,7 +243,7 @@ impl Replay {
         let step = minute.max(Nanos(gap.0 / 500).min(Nanos::from_secs(600))).max(Nanos(gap.0 / 100_000));
         while self.now.since(self.ticked) >= step {
             self.ticked = self.ticked.plus(step);
-            self.engine.tick(self.ticked);
+            self.deployment.tick(self.ticked);
         }
     }
 
@@ -257,11 +270,18 @@ impl Replay {
         }
     }
 
+    /// What the ledger has decided since the last request.
+    fn write_news(&mut self) -> std::io::Result<()> {
+        let Some(out) = &mut self.records else { return Ok(()) };
+        self.deployment.news().iter().try_for_each(|line| writeln!(out, "{line}"))
+    }
+
     fn write(&mut self, d: &Decision) -> std::io::Result<()> {
+        self.write_news()?;
         if d.changed
             && let Some(out) = &mut self.records
         {
-            writeln!(out, "{}", self.engine.record(self.now, d))?;
+            writeln!(out, "{}", self.deployment.record(self.now, d))?;
         }
         let Some(out) = &mut self.decisions else { return Ok(()) };
         let reason = match d.verdict.reason.name() {

@@ -172,30 +172,35 @@ impl Edge {
 
     /// Decides with what the ledger has published so far: for workers that do not hold the ledger.
     pub fn decide(&mut self, now: Nanos, session: &mut Session) -> Verdict {
+        self.read(now, session).verdict
+    }
+
+    fn read(&mut self, now: Nanos, session: &mut Session) -> Decision {
         let mut x = std::mem::take(&mut self.scratch);
         self.extractor.take(now, session, &mut x);
         session.facts.wipe();
-        let list = self.prepare(&mut x);
+        let decision = self.judge(now, &mut x);
+        self.scratch = x;
+        decision
+    }
+
+    /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
+    pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let list = self.prepare(x);
         let m = self.snapshot.best_match(&x.values);
         let outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
-        let verdict = self.settle(now, &x, list, &outcome);
+        let verdict = self.settle(now, x, list, &outcome);
         // The ledger charges what goes through, over all workers together; in shadow mode as if it were enforced.
         let done = if verdict.action.rejects() { observation::REFUSED } else { observation::SERVED };
         x.obs.flags |= done;
         self.queue(&x.obs);
-        self.scratch = x;
-        verdict
+        Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
     /// The same, as done in the mode of its profile: exactly once a request, before it goes upstream. A second call on the
     /// same session allows.
     pub fn answer(&mut self, now: Nanos, session: &mut Session) -> Decision {
-        if let Some(early) = Decision::early(&self.config, session) {
-            return early;
-        }
-        let (key, profile) = (session.identity.key, session.profile);
-        let verdict = self.decide(now, session);
-        Decision::of(&self.config, &mut self.last, verdict, key, profile)
+        Decision::early(&self.config, session).unwrap_or_else(|| self.read(now, session))
     }
 
     /// Observations waiting.

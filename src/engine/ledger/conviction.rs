@@ -272,6 +272,11 @@ impl Ledger {
         (case != 0 || k.case == 0).then(|| self.cases.case(case).map_or(0, |c| c.id))
     }
 
+    /// Was the key convicted at its last request? Unlike a conviction this does not expire: for reports at the end of a run.
+    pub fn was_convicted(&self, key: u64) -> bool {
+        self.keys.get(key).is_some_and(|k| k.has(flag::CONVICTED))
+    }
+
     fn evidence(&self, m: &Matched) -> Evidence {
         let mut evidence = Evidence {
             matched: u8::try_from(m.count).unwrap_or(u8::MAX),

@@ -32,7 +32,7 @@ impl Ledger {
     ///
     /// # Errors
     /// See `StateError`; on an error `self` must be thrown away.
-    pub(in crate::engine) fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         let mut r = open(bytes, &MAGIC.to_le_bytes(), self.seed_check)?;
         for index in 0..self.page_count() {
             let len = r.u32().ok_or(StateError::Malformed)?;

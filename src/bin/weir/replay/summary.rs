@@ -28,7 +28,7 @@ impl Replay {
             })
             .collect();
         let groups: Vec<serde_json::Value> = self
-            .engine
+            .deployment
             .groups()
             .iter()
             .map(|g| {
@@ -39,9 +39,9 @@ impl Replay {
                 })
             })
             .collect();
-        let status = self.engine.status();
+        let status = self.deployment.status();
         let mut out = json!({
-            "requests": self.requests, "keys": status.keys, "skipped": self.skipped, "actions": by_action(&self.actions),
+            "requests": self.requests, "edges": self.deployment.edges(), "keys": status.keys, "skipped": self.skipped, "actions": by_action(&self.actions),
             "would": by_action(&self.would), "by_label": labels, "groups": groups, "unreadable": self.unreadable,
             "ns_per_request": (self.elapsed.as_nanos() as u64).checked_div(self.requests).unwrap_or(0),
             "state_bytes": status.state_bytes, "clock_steps_back": self.steps_back, "bytes": self.bytes,
@@ -70,8 +70,8 @@ impl Replay {
     pub(super) fn print(&self, s: &serde_json::Value, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(
             out,
-            "requests {}  keys {}  skipped {}  state {} bytes  {} ns/request",
-            s["requests"], s["keys"], s["skipped"], s["state_bytes"], s["ns_per_request"]
+            "requests {}  keys {}  skipped {}  edges {}  state {} bytes  {} ns/request",
+            s["requests"], s["keys"], s["skipped"], s["edges"], s["state_bytes"], s["ns_per_request"]
         )?;
         writeln!(
             out,
@@ -107,7 +107,7 @@ impl Replay {
                 )?;
             }
         }
-        let groups = self.engine.groups();
+        let groups = self.deployment.groups();
         if !groups.is_empty() {
             writeln!(
                 out,

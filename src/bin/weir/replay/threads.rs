@@ -57,7 +57,7 @@ pub fn run(replay: &mut Replay, traces: &[PathBuf], threads: usize) -> Result<()
         let _ = give_back.send(Batch::new());
     }
     let shared = Mutex::new(Shared { source: Source::new(traces), empty });
-    let config = std::sync::Arc::clone(replay.engine.config());
+    let config = std::sync::Arc::clone(replay.deployment.config());
     std::thread::scope(|scope| {
         let (send, full) = channel();
         for _ in 1..threads {

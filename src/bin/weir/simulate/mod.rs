@@ -1,4 +1,4 @@
-//! `weir simulate`: campaigns among honest traffic on the engine of the module, against stated targets.
+//! `weir simulate`: campaigns among honest traffic through workers and ledger of the module, against stated targets.
 
 mod attack;
 mod baselines;
@@ -13,7 +13,7 @@ mod templates;
 mod texts;
 mod world;
 
-use crate::{IO, OK, USAGE, check};
+use crate::{IO, OK, USAGE, check, deployment};
 use corpus::Split;
 use indicatif::{ProgressBar, ProgressStyle};
 use run::{Report, Setup};
@@ -48,6 +48,11 @@ pub struct Args {
     /// Factor on the number of campaign accounts
     #[arg(long, default_value_t = 1.0)]
     campaign: f64,
+    /// Workers (edges) that decide from what one ledger publishes every 100 ms, as `scope: node` does; 0: both halves in
+    /// one process, as `scope: vm` does
+    #[arg(long, default_value_t = deployment::USUAL, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u8).range(0..=deployment::MOST))]
+    edges: u8,
     /// Directory of the corpora; without one, built-in texts
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
@@ -99,7 +104,7 @@ pub fn run(args: &Args) -> u8 {
     if args.json {
         reports.iter().for_each(|r| println!("{}", report::json(r)));
     } else {
-        report::table(&reports, &plan.corpus.origin);
+        report::table(&reports, &plan.corpus.origin, args.edges);
     }
     let kept = reports.iter().all(|r| report::missed(r).is_empty());
     if kept { OK } else { MISSED }
@@ -153,6 +158,7 @@ fn plan(args: &Args) -> Result<Plan, u8> {
                 seed: args.seed + i,
                 honest: args.honest,
                 campaign: args.campaign,
+                edges: args.edges,
                 baselines: args.baselines,
                 pipelined: jobs < cores,
                 verbose: args.verbose,

@@ -124,7 +124,7 @@ pub fn json(r: &Report) -> Value {
         .map(|(n, hit, wrong)| (n.to_string(), json!({"accounts_percent": hit, "honest_keys": wrong})))
         .collect();
     json!({
-        "scenario": r.name, "seed": r.seed, "requests": r.requests,
+        "scenario": r.name, "seed": r.seed, "edges": r.edges, "requests": r.requests,
         "attack": {"accounts": r.accounts, "convicted": r.convicted, "active": r.active, "requests": r.attack_requests, "served": r.served,
             "first_block_h": r.first_block_h, "alarmed": r.alarmed, "alarmed_24h": r.alarmed_24h,
             "blocked": r.blocked_accounts},
@@ -134,8 +134,8 @@ pub fn json(r: &Report) -> Value {
 }
 
 /// Mean and worst over the seeds of each scenario.
-pub fn table(reports: &[Report], origin: &str) {
-    println!("texts: {origin}\n");
+pub fn table(reports: &[Report], origin: &str, edges: u8) {
+    println!("texts: {origin}; edges: {edges}\n");
     println!(
         "{:<18} {:>5} {:>17} {:>15} {:>15} {:>14}  missed",
         "scenario", "seeds", "served % (worst)", "convicted %", "first block h", "honest blocked"

@@ -1,4 +1,4 @@
-//! One scenario on one seed: traffic is made, fingerprinted and judged by the engine of the module, and counted.
+//! One scenario on one seed: traffic is made, fingerprinted and judged as the module does, and counted.
 
 use super::attack;
 use super::baselines::Baselines;
@@ -8,6 +8,7 @@ use super::rng::Rng;
 use super::scenarios::{Scenario, Start};
 use super::texts::Pool;
 use super::world::{Actor, Event, START_S, World};
+use crate::deployment::Deployment;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use weir::engine::edge::extract::{Extracted, Extractor};
 use weir::engine::edge::session::Session;
 use weir::engine::units::Nanos;
 use weir::engine::verdict::{Action, Reason};
-use weir::engine::{Decision, Engine, Status};
+use weir::engine::{Decision, Status};
 
 /// How a scenario is run.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct Setup {
     /// Factor on the honest population and on the campaign's accounts.
     pub honest: f64,
     pub campaign: f64,
+    /// Workers apart from the ledger.
+    pub edges: u8,
     pub baselines: bool,
     /// Make traffic on a thread of its own.
     pub pipelined: bool,
@@ -67,6 +70,7 @@ pub struct ClassResult {
 pub struct Report {
     pub name: &'static str,
     pub seed: u64,
+    pub edges: u8,
     pub requests: u64,
     pub accounts: u32,
     pub convicted: u32,
@@ -134,9 +138,8 @@ impl Source<'_> {
 /// Judges and counts.
 struct Judge<'w> {
     world: &'w World,
-    config: Arc<Config>,
     start: Start,
-    engine: Engine,
+    deployment: Deployment,
     restarted: bool,
     ticked: Nanos,
     fates: Vec<Fate>,
@@ -162,10 +165,10 @@ impl Judge<'_> {
         }
         let begun = Instant::now();
         if now.since(self.ticked).0 >= 60_000_000_000 {
-            self.engine.tick(now);
+            self.deployment.tick(now);
             self.ticked = now;
         }
-        let d = self.engine.judge(now, &mut item.x);
+        let d = self.deployment.judge(now, &mut item.x);
         self.time += begun.elapsed();
         // What an earlier replay of logs lets through was let through before Weir was there.
         if let Start::MidwayLogs(h) = self.start
@@ -191,7 +194,7 @@ impl Judge<'_> {
         );
         let profiles = [3u64, 4, 5, 67, 68, 69].map(|o| (1 << 62) + o + 1);
         for &v in item.x.obs.anchors.as_slice().iter().chain(&item.x.obs.nets).chain(&profiles) {
-            let Some(i) = self.engine.inspect(v) else { continue };
+            let Some(i) = self.deployment.inspect(v) else { continue };
             let g = &i.group;
             eprintln!(
                 "    {} {} keys {} requests {} nats {} armed {} beside {} young {} novel {} single {} old {} {:?}",
@@ -223,13 +226,9 @@ impl Judge<'_> {
             return;
         }
         self.restarted = true;
-        let mut fresh = Engine::new(Arc::clone(&self.config));
-        if !matches!(self.start, Start::RestartEmpty(_))
-            && let Err(e) = fresh.read_state(&self.engine.write_state())
-        {
+        if let Err(e) = self.deployment.restart(!matches!(self.start, Start::RestartEmpty(_))) {
             eprintln!("weir: state refused: {e}");
         }
-        self.engine = fresh;
     }
 
     fn count(&mut self, item: &Item, t_s: u32, d: &Decision) {
@@ -279,7 +278,7 @@ impl Judge<'_> {
             "{:.2} h: {} {}",
             f64::from(t_s) / 3600.0,
             class.name,
-            self.engine.record(item.x.obs.time, d)
+            self.deployment.explain(item.x.obs.time, d)
         );
     }
 }
@@ -308,8 +307,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
     let begun = Instant::now();
     let world = world(s, corpus);
     let mut judge = Judge {
-        engine: Engine::new(Arc::clone(config)),
-        config: Arc::clone(config),
+        deployment: Deployment::new(Arc::clone(config), s.edges),
         start: s.scenario.start,
         restarted: false,
         ticked: Nanos(0),
@@ -346,6 +344,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
             }
         });
     }
+    judge.deployment.finish();
     if s.trace {
         let all: Vec<String> = judge.by_hour.iter().map(|(n, served)| format!("{served}/{n}")).collect();
         eprintln!(
@@ -396,10 +395,11 @@ fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Basel
     let mut out = Report {
         name: s.scenario.name,
         seed: s.seed,
+        edges: s.edges,
         requests: judge.requests,
         attack_requests: judge.probes.0,
         served: judge.probes.1,
-        status: judge.engine.status(),
+        status: judge.deployment.status(),
         ns_per_request: judge.time.as_nanos() as u64 / judge.requests.max(1),
         ..Report::default()
     };
@@ -419,7 +419,8 @@ fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Basel
         }
         out.accounts += 1;
         out.active += u32::from(f.probes >= 5);
-        out.convicted += u32::from(f.convicted && f.probes >= 5);
+        let convicted = f.convicted || judge.deployment.convicted(a.key);
+        out.convicted += u32::from(convicted && f.probes >= 5);
         out.blocked_accounts += u32::from(f.blocked > 0);
         out.alarmed += u32::from(f.alarm_s > 0);
         out.alarmed_24h += u32::from(f.alarm_s > 0 && f.alarm_s - f.first_s.min(f.alarm_s) <= 86_400);

@@ -1,0 +1,306 @@
+//! What is measured is what is deployed: several workers that decide from published shards and one ledger that hears of it
+//! later (`scope: node`), or both halves in one process (`scope: vm`, no edges).
+//!
+//! A step is the module's tick: every 100 ms of engine time what the workers have observed reaches the ledger, and what the
+//! ledger publishes is in force on all workers a step later. Batches and shards go through the encoders of the module. Which
+//! worker a request meets is a hash of its running number, so that a run depends on its traffic alone.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use weir::engine::config::{Config, Scope};
+use weir::engine::edge::Edge;
+use weir::engine::edge::actions::LastActions;
+use weir::engine::edge::extract::Extracted;
+use weir::engine::ledger::Ledger;
+use weir::engine::units::Nanos;
+use weir::engine::{Decision, Engine, GroupReport, Inspection, StateError, Status, hash};
+
+/// Workers at most.
+pub const MOST: i64 = 64;
+/// Workers where none are asked for: as many as make a deployment differ from one process.
+pub const USUAL: u8 = 2;
+const STEP: Nanos = Nanos::from_millis(100);
+/// Without observations the ledger's clock goes on in steps of this length.
+const IDLE: Nanos = Nanos::from_secs(60);
+
+/// Workers of a configuration's scope.
+pub fn usual(scope: Scope) -> u8 {
+    if scope == Scope::Node { USUAL } else { 0 }
+}
+
+/// So many workers and a ledger, or an engine.
+pub struct Deployment(Kind);
+
+enum Kind {
+    Whole(Box<Engine>),
+    Apart(Box<Apart>),
+}
+
+impl Deployment {
+    /// Allocates all tables.
+    pub fn new(config: Arc<Config>, edges: u8) -> Deployment {
+        Deployment(match edges {
+            0 => Kind::Whole(Box::new(Engine::new(config))),
+            n => Kind::Apart(Box::new(Apart::new(config, n))),
+        })
+    }
+
+    pub fn config(&self) -> &Arc<Config> {
+        match &self.0 {
+            Kind::Whole(e) => e.config(),
+            Kind::Apart(a) => &a.config,
+        }
+    }
+
+    /// Workers; none if both halves are one process.
+    pub fn edges(&self) -> usize {
+        match &self.0 {
+            Kind::Whole(_) => 0,
+            Kind::Apart(a) => a.workers.len(),
+        }
+    }
+
+    /// Decides what an extractor left of a request. Time may not step back.
+    pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        match &mut self.0 {
+            Kind::Whole(e) => e.judge(now, x),
+            Kind::Apart(a) => a.judge(now, x),
+        }
+    }
+
+    /// Ageing and expiry. Call at least once a minute of engine time.
+    pub fn tick(&mut self, now: Nanos) {
+        match &mut self.0 {
+            Kind::Whole(e) => e.tick(now),
+            Kind::Apart(a) => a.advance(now),
+        }
+    }
+
+    /// The traffic has ended: the ledger hears of the last requests. Before any report, and before state is written.
+    pub fn finish(&mut self) {
+        if let Kind::Apart(a) = &mut self.0
+            && a.at != Nanos(0)
+        {
+            a.step(a.at.plus(STEP));
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        match &self.0 {
+            Kind::Whole(e) => e.status(),
+            Kind::Apart(a) => a.status(),
+        }
+    }
+
+    pub fn groups(&self) -> Vec<GroupReport> {
+        match &self.0 {
+            Kind::Whole(e) => e.groups(),
+            Kind::Apart(a) => a.ledger.groups_report(),
+        }
+    }
+
+    pub fn inspect(&self, value: u64) -> Option<Inspection> {
+        match &self.0 {
+            Kind::Whole(e) => e.inspect(value),
+            Kind::Apart(a) => a.ledger.inspect(value),
+        }
+    }
+
+    /// The record of a decision made just now, as the module logs it: an edge has no evidence across keys.
+    pub fn record(&self, now: Nanos, d: &Decision) -> String {
+        match &self.0 {
+            Kind::Whole(e) => e.record(now, d),
+            Kind::Apart(a) => d.record(now, &a.config, None),
+        }
+    }
+
+    /// The same with all that the ledger knows by now, for diagnosis.
+    pub fn explain(&self, now: Nanos, d: &Decision) -> String {
+        match &self.0 {
+            Kind::Whole(e) => e.record(now, d),
+            Kind::Apart(a) => d.record(now, &a.config, Some(&a.ledger)),
+        }
+    }
+
+    /// From now on the ledger's own verdicts are kept for `news`.
+    pub fn keep_news(&mut self) {
+        if let Kind::Apart(a) = &mut self.0 {
+            a.news = Some(Vec::new());
+        }
+    }
+
+    /// Records of what the ledger has decided since the last call, in order.
+    pub fn news(&mut self) -> Vec<String> {
+        match &mut self.0 {
+            Kind::Whole(_) => Vec::new(),
+            Kind::Apart(a) => a.news.as_mut().map(std::mem::take).unwrap_or_default(),
+        }
+    }
+
+    /// Has the ledger convicted the key, whatever its edges have said? In one process the answers tell it.
+    pub fn convicted(&self, key: u64) -> bool {
+        match &self.0 {
+            Kind::Whole(_) => false,
+            Kind::Apart(a) => a.ledger.was_convicted(key),
+        }
+    }
+
+    pub fn write_state(&self) -> Vec<u8> {
+        match &self.0 {
+            Kind::Whole(e) => e.write_state(),
+            Kind::Apart(a) => a.ledger.write_state(),
+        }
+    }
+
+    /// Starts from what was learned: all workers read it before their first request.
+    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        match &mut self.0 {
+            Kind::Whole(e) => e.read_state(bytes),
+            Kind::Apart(a) => a.read_state(bytes),
+        }
+    }
+
+    /// A new process, with what was learned or empty.
+    pub fn restart(&mut self, keep: bool) -> Result<(), StateError> {
+        let state = keep.then(|| {
+            self.finish();
+            self.write_state()
+        });
+        *self = Deployment::new(Arc::clone(self.config()), u8::try_from(self.edges()).unwrap_or(u8::MAX));
+        state.map_or(Ok(()), |bytes| self.read_state(&bytes))
+    }
+}
+
+/// A worker, and the batches it has written since the last step.
+struct Worker {
+    edge: Edge,
+    batches: Vec<Vec<u8>>,
+}
+
+impl Worker {
+    fn flush(&mut self) {
+        if self.edge.waiting() > 0 {
+            let mut batch = Vec::new();
+            self.edge.drain(&mut batch);
+            self.batches.push(batch);
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        self.edge.waiting() > 0 || !self.batches.is_empty()
+    }
+}
+
+/// Workers and ledger apart.
+struct Apart {
+    config: Arc<Config>,
+    workers: Vec<Worker>,
+    ledger: Ledger,
+    /// Requests so far.
+    requests: u64,
+    /// The last step, 0 before the first request.
+    at: Nanos,
+    /// What was published, and when it comes into force.
+    shards: VecDeque<(Nanos, Vec<u8>)>,
+    last: LastActions,
+    news: Option<Vec<String>>,
+}
+
+impl Apart {
+    fn new(config: Arc<Config>, edges: u8) -> Apart {
+        let worker = |_| Worker { edge: Edge::new(Arc::clone(&config)), batches: Vec::new() };
+        Apart {
+            workers: (0..edges).map(worker).collect(),
+            ledger: Ledger::new(&config),
+            requests: 0,
+            at: Nanos(0),
+            shards: VecDeque::new(),
+            last: LastActions::default(),
+            news: None,
+            config,
+        }
+    }
+
+    fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        self.advance(now);
+        self.requests += 1;
+        let i = hash::mix(self.requests) % self.workers.len() as u64;
+        let worker = &mut self.workers[i as usize];
+        let decision = worker.edge.judge(now, x);
+        if worker.edge.is_full() {
+            worker.flush();
+        }
+        decision
+    }
+
+    /// All steps that are due. Where the ledger has nothing to hear of, they are as long as a minute; a long gap is crossed in
+    /// at most 500.
+    fn advance(&mut self, now: Nanos) {
+        let due = Nanos(now.0 - now.0 % STEP.0);
+        if self.at == Nanos(0) {
+            self.at = due;
+        }
+        let long = Nanos(due.since(self.at).0 / 500).max(IDLE);
+        while self.at < due {
+            let waits = self.workers.iter().any(Worker::has_news);
+            self.step(self.at.plus(if waits { STEP } else { long }).min(due));
+        }
+        self.apply(now);
+    }
+
+    fn step(&mut self, at: Nanos) {
+        self.apply(at);
+        let (ledger, last, config) = (&mut self.ledger, &mut self.last, &self.config);
+        let mut decided = Vec::new();
+        for worker in &mut self.workers {
+            worker.flush();
+            for batch in worker.batches.drain(..) {
+                let heard = ledger.observe(&batch, |obs, outcome| {
+                    if self.news.is_some()
+                        && let Some(d) = Decision::at_ledger(config, last, obs, &outcome)
+                    {
+                        decided.push((obs.time, d));
+                    }
+                });
+                if let Err(e) = heard {
+                    eprintln!("weir: a batch was refused: {e:?}");
+                }
+            }
+        }
+        ledger.tick(at);
+        let (shards, due) = (&mut self.shards, at.plus(STEP));
+        ledger.publish(|_, bytes| shards.push_back((due, bytes.to_vec())));
+        if let Some(news) = &mut self.news {
+            news.extend(decided.iter().map(|(t, d)| d.record_at_ledger(*t, config, ledger)));
+        }
+        self.at = at;
+    }
+
+    /// Shards that are in force by now.
+    fn apply(&mut self, now: Nanos) {
+        while self.shards.front().is_some_and(|(due, _)| *due <= now) {
+            let Some((_, shard)) = self.shards.pop_front() else { return };
+            for worker in &mut self.workers {
+                if let Err(e) = worker.edge.apply(&shard) {
+                    eprintln!("weir: a shard was refused: {e:?}");
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let edges: usize = self.workers.iter().map(|w| w.edge.size_bytes()).sum();
+        Status { state_bytes: (self.ledger.size_bytes() + edges) as u64, ..self.ledger.status() }
+    }
+
+    fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let mut fresh =
+            Apart::new(Arc::clone(&self.config), u8::try_from(self.workers.len()).unwrap_or(u8::MAX));
+        fresh.ledger.read_state(bytes)?;
+        let shards = &mut fresh.shards;
+        fresh.ledger.publish(|_, shard| shards.push_back((Nanos(0), shard.to_vec())));
+        fresh.news = self.news.take();
+        *self = fresh;
+        Ok(())
+    }
+}
