@@ -5,7 +5,7 @@ use super::honest::Maker;
 use super::scenarios::{Kit, Network, Rhythm, Scenario};
 use super::templates;
 use super::texts::{Carrier, Text};
-use super::world::{Actor, DAY_S, Plan, START_S};
+use super::world::{Actor, DAY_S, Plan, Renewal, START_S};
 
 /// First hour of a campaign.
 pub const BEGIN_H: u32 = 48;
@@ -68,10 +68,23 @@ fn account(
     };
     let prefix = if s.network == Network::Relays { 0 } else { m.home() };
     let client = if s.network == Network::Client { m.own_client() } else { m.client() };
-    let created_s = if m.ages { created as u32 } else { 0 };
+    let created_s = m.told(created);
     let key = m.rng.u64() | 1;
     let text = Text::Probe(campaign);
-    Actor { class, key, prefix, client, tenant: 0, created_s, from_s: at_s, until_s, plan, text }
+    Actor {
+        class,
+        key,
+        renewal: Renewal::Never,
+        beside: None,
+        prefix,
+        client,
+        tenant: 0,
+        created_s,
+        from_s: at_s,
+        until_s,
+        plan,
+        text,
+    }
 }
 
 /// Registers the templates; where they start and how many they are.

@@ -30,7 +30,8 @@ const MISSED: u8 = 4;
 /// Exit status: 0 all targets kept; 1 usage; 2 input failed; 4 a target was missed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Scenarios by name (see --list), or groups: all, core (S…), cold (C…), evasions (E-…), newcomers (N…)
+    /// Scenarios by name or family (see --list), or groups: all (but H, lookalikes and attacks), core (S…), cold (C…), evasions
+    /// (E-…), newcomers (N…), lookalikes (P-…, honest families), attacks (A-…)
     #[arg(long = "scenario", short = 's', value_name = "NAME", value_delimiter = ',')]
     scenarios: Vec<String>,
     /// List the scenarios and their targets

@@ -1,7 +1,7 @@
 //! Results for people and for programs, and which targets were missed.
 
 use super::run::Report;
-use super::scenarios::{SCENARIOS, Scenario, find};
+use super::scenarios::{self, Scenario, find};
 use serde_json::{Value, json};
 
 /// The scenarios of names and groups.
@@ -11,16 +11,11 @@ pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
     }
     let mut out: Vec<&'static Scenario> = Vec::new();
     for name in given {
-        let group = |s: &Scenario| match name.as_str() {
-            "all" => s.name != "H",
-            "core" => s.name.starts_with('S'),
-            "cold" => s.name.starts_with('C'),
-            "evasions" => s.name.starts_with("E-"),
-            "newcomers" => s.name.starts_with('N'),
-            _ => false,
-        };
         let before = out.len();
-        out.extend(SCENARIOS.iter().filter(|s| group(s)));
+        match scenarios::group(name) {
+            Some(group) => out.extend(scenarios::all().filter(|s| group(s))),
+            None => out.extend(scenarios::all().filter(|s| s.family == name.as_str())),
+        }
         if out.len() > before {
             continue;
         }
@@ -32,15 +27,16 @@ pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
 /// `--list`.
 pub fn list() {
     println!(
-        "{:<18} {:>8} {:>9} {:>10} {:>7}  campaign",
-        "scenario", "accounts", "served %", "convicted", "within"
+        "{:<22} {:<16} {:>8} {:>9} {:>10} {:>7}  campaign",
+        "scenario", "family", "accounts", "served %", "convicted", "within"
     );
-    for s in SCENARIOS {
+    for s in scenarios::all() {
         let t = s.target.filter(|t| t.served < 100.0);
         let show = |f: &dyn Fn(&super::scenarios::Target) -> String| t.as_ref().map_or_else(|| "-".into(), f);
         println!(
-            "{:<18} {:>8} {:>9} {:>10} {:>7}  {}",
+            "{:<22} {:<16} {:>8} {:>9} {:>10} {:>7}  {}",
             s.name,
+            s.family,
             s.accounts,
             show(&|t| format!("≤ {}", t.served)),
             show(&|t| format!("≥ {} %", t.convicted)),
@@ -84,7 +80,7 @@ pub fn line(r: &Report) {
     let throttled: u32 = r.honest.iter().map(|c| c.throttled).sum();
     let missed = missed(r);
     eprintln!(
-        "{:<16} seed {:<2} served {:>8.4} % ({}/{})  convicted {}/{}  blocked {}  first block {}  alarm 24h {} ever {}  honest blocked {} of {} {:?} throttled {}  {} ns/request  {:.0} s{}{}",
+        "{:<22} seed {:<2} served {:>8.4} % ({}/{})  convicted {}/{}  blocked {}  first block {}  alarm 24h {} ever {}  honest blocked {} of {} {:?} throttled {}  {} ns/request  {:.0} s{}{}",
         r.name,
         r.seed,
         r.served_percent(),
@@ -124,7 +120,7 @@ pub fn json(r: &Report) -> Value {
         .map(|(n, hit, wrong)| (n.to_string(), json!({"accounts_percent": hit, "honest_keys": wrong})))
         .collect();
     json!({
-        "scenario": r.name, "seed": r.seed, "requests": r.requests,
+        "scenario": r.name, "family": find(r.name).map_or("", |s| s.family), "seed": r.seed, "requests": r.requests,
         "attack": {"accounts": r.accounts, "convicted": r.convicted, "active": r.active, "requests": r.attack_requests, "served": r.served,
             "first_block_h": r.first_block_h, "alarmed": r.alarmed, "alarmed_24h": r.alarmed_24h,
             "blocked": r.blocked_accounts},
@@ -137,7 +133,7 @@ pub fn json(r: &Report) -> Value {
 pub fn table(reports: &[Report], origin: &str) {
     println!("texts: {origin}\n");
     println!(
-        "{:<18} {:>5} {:>17} {:>15} {:>15} {:>14}  missed",
+        "{:<22} {:>5} {:>17} {:>15} {:>15} {:>14}  missed",
         "scenario", "seeds", "served % (worst)", "convicted %", "first block h", "honest blocked"
     );
     let mut at = 0;
@@ -174,7 +170,7 @@ fn row(rows: &[&Report]) {
     let attack = rows.iter().any(|r| r.accounts > 0);
     let cell = |text: String| if attack { text } else { "-".into() };
     println!(
-        "{:<18} {:>5} {:>17} {:>15} {:>15} {:>14}  {}",
+        "{:<22} {:>5} {:>17} {:>15} {:>15} {:>14}  {}",
         rows[0].name,
         rows.len(),
         cell(format!("{:.3} ({:.3})", mean(&Report::served_percent), worst(&Report::served_percent))),

@@ -26,6 +26,11 @@ pub enum Text {
     Assignment { set: u16, item: u16 },
     /// Code to be completed.
     Code { system: u16 },
+    /// A shared task template, pasted with a person's own text in the slot, with follow-ups.
+    Pasted { task: u16 },
+    /// Shared instructions and an item of work: with this chance one of the `of` items that all keys have on that day,
+    /// otherwise one's own.
+    Items { system: u16, common: f32, of: u16 },
     /// A campaign.
     Probe(u16),
 }
@@ -280,6 +285,20 @@ impl Pool {
                 self.instruct(system, e, facts);
                 self.code(&mut turn, &mut text);
                 facts.user.push(&text);
+            }
+            Text::Pasted { task } => {
+                self.tasks[usize::from(task)]
+                    .fill(&mut text, &mut |_, out| self.own_text(&mut first, 1, out));
+                self.turns(&text, e.turn, facts, |out| self.own_text(&mut turn, 1, out));
+            }
+            Text::Items { system, common, of } => {
+                self.instruct(system, e, facts);
+                if first.chance(f64::from(common)) {
+                    let item = first.below(u64::from(of)) << 32;
+                    first = Rng::at(seed ^ u64::from(system), item, e.t_ms / 86_400_000);
+                }
+                self.own_text(&mut first, 2, &mut text);
+                self.turns(&text, e.turn, facts, |out| self.own_text(&mut turn, 1, out));
             }
             Text::Probe(p) => return self.probe(seed, usize::from(p), e, &mut first, &mut turn, facts),
         }
