@@ -4,6 +4,7 @@ mod attack;
 mod baselines;
 mod builtin;
 mod corpus;
+mod flood;
 mod honest;
 mod report;
 mod rng;

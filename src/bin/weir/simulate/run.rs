@@ -3,6 +3,7 @@
 use super::attack;
 use super::baselines::Baselines;
 use super::corpus::Corpus;
+use super::flood::Flood;
 use super::honest::{self, Maker, Population};
 use super::rng::Rng;
 use super::scenarios::{Scenario, Start};
@@ -139,6 +140,7 @@ struct Judge<'w> {
     start: Start,
     engine: Engine,
     restarted: bool,
+    flood: Flood,
     ticked: Nanos,
     fates: Vec<Fate>,
     probes: (u64, u64),
@@ -165,6 +167,9 @@ impl Judge<'_> {
         if now.since(self.ticked).0 >= 60_000_000_000 {
             self.engine.tick(now);
             self.ticked = now;
+        }
+        while let Some(mut x) = self.flood.due(now) {
+            self.engine.judge(now, &mut x);
         }
         let d = self.engine.judge(now, &mut item.x);
         self.time += begun.elapsed();
@@ -313,6 +318,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
         config: Arc::clone(config),
         start: s.scenario.start,
         restarted: false,
+        flood: Flood::new(s.scenario.tricks.flood, world.seed),
         ticked: Nanos(0),
         fates: vec![Fate::default(); world.actors.len()],
         probes: (0, 0),

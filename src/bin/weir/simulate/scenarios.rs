@@ -1,11 +1,8 @@
 //! The scenarios by name: what the campaign does, who is honest beside it, how Weir is started, and what is aimed for.
 
-mod lookalikes;
-#[cfg(test)]
-mod tests;
-
 use super::honest::Maker;
 use super::texts::{Carrier, Disguise, Probe};
+use super::world::Renewal;
 
 /// Where a campaign's accounts come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +34,10 @@ pub enum Kit {
     Translated,
     /// The system prompt of the honest app whose users are this class.
     AppOf(&'static str),
+    /// A system prompt that nobody has seen: drawn with the seed.
+    Own,
+    /// The most popular prompt of the honest library.
+    Pattern,
     None,
 }
 
@@ -68,6 +69,30 @@ pub enum Start {
     RestartSaved(u32),
     /// Like `Cold`; so many hours into the run it restarts empty.
     RestartEmpty(u32),
+}
+
+/// What a campaign does besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Tricks {
+    /// It leaves by so many egress prefixes with one client, 0 = as `network` says.
+    pub egress: u16,
+    /// Old accounts behind each of them, there before Weir has learned.
+    pub donors: u32,
+    /// Requests a second of made-up credentials, one each, with text that nobody else sends.
+    pub flood: f64,
+    pub renewal: Renewal,
+    /// Share of each account's traffic that is chat, in conversations.
+    pub cover: f64,
+    /// Conversations of each account on the day before its first probe.
+    pub warm_up: usize,
+    /// Each account rests every third day.
+    pub rests: bool,
+    /// The number of accounts doubles in so many hours, 0 = it grows evenly.
+    pub doubling_h: u32,
+    /// Rates of 1, 3 and 10, a third of the accounts each.
+    pub tiers: bool,
+    /// Somebody else's campaign with the same template: half as many accounts, people's hours, one client, a day later.
+    pub twin: bool,
 }
 
 /// Whose requests tell the age of their account, where Weir is started with ages at all.
@@ -114,6 +139,7 @@ pub struct Scenario {
     pub churn: u32,
     pub kit: Kit,
     pub probe: Probe,
+    pub tricks: Tricks,
     /// Hours over which the accounts appear, and of the campaign as a whole.
     pub ramp_h: u32,
     pub hours: u32,
@@ -151,10 +177,25 @@ const P: Probe = Probe {
     history: false,
     agentic: false,
     per_hour: 0.0,
+    invented: 0.0,
+    twice: 0.0,
 };
 const USER: Probe = Probe { carrier: Carrier::User, ..P };
 const RAW: Probe = Probe { carrier: Carrier::Raw, wide: true, ..P };
 const PARAPHRASED: Probe = Probe { own: 0.6, bases: 1400, wide: true, ..P };
+
+const PLAIN: Tricks = Tricks {
+    egress: 0,
+    donors: 0,
+    flood: 0.0,
+    renewal: Renewal::Never,
+    cover: 0.0,
+    warm_up: 0,
+    rests: false,
+    doubling_h: 0,
+    tiers: false,
+    twin: false,
+};
 
 const fn target(served: f64, convicted: f64, first_block: f64) -> Option<Target> {
     Some(Target { served, convicted, first_block, alarmed: 0.0 })
@@ -176,6 +217,7 @@ const S: Scenario = Scenario {
     churn: 0,
     kit: Kit::System,
     probe: P,
+    tricks: PLAIN,
     ramp_h: 24,
     hours: 108,
     honest: 1.0,
@@ -193,13 +235,20 @@ const S6: Scenario =
 const S11: Scenario = Scenario { family: "no_template", kit: Kit::None, probe: RAW, target: ALARM, ..S };
 
 macro_rules! table {
-    ($($base:ident $name:literal $title:literal { $($field:ident : $value:expr),* $(,)? })*) => {
-        /// The scenarios that the rules were made with, in the order of the report.
-        static KNOWN: &[Scenario] = &[$(Scenario { name: $name, title: $title, $($field: $value,)* ..$base }),*];
+    ($(#[$doc:meta])* $seen:vis static $table:ident: $($base:ident $name:literal $title:literal { $($field:ident : $value:expr),* $(,)? })*) => {
+        $(#[$doc])*
+        $seen static $table: &[Scenario] = &[$(Scenario { name: $name, title: $title, $($field: $value,)* ..$base }),*];
     };
 }
 
+mod attacks;
+mod lookalikes;
+#[cfg(test)]
+mod tests;
+
 table! {
+    /// The scenarios that the rules were made with, in the order of the report.
+    static KNOWN:
     NONE "S0" "honest traffic only" {}
     S "S2" "100 keys, 640 requests a day each" { accounts: 100, per_day: 640.0, ramp_h: 12, honest: 0.33, target: target(1.0, 100.0, 7.0) }
     S "S3" "one 400-byte system prompt, new questions" {}
@@ -283,13 +332,14 @@ pub fn group(name: &str) -> Option<fn(&Scenario) -> bool> {
         "evasions" => |s| s.name.starts_with("E-"),
         "newcomers" => |s| s.name.starts_with('N'),
         "lookalikes" => |s| s.name.starts_with("P-"),
+        "attacks" => |s| s.name.starts_with("A-"),
         _ => return None,
     })
 }
 
 /// All scenarios, in the order of the report.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    KNOWN.iter().chain(lookalikes::TABLE)
+    KNOWN.iter().chain(lookalikes::TABLE).chain(attacks::TABLE)
 }
 
 /// The scenario of a name, without regard to case.

@@ -100,6 +100,10 @@ pub struct Probe {
     pub agentic: bool,
     /// Campaign requests an hour, to share prompts out among `copies`.
     pub per_hour: f32,
+    /// Share of the requests with an invented exchange in front.
+    pub invented: f32,
+    /// Share of the prompts that go to two accounts.
+    pub twice: f32,
 }
 
 /// A system prompt, and what replaces it at a time (seconds since the start).
@@ -390,6 +394,11 @@ impl Pool {
             let at = rng.below(prompts);
             rng = Rng::at(seed ^ 0x726f_6c6c, e.t_ms / 1_800_000, at);
         }
+        if p.twice > 0.0 && rng.chance(f64::from(p.twice)) {
+            // As many prompts of this half hour as make two requests each.
+            let prompts = (f64::from(p.per_hour * p.twice) * 0.25).max(1.0) as u64;
+            rng = Rng::at(seed ^ 0x7477_6963, e.t_ms / 1_800_000, rng.below(prompts));
+        }
         let (mut template, mut slot) = (Vec::new(), Vec::new());
         match p.carrier {
             Carrier::Human => self.human(&mut rng, 1, &mut slot),
@@ -422,7 +431,7 @@ impl Pool {
             user.clear();
             user.extend_from_slice(b"RESULT: ");
             self.slot(turn, true, &mut user);
-        } else if p.history {
+        } else if p.history || p.invented > 0.0 && rng.chance(f64::from(p.invented)) {
             let mut invented = Vec::new();
             self.own_text(&mut rng, 1, &mut invented);
             facts.first_user.push(&invented);

@@ -49,6 +49,8 @@ pub enum Renewal {
     Never,
     /// A new one each hour, at a minute of its own.
     Hourly,
+    /// A new one for each request.
+    EachRequest,
 }
 
 /// One key.
@@ -175,6 +177,9 @@ impl World {
             Renewal::Never => a.key,
             Renewal::Hourly => {
                 Rng::at(a.key, e.t_ms.wrapping_add(a.key % 3_600_000) / 3_600_000, 1).u64() | 1
+            }
+            Renewal::EachRequest => {
+                Rng::at(a.key, e.t_ms, u64::from(e.conv) << 16 | u64::from(e.turn)).u64() | 1
             }
         };
         Identity {

@@ -16,11 +16,15 @@ fn texts() -> Arc<Corpus> {
 }
 
 fn built(scenario: &Scenario, seed: u64) -> World {
+    built_at(scenario, seed, 0.01)
+}
+
+fn built_at(scenario: &Scenario, seed: u64, campaign: f64) -> World {
     let setup = Setup {
         scenario: *scenario,
         seed,
         honest: 0.01,
-        campaign: 0.01,
+        campaign,
         baselines: false,
         pipelined: false,
         verbose: false,
@@ -182,4 +186,73 @@ fn a_world_is_made_again_from_its_seed_and_another_seed_differs() {
         assert!(first == trace(7), "{name}");
         assert!(first != trace(8), "{name}");
     }
+}
+
+/// Times of a scenario's chat, follow-ups among it, and of its probes, by account.
+fn attack(name: &str) -> Vec<(Vec<u64>, Vec<u64>)> {
+    let w = built_at(find(name).unwrap(), 3, 0.04);
+    let mut out = vec![(Vec::new(), Vec::new()); w.actors.len()];
+    let mut facts = Facts::default();
+    w.events(|e| {
+        if w.classes[usize::from(w.actors[e.actor as usize].class)].name == "campaign" {
+            let probe = w.compose(e, &mut facts);
+            let account = &mut out[w.owner(e.actor) as usize];
+            if probe { account.1.push(e.t_ms) } else { account.0.push(e.t_ms) }
+        }
+    });
+    out.retain(|a| !a.1.is_empty());
+    out
+}
+
+#[test]
+fn campaigns_do_what_they_claim() {
+    let sum =
+        |all: &[(Vec<u64>, Vec<u64>)]| all.iter().fold((0, 0), |n, a| (n.0 + a.0.len(), n.1 + a.1.len()));
+    let plain = attack("S3");
+    let (chat, probes) = sum(&plain);
+    assert!(chat == 0 && plain.len() == 100);
+
+    let (chat, same) = sum(&attack("A-cover"));
+    assert!((0.42..0.58).contains(&(chat as f64 / (chat + same) as f64)), "{chat} of {same}");
+    let (chat, same) = sum(&attack("A-cover67"));
+    assert!((0.58..0.75).contains(&(chat as f64 / (chat + same) as f64)), "{chat} of {same}");
+
+    let warm = attack("A-warm");
+    let before = warm.iter().filter(|a| a.0.iter().all(|t| t < &a.1[0])).count();
+    assert!(before >= warm.len() - 1, "{before} of {}", warm.len());
+    let each = sum(&warm).0 as f64 / warm.len() as f64;
+    assert!((7.0..13.0).contains(&each), "{each}");
+
+    let rests = attack("A-rest");
+    let days = |a: &(Vec<u64>, Vec<u64>)| a.1.iter().map(|t| t / 86_400_000).collect::<HashSet<_>>().len();
+    assert!(rests.iter().all(|a| days(a) <= 4), "five days, each account one or two away");
+    assert!((sum(&rests).1 as f64 / probes as f64 - 1.0).abs() < 0.15);
+
+    let born = |all: &[(Vec<u64>, Vec<u64>)], last_h: u64| {
+        all.iter().filter(|a| a.1[0] >= (156 - last_h) * 3_600_000).count() as f64 / all.len() as f64
+    };
+    let growing = attack("A-growth");
+    assert!((0.35..0.65).contains(&born(&growing, 24)), "half of them on the last day");
+
+    let mut rates: Vec<usize> = attack("A-tiers").iter().map(|a| a.1.len()).collect();
+    rates.sort_unstable();
+    let (low, high) = (rates[rates.len() / 6], rates[rates.len() * 5 / 6]);
+    assert!((6.0..16.0).contains(&(high as f64 / low as f64)), "{low} {high}");
+
+    assert!(attack("A-twins").len() > 140);
+}
+
+#[test]
+fn campaigns_write_and_hide_as_they_claim() {
+    let of = |name: &str| shape(&built_at(find(name).unwrap(), 3, 0.04), &|c| c == "campaign", false);
+    let (plain, invented, twice) = (of("S3"), of("A-invent"), of("A-twice"));
+    assert!(plain.follow_ups == 0.0 && plain.repeated < 0.1, "{plain:?}");
+    assert!((13.0..17.0).contains(&invented.follow_ups), "{invented:?}");
+    assert!((0.8..3.0).contains(&twice.repeated), "{twice:?}");
+    let (each, hourly) = (of("A-disposable"), of("A-hourly-keys"));
+    assert!(each.each == 1.0 && each.told == 0.0, "{each:?}");
+    assert!((1.2..2.2).contains(&hourly.each) && hourly.told == 0.0, "{hourly:?}");
+    let (relays, laundered) = (of("A-relays"), of("A-launder"));
+    assert!((190..=200).contains(&relays.prefixes), "{relays:?}");
+    assert!(laundered.prefixes == 10 && laundered.told == 0.0, "{laundered:?}");
 }
