@@ -9,6 +9,8 @@ def main():
     runs = collections.defaultdict(list)
     for line in sys.stdin:
         r = json.loads(line)
+        if "scenario" not in r:  # the total of all runs
+            continue
         runs[r["scenario"]].append(r)
     told = {}
     with open("README.md") as h:

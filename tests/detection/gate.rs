@@ -28,11 +28,19 @@ fn simulate(args: &[&str]) -> (Option<i32>, String, String) {
     (out.status.code(), text(&out.stdout), text(&out.stderr))
 }
 
+/// The runs of `--json`, and the total of all of them that follows.
+fn runs(out: &str) -> (Vec<Value>, Value) {
+    let mut all: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let total = all.pop().unwrap();
+    assert!(all.iter().all(|r| r["scenario"].is_string()) && total["total"].is_object(), "{out}");
+    (all, total)
+}
+
 #[test]
 fn detection_and_the_honest_side_do_not_get_worse() {
     let names = LIMITS.iter().map(|l| l.0).collect::<Vec<_>>().join(",");
     let (_, out, err) = simulate(&["-s", &names, "--honest", "0.1", "--campaign", "0.4", "--json"]);
-    let runs: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let (runs, _) = runs(&out);
     assert_eq!(runs.len(), LIMITS.len(), "{err}");
     let mut wrong = Vec::new();
     for (r, (name, served_max, first_max, convicted_min)) in runs.iter().zip(LIMITS) {
@@ -67,7 +75,7 @@ fn users_of_an_app_whose_prompt_is_copied_are_not_outvoted() {
     let names = COPIED.iter().map(|l| l.0).collect::<Vec<_>>().join(",");
     let (_, out, err) =
         simulate(&["-s", &names, "--honest", "0.1", "--campaign", "0.4", "--seed", "5", "--json"]);
-    let runs: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let (runs, _) = runs(&out);
     assert_eq!(runs.len(), COPIED.len(), "{err}");
     for (r, (name, most, served_max, convicted_min)) in runs.iter().zip(COPIED) {
         assert_eq!(r["scenario"], *name);
@@ -88,7 +96,7 @@ fn the_same_seed_gives_the_same_result_and_another_one_differs() {
     let run = |seed: &str| {
         let (_, out, _) =
             simulate(&["-s", "S3", "--honest", "0.01", "--campaign", "0.04", "--seed", seed, "--json"]);
-        let mut v: Value = serde_json::from_str(out.trim()).unwrap();
+        let mut v = runs(&out).0.remove(0);
         let o = v.as_object_mut().unwrap();
         o.remove("ns_per_request");
         o.remove("elapsed_s");
@@ -106,6 +114,13 @@ fn impossible_settings_are_errors() {
         (&["-s", "S3", "--honest", "NaN"], "--honest"),
         (&["-s", "S3", "--campaign", "11"], "--campaign"),
         (&["-s", "S3", "--seeds", "0"], "--seeds"),
+        (&["-s", "S3", "--seed", "tomorrow"], "--seed"),
+        (&["-s", "S3", "--seed", "-1"], "--seed"),
+        (&["-s", "S3", "--seed", "18446744073709551615"], "--seed"),
+        (&["-s", "S3", "--texts", "yesterday"], "--texts"),
+        (&["-s", "S3", "--texts", "2", "--corpus", "/tmp"], "--texts"),
+        (&["-s", "P-passed"], "P-passed"),
+        (&["-s", "lookalike"], "lookalike"),
         (&["-s", "S3", "--jobs", "0"], "--jobs"),
         (&["-s", "S3", "--split", "half"], "--split"),
         (&["-s", "S3", "--split", "held"], "--corpus"),
@@ -122,10 +137,49 @@ fn impossible_settings_are_errors() {
 }
 
 #[test]
+fn today_is_the_seed_of_runs_and_texts_and_other_texts_give_another_run() {
+    let run = |more: &[&str]| {
+        let mut args = vec!["-s", "S3,P-passed-40m", "--honest", "0.01", "--campaign", "0.02", "--json"];
+        args.extend(more);
+        let (_, out, err) = simulate(&args);
+        let (runs, total) = runs(&out);
+        assert_eq!(runs.len(), 2, "{err}");
+        (runs, total)
+    };
+    let (today, total) = run(&["--seed", "today"]);
+    let seed = today[0]["seed"].as_u64().unwrap();
+    assert!((20_240_000..30_000_000).contains(&seed), "{seed}");
+    assert!(total["texts"].as_str().unwrap().ends_with(&format!("seed {seed}")), "{total}");
+
+    let (same, other_total) = run(&["--seed", &seed.to_string()]);
+    assert_eq!(other_total["texts"], "built-in generator");
+    // The same keys send at the same times; what they say is not the same.
+    assert_eq!(today[0]["requests"], same[0]["requests"]);
+    let (again, _) = run(&["--seed", &seed.to_string(), "--texts", &seed.to_string()]);
+    assert_eq!(today[0]["attack"], again[0]["attack"]);
+}
+
+#[test]
+fn the_total_says_what_may_still_be_blocked() {
+    let (_, out, err) =
+        simulate(&["-s", "S0", "--seeds", "2", "--honest", "0.02", "--campaign", "0.02", "--json"]);
+    let (runs, total) = runs(&out);
+    assert_eq!((runs.len(), &total["runs"]), (2, &2.into()), "{err}");
+    let sum = |class: &str, of: &str| -> u64 {
+        runs.iter().map(|r| r["honest"][class][of].as_u64().unwrap_or(0)).sum()
+    };
+    let chat = &total["classes"]["chat"];
+    assert_eq!((chat["keys"].as_u64(), chat["blocked"].as_u64()), (Some(sum("chat", "keys")), Some(0)));
+    let (n, upper) = (sum("chat", "keys") as f64, chat["upper_percent"].as_f64().unwrap());
+    assert!((upper / (300.0 / n) - 1.0).abs() < 0.02, "{upper} {n}");
+    assert_eq!(runs[0]["family"], "population");
+}
+
+#[test]
 fn the_list_names_every_scenario_and_its_target() {
     let (status, out, _) = simulate(&["--list"]);
     assert_eq!(status, Some(0));
-    for name in ["S0", "S23", "Cmid", "E-base64", "N3000", "H"] {
+    for name in ["S0", "S23", "Cmid", "E-base64", "N3000", "H", "P-passed-300u", "A-relays"] {
         assert!(out.lines().any(|l| l.starts_with(name)), "{name}");
     }
 }

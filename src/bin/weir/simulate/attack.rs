@@ -126,7 +126,8 @@ fn account(
         Rhythm::Queue if s.tricks.rests => {
             let (phase, rate) = (m.rng.below(3) as u32, f64::from(rate) * 1.5);
             let times = m.times(at_s, until_s, 0, rate, &|_| 1.0);
-            let diary = m.diary(times.into_iter().filter(|t| (t / DAY_S + phase) % 3 > 0).collect());
+            let diary =
+                m.diary(times.into_iter().filter(|t| !(t / DAY_S + phase).is_multiple_of(3)).collect());
             Plan::Diary { diary, turns, follow: 1.0, gap_s: 60 }
         }
         Rhythm::Queue => Plan::Flat { rate, turns, gap_s: 60 },

@@ -1,8 +1,10 @@
 //! Results for people and for programs, and which targets were missed.
 
-use super::run::Report;
+use super::bound;
+use super::run::{ClassResult, Report};
 use super::scenarios::{self, Scenario, find};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The scenarios of names and groups.
 pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
@@ -129,6 +131,27 @@ pub fn json(r: &Report) -> Value {
     })
 }
 
+/// Keys and blocked keys of each honest class over all runs: a key of two runs is two.
+fn by_class(reports: &[Report]) -> BTreeMap<&'static str, (u64, u64)> {
+    let mut all = BTreeMap::new();
+    for c in reports.iter().flat_map(|r| &r.honest) {
+        let ClassResult { name, keys, blocked, .. } = c;
+        let sum: &mut (u64, u64) = all.entry(*name).or_default();
+        *sum = (sum.0 + u64::from(*keys), sum.1 + u64::from(*blocked));
+    }
+    all
+}
+
+/// The honest keys of all runs, each class with the share that may still be blocked (95 %).
+pub fn json_total(reports: &[Report], origin: &str) -> Value {
+    let line = |keys: u64, blocked: u64| json!({"keys": keys, "blocked": blocked, "upper_percent": 100.0 * bound::upper(blocked, keys)});
+    let classes = by_class(reports);
+    let (keys, blocked) = classes.values().fold((0, 0), |n, c| (n.0 + c.0, n.1 + c.1));
+    let each: serde_json::Map<String, Value> =
+        classes.iter().map(|(name, (k, b))| (name.to_string(), line(*k, *b))).collect();
+    json!({"total": line(keys, blocked), "classes": each, "runs": reports.len(), "texts": origin})
+}
+
 /// Mean and worst over the seeds of each scenario.
 pub fn table(reports: &[Report], origin: &str) {
     println!("texts: {origin}\n");
@@ -143,10 +166,7 @@ pub fn table(reports: &[Report], origin: &str) {
         at += rows.len();
         row(&rows);
     }
-    let (keys, blocked) = reports
-        .iter()
-        .fold((0u64, 0u64), |(k, b), r| (k + u64::from(r.honest_keys()), b + u64::from(r.honest_blocked())));
-    println!("\nhonest key-runs {keys}, blocked {blocked}");
+    total(reports);
     for r in reports.iter().filter(|r| !r.baselines.is_empty()) {
         let all: Vec<String> = r
             .baselines
@@ -155,6 +175,25 @@ pub fn table(reports: &[Report], origin: &str) {
             .collect();
         println!("{:<18} seed {}  {}", r.name, r.seed, all.join("; "));
     }
+}
+
+fn total(reports: &[Report]) {
+    let mut seeds: Vec<u64> = reports.iter().map(|r| r.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    println!("\nseeds {seeds:?}; upper: 95 % limit of the honest share that is blocked (0 of n is 3/n)");
+    println!("{:<22} {:>9} {:>8} {:>9} {:>9}", "honest class", "key-runs", "blocked", "%", "upper %");
+    let line = |name: &str, keys: u64, blocked: u64| {
+        let percent = 100.0 * blocked as f64 / keys.max(1) as f64;
+        println!(
+            "{name:<22} {keys:>9} {blocked:>8} {percent:>9.3} {:>9.3}",
+            100.0 * bound::upper(blocked, keys)
+        );
+    };
+    let classes = by_class(reports);
+    classes.iter().for_each(|(name, (keys, blocked))| line(name, *keys, *blocked));
+    let (keys, blocked) = classes.values().fold((0, 0), |n, c| (n.0 + c.0, n.1 + c.1));
+    line("total", keys, blocked);
 }
 
 fn row(rows: &[&Report]) {
