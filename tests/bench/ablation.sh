@@ -11,6 +11,8 @@ import json, sys
 cells = []
 for line in sys.stdin:
     r = json.loads(line)
+    if "scenario" not in r:
+        continue
     a = r["attack"]
     blocked = sum(c["blocked"] for c in r["honest"].values())
     share = 100 * a["served"] / max(a["requests"], 1)

@@ -43,6 +43,8 @@ def main():
     runs = collections.defaultdict(list)
     for line in sys.stdin:
         r = json.loads(line)
+        if "scenario" not in r:  # the total of all runs
+            continue
         runs[r["scenario"]].append(r)
     if len({r["edges"] for rows in runs.values() for r in rows}) > 1:
         return by_edges(runs)

@@ -5,21 +5,20 @@
 use serde_json::Value;
 use std::process::Command;
 
-/// Scenario, edges, at most percent served, at most hours to the first block, at least percent convicted. Those at 0 edges are
-/// over their limit at 2 today (S5b serves 5.2 %, S10b 15.2 %): the judging of edges is being redesigned, then they move to 2.
-const LIMITS: &[(&str, &str, f64, f64, f64)] = &[
-    ("S0", "2", 0.0, 0.0, 0.0),
-    ("S3", "2", 1.0, 5.0, 100.0),
-    ("S5b", "0", 3.0, 7.0, 100.0),
-    ("S8", "2", 1.0, 5.0, 100.0),
-    ("S9", "2", 1.0, 7.0, 100.0),
-    ("S10b", "0", 14.0, 24.0, 99.0),
-    ("S16", "2", 1.0, 5.0, 99.0),
-    ("S21", "2", 20.0, 40.0, 99.0),
-    ("C3", "2", 2.0, 6.0, 98.0),
-    ("E-history", "2", 1.0, 5.0, 100.0),
-    ("N150", "2", 0.0, 0.0, 0.0),
-    ("NS150", "2", 1.0, 6.0, 99.0),
+/// Scenario, at most percent served, at most hours to the first block, at least percent convicted.
+const LIMITS: &[(&str, f64, f64, f64)] = &[
+    ("S0", 0.0, 0.0, 0.0),
+    ("S3", 1.0, 5.0, 100.0),
+    ("S5b", 3.0, 7.0, 100.0),
+    ("S8", 1.0, 5.0, 100.0),
+    ("S9", 1.0, 7.0, 100.0),
+    ("S10b", 14.0, 24.0, 99.0),
+    ("S16", 1.0, 5.0, 99.0),
+    ("S21", 20.0, 40.0, 99.0),
+    ("C3", 2.0, 6.0, 98.0),
+    ("E-history", 1.0, 5.0, 100.0),
+    ("N150", 0.0, 0.0, 0.0),
+    ("NS150", 1.0, 6.0, 99.0),
 ];
 
 fn simulate(args: &[&str]) -> (Option<i32>, String, String) {
@@ -29,26 +28,23 @@ fn simulate(args: &[&str]) -> (Option<i32>, String, String) {
     (out.status.code(), text(&out.stdout), text(&out.stderr))
 }
 
-/// Runs of scenarios with so many edges, in the order of the names; scenarios of one number run together.
-fn runs(of: &[(&str, &str)], more: &[&str]) -> Vec<Value> {
-    let mut all = Vec::new();
-    for edges in ["0", "2"] {
-        let names: Vec<&str> = of.iter().filter(|s| s.1 == edges).map(|s| s.0).collect();
-        let names_of = names.join(",");
-        let args = ["-s", &names_of, "--edges", edges, "--honest", "0.1", "--campaign", "0.4", "--json"];
-        let (_, out, err) = simulate(&[&args, more].concat());
-        let found: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-        assert_eq!(found.len(), names.len(), "{err}");
-        all.extend(found);
-    }
-    of.iter().map(|s| all.iter().find(|r| r["scenario"] == s.0).unwrap().clone()).collect()
+/// The runs of `--json`, and the total of all of them that follows.
+fn runs(out: &str) -> (Vec<Value>, Value) {
+    let mut all: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let total = all.pop().unwrap();
+    assert!(all.iter().all(|r| r["scenario"].is_string()) && total["total"].is_object(), "{out}");
+    (all, total)
 }
 
 #[test]
 fn detection_and_the_honest_side_do_not_get_worse() {
-    let runs = runs(&LIMITS.iter().map(|l| (l.0, l.1)).collect::<Vec<_>>(), &[]);
+    let names = LIMITS.iter().map(|l| l.0).collect::<Vec<_>>().join(",");
+    let (_, out, err) = simulate(&["-s", &names, "--honest", "0.1", "--campaign", "0.4", "--json"]);
+    let (runs, _) = runs(&out);
+    assert_eq!(runs.len(), LIMITS.len(), "{err}");
     let mut wrong = Vec::new();
-    for (r, (name, _, served_max, first_max, convicted_min)) in runs.iter().zip(LIMITS) {
+    for (r, (name, served_max, first_max, convicted_min)) in runs.iter().zip(LIMITS) {
+        assert_eq!(r["scenario"], *name);
         let honest = r["honest"].as_object().unwrap();
         for (class, c) in honest.iter().filter(|(_, c)| c["blocked"] != 0) {
             wrong.push(format!("{name}: {} honest keys of {class} blocked", c["blocked"]));
@@ -70,16 +66,19 @@ fn detection_and_the_honest_side_do_not_get_worse() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Scenario, edges, at most so many honest keys blocked, at most percent served, at least percent convicted. Without the rule of
-/// mixed company 136 of 146 and 6 of 40 users are blocked on this seed; with it 4 (before one of them has followed up) and none.
-/// At 0 edges: edges do not know that rule and block 146 and 9 at 2, which the redesign of their judging is to end.
-const COPIED: &[(&str, &str, u64, f64, f64)] =
-    &[("E-launch", "0", 8, 20.0, 98.0), ("B40", "0", 0, 50.0, 88.0)];
+/// Scenario, at most so many honest keys blocked, at most percent served, at least percent convicted. Without the rule of mixed
+/// company 136 of 146 and 6 of 40 users are blocked on this seed; with it 4 (before one of them has followed up) and none.
+const COPIED: &[(&str, u64, f64, f64)] = &[("E-launch", 8, 20.0, 98.0), ("B40", 0, 50.0, 88.0)];
 
 #[test]
 fn users_of_an_app_whose_prompt_is_copied_are_not_outvoted() {
-    let runs = runs(&COPIED.iter().map(|l| (l.0, l.1)).collect::<Vec<_>>(), &["--seed", "5"]);
-    for (r, (name, _, most, served_max, convicted_min)) in runs.iter().zip(COPIED) {
+    let names = COPIED.iter().map(|l| l.0).collect::<Vec<_>>().join(",");
+    let (_, out, err) =
+        simulate(&["-s", &names, "--honest", "0.1", "--campaign", "0.4", "--seed", "5", "--json"]);
+    let (runs, _) = runs(&out);
+    assert_eq!(runs.len(), COPIED.len(), "{err}");
+    for (r, (name, most, served_max, convicted_min)) in runs.iter().zip(COPIED) {
+        assert_eq!(r["scenario"], *name);
         let blocked: u64 =
             r["honest"].as_object().unwrap().values().map(|c| c["blocked"].as_u64().unwrap()).sum();
         let number = |k: &str| r["attack"][k].as_f64().unwrap();
@@ -94,40 +93,17 @@ fn users_of_an_app_whose_prompt_is_copied_are_not_outvoted() {
 
 #[test]
 fn the_same_seed_gives_the_same_result_and_another_one_differs() {
-    let run = |seed: &str, edges: &[&str]| {
-        let args = ["-s", "S3", "--honest", "0.01", "--campaign", "0.04", "--seed", seed, "--json"];
-        let (_, out, _) = simulate(&[&args, edges].concat());
-        let mut v: Value = serde_json::from_str(out.trim()).unwrap();
+    let run = |seed: &str| {
+        let (_, out, _) =
+            simulate(&["-s", "S3", "--honest", "0.01", "--campaign", "0.04", "--seed", seed, "--json"]);
+        let mut v = runs(&out).0.remove(0);
         let o = v.as_object_mut().unwrap();
         o.remove("ns_per_request");
         o.remove("elapsed_s");
         v
     };
-    let two = run("5", &[]);
-    assert_eq!(two, run("5", &["--edges", "2"]), "two edges by default");
-    assert_eq!((&two["edges"], &two["attack"]["accounts"]), (&Value::from(2), &Value::from(100)));
-    assert_ne!(two["attack"]["requests"], run("6", &[])["attack"]["requests"]);
-    let whole = run("5", &["--edges", "0"]);
-    assert_eq!(whole, run("5", &["--edges", "0"]));
-    assert_eq!(
-        (&whole["edges"], &whole["attack"]["requests"]),
-        (&Value::from(0), &two["attack"]["requests"])
-    );
-    // Verdicts reach the edges a step or two later: somewhat more is served, and the same accounts are convicted.
-    let served = |v: &Value| v["attack"]["served"].as_u64().unwrap();
-    assert!(served(&two).abs_diff(served(&whole)) * 4 <= served(&whole), "{two} {whole}");
-    assert_eq!(two["attack"]["convicted"], whole["attack"]["convicted"]);
-}
-
-#[test]
-fn a_table_says_how_many_edges_there_were() {
-    for (edges, told) in
-        [(&[][..], "edges: 2"), (&["--edges", "0"], "edges: 0"), (&["--edges", "64"], "edges: 64")]
-    {
-        let args = ["-s", "S3", "--honest", "0.01", "--campaign", "0.02"];
-        let (_, out, err) = simulate(&[&args, edges].concat());
-        assert!(out.lines().next().is_some_and(|l| l.ends_with(told)), "{out}{err}");
-    }
+    assert_eq!(run("5"), run("5"));
+    assert_ne!(run("5")["attack"]["requests"], run("6")["attack"]["requests"]);
 }
 
 #[test]
@@ -138,13 +114,17 @@ fn impossible_settings_are_errors() {
         (&["-s", "S3", "--honest", "NaN"], "--honest"),
         (&["-s", "S3", "--campaign", "11"], "--campaign"),
         (&["-s", "S3", "--seeds", "0"], "--seeds"),
+        (&["-s", "S3", "--seed", "tomorrow"], "--seed"),
+        (&["-s", "S3", "--seed", "-1"], "--seed"),
+        (&["-s", "S3", "--seed", "18446744073709551615"], "--seed"),
+        (&["-s", "S3", "--texts", "yesterday"], "--texts"),
+        (&["-s", "S3", "--texts", "2", "--corpus", "/tmp"], "--texts"),
+        (&["-s", "P-passed"], "P-passed"),
+        (&["-s", "lookalike"], "lookalike"),
         (&["-s", "S3", "--jobs", "0"], "--jobs"),
         (&["-s", "S3", "--split", "half"], "--split"),
         (&["-s", "S3", "--split", "held"], "--corpus"),
         (&["-s", "S3", "--without", "magic"], "magic"),
-        (&["-s", "S3", "--edges", "65"], "--edges"),
-        (&["-s", "S3", "--edges", "-1"], "--edges"),
-        (&["-s", "S3", "--edges", "two"], "--edges"),
         (&[], "--scenario"),
     ] {
         let (status, _, err) = simulate(args);
@@ -157,10 +137,49 @@ fn impossible_settings_are_errors() {
 }
 
 #[test]
+fn today_is_the_seed_of_runs_and_texts_and_other_texts_give_another_run() {
+    let run = |more: &[&str]| {
+        let mut args = vec!["-s", "S3,P-passed-40m", "--honest", "0.01", "--campaign", "0.02", "--json"];
+        args.extend(more);
+        let (_, out, err) = simulate(&args);
+        let (runs, total) = runs(&out);
+        assert_eq!(runs.len(), 2, "{err}");
+        (runs, total)
+    };
+    let (today, total) = run(&["--seed", "today"]);
+    let seed = today[0]["seed"].as_u64().unwrap();
+    assert!((20_240_000..30_000_000).contains(&seed), "{seed}");
+    assert!(total["texts"].as_str().unwrap().ends_with(&format!("seed {seed}")), "{total}");
+
+    let (same, other_total) = run(&["--seed", &seed.to_string()]);
+    assert_eq!(other_total["texts"], "built-in generator");
+    // The same keys send at the same times; what they say is not the same.
+    assert_eq!(today[0]["requests"], same[0]["requests"]);
+    let (again, _) = run(&["--seed", &seed.to_string(), "--texts", &seed.to_string()]);
+    assert_eq!(today[0]["attack"], again[0]["attack"]);
+}
+
+#[test]
+fn the_total_says_what_may_still_be_blocked() {
+    let (_, out, err) =
+        simulate(&["-s", "S0", "--seeds", "2", "--honest", "0.02", "--campaign", "0.02", "--json"]);
+    let (runs, total) = runs(&out);
+    assert_eq!((runs.len(), &total["runs"]), (2, &2.into()), "{err}");
+    let sum = |class: &str, of: &str| -> u64 {
+        runs.iter().map(|r| r["honest"][class][of].as_u64().unwrap_or(0)).sum()
+    };
+    let chat = &total["classes"]["chat"];
+    assert_eq!((chat["keys"].as_u64(), chat["blocked"].as_u64()), (Some(sum("chat", "keys")), Some(0)));
+    let (n, upper) = (sum("chat", "keys") as f64, chat["upper_percent"].as_f64().unwrap());
+    assert!((upper / (300.0 / n) - 1.0).abs() < 0.02, "{upper} {n}");
+    assert_eq!(runs[0]["family"], "population");
+}
+
+#[test]
 fn the_list_names_every_scenario_and_its_target() {
     let (status, out, _) = simulate(&["--list"]);
     assert_eq!(status, Some(0));
-    for name in ["S0", "S23", "Cmid", "E-base64", "N3000", "H"] {
+    for name in ["S0", "S23", "Cmid", "E-base64", "N3000", "H", "P-passed-300u", "A-relays"] {
         assert!(out.lines().any(|l| l.starts_with(name)), "{name}");
     }
 }

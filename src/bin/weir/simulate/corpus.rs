@@ -16,7 +16,8 @@ use std::path::Path;
 use weir::engine::hash::sip13;
 
 /// Seed of the generated corpus, so that two runs without a directory see the same texts.
-const BUILTIN_SEED: u64 = 1;
+/// Of the published figures.
+pub const BUILTIN_SEED: u64 = 1;
 /// Warnings kept per file; the rest are counted.
 const MAX_WARNINGS: usize = 10;
 /// A system prompt of at least this many fixed bytes stands for an agent's.
@@ -183,10 +184,19 @@ impl Split {
     }
 }
 
+/// The generated texts of a seed.
+pub fn built_in(seed: u64) -> Corpus {
+    let mut corpus = builtin::corpus(seed);
+    if seed != BUILTIN_SEED {
+        corpus.origin = format!("built-in generator, seed {seed}");
+    }
+    corpus
+}
+
 /// Reads a directory, or generates texts without one (which are not split). The second value holds the warnings.
 pub fn load(dir: Option<&Path>, split: Split) -> Result<(Corpus, Vec<String>), String> {
     let Some(dir) = dir else {
-        return Ok((builtin::corpus(BUILTIN_SEED), Vec::new()));
+        return Ok((built_in(BUILTIN_SEED), Vec::new()));
     };
     let mut loader = Loader::new(split);
     loader.corpus.origin = format!("corpora {} ({})", dir.display(), split.name());

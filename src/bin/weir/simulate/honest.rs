@@ -1,14 +1,21 @@
 //! The honest population (DETECTION 5.1 and 7): classes that look like a campaign in one respect or another and are not.
 
+pub mod machines;
+pub mod newcomers;
+pub mod people;
+pub mod work;
+
+use super::corpus::Template;
 use super::rng::Rng;
+use super::scenarios::Ages;
 use super::texts::Text;
-use super::world::{Actor, DAY_S, Plan, START_S, World};
+use super::world::{Actor, DAY, DAY_S, Entry, Plan, Renewal, START_S, World};
 
 /// Traits of the population.
 #[derive(Clone, Copy, Debug)]
 pub struct Population {
-    /// Requests tell the creation of the account.
-    pub ages: bool,
+    /// Whose requests tell the creation of the account.
+    pub ages: Ages,
     /// Share of honest keys that sit on the campaign's relays or use its client.
     pub neighbours: f64,
 }
@@ -17,7 +24,7 @@ pub struct Population {
 pub struct Maker<'w> {
     pub world: &'w mut World,
     pub rng: Rng,
-    pub ages: bool,
+    pub ages: Ages,
     pub neighbours: f64,
 }
 
@@ -86,11 +93,41 @@ impl<'w> Maker<'w> {
         let client = if neighbour && self.rng.chance(0.1) { self.own_client() } else { self.client() };
         let until_s = self.end_s();
         let key = self.rng.u64() | 1;
-        let created_s = if self.ages { created as u32 } else { 0 };
+        let created_s = self.told(created);
         let actors = &mut self.world.actors;
-        actors.push(Actor { class, key, prefix, client, tenant: 0, created_s, from_s, until_s, plan, text });
+        actors.push(Actor {
+            class,
+            key,
+            renewal: Renewal::Never,
+            beside: None,
+            prefix,
+            client,
+            tenant: 0,
+            created_s,
+            from_s,
+            until_s,
+            plan,
+            text,
+        });
         let last = actors.len() - 1;
         &mut actors[last]
+    }
+    /// What an account created at a time says of it.
+    pub fn told(&mut self, created: u64) -> u32 {
+        let tells = match self.ages {
+            Ages::Told => true,
+            Ages::Unknown => false,
+            Ages::Half => self.rng.chance(0.5),
+        };
+        if tells { created as u32 } else { 0 }
+    }
+    /// Another thing that the key added last does, from a time on.
+    pub fn beside(&mut self, from_s: u32, plan: Plan, text: Text) {
+        let last = self.world.actors.len() - 1;
+        let mut other = self.world.actors[last].clone();
+        other.beside = Some(other.beside.unwrap_or(last as u32));
+        (other.from_s, other.plan, other.text) = (from_s, plan, text);
+        self.world.actors.push(other);
     }
     /// Three humps: the Americas, Europe, East Asia.
     pub fn tz(&mut self) -> i8 {
@@ -117,9 +154,97 @@ impl<'w> Maker<'w> {
         agents[which % agents.len()].fill(&mut text, &mut |_, out| out.extend_from_slice(b"workspace"));
         self.world.pool.system(text)
     }
+    /// A template with one slot, as people pass it on and programs carry it.
+    pub fn own_task(&mut self) -> u16 {
+        let system = self.own_system();
+        let mut text = self.world.pool.systems[usize::from(system)].0.clone();
+        text.extend_from_slice(b"\n\n{text}\n");
+        self.world.pool.tasks.push(Template::parse(&String::from_utf8_lossy(&text), &["text"]));
+        (self.world.pool.tasks.len() - 1) as u16
+    }
+    /// Instructions, or (one seed in two) the same pasted in front of the question.
+    pub fn own_prompt(&mut self) -> Text {
+        if self.rng.chance(0.5) {
+            Text::App { system: self.own_system() }
+        } else {
+            Text::Pasted { task: self.own_task() }
+        }
+    }
+    /// Uniform between two.
+    pub fn range(&mut self, lo: f64, hi: f64) -> f64 {
+        lo + (hi - lo) * self.rng.f()
+    }
+    /// `n`, give or take 15 %: no run has exactly the size of its name.
+    pub fn about(&mut self, n: usize) -> usize {
+        (n as f64 * self.range(0.85, 1.15)).round().max(1.0) as usize
+    }
+    /// How often something is done that is given up each time with probability `stop`; at least once.
+    pub fn geometric(&mut self, stop: f64) -> usize {
+        1 + (self.rng.f().ln() / (1.0 - stop).ln()) as usize
+    }
+    /// Address prefixes that nobody else has.
+    pub fn prefixes(&mut self, n: u64) -> Vec<u64> {
+        (0..n).map(|_| self.rng.u64() | 1).collect()
+    }
+    /// A client program that nobody else uses.
+    pub fn new_client(&mut self) -> u64 {
+        self.rng.u64() | 1
+    }
+    /// A diary of sessions: each at a time, none the repetition of another.
+    pub fn diary(&mut self, mut times: Vec<u32>) -> u32 {
+        times.sort_unstable();
+        self.entries((0u32..).zip(times).map(|(conv, t_s)| Entry { t_s, conv }).collect())
+    }
+    pub fn entries(&mut self, entries: Vec<Entry>) -> u32 {
+        self.world.diaries.push(entries);
+        (self.world.diaries.len() - 1) as u32
+    }
+    /// Times at a daily rate, in proportion to `weight` of the local time (seconds since a local Monday's midnight), whose mean
+    /// over a week should be 1.
+    pub fn times(
+        &mut self,
+        from_s: u32,
+        until_s: u32,
+        tz: i8,
+        per_day: f64,
+        weight: &dyn Fn(u32) -> f64,
+    ) -> Vec<u32> {
+        let mut out = Vec::new();
+        for hour in from_s / 3600..until_s.div_ceil(3600) {
+            let n = self.rng.poisson(per_day / 24.0 * weight(local(hour * 3600, tz)));
+            for _ in 0..n {
+                let t = hour * 3600 + self.rng.below(3600) as u32;
+                if (from_s..until_s).contains(&t) {
+                    out.push(t);
+                }
+            }
+        }
+        out
+    }
+    /// The time itself, or if that is in somebody's night, the next morning.
+    pub fn awake(&mut self, t_s: u32, tz: i8) -> u32 {
+        let hour = local(t_s, tz) / 3600 % 24;
+        if hour >= 7 { t_s } else { t_s + (7 - hour) * 3600 + self.rng.below(7_200) as u32 }
+    }
     fn count(&self, n: f64, scale: f64) -> usize {
         (n * scale).round().max(1.0) as usize
     }
+}
+
+/// Seconds since a local Monday's midnight (all runs begin on a Monday).
+pub fn local(t_s: u32, tz: i8) -> u32 {
+    (i64::from(t_s) + i64::from(tz) * 3600).rem_euclid(7 * i64::from(DAY_S)) as u32
+}
+
+/// Weight of a local time for people at home: every day the same.
+pub fn by_day(local_s: u32) -> f64 {
+    DAY[(local_s / 3600 % 24) as usize]
+}
+
+/// Weight of a local time for people at work: eight to six, Monday to Friday.
+pub fn by_office(local_s: u32) -> f64 {
+    let (day, hour) = (local_s / DAY_S, local_s / 3600 % 24);
+    if day < 5 && (8..18).contains(&hour) { 24.0 / 10.0 * 7.0 / 5.0 } else { 0.0 }
 }
 
 /// All classes of DETECTION 5.1.
@@ -281,70 +406,5 @@ fn machines(m: &mut Maker<'_>, scale: f64) {
         let a = m.born("device", START_S - age, 0, plan, Text::App { system });
         a.client = client;
         a.prefix = prefix;
-    }
-}
-
-/// Honest newcomers of one size (DETECTION 7): every kind that fresh traffic was blocked for.
-pub fn newcomers(m: &mut Maker<'_>, n: usize) {
-    let day = DAY_S;
-    let system = m.own_system();
-    for _ in 0..n {
-        let plan = m.people(3.0, 1.1, 4, 0.3);
-        let at = 2 * day + m.rng.below(u64::from(2 * day)) as u32;
-        m.newcomer("launch", at, plan, Text::App { system });
-    }
-    let system = m.own_system();
-    for _ in 0..n {
-        let rate = m.rng.log_normal(8.0, 0.8) as f32;
-        let at = 2 * day + 8 * 3600 + m.rng.below(7200) as u32;
-        m.newcomer(
-            "staff",
-            at,
-            Plan::Office { rate, tz: 0, turns: 3, follow: 0.3, gap_s: 120 },
-            Text::App { system },
-        );
-    }
-    let system = m.own_system();
-    for _ in 0..n {
-        let plan = m.people(30.0, 0.9, 2, 0.3);
-        hackathon(m, "hackathon_new", 1.0, 2 * day + 6 * 3600, plan, system);
-    }
-    rotated(m, n);
-    for (name, period, jitter) in
-        [("jitter_47m", 47 * 60, 0.15), ("jitter_2h", 7_200, 0.10), ("jitter_25m", 1_500, 0.25)]
-    {
-        let system = m.own_system();
-        for _ in 0..n / 3 + 1 {
-            let (phase_s, jitter_s) = (m.rng.below(period) as u32, (period as f64 * jitter) as u32);
-            let at = 2 * day + m.rng.below(u64::from(day)) as u32;
-            let plan = Plan::Timer { period_s: period as u32, phase_s, jitter_s };
-            m.newcomer(name, at, plan, Text::App { system });
-        }
-    }
-    let system = m.own_system();
-    for _ in 0..n {
-        let plan = m.people(2.0, 1.1, 2, 0.15);
-        let at = 2 * day + m.rng.exp(f64::from(day)).min(3.0 * f64::from(day)) as u32;
-        m.newcomer("viral_new", at, plan, Text::App { system });
-    }
-    let system = m.own_system();
-    for _ in 0..n {
-        let plan = m.people(10.0, 0.8, 1, 0.0);
-        m.key("narrow", 0.5, plan, Text::App { system });
-    }
-}
-
-/// Customers of one service who all change their credential within four hours. Their requests tell no age.
-fn rotated(m: &mut Maker<'_>, n: usize) {
-    let system = m.own_system();
-    for _ in 0..n {
-        let plan = m.people(10.0, 1.1, 1, 0.0);
-        let at = 3 * DAY_S + m.rng.below(4 * 3600) as u32;
-        let before = m.key("rotated", 0.0, plan, Text::App { system });
-        before.until_s = at;
-        before.created_s = 0;
-        let before = before.clone();
-        let after = m.born("rotated", START_S, at, plan, Text::App { system });
-        (after.prefix, after.client, after.created_s) = (before.prefix, before.client, 0);
     }
 }

@@ -2,8 +2,10 @@
 
 mod attack;
 mod baselines;
+mod bound;
 mod builtin;
 mod corpus;
+mod flood;
 mod honest;
 mod report;
 mod rng;
@@ -20,6 +22,7 @@ use run::{Report, Setup};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 use weir::engine::config::Config;
 
 /// Finished, but a target was missed.
@@ -30,7 +33,8 @@ const MISSED: u8 = 4;
 /// Exit status: 0 all targets kept; 1 usage; 2 input failed; 4 a target was missed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Scenarios by name (see --list), or groups: all, core (S…), cold (C…), evasions (E-…), newcomers (N…)
+    /// Scenarios by name or family (see --list), or groups: all (but H, lookalikes and attacks), core (S…), cold (C…), evasions
+    /// (E-…), newcomers (N…), lookalikes (P-…, honest families), attacks (A-…)
     #[arg(long = "scenario", short = 's', value_name = "NAME", value_delimiter = ',')]
     scenarios: Vec<String>,
     /// List the scenarios and their targets
@@ -39,9 +43,12 @@ pub struct Args {
     /// Run each scenario on so many seeds
     #[arg(long, default_value_t = 1, value_name = "N")]
     seeds: u64,
-    /// First seed
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// First seed: a number, or `today` for the date (YYYYMMDD), which draws the built-in texts too
+    #[arg(long, default_value = "1", value_name = "N", allow_negative_numbers = true)]
+    seed: String,
+    /// Seed of the built-in texts: a number or `today`; default: the texts of the published figures
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    texts: Option<String>,
     /// Size of the honest population: 1 is about 29,000 keys
     #[arg(long, default_value_t = 0.3)]
     honest: f64,
@@ -69,7 +76,7 @@ pub struct Args {
     /// automation, dominance, arm, established, siblings, opening, panels, cohort
     #[arg(long, value_delimiter = ',', value_name = "TERM")]
     without: Vec<String>,
-    /// One JSON object a run
+    /// One JSON object a run, then one with the honest keys of all runs by class
     #[arg(long)]
     json: bool,
     /// Tell each honest key's first block, with the evidence
@@ -103,6 +110,7 @@ pub fn run(args: &Args) -> u8 {
     let reports = all(&plan);
     if args.json {
         reports.iter().for_each(|r| println!("{}", report::json(r)));
+        println!("{}", report::json_total(&reports, &plan.corpus.origin));
     } else {
         report::table(&reports, &plan.corpus.origin, args.edges);
     }
@@ -145,8 +153,9 @@ fn plan(args: &Args) -> Result<Plan, u8> {
             return Err(usage(&format!("--without {term}: no such term")));
         }
     }
+    let (seed, texts) = seeds(args).map_err(|e| usage(&e))?;
     let names = report::names(&args.scenarios).map_err(|e| usage(&e))?;
-    let corpus = load(args.corpus.as_deref(), split)?;
+    let corpus = load(args.corpus.as_deref(), split, texts)?;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let runs = names.len() * args.seeds as usize;
     let jobs = args.jobs.unwrap_or(cores).min(runs);
@@ -155,7 +164,7 @@ fn plan(args: &Args) -> Result<Plan, u8> {
         for i in 0..args.seeds {
             setups.push(Setup {
                 scenario: *scenario,
-                seed: args.seed + i,
+                seed: seed + i,
                 honest: args.honest,
                 campaign: args.campaign,
                 edges: args.edges,
@@ -169,7 +178,43 @@ fn plan(args: &Args) -> Result<Plan, u8> {
     Ok(Plan { setups, config: Arc::new(config), corpus: Arc::new(corpus), jobs })
 }
 
-fn load(dir: Option<&Path>, split: Split) -> Result<corpus::Corpus, u8> {
+/// First seed of the runs, and the seed of the built-in texts.
+fn seeds(args: &Args) -> Result<(u64, u64), String> {
+    let number = |name: &str, given: &str| match given {
+        "today" => Ok(date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))),
+        // Seeds count up from the first one.
+        _ => given.parse().ok().filter(|n| *n <= u64::MAX - 1_000).ok_or_else(|| {
+            format!("{name} is {given:?}, must be a whole number (at most 2^64 - 1001) or today")
+        }),
+    };
+    if args.texts.is_some() && args.corpus.is_some() {
+        return Err("--texts draws the built-in texts, --corpus reads others: give one of them".into());
+    }
+    let seed = number("--seed", &args.seed)?;
+    let texts = match &args.texts {
+        Some(given) => number("--texts", given)?,
+        None if args.seed == "today" && args.corpus.is_none() => seed,
+        None => corpus::BUILTIN_SEED,
+    };
+    Ok((seed, texts))
+}
+
+/// The date of a Unix time in UTC as YYYYMMDD (days to civil date: Hinnant, "chrono-compatible low-level date algorithms").
+fn date(unix_s: u64) -> u64 {
+    let days = unix_s / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // Months from March on.
+    let month = (5 * day + 2) / 153;
+    let (d, m) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    (era * 400 + year + u64::from(m <= 2)) * 10_000 + m * 100 + d
+}
+
+fn load(dir: Option<&Path>, split: Split, texts: u64) -> Result<corpus::Corpus, u8> {
+    if dir.is_none() {
+        return Ok(corpus::built_in(texts));
+    }
     let (corpus, warnings) = corpus::load(dir, split).map_err(|e| {
         eprintln!("weir simulate: {}: {e}", dir.map_or("built-in texts".into(), |d| d.display().to_string()));
         IO
@@ -209,4 +254,24 @@ fn all(plan: &Plan) -> Vec<Report> {
     let mut reports = reports.into_inner().unwrap_or_default();
     reports.sort_by_key(|(i, _)| *i);
     reports.into_iter().map(|(_, r)| r).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (unix_s, expected) in [
+            (0, 19_700_101),
+            (951_782_399, 20_000_228),
+            (951_782_400, 20_000_229),
+            (951_868_800, 20_000_301),
+            (1_772_409_600, 20_260_302),
+            (1_798_761_599, 20_261_231),
+            (4_107_542_400, 21_000_301),
+        ] {
+            assert_eq!(date(unix_s), expected);
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! Results for people and for programs, and which targets were missed.
 
-use super::run::Report;
-use super::scenarios::{SCENARIOS, Scenario, find};
+use super::bound;
+use super::run::{ClassResult, Report};
+use super::scenarios::{self, Scenario, find};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The scenarios of names and groups.
 pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
@@ -11,16 +13,11 @@ pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
     }
     let mut out: Vec<&'static Scenario> = Vec::new();
     for name in given {
-        let group = |s: &Scenario| match name.as_str() {
-            "all" => s.name != "H",
-            "core" => s.name.starts_with('S'),
-            "cold" => s.name.starts_with('C'),
-            "evasions" => s.name.starts_with("E-"),
-            "newcomers" => s.name.starts_with('N'),
-            _ => false,
-        };
         let before = out.len();
-        out.extend(SCENARIOS.iter().filter(|s| group(s)));
+        match scenarios::group(name) {
+            Some(group) => out.extend(scenarios::all().filter(|s| group(s))),
+            None => out.extend(scenarios::all().filter(|s| s.family == name.as_str())),
+        }
         if out.len() > before {
             continue;
         }
@@ -32,15 +29,16 @@ pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
 /// `--list`.
 pub fn list() {
     println!(
-        "{:<18} {:>8} {:>9} {:>10} {:>7}  campaign",
-        "scenario", "accounts", "served %", "convicted", "within"
+        "{:<22} {:<16} {:>8} {:>9} {:>10} {:>7}  campaign",
+        "scenario", "family", "accounts", "served %", "convicted", "within"
     );
-    for s in SCENARIOS {
+    for s in scenarios::all() {
         let t = s.target.filter(|t| t.served < 100.0);
         let show = |f: &dyn Fn(&super::scenarios::Target) -> String| t.as_ref().map_or_else(|| "-".into(), f);
         println!(
-            "{:<18} {:>8} {:>9} {:>10} {:>7}  {}",
+            "{:<22} {:<16} {:>8} {:>9} {:>10} {:>7}  {}",
             s.name,
+            s.family,
             s.accounts,
             show(&|t| format!("≤ {}", t.served)),
             show(&|t| format!("≥ {} %", t.convicted)),
@@ -84,7 +82,7 @@ pub fn line(r: &Report) {
     let throttled: u32 = r.honest.iter().map(|c| c.throttled).sum();
     let missed = missed(r);
     eprintln!(
-        "{:<16} seed {:<2} served {:>8.4} % ({}/{})  convicted {}/{}  blocked {}  first block {}  alarm 24h {} ever {}  honest blocked {} of {} {:?} throttled {}  {} ns/request  {:.0} s{}{}",
+        "{:<22} seed {:<2} served {:>8.4} % ({}/{})  convicted {}/{}  blocked {}  first block {}  alarm 24h {} ever {}  honest blocked {} of {} {:?} throttled {}  {} ns/request  {:.0} s{}{}",
         r.name,
         r.seed,
         r.served_percent(),
@@ -124,7 +122,8 @@ pub fn json(r: &Report) -> Value {
         .map(|(n, hit, wrong)| (n.to_string(), json!({"accounts_percent": hit, "honest_keys": wrong})))
         .collect();
     json!({
-        "scenario": r.name, "seed": r.seed, "edges": r.edges, "requests": r.requests,
+        "scenario": r.name, "family": find(r.name).map_or("", |s| s.family), "seed": r.seed, "edges": r.edges,
+        "requests": r.requests,
         "attack": {"accounts": r.accounts, "convicted": r.convicted, "active": r.active, "requests": r.attack_requests, "served": r.served,
             "first_block_h": r.first_block_h, "alarmed": r.alarmed, "alarmed_24h": r.alarmed_24h,
             "blocked": r.blocked_accounts},
@@ -133,11 +132,32 @@ pub fn json(r: &Report) -> Value {
     })
 }
 
+/// Keys and blocked keys of each honest class over all runs: a key of two runs is two.
+fn by_class(reports: &[Report]) -> BTreeMap<&'static str, (u64, u64)> {
+    let mut all = BTreeMap::new();
+    for c in reports.iter().flat_map(|r| &r.honest) {
+        let ClassResult { name, keys, blocked, .. } = c;
+        let sum: &mut (u64, u64) = all.entry(*name).or_default();
+        *sum = (sum.0 + u64::from(*keys), sum.1 + u64::from(*blocked));
+    }
+    all
+}
+
+/// The honest keys of all runs, each class with the share that may still be blocked (95 %).
+pub fn json_total(reports: &[Report], origin: &str) -> Value {
+    let line = |keys: u64, blocked: u64| json!({"keys": keys, "blocked": blocked, "upper_percent": 100.0 * bound::upper(blocked, keys)});
+    let classes = by_class(reports);
+    let (keys, blocked) = classes.values().fold((0, 0), |n, c| (n.0 + c.0, n.1 + c.1));
+    let each: serde_json::Map<String, Value> =
+        classes.iter().map(|(name, (k, b))| (name.to_string(), line(*k, *b))).collect();
+    json!({"total": line(keys, blocked), "classes": each, "runs": reports.len(), "texts": origin})
+}
+
 /// Mean and worst over the seeds of each scenario.
 pub fn table(reports: &[Report], origin: &str, edges: u8) {
     println!("texts: {origin}; edges: {edges}\n");
     println!(
-        "{:<18} {:>5} {:>17} {:>15} {:>15} {:>14}  missed",
+        "{:<22} {:>5} {:>17} {:>15} {:>15} {:>14}  missed",
         "scenario", "seeds", "served % (worst)", "convicted %", "first block h", "honest blocked"
     );
     let mut at = 0;
@@ -147,10 +167,7 @@ pub fn table(reports: &[Report], origin: &str, edges: u8) {
         at += rows.len();
         row(&rows);
     }
-    let (keys, blocked) = reports
-        .iter()
-        .fold((0u64, 0u64), |(k, b), r| (k + u64::from(r.honest_keys()), b + u64::from(r.honest_blocked())));
-    println!("\nhonest key-runs {keys}, blocked {blocked}");
+    total(reports);
     for r in reports.iter().filter(|r| !r.baselines.is_empty()) {
         let all: Vec<String> = r
             .baselines
@@ -159,6 +176,25 @@ pub fn table(reports: &[Report], origin: &str, edges: u8) {
             .collect();
         println!("{:<18} seed {}  {}", r.name, r.seed, all.join("; "));
     }
+}
+
+fn total(reports: &[Report]) {
+    let mut seeds: Vec<u64> = reports.iter().map(|r| r.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    println!("\nseeds {seeds:?}; upper: 95 % limit of the honest share that is blocked (0 of n is 3/n)");
+    println!("{:<22} {:>9} {:>8} {:>9} {:>9}", "honest class", "key-runs", "blocked", "%", "upper %");
+    let line = |name: &str, keys: u64, blocked: u64| {
+        let percent = 100.0 * blocked as f64 / keys.max(1) as f64;
+        println!(
+            "{name:<22} {keys:>9} {blocked:>8} {percent:>9.3} {:>9.3}",
+            100.0 * bound::upper(blocked, keys)
+        );
+    };
+    let classes = by_class(reports);
+    classes.iter().for_each(|(name, (keys, blocked))| line(name, *keys, *blocked));
+    let (keys, blocked) = classes.values().fold((0, 0), |n, c| (n.0 + c.0, n.1 + c.1));
+    line("total", keys, blocked);
 }
 
 fn row(rows: &[&Report]) {
@@ -174,7 +210,7 @@ fn row(rows: &[&Report]) {
     let attack = rows.iter().any(|r| r.accounts > 0);
     let cell = |text: String| if attack { text } else { "-".into() };
     println!(
-        "{:<18} {:>5} {:>17} {:>15} {:>15} {:>14}  {}",
+        "{:<22} {:>5} {:>17} {:>15} {:>15} {:>14}  {}",
         rows[0].name,
         rows.len(),
         cell(format!("{:.3} ({:.3})", mean(&Report::served_percent), worst(&Report::served_percent))),

@@ -3,6 +3,7 @@
 use super::attack;
 use super::baselines::Baselines;
 use super::corpus::Corpus;
+use super::flood::Flood;
 use super::honest::{self, Maker, Population};
 use super::rng::Rng;
 use super::scenarios::{Scenario, Start};
@@ -16,6 +17,7 @@ use weir::engine::config::Config;
 use weir::engine::dialect::Facts;
 use weir::engine::edge::extract::{Extracted, Extractor};
 use weir::engine::edge::session::Session;
+use weir::engine::hash::sip13;
 use weir::engine::units::Nanos;
 use weir::engine::verdict::{Action, Reason};
 use weir::engine::{Decision, Status};
@@ -123,12 +125,12 @@ impl Source<'_> {
     fn make(&mut self, e: &Event, item: &mut Item, baselines: Option<&mut Baselines>) {
         let a = &self.world.actors[e.actor as usize];
         self.session.identity = self.world.identity(a, e);
-        item.actor = e.actor;
+        item.actor = self.world.owner(e.actor);
         item.probe = self.world.compose(e, &mut self.session.facts);
         if let Some(b) = baselines {
             let instructions = self.session.facts.instructions.clone();
             let (head, tail) = self.session.facts.user.regions();
-            b.see(e.actor, e.t_ms, &instructions, &[head, tail].concat());
+            b.see(item.actor, e.t_ms, &instructions, &[head, tail].concat());
         }
         let now = Nanos(START_S * 1_000_000_000 + e.t_ms * 1_000_000);
         self.extractor.take(now, &mut self.session, &mut item.x);
@@ -141,6 +143,7 @@ struct Judge<'w> {
     start: Start,
     deployment: Deployment,
     restarted: bool,
+    flood: Flood,
     ticked: Nanos,
     fates: Vec<Fate>,
     probes: (u64, u64),
@@ -167,6 +170,9 @@ impl Judge<'_> {
         if now.since(self.ticked).0 >= 60_000_000_000 {
             self.deployment.tick(now);
             self.ticked = now;
+        }
+        while let Some(mut x) = self.flood.due(now) {
+            self.deployment.judge(now, &mut x);
         }
         let d = self.deployment.judge(now, &mut item.x);
         self.time += begun.elapsed();
@@ -289,14 +295,18 @@ pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
     let seed = Rng::at(s.seed, 0x7765_6972, 0).u64();
     let hours = attack::BEGIN_H + sc.hours;
     let pool = Pool::new(Arc::clone(corpus));
-    let mut world = World { seed, hours, pool, classes: Vec::new(), actors: Vec::new(), relays: Vec::new() };
-    let ages = sc.start == Start::Ages;
+    let mut world = World::new(seed, hours, pool);
     let scale = sc.honest * s.honest;
-    let mut m = Maker::new(&mut world, Population { ages, neighbours: 0.005 });
+    let mut m = Maker::new(&mut world, Population { ages: sc.told(), neighbours: 0.005 });
     m.world.pool.tasks = m.world.pool.corpus.tasks.clone();
     honest::populate(&mut m, scale);
     if sc.newcomers > 0 {
-        honest::newcomers(&mut m, sc.newcomers);
+        honest::newcomers::all(&mut m, sc.newcomers);
+    }
+    if sc.keys > 0 {
+        // Each row draws its own spreads and shares.
+        m.rng = Rng::at(m.world.seed, sip13((0, 0), sc.name.as_bytes()), 1);
+        (sc.lookalike)(&mut m, sc.keys);
     }
     attack::add(&mut m, sc, s.campaign);
     world
@@ -310,6 +320,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
         deployment: Deployment::new(Arc::clone(config), s.edges),
         start: s.scenario.start,
         restarted: false,
+        flood: Flood::new(s.scenario.tricks.flood, world.seed),
         ticked: Nanos(0),
         fates: vec![Fate::default(); world.actors.len()],
         probes: (0, 0),

@@ -1,6 +1,8 @@
 //! The scenarios by name: what the campaign does, who is honest beside it, how Weir is started, and what is aimed for.
 
+use super::honest::Maker;
 use super::texts::{Carrier, Disguise, Probe};
+use super::world::Renewal;
 
 /// Where a campaign's accounts come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +34,10 @@ pub enum Kit {
     Translated,
     /// The system prompt of the honest app whose users are this class.
     AppOf(&'static str),
+    /// A system prompt that nobody has seen: drawn with the seed.
+    Own,
+    /// The most popular prompt of the honest library.
+    Pattern,
     None,
 }
 
@@ -65,6 +71,39 @@ pub enum Start {
     RestartEmpty(u32),
 }
 
+/// What a campaign does besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Tricks {
+    /// It leaves by so many egress prefixes with one client, 0 = as `network` says.
+    pub egress: u16,
+    /// Old accounts behind each of them, there before Weir has learned.
+    pub donors: u32,
+    /// Requests a second of made-up credentials, one each, with text that nobody else sends.
+    pub flood: f64,
+    pub renewal: Renewal,
+    /// Share of each account's traffic that is chat, in conversations.
+    pub cover: f64,
+    /// Conversations of each account on the day before its first probe.
+    pub warm_up: usize,
+    /// Each account rests every third day.
+    pub rests: bool,
+    /// The number of accounts doubles in so many hours, 0 = it grows evenly.
+    pub doubling_h: u32,
+    /// Rates of 1, 3 and 10, a third of the accounts each.
+    pub tiers: bool,
+    /// Somebody else's campaign with the same template: half as many accounts, people's hours, one client, a day later.
+    pub twin: bool,
+}
+
+/// Whose requests tell the age of their account, where Weir is started with ages at all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ages {
+    Told,
+    Unknown,
+    /// Of every other account, honest or not.
+    Half,
+}
+
 /// Limits a result must keep.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
@@ -83,6 +122,8 @@ pub struct Target {
 pub struct Scenario {
     pub name: &'static str,
     pub title: &'static str,
+    /// What is left out together when a rule is made without seeing it: rows that draw on one idea.
+    pub family: &'static str,
     pub accounts: u32,
     pub per_day: f32,
     /// Log-normal spread of the accounts' rates.
@@ -98,6 +139,7 @@ pub struct Scenario {
     pub churn: u32,
     pub kit: Kit,
     pub probe: Probe,
+    pub tricks: Tricks,
     /// Hours over which the accounts appear, and of the campaign as a whole.
     pub ramp_h: u32,
     pub hours: u32,
@@ -105,8 +147,19 @@ pub struct Scenario {
     pub honest: f64,
     /// Keys of each kind of honest newcomer.
     pub newcomers: usize,
+    /// An honest family of so many keys, 0 = none.
+    pub lookalike: fn(&mut Maker<'_>, usize),
+    pub keys: usize,
+    pub ages: Ages,
     pub start: Start,
     pub target: Option<Target>,
+}
+
+impl Scenario {
+    /// Whose requests tell an age.
+    pub fn told(&self) -> Ages {
+        if self.start == Start::Ages { self.ages } else { Ages::Unknown }
+    }
 }
 
 const P: Probe = Probe {
@@ -124,10 +177,25 @@ const P: Probe = Probe {
     history: false,
     agentic: false,
     per_hour: 0.0,
+    invented: 0.0,
+    twice: 0.0,
 };
 const USER: Probe = Probe { carrier: Carrier::User, ..P };
 const RAW: Probe = Probe { carrier: Carrier::Raw, wide: true, ..P };
 const PARAPHRASED: Probe = Probe { own: 0.6, bases: 1400, wide: true, ..P };
+
+const PLAIN: Tricks = Tricks {
+    egress: 0,
+    donors: 0,
+    flood: 0.0,
+    renewal: Renewal::Never,
+    cover: 0.0,
+    warm_up: 0,
+    rests: false,
+    doubling_h: 0,
+    tiers: false,
+    twin: false,
+};
 
 const fn target(served: f64, convicted: f64, first_block: f64) -> Option<Target> {
     Some(Target { served, convicted, first_block, alarmed: 0.0 })
@@ -137,6 +205,7 @@ const ALARM: Option<Target> = Some(Target { served: 100.0, convicted: 0.0, first
 const S: Scenario = Scenario {
     name: "S3",
     title: "one 400-byte system prompt, new questions",
+    family: "template",
     accounts: 2_500,
     per_day: 25.6,
     sigma: 0.0,
@@ -148,25 +217,38 @@ const S: Scenario = Scenario {
     churn: 0,
     kit: Kit::System,
     probe: P,
+    tricks: PLAIN,
     ramp_h: 24,
     hours: 108,
     honest: 1.0,
     newcomers: 0,
+    lookalike: |_, _| {},
+    keys: 0,
+    ages: Ages::Told,
     start: Start::Ages,
     target: target(0.4, 100.0, 4.0),
 };
-const NONE: Scenario = Scenario { accounts: 0, kit: Kit::None, target: target(100.0, 0.0, 1e9), ..S };
-const S6: Scenario = Scenario { kit: Kit::None, probe: PARAPHRASED, target: ALARM, ..S };
-const S11: Scenario = Scenario { kit: Kit::None, probe: RAW, target: ALARM, ..S };
+const NONE: Scenario =
+    Scenario { family: "population", accounts: 0, kit: Kit::None, target: target(100.0, 0.0, 1e9), ..S };
+const S6: Scenario =
+    Scenario { family: "paraphrase", kit: Kit::None, probe: PARAPHRASED, target: ALARM, ..S };
+const S11: Scenario = Scenario { family: "no_template", kit: Kit::None, probe: RAW, target: ALARM, ..S };
 
 macro_rules! table {
-    ($($base:ident $name:literal $title:literal { $($field:ident : $value:expr),* $(,)? })*) => {
-        /// All scenarios, in the order of the report.
-        pub static SCENARIOS: &[Scenario] = &[$(Scenario { name: $name, title: $title, $($field: $value,)* ..$base }),*];
+    ($(#[$doc:meta])* $seen:vis static $table:ident: $($base:ident $name:literal $title:literal { $($field:ident : $value:expr),* $(,)? })*) => {
+        $(#[$doc])*
+        $seen static $table: &[Scenario] = &[$(Scenario { name: $name, title: $title, $($field: $value,)* ..$base }),*];
     };
 }
 
+mod attacks;
+mod lookalikes;
+#[cfg(test)]
+mod tests;
+
 table! {
+    /// The scenarios that the rules were made with, in the order of the report.
+    static KNOWN:
     NONE "S0" "honest traffic only" {}
     S "S2" "100 keys, 640 requests a day each" { accounts: 100, per_day: 640.0, ramp_h: 12, honest: 0.33, target: target(1.0, 100.0, 7.0) }
     S "S3" "one 400-byte system prompt, new questions" {}
@@ -185,35 +267,35 @@ table! {
     S6 "S6d" "the same by the hours of people" { rhythm: Rhythm::Day, target: target(100.0, 0.0, 1e9) }
     S "S7" "random words in front" { probe: Probe { disguise: Disguise::Prefix, ..P } }
     S "S8" "zero-width characters, look-alike letters, random case" { probe: Probe { disguise: Disguise::Unicode, ..P } }
-    S "S9" "half of each account's traffic is ordinary chat" { probe: Probe { mix: 0.5, ..P }, target: target(1.0, 100.0, 7.0) }
-    S "S9b" "nine tenths are ordinary chat" { probe: Probe { mix: 0.9, ..P }, target: target(2.0, 98.0, 7.0) }
-    S "S10" "heavy-tailed rates, sigma 1.2" { sigma: 1.2, target: target(10.0, 96.0, 31.0) }
-    S "S10b" "bought accounts" { aged: 1.0, target: target(12.0, 96.0, 37.0) }
-    S "S10c" "bought, heavy-tailed, people's hours, half chat" { aged: 1.0, sigma: 1.2, rhythm: Rhythm::Day, probe: Probe { mix: 0.5, ..P }, target: target(100.0, 0.0, 1e9) }
-    S "S10d" "half of the accounts bought" { aged: 0.5, target: target(12.0, 96.0, 40.0) }
+    S "S9" "half of each account's traffic is ordinary chat" { family: "cover", probe: Probe { mix: 0.5, ..P }, target: target(1.0, 100.0, 7.0) }
+    S "S9b" "nine tenths are ordinary chat" { family: "cover", probe: Probe { mix: 0.9, ..P }, target: target(2.0, 98.0, 7.0) }
+    S "S10" "heavy-tailed rates, sigma 1.2" { family: "rates", sigma: 1.2, target: target(10.0, 96.0, 31.0) }
+    S "S10b" "bought accounts" { family: "bought", aged: 1.0, target: target(12.0, 96.0, 37.0) }
+    S "S10c" "bought, heavy-tailed, people's hours, half chat" { family: "rates", aged: 1.0, sigma: 1.2, rhythm: Rhythm::Day, probe: Probe { mix: 0.5, ..P }, target: target(100.0, 0.0, 1e9) }
+    S "S10d" "half of the accounts bought" { family: "bought", aged: 0.5, target: target(12.0, 96.0, 40.0) }
     S11 "S11" "no template, homes" {}
     S11 "S11t" "the same with the corpus's own items (phrases recur)" { probe: Probe { wide: false, ..RAW }, target: target(100.0, 0.0, 1e9) }
     S11 "S11b" "no template, 200 relays" { network: Network::Relays, target: target(6.5, 99.0, 12.0) }
     S11 "S11c" "no template, one client of its own" { network: Network::Client, target: target(3.6, 99.0, 8.0) }
-    S "S12" "people's questions, people's hours, spread rates" { kit: Kit::None, sigma: 1.0, rhythm: Rhythm::Day, probe: Probe { carrier: Carrier::Human, ..P }, target: target(100.0, 0.0, 1e9) }
-    S "S14b" "the most popular honest template" { kit: Kit::PopularTask, probe: USER, target: target(100.0, 0.0, 1e9) }
-    S "S15" "21,000 keys, 3 requests a day" { accounts: 21_000, per_day: 3.0, target: target(8.0, 99.0, 24.0) }
-    S "S16" "accounts die after 20 requests" { churn: 20 }
-    S "S17" "a new public role prompt every 6 hours" { kit: Kit::Library, probe: Probe { swap_h: 6, ..P } }
-    S "S18" "every prompt on 8 accounts" { probe: Probe { copies: 8, ..P }, target: target(15.0, 99.0, 34.0) }
-    S "S20" "a new role prompt every 6 hours, accounts die after 30 requests" { kit: Kit::Library, churn: 30, probe: Probe { swap_h: 6, ..P }, target: target(6.0, 99.0, 3.0) }
-    S "S21" "agent sessions of 8 turns under its own scaffold" { kit: Kit::Scaffold, turns: 8, probe: Probe { agentic: true, ..P }, target: target(8.0, 99.0, 31.0) }
-    S "S22" "hourly, each account at its own minute" { rhythm: Rhythm::Hourly, target: target(3.0, 99.0, 17.0) }
-    S "S22b" "the same with 600 accounts" { accounts: 600, rhythm: Rhythm::Hourly, target: target(100.0, 0.0, 1e9) }
-    S "S23" "one burst a day" { rhythm: Rhythm::DailyBurst, target: target(8.0, 99.0, 40.0) }
-    S "C0" "cold start, honest traffic only" { accounts: 0, start: Start::Cold, target: target(100.0, 0.0, 1e9) }
+    S "S12" "people's questions, people's hours, spread rates" { family: "human", kit: Kit::None, sigma: 1.0, rhythm: Rhythm::Day, probe: Probe { carrier: Carrier::Human, ..P }, target: target(100.0, 0.0, 1e9) }
+    S "S14b" "the most popular honest template" { family: "poisoned_task", kit: Kit::PopularTask, probe: USER, target: target(100.0, 0.0, 1e9) }
+    S "S15" "21,000 keys, 3 requests a day" { family: "many", accounts: 21_000, per_day: 3.0, target: target(8.0, 99.0, 24.0) }
+    S "S16" "accounts die after 20 requests" { family: "churn", churn: 20 }
+    S "S17" "a new public role prompt every 6 hours" { family: "library", kit: Kit::Library, probe: Probe { swap_h: 6, ..P } }
+    S "S18" "every prompt on 8 accounts" { family: "copies", probe: Probe { copies: 8, ..P }, target: target(15.0, 99.0, 34.0) }
+    S "S20" "a new role prompt every 6 hours, accounts die after 30 requests" { family: "churn", kit: Kit::Library, churn: 30, probe: Probe { swap_h: 6, ..P }, target: target(6.0, 99.0, 3.0) }
+    S "S21" "agent sessions of 8 turns under its own scaffold" { family: "agents", kit: Kit::Scaffold, turns: 8, probe: Probe { agentic: true, ..P }, target: target(8.0, 99.0, 31.0) }
+    S "S22" "hourly, each account at its own minute" { family: "timers", rhythm: Rhythm::Hourly, target: target(3.0, 99.0, 17.0) }
+    S "S22b" "the same with 600 accounts" { family: "timers", accounts: 600, rhythm: Rhythm::Hourly, target: target(100.0, 0.0, 1e9) }
+    S "S23" "one burst a day" { family: "timers", rhythm: Rhythm::DailyBurst, target: target(8.0, 99.0, 40.0) }
+    S "C0" "cold start, honest traffic only" { family: "population", accounts: 0, start: Start::Cold, target: target(100.0, 0.0, 1e9) }
     S "C3" "cold start two days before" { start: Start::Cold }
     S "Cmid" "switched on empty two days into the campaign" { start: Start::Midway(96), target: target(100.0, 0.0, 1e9) }
     S "Clogs" "the same with ages learned from old logs" { start: Start::MidwayLogs(96), target: target(2.0, 99.0, 4.0) }
     S "Csave" "restart in mid-campaign, state saved" { start: Start::RestartSaved(100), target: target(0.4, 100.0, 4.0) }
     S "Cempty" "restart in mid-campaign, state lost" { start: Start::RestartEmpty(100), target: target(100.0, 0.0, 1e9) }
-    S "E-history" "an invented exchange in front, template in the system prompt" { probe: Probe { history: true, ..P }, target: target(1.0, 99.0, 4.0) }
-    S "E-history-user" "an invented exchange, template in the last message" { kit: Kit::Evolve, probe: Probe { history: true, n: 5, ..USER }, target: target(1.0, 99.0, 4.0) }
+    S "E-history" "an invented exchange in front, template in the system prompt" { family: "history", probe: Probe { history: true, ..P }, target: target(1.0, 99.0, 4.0) }
+    S "E-history-user" "an invented exchange, template in the last message" { family: "history", kit: Kit::Evolve, probe: Probe { history: true, n: 5, ..USER }, target: target(1.0, 99.0, 4.0) }
     S "E-paraphrase" "70 % of the template's words replaced each time" { probe: Probe { replace: 0.7, ..P }, target: target(100.0, 0.0, 1e9) }
     S "E-noise" "hexadecimal noise in the slots" { kit: Kit::Evolve, probe: Probe { n: 5, disguise: Disguise::SlotNoise, ..USER } }
     S "E-ramp" "accounts appear over the whole campaign" { ramp_h: 100 }
@@ -224,24 +306,43 @@ table! {
     S "E-padding" "2-6 KB of ordinary text in front" { kit: Kit::Evolve, probe: Probe { n: 5, disguise: Disguise::Padding, ..USER }, target: target(5.0, 99.0, 8.0) }
     S "E-drowned" "400 accounts in large honest traffic" { accounts: 400, honest: 2.0, target: target(1.0, 100.0, 6.0) }
     S "E-dominant" "2,500 accounts, hardly anyone else" { honest: 0.03 }
-    S "E-talkers" "one account in 100 follows up on every question, as an app's users do" { talkers: 0.01, target: target(100.0, 99.0, 6.0) }
-    S "E-seniors" "one account in 100 is old and sends what the others do" { aged: 0.01, target: target(100.0, 99.0, 6.0) }
-    S "E-launch" "the prompt of an app that 150 honest users start to use" { kit: Kit::AppOf("launch"), newcomers: 150, target: target(100.0, 0.0, 1e9) }
-    S "B40" "the prompt of an app with 40 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 40, honest: 0.33, target: target(100.0, 0.0, 1e9) }
-    S "B150" "the prompt of an app with 150 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 150, honest: 0.33, target: target(100.0, 0.0, 1e9) }
-    S "B800" "the prompt of an app with 800 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 800, honest: 0.33, target: target(100.0, 0.0, 1e9) }
-    S "B3000" "the prompt of an app with 3,000 honest users, half of them old" { kit: Kit::AppOf("narrow"), newcomers: 3000, honest: 0.33, target: target(100.0, 0.0, 1e9) }
-    NONE "N40" "newcomers of every kind, 40 keys each" { newcomers: 40, honest: 0.33 }
-    NONE "N150" "newcomers of every kind, 150 keys each" { newcomers: 150, honest: 0.33 }
-    NONE "N800" "newcomers of every kind, 800 keys each" { newcomers: 800, honest: 0.33 }
-    NONE "N3000" "newcomers of every kind, 3,000 keys each" { newcomers: 3000, honest: 0.33 }
-    NONE "NC800" "the same as N800 from a cold start" { newcomers: 800, honest: 0.33, start: Start::Cold }
-    S "NS150" "a campaign among newcomers, 150 keys each" { newcomers: 150 }
-    S "NS60" "60 accounts among newcomers, 150 keys each" { accounts: 60, newcomers: 150, honest: 0.33, target: target(4.0, 98.0, 14.0) }
+    S "E-talkers" "one account in 100 follows up on every question, as an app's users do" { family: "talkers", talkers: 0.01, target: target(100.0, 99.0, 6.0) }
+    S "E-seniors" "one account in 100 is old and sends what the others do" { family: "bought", aged: 0.01, target: target(100.0, 99.0, 6.0) }
+    S "E-launch" "the prompt of an app that 150 honest users start to use" { family: "launch", kit: Kit::AppOf("launch"), newcomers: 150, target: target(100.0, 0.0, 1e9) }
+    S "B40" "the prompt of an app with 40 honest users, half of them old" { family: "narrow", kit: Kit::AppOf("narrow"), newcomers: 40, honest: 0.33, target: target(100.0, 0.0, 1e9) }
+    S "B150" "the prompt of an app with 150 honest users, half of them old" { family: "narrow", kit: Kit::AppOf("narrow"), newcomers: 150, honest: 0.33, target: target(100.0, 0.0, 1e9) }
+    S "B800" "the prompt of an app with 800 honest users, half of them old" { family: "narrow", kit: Kit::AppOf("narrow"), newcomers: 800, honest: 0.33, target: target(100.0, 0.0, 1e9) }
+    S "B3000" "the prompt of an app with 3,000 honest users, half of them old" { family: "narrow", kit: Kit::AppOf("narrow"), newcomers: 3000, honest: 0.33, target: target(100.0, 0.0, 1e9) }
+    NONE "N40" "newcomers of every kind, 40 keys each" { family: "newcomers", newcomers: 40, honest: 0.33 }
+    NONE "N150" "newcomers of every kind, 150 keys each" { family: "newcomers", newcomers: 150, honest: 0.33 }
+    NONE "N800" "newcomers of every kind, 800 keys each" { family: "newcomers", newcomers: 800, honest: 0.33 }
+    NONE "N3000" "newcomers of every kind, 3,000 keys each" { family: "newcomers", newcomers: 3000, honest: 0.33 }
+    NONE "NC800" "the same as N800 from a cold start" { family: "newcomers", newcomers: 800, honest: 0.33, start: Start::Cold }
+    S "NS150" "a campaign among newcomers, 150 keys each" { family: "newcomers", newcomers: 150 }
+    S "NS60" "60 accounts among newcomers, 150 keys each" { family: "newcomers", accounts: 60, newcomers: 150, honest: 0.33, target: target(4.0, 98.0, 14.0) }
     S "H" "headline: 25,000 accounts, 45 days" { accounts: 25_000, ramp_h: 120, hours: 1_080, honest: 2.45, target: target(0.004, 100.0, 2.6) }
+}
+
+/// Whether a name is that of a group, and of which.
+pub fn group(name: &str) -> Option<fn(&Scenario) -> bool> {
+    Some(match name {
+        "all" => |s| s.name != "H" && KNOWN.iter().any(|k| k.name == s.name),
+        "core" => |s| s.name.starts_with('S'),
+        "cold" => |s| s.name.starts_with('C'),
+        "evasions" => |s| s.name.starts_with("E-"),
+        "newcomers" => |s| s.name.starts_with('N'),
+        "lookalikes" => |s| s.name.starts_with("P-"),
+        "attacks" => |s| s.name.starts_with("A-"),
+        _ => return None,
+    })
+}
+
+/// All scenarios, in the order of the report.
+pub fn all() -> impl Iterator<Item = &'static Scenario> {
+    KNOWN.iter().chain(lookalikes::TABLE).chain(attacks::TABLE)
 }
 
 /// The scenario of a name, without regard to case.
 pub fn find(name: &str) -> Option<&'static Scenario> {
-    SCENARIOS.iter().find(|s| s.name.eq_ignore_ascii_case(name))
+    all().find(|s| s.name.eq_ignore_ascii_case(name))
 }

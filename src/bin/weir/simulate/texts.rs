@@ -26,6 +26,11 @@ pub enum Text {
     Assignment { set: u16, item: u16 },
     /// Code to be completed.
     Code { system: u16 },
+    /// A shared task template, pasted with a person's own text in the slot, with follow-ups.
+    Pasted { task: u16 },
+    /// Shared instructions and an item of work: with this chance one of the `of` items that all keys have on that day,
+    /// otherwise one's own.
+    Items { system: u16, common: f32, of: u16 },
     /// A campaign.
     Probe(u16),
 }
@@ -95,6 +100,10 @@ pub struct Probe {
     pub agentic: bool,
     /// Campaign requests an hour, to share prompts out among `copies`.
     pub per_hour: f32,
+    /// Share of the requests with an invented exchange in front.
+    pub invented: f32,
+    /// Share of the prompts that go to two accounts.
+    pub twice: f32,
 }
 
 /// A system prompt, and what replaces it at a time (seconds since the start).
@@ -281,6 +290,20 @@ impl Pool {
                 self.code(&mut turn, &mut text);
                 facts.user.push(&text);
             }
+            Text::Pasted { task } => {
+                self.tasks[usize::from(task)]
+                    .fill(&mut text, &mut |_, out| self.own_text(&mut first, 1, out));
+                self.turns(&text, e.turn, facts, |out| self.own_text(&mut turn, 1, out));
+            }
+            Text::Items { system, common, of } => {
+                self.instruct(system, e, facts);
+                if first.chance(f64::from(common)) {
+                    let item = first.below(u64::from(of)) << 32;
+                    first = Rng::at(seed ^ u64::from(system), item, e.t_ms / 86_400_000);
+                }
+                self.own_text(&mut first, 2, &mut text);
+                self.turns(&text, e.turn, facts, |out| self.own_text(&mut turn, 1, out));
+            }
             Text::Probe(p) => return self.probe(seed, usize::from(p), e, &mut first, &mut turn, facts),
         }
         false
@@ -371,6 +394,11 @@ impl Pool {
             let at = rng.below(prompts);
             rng = Rng::at(seed ^ 0x726f_6c6c, e.t_ms / 1_800_000, at);
         }
+        if p.twice > 0.0 && rng.chance(f64::from(p.twice)) {
+            // As many prompts of this half hour as make two requests each.
+            let prompts = (f64::from(p.per_hour * p.twice) * 0.25).max(1.0) as u64;
+            rng = Rng::at(seed ^ 0x7477_6963, e.t_ms / 1_800_000, rng.below(prompts));
+        }
         let (mut template, mut slot) = (Vec::new(), Vec::new());
         match p.carrier {
             Carrier::Human => self.human(&mut rng, 1, &mut slot),
@@ -403,7 +431,7 @@ impl Pool {
             user.clear();
             user.extend_from_slice(b"RESULT: ");
             self.slot(turn, true, &mut user);
-        } else if p.history {
+        } else if p.history || p.invented > 0.0 && rng.chance(f64::from(p.invented)) {
             let mut invented = Vec::new();
             self.own_text(&mut rng, 1, &mut invented);
             facts.first_user.push(&invented);

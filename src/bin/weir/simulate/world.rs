@@ -28,6 +28,29 @@ pub enum Plan {
     Burst { at_s: u32, n: u32, over_s: u32 },
     /// A burst each day at its own time of day.
     Daily { at_s: u32, n: f32, over_s: u32 },
+    /// One request after another, so many seconds each in the median, log-normal.
+    Chain { gap_s: f32, sigma: f32 },
+    /// Sessions at the times of a diary of the world.
+    Diary { diary: u32, turns: u8, follow: f32, gap_s: u16 },
+}
+
+/// An appointment of a diary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    pub t_s: u32,
+    /// Conversation; two entries of one number say the same (a retry).
+    pub conv: u32,
+}
+
+/// How long a credential lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Renewal {
+    #[default]
+    Never,
+    /// A new one each hour, at a minute of its own.
+    Hourly,
+    /// A new one for each request.
+    EachRequest,
 }
 
 /// One key.
@@ -35,7 +58,10 @@ pub enum Plan {
 pub struct Actor {
     pub class: u16,
     pub key: u64,
-    /// 0 = a relay, another one for each request.
+    pub renewal: Renewal,
+    /// The actor whose key this is too: one key may do two things.
+    pub beside: Option<u32>,
+    /// 0 = a relay, another one for each request; up to `NETWORKS` the same with the addresses of that network of the world.
     pub prefix: u64,
     pub client: u64,
     pub tenant: u64,
@@ -60,6 +86,9 @@ pub struct Event {
     pub n: u32,
 }
 
+/// Numbers below are networks, not prefixes: a prefix is 64 random bits.
+pub const NETWORKS: u64 = 1 << 16;
+
 /// A class of keys.
 #[derive(Clone, Debug)]
 pub struct Class {
@@ -76,15 +105,30 @@ pub struct World {
     pub actors: Vec<Actor>,
     /// Address prefixes of the campaign's relays.
     pub relays: Vec<u64>,
+    /// Networks whose users come from another address of theirs with each request, the first at number 1.
+    pub networks: Vec<Vec<u64>>,
+    /// Times of sessions, each in order.
+    pub diaries: Vec<Vec<Entry>>,
 }
 
 /// Share of a person's day by local hour; the mean is 1.
-const DAY: [f64; 24] = [
+pub const DAY: [f64; 24] = [
     0.35, 0.2, 0.1, 0.06, 0.05, 0.08, 0.25, 0.6, 1.0, 1.45, 1.65, 1.6, 1.35, 1.45, 1.6, 1.6, 1.5, 1.35, 1.3,
     1.45, 1.55, 1.5, 1.15, 0.7,
 ];
 
 impl World {
+    /// An empty one.
+    pub fn new(seed: u64, hours: u32, pool: Pool) -> World {
+        let (classes, actors, relays) = (Vec::new(), Vec::new(), Vec::new());
+        World { seed, hours, pool, classes, actors, relays, networks: Vec::new(), diaries: Vec::new() }
+    }
+
+    /// The actor that a key's requests are counted under.
+    pub fn owner(&self, actor: u32) -> u32 {
+        self.actors[actor as usize].beside.unwrap_or(actor)
+    }
+
     /// Adds a class, or finds it.
     pub fn class(&mut self, name: &'static str, attack: bool) -> u16 {
         if let Some(i) = self.classes.iter().position(|c| c.name == name) {
@@ -104,7 +148,7 @@ impl World {
                     continue;
                 }
                 let mut rng = Rng::at(self.seed ^ 0x706c_616e, i as u64, u64::from(hour));
-                a.hour(i as u32, hour, &mut rng, &mut |e| {
+                a.hour(i as u32, hour, &self.diaries, &mut rng, &mut |e| {
                     let s = (e.t_ms / 1000) as u32;
                     if s < a.from_s || s >= a.until_s {
                         return;
@@ -123,13 +167,23 @@ impl World {
 
     /// Who sends.
     pub fn identity(&self, a: &Actor, e: &Event) -> Identity {
+        let any_of = |all: &[u64]| *Rng::at(self.seed ^ 0x7265_6c61, e.t_ms, u64::from(e.actor)).pick(all);
         let prefix = match a.prefix {
-            // Through any of the relays.
-            0 => *Rng::at(self.seed ^ 0x7265_6c61, e.t_ms, u64::from(e.actor)).pick(&self.relays),
+            0 => any_of(&self.relays),
+            n if n < NETWORKS => any_of(&self.networks[n as usize - 1]),
             p => p,
         };
+        let key = match a.renewal {
+            Renewal::Never => a.key,
+            Renewal::Hourly => {
+                Rng::at(a.key, e.t_ms.wrapping_add(a.key % 3_600_000) / 3_600_000, 1).u64() | 1
+            }
+            Renewal::EachRequest => {
+                Rng::at(a.key, e.t_ms, u64::from(e.conv) << 16 | u64::from(e.turn)).u64() | 1
+            }
+        };
         Identity {
-            key: KeyId(a.key),
+            key: KeyId(key),
             anonymous: false,
             tenant: a.tenant,
             created: (a.created_s != 0).then(|| Nanos::from_secs(u64::from(a.created_s))),
@@ -152,7 +206,7 @@ impl World {
 }
 
 impl Actor {
-    fn hour(&self, i: u32, hour: u32, rng: &mut Rng, out: &mut dyn FnMut(Event)) {
+    fn hour(&self, i: u32, hour: u32, diaries: &[Vec<Entry>], rng: &mut Rng, out: &mut dyn FnMut(Event)) {
         let local = |tz: i8| ((i64::from(hour) + i64::from(tz)).rem_euclid(24)) as usize;
         match self.plan {
             Plan::People { rate, tz, turns, follow, gap_s } => {
@@ -194,6 +248,24 @@ impl Actor {
                     burst(i, u64::from(hour) * 3600 + u64::from(at_s % 3600), n, over_s, hour, rng, out);
                 }
             }
+            Plan::Chain { gap_s, sigma } => {
+                let gap = |rng: &mut Rng| rng.log_normal(f64::from(gap_s), f64::from(sigma));
+                // The hour begins within a request.
+                let (mut at_s, mut k) = (gap(rng) * rng.f(), 0);
+                while at_s < 3600.0 {
+                    let t_ms = u64::from(hour) * 3_600_000 + (at_s * 1000.0) as u64;
+                    out(Event { t_ms, actor: i, conv: (hour << 12).wrapping_add(k), turn: 0, n: k });
+                    (at_s, k) = (at_s + gap(rng).max(0.5), k + 1);
+                }
+            }
+            Plan::Diary { diary, turns, follow, gap_s } => {
+                let entries = &diaries[diary as usize];
+                let at = |h: u32| entries.partition_point(|e| e.t_s < h * 3600);
+                for e in &entries[at(hour)..at(hour + 1)] {
+                    let t_ms = u64::from(e.t_s) * 1000 + rng.below(1000);
+                    session(i, t_ms, e.conv, e.conv, (turns, follow, gap_s), rng, out);
+                }
+            }
         }
     }
 
@@ -208,21 +280,32 @@ impl Actor {
         out: &mut dyn FnMut(Event),
     ) {
         for k in 0..n {
-            let mut t_ms = u64::from(hour) * 3_600_000 + rng.below(3_600_000);
+            let t_ms = u64::from(hour) * 3_600_000 + rng.below(3_600_000);
             if t_ms < u64::from(self.from_s) * 1000 {
                 continue;
             }
-            let conv = hour * 256 + k.min(255);
-            for turn in 0..u16::from(turns.max(1)) {
-                if turn > 0 {
-                    if !rng.chance(f64::from(follow)) {
-                        break;
-                    }
-                    t_ms += (2.0 + rng.exp(f64::from(gap_s))) as u64 * 1000;
-                }
-                out(Event { t_ms, actor, conv, turn, n: k });
-            }
+            session(actor, t_ms, hour * 256 + k.min(255), k, (turns, follow, gap_s), rng, out);
         }
+    }
+}
+
+fn session(
+    actor: u32,
+    mut t_ms: u64,
+    conv: u32,
+    n: u32,
+    (turns, follow, gap_s): (u8, f32, u16),
+    rng: &mut Rng,
+    out: &mut dyn FnMut(Event),
+) {
+    for turn in 0..u16::from(turns.max(1)) {
+        if turn > 0 {
+            if !rng.chance(f64::from(follow)) {
+                break;
+            }
+            t_ms += (2.0 + rng.exp(f64::from(gap_s))) as u64 * 1000;
+        }
+        out(Event { t_ms, actor, conv, turn, n });
     }
 }
 
