@@ -15,7 +15,7 @@ long=target/bench-long.jsonl
 [ "$long" -nt "$trace" ] || python3 tests/bench/later.py 20 < "$trace" > "$long"
 for _ in 1 2 3; do
   for threads in "$(nproc)" 1; do
-    target/weir replay --threads "$threads" --config target/bench-filter.json --json "$long" \
+    target/weir replay --edges 0 --threads "$threads" --config target/bench-filter.json --json "$long" \
       | python3 tests/bench/replay_line.py "$threads threads"
   done
   target/native/examples/lines "$long"
