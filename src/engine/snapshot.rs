@@ -4,7 +4,7 @@
 //! numbers of the cases whose number does.
 
 use super::hash;
-use super::rules::Numbers;
+use super::rules::{self, Numbers, Pieces};
 use super::sketch::bloom;
 use super::units::Nanos;
 use super::wire::{self, Reader, Record, Writer};
@@ -24,10 +24,12 @@ pub fn shard_of(id: u64) -> usize {
 }
 
 /// A confirmed value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValueEntry {
     /// The value with its axis.
     pub value: u64,
+    /// Odds that a key which sends it is the campaign's, by the value's own counters, nats.
+    pub prior: f32,
     /// Its case.
     pub case: u16,
 }
@@ -107,6 +109,7 @@ impl Shard {
         w.u32(self.values.len() as u32);
         for v in &self.values {
             w.u64(v.value);
+            w.f32(v.prior);
             w.u16(v.case);
         }
         w.u32(self.cases.len() as u32);
@@ -161,7 +164,7 @@ impl Shard {
     }
 
     fn body(r: &mut Reader<'_>) -> Option<Shard> {
-        let values = list(r, 10, |r| Some(ValueEntry { value: r.u64()?, case: r.u16()? }))?;
+        let values = list(r, 14, |r| Some(ValueEntry { value: r.u64()?, prior: r.f32()?, case: r.u16()? }))?;
         let cases = list(r, CASE_BYTES, |r| {
             Some(CaseEntry {
                 case: r.u16()?,
@@ -187,7 +190,7 @@ impl Shard {
 }
 
 /// Bytes of an encoded case.
-const CASE_BYTES: usize = 2 + 4 + 4 + 2 * 4 + 21 * 4;
+const CASE_BYTES: usize = 2 + 4 + 4 + rules::BYTES;
 
 /// A list with its length, of entries of `bytes` each: no more is allocated than is there.
 fn list<'a, T>(
@@ -208,7 +211,7 @@ fn list<'a, T>(
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Match<'a> {
     /// Values of the best case.
-    pub count: u32,
+    pub pieces: Pieces,
     /// That case.
     pub case: Option<&'a CaseEntry>,
 }
@@ -296,14 +299,15 @@ impl Snapshot {
     }
     /// The case that most of a request's values belong to.
     pub fn best_match(&self, values: &[u64]) -> Match<'_> {
-        let mut tally: [(u16, u32); 8] = Default::default();
+        let mut tally: [(u16, Pieces); 8] = Default::default();
         for entry in values.iter().filter_map(|v| self.value(*v)) {
             if let Some(t) = tally.iter_mut().find(|t| t.0 == entry.case || t.0 == 0) {
-                *t = (entry.case, t.1.saturating_add(1));
+                t.0 = entry.case;
+                t.1.add(entry.prior);
             }
         }
-        let best = tally.iter().fold((0, 0), |best, t| if t.1 > best.1 { *t } else { best });
-        Match { count: best.1, case: self.case(best.0).filter(|_| best.1 > 0) }
+        let best = tally.into_iter().max_by_key(|t| t.1.count).unwrap_or_default();
+        Match { pieces: best.1, case: self.case(best.0).filter(|_| best.1.count > 0) }
     }
 }
 
@@ -325,7 +329,7 @@ mod tests {
             numbers: Numbers { prior: 2.5, ..Numbers::default() },
         };
         let shard = Shard {
-            values: vec![ValueEntry { value, case: 3 }],
+            values: vec![ValueEntry { value, prior: 4.0, case: 3 }],
             cases: vec![case],
             keys: vec![KeyEntry { key, campaign: 9, until_s: 100 }],
             over: vec![OverEntry { key, until_s: 50, profile: 2 }],
@@ -336,7 +340,7 @@ mod tests {
         let mut s = Snapshot::new(5);
         s.apply(&bytes).unwrap();
         let m = s.best_match(&[value, 12345]);
-        assert_eq!((m.count, m.case), (1, Some(&case)));
+        assert_eq!((m.pieces.count, m.case), (1, Some(&case)));
         assert!(s.best_match(&[12345]).case.is_none() && s.case(67).is_none());
         assert!(s.key(key, 100).is_some() && s.key(key, 101).is_none());
         assert_eq!(s.over(key, 2, Nanos::from_secs(48)), Some(Nanos::from_secs(2)));

@@ -32,6 +32,7 @@ use hypothesis::Hypothesis;
 
 pub use burst::{Burst, burst};
 pub use keys::{Age, Keys};
+pub use numbers::{CONVERSES, prior};
 
 /// The honest explanations.
 pub static HONEST: [&Hypothesis; 6] = [

@@ -13,19 +13,35 @@ use crate::engine::sort::sort;
 /// The honest side is looked at, not assumed, from so many keys on.
 const OWN: f64 = 6.0;
 
+/// What the counters of a value alone say: odds that a key which sends it is a campaign's, nats. `converses`, `old`: follow-ups, and
+/// old keys, are the campaign's own.
+pub fn prior(group: &Group, converses: bool, old: bool) -> f64 {
+    let honest = shared::honest_share(signs(group, converses, old), group.total, None, 0.0);
+    ln((1.0 - honest) / honest)
+}
+
+/// Requests by which honest users tell themselves from a campaign's accounts.
+fn signs(group: &Group, converses: bool, old: bool) -> u32 {
+    let follow_ups = if converses { 0 } else { group.total.saturating_sub(group.single) };
+    let repeats = group.single.saturating_sub(group.novel);
+    follow_ups.saturating_add(repeats).saturating_add(if old { 0 } else { group.old })
+}
+
+/// Mean share of follow-ups from which on a campaign converses.
+pub const CONVERSES: f64 = 0.05;
+/// Share of young keys below which a campaign's accounts are bought.
+const YOUNG: f64 = 0.9;
+
 /// See above.
 pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let n = keys.len() as f64;
     let campaign = m.weights.iter().take(keys.len()).sum::<f64>();
     let others = n - campaign;
     let seen = others > OWN;
-    let follow_ups = group.total.saturating_sub(group.single);
-    let repeats = group.single.saturating_sub(group.novel);
-    let converses = m.queue.talk.mean > 0.05;
-    let signs = if converses { 0 } else { follow_ups }
-        .saturating_add(repeats)
-        .saturating_add(if m.queue.young > 0.9 { group.old } else { 0 });
-    let honest = shared::honest_share(signs, group.total, 1.0 - m.share, m.ln - m.ln_alone);
+    let signs = signs(group, m.queue.talk.mean > CONVERSES, m.queue.young < YOUNG);
+    // Of keys that the panel sees the share is known better than by the signs of those who send most.
+    let panel = seen.then(|| (others + others.sqrt() + 1.0) / n);
+    let honest = shared::honest_share(signs, group.total, panel, m.ln - m.ln_alone);
     let whole = coming::Bins::new(keys.whole());
     let queue_pace = coming::fit(&whole, &m.weights, keys.len(), &queue::QUEUE.coming, None).1;
     let rest = m.weights.map(|w| 1.0 - w);
@@ -35,7 +51,9 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
         Pace { stop: 0.1, shape: 0.6, gap: queue_pace.gap }
     };
     let honest_young = if seen { m.honest.young } else { fitted::YOUNG };
-    let honest_talk = if seen { m.honest.talk } else { Share::new(0.25, 2.0) };
+    // Those who were told from the campaign are the plainest of the honest: the others differ more.
+    let honest_talk = if seen { Share::new(m.honest.talk.mean, 1.5) } else { Share::new(0.25, 1.5) };
+    let honest_pace = Pace { shape: honest_pace.shape.min(0.7), ..honest_pace };
     let (born_from_min, born_to_min) = births(group, keys, m);
     Numbers {
         prior: ln((1.0 - honest) / honest) as f32,
@@ -43,7 +61,8 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
         old: ln((1.0 - m.queue.young) / (1.0 - honest_young)) as f32,
         born_from_min,
         born_to_min,
-        devoted: devoted(keys, &m.weights) as f32,
+        devoted: devoted(keys, &m.weights, 8.0).into(),
+        honest_devoted: if seen { devoted(keys, &rest, 2.0) } else { Share::new(0.4, 1.5) }.into(),
         queue: queue_pace.into(),
         honest: honest_pace.into(),
         talk: m.queue.talk.into(),
@@ -56,14 +75,12 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     }
 }
 
-/// Mean share of the campaign's openings in all of its keys' openings.
-fn devoted(keys: &Keys<'_>, weights: &[f64; MOST]) -> f64 {
-    let (here, all) = keys
-        .devotion()
-        .iter()
-        .zip(weights)
-        .fold((1.0, 1.0), |(here, all), ((h, a), w)| (here + w * f64::from(*h), all + w * f64::from(*a)));
-    clamp(here / all, 0.05, 0.98)
+/// Mean share of a weighted key's openings here in all of its openings.
+fn devoted(keys: &Keys<'_>, weights: &[f64; MOST], precision: f64) -> Share {
+    let (sum, all) = keys.devotion().iter().zip(weights).fold((1.0, 1.5), |(sum, all), ((h, a), w)| {
+        (sum + w * f64::from(*h) / f64::from(*a).max(1.0), all + w)
+    });
+    Share::new(clamp(sum / all, 0.05, 0.98), precision)
 }
 
 /// What it says that a key is on a timer, nats: never for the campaign.

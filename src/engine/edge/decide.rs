@@ -27,7 +27,8 @@ pub fn listed<'a>(
 /// What a worker can say without the ledger: what the ledger said of the key, and the rule for a key that nobody has seen
 /// before. A key with a record waits for the ledger, which sees this request within 100 ms.
 pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign) -> Outcome {
-    let evidence = Evidence { matched: m.count.min(255) as u8, values: obs.nfp, ..Evidence::default() };
+    let evidence =
+        Evidence { matched: m.pieces.count.min(255) as u8, values: obs.nfp, ..Evidence::default() };
     let out = Outcome { evidence, ..Outcome::default() };
     let now_s = u32::try_from(obs.time.secs()).unwrap_or(u32::MAX);
     if let Some(k) = s.key(obs.key, now_s) {
@@ -36,9 +37,9 @@ pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign
     let Some(case) = m.case.filter(|_| obs.key != 0) else { return out };
     let template = Outcome { reason: Reason::Template, campaign: case.campaign, ..out };
     if s.is_known(obs.key) {
-        return Outcome { watch: m.count >= 3, ..template };
+        return Outcome { watch: m.pieces.count >= 3, ..template };
     }
-    let facts = Facts::first(obs.created_s, now_s, c.young_for_s, m.count, case.usual);
+    let facts = Facts::first(obs.created_s, now_s, c.young_for_s, &m.pieces, case.usual);
     match rules::rule(&rules::odds(&facts, &case.numbers), c.block_odds) {
         Ruling::Block => Outcome { block: true, ..template },
         Ruling::Watch => Outcome { watch: true, ..template },

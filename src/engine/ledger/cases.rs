@@ -13,11 +13,13 @@ pub struct Confirmed {
     pub since_min: u32,
     /// Last match, seconds since the epoch.
     pub last_s: u32,
+    /// Odds that a key which sends it is the campaign's, by the value's own counters, nats.
+    pub prior: f32,
     /// Case number (unresolved).
     pub case: u16,
 }
 
-record!(Confirmed { value: u64, since_min: u32, last_s: u32, case: u16 });
+record!(Confirmed { value: u64, since_min: u32, last_s: u32, prior: f32, case: u16 });
 
 /// One campaign.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +41,9 @@ pub struct Case {
     /// How often the slot was used before: part of the case's number, so that a number outlives its case without ever naming
     /// another one (keys that were convicted long ago still hold it).
     pub turn: u16,
-    /// Estimated keys of the value that the numbers are of.
+    /// The value that the numbers are of, and its estimated keys.
+    pub by: u64,
+    /// See `by`.
     pub keys: f32,
     /// What a key is judged by.
     pub numbers: Numbers,
@@ -52,6 +56,7 @@ impl Record for Case {
         }
         w.u16(self.merged);
         w.u16(self.turn);
+        w.u64(self.by);
         w.f32(self.keys);
         self.numbers.put(w);
     }
@@ -65,6 +70,7 @@ impl Record for Case {
             usual: r.u32()?,
             merged: r.u16()?,
             turn: r.u16()?,
+            by: r.u64()?,
             keys: r.f32()?,
             numbers: Numbers::take(r)?,
         })
@@ -191,10 +197,10 @@ impl Cases {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
         at..at.wrapping_add(WAYS)
     }
-    /// What a panel of about `keys` keys says of a case. Among its values the one with the most keys is believed.
-    pub fn describe(&mut self, case: u16, keys: f32, numbers: &Numbers) {
-        let Some(c) = self.case_mut(case).filter(|c| keys >= 0.7 * c.keys) else { return };
-        c.keys = keys;
+    /// What the panel of a value with about `keys` keys says of a case. Among its values the one with the most keys is believed.
+    pub fn describe(&mut self, case: u16, value: u64, keys: f32, numbers: &Numbers) {
+        let Some(c) = self.case_mut(case).filter(|c| c.by == value || keys >= c.keys) else { return };
+        (c.by, c.keys) = (value, keys);
         if c.numbers.differ(numbers) {
             c.numbers = *numbers;
             self.version = self.version.wrapping_add(1);
@@ -214,6 +220,13 @@ impl Cases {
     pub fn touch(&mut self, value: u64, now_s: u32) {
         if let Some(v) = self.get_mut(value) {
             v.last_s = now_s;
+        }
+    }
+    /// Notes what a value's counters say.
+    pub fn set_prior(&mut self, value: u64, prior: f32) {
+        if let Some(v) = self.get_mut(value).filter(|v| (v.prior - prior).abs() > 0.5) {
+            v.prior = prior;
+            self.version = self.version.wrapping_add(1);
         }
     }
     /// The case a number stands for today; 0 if it has no confirmed value left.
@@ -271,7 +284,7 @@ impl Cases {
         let slot =
             self.values.get_mut(Self::bucket(value))?.iter_mut().min_by_key(|v| (v.value != 0, v.last_s))?;
         let victim = *slot;
-        *slot = Confirmed { value, since_min: now_s / 60, last_s: now_s, case };
+        *slot = Confirmed { value, since_min: now_s / 60, last_s: now_s, prior: 0.0, case };
         self.live = self.live.saturating_add(1);
         self.version = self.version.wrapping_add(1);
         if let Some(c) = self.case_mut(case) {
@@ -341,7 +354,7 @@ impl Cases {
             c.first_s = c.first_s.min(gone.first_s);
             c.id = c.id.min(gone.id);
             if gone.keys > c.keys {
-                (c.keys, c.numbers) = (gone.keys, gone.numbers);
+                (c.by, c.keys, c.numbers) = (gone.by, gone.keys, gone.numbers);
             }
         }
         if let Some(c) = self.case_mut(b) {
@@ -402,12 +415,12 @@ mod tests {
         let case = c.open(1, 0);
         let numbers = |prior| Numbers { prior, ..Numbers::default() };
         let prior = |c: &Cases| c.case(case).unwrap().numbers.prior;
-        c.describe(case, 400.0, &numbers(5.0));
+        c.describe(case, 7, 400.0, &numbers(5.0));
         let version = c.version();
-        c.describe(case, 100.0, &numbers(9.0));
-        c.describe(case, 420.0, &numbers(5.1));
+        c.describe(case, 8, 100.0, &numbers(9.0));
+        c.describe(case, 7, 420.0, &numbers(5.1));
         assert_eq!((prior(&c), c.version()), (5.0, version), "too few keys; too little news");
-        c.describe(case, 500.0, &numbers(2.0));
+        c.describe(case, 8, 500.0, &numbers(2.0));
         assert!(prior(&c) == 2.0 && c.version() != version);
     }
 

@@ -39,6 +39,7 @@ impl Ledger {
                 self.release(value);
             } else {
                 self.describe_case(value, &f);
+                self.count_signs(value);
             }
             return;
         }
@@ -68,7 +69,7 @@ impl Ledger {
                 && !g.has(groups::flag::CONFIRMED)
                 && now_s / 60 >= g.immune_min
                 && !g.is_slot()
-                && overlap(g.keys.items(), panel) >= SAME_KEYS
+                && overlap(g.keys.items(), panel).is_some_and(|o| o >= SAME_KEYS)
             {
                 self.mark(other, case);
             }
@@ -94,12 +95,22 @@ impl Ledger {
             g.set(groups::flag::CONFIRMED, true);
             g.case = case;
         }
-        if let Some(victim) = self.cases.confirm(value, case, now_s)
+        let victim = self.cases.confirm(value, case, now_s);
+        self.count_signs(value);
+        if let Some(victim) = victim
             && let Some(g) = self.groups.get_mut(victim)
         {
             g.set(groups::flag::CONFIRMED, false);
             g.armed = 0;
         }
+    }
+
+    /// What a confirmed value's counters say of who else sends it.
+    fn count_signs(&mut self, value: u64) {
+        let Some(g) = self.groups.get(value) else { return };
+        let numbers = self.cases.case(self.cases.resolve(g.case)).map(|c| c.numbers).unwrap_or_default();
+        let prior = detect::prior(g, f64::from(numbers.talk.mean) > detect::CONVERSES, numbers.old > -1.0);
+        self.cases.set_prior(value, prior as f32);
     }
 
     pub(super) fn release(&mut self, value: u64) {
@@ -121,10 +132,11 @@ impl Ledger {
     fn describe_case(&mut self, value: u64, f: &Finding) {
         let Some(g) = self.groups.get(value) else { return };
         let case = self.cases.resolve(g.case);
-        self.cases.describe(case, f.distinct as f32, &f.numbers);
+        self.cases.describe(case, value, f.distinct as f32, &f.numbers);
     }
 
-    /// A value of a confirmed template: its keys are the template's keys. It needs no evidence of its own.
+    /// A value of a confirmed template: its keys are the template's keys. It needs no evidence of its own, as long as they are:
+    /// a phrase that others come to use, too, is let go.
     pub(super) fn join(&mut self, value: u64, siblings: &[u64]) {
         let now_s = self.clock.now_s;
         if self.cases.live() == 0 || Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
@@ -133,12 +145,20 @@ impl Ledger {
         let Some(g) = self.groups.get(value) else { return };
         // Asked at 12 keys, and at every doubling of requests.
         let asked = g.total == 12 || (g.total >= 16 && g.total.is_power_of_two());
-        if !asked
-            || g.has(groups::flag::CONFIRMED)
-            || g.keys.items().len() < 12
-            || now_s / 60 < g.immune_min
-            || g.is_slot()
-        {
+        if !asked || g.keys.items().len() < 12 || now_s / 60 < g.immune_min || g.is_slot() {
+            return;
+        }
+        if g.has(groups::flag::CONFIRMED) {
+            let by = self.cases.case(self.case_of(g)).map_or(0, |c| c.by);
+            let panel =
+                self.groups.get(by).and_then(|o| self.panels.get(o.panel, by)).filter(|_| by != value);
+            if self.panels.get(g.panel, value).is_none()
+                && panel.and_then(|p| overlap(g.keys.items(), p)).is_some_and(|o| o < SAME_KEYS)
+            {
+                self.release(value);
+            } else {
+                self.count_signs(value);
+            }
             return;
         }
         let case = self.company_of(g.keys.items(), value, siblings);
@@ -154,7 +174,7 @@ impl Ledger {
             let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else {
                 continue;
             };
-            if overlap(items, panel) >= SAME_KEYS {
+            if overlap(items, panel).is_some_and(|o| o >= SAME_KEYS) {
                 return self.cases.resolve(entry.case);
             }
         }
@@ -165,13 +185,13 @@ impl Ledger {
 /// Share of a value's keys that are a panel's keys, from which on it stands for the same template.
 const SAME_KEYS: f64 = 0.9;
 
-/// Share of the sampled keys that are in the panel, of those that it would hold; 0 with fewer than twelve of them.
-fn overlap(items: &[groups::Sample], panel: &BottomK<groups::Sample, { panels::KEYS }>) -> f64 {
+/// Share of the sampled keys that are in the panel, of those that it would hold; `None` with fewer than twelve of them.
+fn overlap(items: &[groups::Sample], panel: &BottomK<groups::Sample, { panels::KEYS }>) -> Option<f64> {
     let known = items.iter().filter(|s| panel.admits(s.kh));
     let (n, of) = known.fold((0u32, 0u32), |(n, of), s| {
         (n.saturating_add(u32::from(panel.contains(s.kh))), of.saturating_add(1))
     });
-    if of < 12 { 0.0 } else { detect::share(n, of) }
+    (of >= 12).then(|| detect::share(n, of))
 }
 
 fn clamp_i16(x: f64) -> i16 {

@@ -5,8 +5,9 @@ use super::groups::{Axis, Group, Touch};
 use super::keys::{KeyState, flag};
 use super::profile::octave;
 use super::{Ledger, Outcome};
+use crate::engine::detect::hours;
 use crate::engine::observation::{self, Few, Observation};
-use crate::engine::rules::{self, Facts, Odds, Ruling};
+use crate::engine::rules::{self, Facts, Odds, Pieces, Ruling};
 use crate::engine::verdict::{Evidence, Reason};
 
 /// Confirmed values that a request carries, and the case that most of them belong to.
@@ -19,6 +20,8 @@ pub struct Matched {
     pub count: u32,
     /// Bits of them.
     pub bits: u16,
+    /// What the best of them say.
+    pub pieces: Pieces,
     /// Confirmed network case of this request.
     pub network: u16,
     /// The confirmed network value.
@@ -40,7 +43,7 @@ pub fn find(cases: &Cases, obs: &Observation) -> Matched {
     if cases.live() == 0 {
         return m;
     }
-    let mut tally: [(u16, u32, u16); 8] = Default::default();
+    let mut tally: [(u16, Pieces, u16); 8] = Default::default();
     let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.matched.as_slice()];
     for &v in lists.into_iter().flatten() {
         let Some(entry) = cases.get(v).filter(|_| !m.values.as_slice().contains(&v)) else { continue };
@@ -52,16 +55,12 @@ pub fn find(cases: &Cases, obs: &Observation) -> Matched {
         // A request that meets more than eight cases counts the first eight.
         let Some(slot) = tally.iter_mut().find(|t| t.0 == case || t.0 == 0) else { continue };
         slot.0 = case;
-        slot.1 = slot.1.saturating_add(1);
+        slot.1.add(entry.prior);
         slot.2 |= 1u16 << ((v >> 32) & 15);
     }
-    let mut best = (0u16, 0u32, 0u16);
-    for t in tally {
-        if t.1 > best.1 {
-            best = t;
-        }
-    }
-    (m.case, m.count, m.bits) = best;
+    let best = tally.into_iter().max_by_key(|t| t.1.count).unwrap_or_default();
+    (m.case, m.pieces, m.bits) = best;
+    m.count = m.pieces.count;
     for &v in obs.nets.iter().filter(|v| **v != 0) {
         if let Some(entry) = cases.get(v) {
             m.network = cases.resolve(entry.case);
@@ -95,6 +94,9 @@ pub fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool) {
     key.after = key.after.saturating_add(u8::from(ours || key.hits > 0));
     key.hits = key.hits.saturating_add(u8::from(ours));
 }
+
+/// Nats of a key's hours against sleep that leave no doubt.
+const SLEEPLESS: f64 = -4.0;
 
 impl Ledger {
     /// Notes the match in its cases, runs the ladder, and counts a block against the key.
@@ -173,13 +175,13 @@ impl Ledger {
     }
 
     /// The rule's answer for a key and a case; `pieces` of the template are in the request.
-    fn rule(&self, key: &KeyState, t: &Touch, case: &Case, pieces: u32) -> Ruling {
+    fn rule(&self, key: &KeyState, t: &Touch, case: &Case, pieces: &Pieces) -> Ruling {
         let odds = self.odds(key, t.now_s, t.tick, case, pieces);
         rules::rule(&odds, self.c.block_odds)
     }
 
     /// The odds that a key is one of a case's campaign.
-    pub(super) fn odds(&self, key: &KeyState, now_s: u32, tick: u16, case: &Case, pieces: u32) -> Odds {
+    pub(super) fn odds(&self, key: &KeyState, now_s: u32, tick: u16, case: &Case, pieces: &Pieces) -> Odds {
         let facts = Facts::of(key, now_s, tick, self.c.young_for_s, pieces, case.shows());
         rules::odds(&facts, &case.numbers)
     }
@@ -192,10 +194,10 @@ impl Ledger {
         let campaign = |case: u16| self.cases.case(case).map_or(0, |c| c.id);
         if key.has(flag::CONVICTED) {
             let case = self.cases.resolve(key.case);
-            let pieces = if m.case == case { m.count } else { 0 };
+            let pieces = if m.case == case { m.pieces } else { Pieces::default() };
             // A conviction stands while its case stands, and until later facts overrule it.
             let stands = match self.cases.case(case).filter(|_| case != 0) {
-                Some(c) => self.rule(&key, t, c, pieces) >= Ruling::Watch,
+                Some(c) => self.rule(&key, t, c, &pieces) >= Ruling::Watch,
                 None => key.case == 0,
             };
             if stands {
@@ -211,7 +213,7 @@ impl Ledger {
         if m.count > 0
             && let Some(case) = self.cases.case(m.case)
         {
-            let ruling = self.rule(&key, t, case, m.count);
+            let ruling = self.rule(&key, t, case, &m.pieces);
             if ruling == Ruling::Block {
                 return Outcome { block: true, reason: Reason::Template, campaign: case.id, ..out };
             }
@@ -219,7 +221,7 @@ impl Ledger {
         }
         if let Some(case) = self.cases.case(m.network).filter(|_| m.network != 0) {
             // The way a request came is none of the template's pieces.
-            let ruling = self.rule(&key, t, case, 0);
+            let ruling = self.rule(&key, t, case, &Pieces::default());
             if ruling == Ruling::Block {
                 self.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
                 return Outcome { block: true, reason: Reason::Network, campaign: case.id, ..out };
@@ -242,7 +244,11 @@ impl Ledger {
                     k.set(flag::ROLLOUT, true);
                 }
             }
-            if self.rollout_keys >= self.c.rollout_keys {
+            // Who teaches, tests or competes with one set of prompts sleeps.
+            let ticks = u32::from(t.tick.wrapping_sub(key.born));
+            if self.rollout_keys >= self.c.rollout_keys
+                && hours::sleeper(key.hour_bits(), key.map_n(), ticks) <= SLEEPLESS
+            {
                 return Outcome { block: true, reason: Reason::Rollout, ..out };
             }
         }

@@ -55,7 +55,11 @@ impl Ledger {
             (0..SHARDS).map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(|| Shard::default())).collect();
         for v in self.cases.values().iter().filter(|v| v.value != 0) {
             if let Some(Some(s)) = shards.get_mut(shard_of(v.value)) {
-                s.values.push(ValueEntry { value: v.value, case: self.cases.resolve(v.case) });
+                s.values.push(ValueEntry {
+                    value: v.value,
+                    prior: v.prior,
+                    case: self.cases.resolve(v.case),
+                });
             }
         }
         for (i, c) in self.cases.cases().iter().enumerate().filter(|(_, c)| c.id != 0 && c.values > 0) {

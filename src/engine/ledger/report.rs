@@ -4,6 +4,7 @@ use super::Ledger;
 use super::groups::{Axis, Group, flag};
 use super::keys::flag as key_flag;
 use crate::engine::detect::{self, HONEST};
+use crate::engine::rules::Pieces;
 use crate::engine::verdict::{Reason, Verdict};
 use crate::engine::{GroupReport, Inspection, KeyReport, Status};
 
@@ -121,7 +122,7 @@ impl Ledger {
             matches_percent: k.match_percent(),
             hits: k.hits,
             strikes: k.strikes,
-            odds: case.map(|c| self.odds(k, now_s, tick, c, u32::from(v.evidence.matched))),
+            odds: case.map(|c| self.odds(k, now_s, tick, c, &Pieces::of(u32::from(v.evidence.matched)))),
             shared: k.dup_map.count_ones(),
         })
     }

@@ -3,6 +3,41 @@
 use crate::engine::detect::Age;
 use crate::engine::ledger::keys::{KeyState, flag};
 
+/// The confirmed values that a request shows, and what the best three say of who sends them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pieces {
+    /// How many.
+    pub count: u32,
+    /// Highest odds first, nats.
+    pub best: [f32; 3],
+}
+
+impl Default for Pieces {
+    fn default() -> Pieces {
+        Pieces { count: 0, best: [f32::INFINITY; 3] }
+    }
+}
+
+impl Pieces {
+    /// So many, of which nothing else is known.
+    pub fn of(count: u32) -> Pieces {
+        Pieces { count, ..Pieces::default() }
+    }
+    /// One more.
+    pub fn add(&mut self, prior: f32) {
+        if self.count == 0 {
+            self.best = [f32::NEG_INFINITY; 3];
+        }
+        self.count = self.count.saturating_add(1);
+        let mut prior = prior;
+        for b in &mut self.best {
+            if prior > *b {
+                std::mem::swap(b, &mut prior);
+            }
+        }
+    }
+}
+
 /// What is known of a key, its present request included.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Facts {
@@ -34,24 +69,37 @@ pub struct Facts {
     pub struck: bool,
     /// Distinct confirmed values that it has shown: at once, or over its requests.
     pub pieces: u32,
+    /// What the best of those in this request say, nats.
+    pub best: [f32; 3],
     /// What a request of the campaign shows, mean.
     pub usual: f32,
 }
 
 impl Facts {
     /// Of a key that nobody has seen before: this is its first request. An edge knows its age only if the request tells.
-    pub fn first(created_s: u32, now_s: u32, young_for_s: u64, pieces: u32, usual: f32) -> Facts {
+    pub fn first(created_s: u32, now_s: u32, young_for_s: u64, pieces: &Pieces, usual: f32) -> Facts {
         let age = match created_s {
             0 => Age::Unknown,
             s if u64::from(now_s.saturating_sub(s)) < young_for_s => Age::Young,
             _ => Age::Old,
         };
         let born_min = if created_s == 0 { 0 } else { created_s.min(now_s) / 60 };
-        Facts { age, born_min, hits: 1, after: 1, recent: 1, hours_n: 1, pieces, usual, ..Facts::default() }
+        Facts {
+            age,
+            born_min,
+            hits: 1,
+            after: 1,
+            recent: 1,
+            hours_n: 1,
+            pieces: pieces.count,
+            best: pieces.best,
+            usual,
+            ..Facts::default()
+        }
     }
 
     /// Of a record, brought up to date with the present request.
-    pub fn of(key: &KeyState, now_s: u32, tick: u16, young_for_s: u64, pieces: u32, usual: f32) -> Facts {
+    pub fn of(key: &KeyState, now_s: u32, tick: u16, young_for_s: u64, pieces: &Pieces, usual: f32) -> Facts {
         let unknown = key.has(flag::AGE_UNKNOWN);
         let ticks = u32::from(tick.wrapping_sub(key.born));
         // As old as it was at its first request: nobody grows out of a campaign.
@@ -77,7 +125,8 @@ impl Facts {
             hours_n: key.map_n(),
             regular: key.is_regular(),
             struck: key.strikes > 0 && !key.has(flag::CONVICTED),
-            pieces: pieces.max(u32::from(key.seen_values).count_ones()),
+            pieces: pieces.count.max(u32::from(key.seen_values).count_ones()),
+            best: pieces.best,
             usual,
         }
     }

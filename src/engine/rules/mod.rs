@@ -8,8 +8,8 @@ mod facts;
 mod numbers;
 mod odds;
 
-pub use facts::Facts;
-pub use numbers::{Beta, Numbers, Rhythm};
+pub use facts::{Facts, Pieces};
+pub use numbers::{BYTES, Beta, Numbers, Rhythm};
 pub use odds::{FACTORS, Odds, odds};
 
 use crate::engine::math::ln;

@@ -1,4 +1,4 @@
-//! What is published of a case: the numbers by which its keys are judged. Single precision, 96 bytes.
+//! What is published of a case: the numbers by which its keys are judged. Single precision, 104 bytes.
 
 use crate::engine::detect::coming::Pace;
 use crate::engine::detect::counts::Share;
@@ -48,6 +48,11 @@ impl From<Beta> for Share {
     }
 }
 
+const FLOATS: usize = 24;
+
+/// Bytes of encoded numbers.
+pub const BYTES: usize = 8 + 4 * FLOATS;
+
 /// The numbers of a case. Pairs are the campaign's side and the honest one. By default they accuse nobody.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Numbers {
@@ -62,7 +67,9 @@ pub struct Numbers {
     /// See `born_from_min`.
     pub born_to_min: u32,
     /// Share of the template in its keys' traffic.
-    pub devoted: f32,
+    pub devoted: Beta,
+    /// See `devoted`.
+    pub honest_devoted: Beta,
     /// How its keys send.
     pub queue: Rhythm,
     /// See `queue`.
@@ -93,7 +100,8 @@ impl Default for Numbers {
             old: 0.0,
             born_from_min: 0,
             born_to_min: u32::MAX,
-            devoted: 0.5,
+            devoted: share,
+            honest_devoted: share,
             queue: rhythm,
             honest: rhythm,
             talk: share,
@@ -127,7 +135,7 @@ impl Record for Numbers {
     }
     fn take(r: &mut Reader<'_>) -> Option<Numbers> {
         let (born_from_min, born_to_min) = (r.u32()?, r.u32()?);
-        let mut f = [0f32; 21];
+        let mut f = [0f32; FLOATS];
         for slot in &mut f {
             *slot = r.f32()?;
         }
@@ -135,7 +143,6 @@ impl Record for Numbers {
             prior,
             young,
             old,
-            devoted,
             sleep,
             honest_sleep,
             regular,
@@ -153,6 +160,10 @@ impl Record for Numbers {
             m,
             n,
             o,
+            p,
+            q,
+            s,
+            t,
         ] = f;
         Some(Numbers {
             prior,
@@ -160,7 +171,6 @@ impl Record for Numbers {
             old,
             born_from_min,
             born_to_min,
-            devoted,
             sleep,
             honest_sleep,
             regular,
@@ -170,17 +180,18 @@ impl Record for Numbers {
             honest_talk: Beta { mean: j, precision: k },
             repeats: Beta { mean: l, precision: m },
             honest_repeats: Beta { mean: n, precision: o },
+            devoted: Beta { mean: p, precision: q },
+            honest_devoted: Beta { mean: s, precision: t },
         })
     }
 }
 
 impl Numbers {
-    fn floats(&self) -> [f32; 21] {
+    fn floats(&self) -> [f32; FLOATS] {
         [
             self.prior,
             self.young,
             self.old,
-            self.devoted,
             self.sleep,
             self.honest_sleep,
             self.regular,
@@ -198,6 +209,10 @@ impl Numbers {
             self.repeats.precision,
             self.honest_repeats.mean,
             self.honest_repeats.precision,
+            self.devoted.mean,
+            self.devoted.precision,
+            self.honest_devoted.mean,
+            self.honest_devoted.precision,
         ]
     }
 }

@@ -5,7 +5,7 @@ use crate::engine::detect::coming::{Pace, Visit};
 use crate::engine::detect::counts::Share;
 use crate::engine::detect::hypothesis::ln_sleep;
 use crate::engine::detect::{Age, hours};
-use crate::engine::math::{clamp, ln};
+use crate::engine::math::{clamp, ln, ln_sum};
 
 /// What the factors are called, the prior first.
 pub const FACTORS: [&str; 11] = [
@@ -22,7 +22,7 @@ pub const FACTORS: [&str; 11] = [
     "blocked before",
 ];
 
-/// No single fact moves the odds by more than 30 times, but the age, and a birth outside the campaign's.
+/// No single fact moves the odds by more than 30 times, but the age, a birth outside the campaign's, and phrases met by chance.
 const BOUND: f64 = 3.4;
 /// A birth outside the campaign's: one key in a hundred was left out at the ends.
 const ELSEWHEN: f64 = -4.6;
@@ -45,15 +45,17 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     let share = |a: Share, b: Share, k: u32, of: u32| a.ln_likelihood(k, of) - b.ln_likelihood(k, of);
     let visit = Visit::new(key.further, f64::from(key.ticks), 0.0);
     let (queue, honest) = (Pace::from(n.queue), Pace::from(n.honest));
-    let load =
-        if key.further == 0 { 0.0 } else { queue.ln_likelihood(&visit) - honest.ln_likelihood(&visit) };
-    let devoted = Share::new(f64::from(n.devoted), 8.0);
+    // Half of the honest try and stop, half stay.
+    let stays = Pace { stop: queue.stop.min(honest.stop), ..honest };
+    let honest = ln_sum(honest.ln_likelihood(&visit), stays.ln_likelihood(&visit)) - ln(2.0);
+    let load = if key.further == 0 { 0.0 } else { queue.ln_likelihood(&visit) - honest };
     let (others, of_others) = (key.hits.saturating_sub(1), key.after.saturating_sub(1));
     let sleeper = hours::sleeper(key.hours, key.hours_n, key.ticks);
     let with = key.hits.saturating_add(key.talk);
+    let (template, chance) = identity(key, f64::from(n.prior));
     let bound = |nats: f64| clamp(nats, -BOUND, BOUND) as f32;
     Odds([
-        n.prior,
+        template as f32,
         match key.age {
             Age::Unknown => 0.0,
             Age::Young => n.young,
@@ -64,8 +66,8 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
         } else {
             0.0
         },
-        bound(skeleton(key.pieces, f64::from(key.usual))),
-        bound(share(devoted, Share::new(0.4, 1.5), others, of_others)),
+        (chance + whole(key.pieces, f64::from(key.usual))) as f32,
+        bound(share(n.devoted.into(), n.honest_devoted.into(), others, of_others)),
         bound(load),
         bound(share(n.talk.into(), n.honest_talk.into(), key.talk, with)),
         bound(share(n.repeats.into(), n.honest_repeats.into(), key.repeats, key.recent)),
@@ -75,9 +77,21 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     ])
 }
 
-/// How much of the skeleton is there: a campaign's requests show about the usual number of its values, a passer-by who uses one
-/// phrase shows that phrase.
-fn skeleton(pieces: u32, usual: f64) -> f64 {
+/// What the pieces of the template are worth: odds of the case as far as those values' own counters bear them out, less what is
+/// met by chance. One phrase is met a hundred times as often as three. Of one, two, three pieces what is worth most.
+fn identity(key: &Facts, prior: f64) -> (f64, f64) {
+    let mut most = (prior, -6.9);
+    for ((i, best), chance) in (1u32..).zip(key.best).zip([-4.6, -2.3, 0.0]) {
+        let template = prior.min(f64::from(best));
+        if key.pieces >= i && (i == 1 || template + chance > most.0 + most.1) {
+            most = (template, chance);
+        }
+    }
+    most
+}
+
+/// How much of the usual number of values is there.
+fn whole(pieces: u32, usual: f64) -> f64 {
     let part = f64::from(pieces) / usual.max(1.0);
-    if part >= 0.5 { 0.5 } else { ln(part.max(0.01) / 0.5) * 2.0 }
+    if part >= 0.5 { 0.0 } else { (ln(part.max(0.01) / 0.5) * 2.0).max(-BOUND) }
 }
