@@ -18,6 +18,7 @@ pub static FLEET: Hypothesis = Hypothesis {
     coming: ALIKE,
     talk: people::TALK,
     repeats: people::REPEATS,
+    alike: &[1.5, 20.0],
     sleep: people::SLEEP,
     young: &[],
     besides: timers,

@@ -21,6 +21,8 @@ pub struct Hypothesis {
     pub talk: &'static [Share],
     /// Their repeats.
     pub repeats: &'static [Share],
+    /// How alike the template's share of their traffic is, where that is a smaller part: precision of its distribution.
+    pub alike: &'static [f64],
     /// Share of keys that sleep.
     pub sleep: &'static [f64],
     /// Share of young keys among those whose age is known, each with what it costs; empty: any.
@@ -38,11 +40,16 @@ pub struct Law {
     pub talk: Share,
     /// Their repeats.
     pub repeats: Share,
+    /// The template's share of their traffic, where that is a smaller part.
+    pub part: Option<Share>,
     /// Share of keys that sleep.
     pub sleep: f64,
     /// Share of young keys.
     pub young: f64,
 }
+
+/// Shares of a template in its keys' traffic that are tried.
+const PARTS: [f64; 7] = [0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 0.8];
 
 /// Nothing.
 pub fn nothing(_: &Keys<'_>, _: &Weights, _: &Campaign) -> f64 {
@@ -61,7 +68,17 @@ impl Hypothesis {
         let (repeats_ln, repeats) = counts::fit(keys.repeats(), weights, self.repeats);
         let (sleep_ln, sleep) = fit_sleep(keys, weights, self.sleep);
         let (young_ln, young) = fit_young(keys, weights, self.young);
-        (coming + talk_ln + repeats_ln + sleep_ln + young_ln, Law { pace, talk, repeats, sleep, young })
+        let (part_ln, part) = if keys.partly {
+            let fits = self.alike.iter().map(|precision| {
+                counts::fit(keys.devotion(), weights, &PARTS.map(|mean| Share::new(mean, *precision)))
+            });
+            let (ln, part) = fits.fold((f64::MIN, Share::default()), |a, b| if b.0 > a.0 { b } else { a });
+            (ln, Some(part))
+        } else {
+            (0.0, None)
+        };
+        let law = Law { pace, talk, repeats, part, sleep, young };
+        (coming + talk_ln + repeats_ln + part_ln + sleep_ln + young_ln, law)
     }
 }
 
@@ -71,8 +88,10 @@ impl Law {
         let mut out = [0.0; MOST];
         let facts =
             keys.visits().iter().zip(keys.talk()).zip(keys.repeats()).zip(keys.sleep()).zip(keys.ages());
-        for (ln_p, ((((v, talk), repeats), sleep), age)) in out.iter_mut().zip(facts) {
+        let facts = facts.zip(keys.devotion());
+        for (ln_p, (((((v, talk), repeats), sleep), age), part)) in out.iter_mut().zip(facts) {
             *ln_p = self.pace.ln_likelihood(v)
+                + self.part.map_or(0.0, |p| p.ln_likelihood(part.0, part.1))
                 + self.talk.ln_likelihood(talk.0, talk.1)
                 + self.repeats.ln_likelihood(repeats.0, repeats.1)
                 + ln_sleep(self.sleep, *sleep)

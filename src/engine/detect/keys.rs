@@ -33,6 +33,8 @@ pub struct Keys<'a> {
     pub tick: u16,
     visits: [Visit; MOST],
     whole: [Visit; MOST],
+    /// The template is a smaller part of their traffic: what is looked at is all of it, and the template's share.
+    pub partly: bool,
     /// When they came, in bins.
     pub bins: Bins,
     talk: [(u32, u32); MOST],
@@ -51,18 +53,22 @@ impl<'a> Keys<'a> {
             tick,
             visits: [Visit::default(); MOST],
             whole: [Visit::default(); MOST],
+            partly: false,
             bins: Bins::new(&[]),
             talk: [(0, 0); MOST],
             repeats: [(0, 0); MOST],
             sleep: [0.0; MOST],
             devotion: [(0, 0); MOST],
         };
+        let part = |s: &Sample| f64::from(s.cnt) / f64::from(s.tot.max(s.cnt).max(1));
+        let mean = samples.iter().map(part).sum::<f64>() / samples.len().max(1) as f64;
+        k.partly = axis == Axis::Text && mean < 0.5;
+        // Who comes through many relays shows each a part, too.
+        let whole = k.partly || axis == Axis::Network;
         for (i, s) in samples.iter().enumerate() {
-            // Who comes through many relays shows each a part: there a key's whole traffic is looked at.
-            let (openings, first) =
-                if axis == Axis::Network { (s.tot.max(s.cnt), s.kfirst) } else { (s.cnt, s.first) };
+            let (openings, first) = if whole { (s.tot.max(s.cnt), s.kfirst) } else { (s.cnt, s.first) };
             let l = f64::from(s.last.wrapping_sub(first));
-            let r = f64::from(tick.wrapping_sub(s.last));
+            let r = f64::from(tick.wrapping_sub(s.last)) * if k.partly { mean } else { 1.0 };
             let cnt = u32::from(s.cnt);
             if let Some(v) = k.visits.get_mut(i) {
                 *v = Visit::new(u32::from(openings.saturating_sub(1)), l, r);
@@ -83,7 +89,7 @@ impl<'a> Keys<'a> {
                 *h = hours::sleeper(s.hour_bits(), s.hn(), u32::from(s.last.wrapping_sub(s.first)));
             }
             if let Some(d) = k.devotion.get_mut(i) {
-                *d = (cnt.min(255), u32::from(s.tot.max(s.cnt)).min(255));
+                *d = part_of(cnt, u32::from(s.tot.max(s.cnt)));
             }
         }
         k.bins = Bins::new(k.visits());
@@ -134,6 +140,11 @@ impl<'a> Keys<'a> {
         let n = self.visits().iter().fold(0.0, |n, v| n + f64::from(v.n));
         n / self.len().max(1) as f64
     }
+    /// Mean openings with the template after the first.
+    pub fn mean_here(&self) -> f64 {
+        let n = self.samples.iter().fold(0.0, |n, s| n + f64::from(s.cnt.saturating_sub(1)));
+        n / self.len().max(1) as f64
+    }
 }
 
 /// So many of so many; of more than 32 in proportion, so that many keys are alike.
@@ -142,6 +153,12 @@ fn of(k: u32, n: u32) -> (u32, u32) {
     let halvings = (n / 32).checked_ilog2().map_or(0, |s| s.saturating_add(1));
     // Rounded up: one follow-up in a hundred requests is not none.
     (k.div_ceil(1 << halvings.min(8)), n >> halvings.min(8))
+}
+
+/// So many of so many; of more than 128 in proportion.
+fn part_of(k: u32, n: u32) -> (u32, u32) {
+    let halvings = (n / 128).checked_ilog2().map_or(0, |s| s.saturating_add(1)).min(16);
+    (k >> halvings, n >> halvings)
 }
 
 /// The age of a sampled key.

@@ -42,10 +42,10 @@ pub struct Mixture {
 
 /// The likeliest mixture of a campaign with keys of `honest`, whose law for all keys is `all`.
 pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture {
+    // A few talkers among many are the honest part.
+    let talkers = keys.talk().iter().filter(|t| t.0 > 0).count();
+    let form = if talkers.saturating_mul(2) > keys.len() { &CONVERSING } else { &QUEUE };
     let weights = [0.9; MOST];
-    let coming = coming::fit(&keys.bins, &weights, keys.len(), &QUEUE.coming, None);
-    let [silent, talking] = [&QUEUE, &CONVERSING].map(|h| h.fit_with(keys, &weights, coming).0);
-    let form = if silent >= talking { &QUEUE } else { &CONVERSING };
     mixture(keys, form, honest, all, weights)
 }
 

@@ -50,6 +50,8 @@ const NATS_A_KEY: f64 = 0.1;
 const PATIENCE: u16 = 12;
 /// ... requests of a key after its first, ...
 const FURTHER: f64 = 1.0;
+/// ... with the template, where that is a smaller part of their traffic, ...
+const HERE: f64 = 0.3;
 /// ... and keys that have shown a gap.
 const GAPS: usize = 12;
 /// Share of keys that were blocked before, of honest users.
@@ -84,7 +86,11 @@ pub fn judge(group: &Group, panel: &BottomK<Sample, { keys::MOST }>, tick: u16, 
     let struck = keys.samples.iter().filter(|s| s.struck()).count();
     let known = struck.saturating_mul(2) >= keys.len();
     let since = keys.samples.iter().map(|s| tick.wrapping_sub(s.first)).max().unwrap_or(0);
-    f.ready = known || since >= PATIENCE && keys.mean_further() >= FURTHER && fleet::known(&keys) >= GAPS;
+    f.ready = known
+        || since >= PATIENCE
+            && keys.mean_further() >= FURTHER
+            && keys.mean_here() >= HERE
+            && fleet::known(&keys) >= GAPS;
     if keys.len() < 12 || !f.ready {
         return f;
     }

@@ -2,6 +2,7 @@
 
 use super::coming::{self, Pace};
 use super::counts::Share;
+use super::hypothesis::ln_sleep;
 use super::keys::{Age, Keys, MOST};
 use super::mixture::Mixture;
 use super::{fitted, people, queue, shared};
@@ -70,7 +71,7 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
         repeats: m.queue.repeats.into(),
         honest_repeats: if seen { m.honest.repeats } else { Share::new(0.1, 2.0) }.into(),
         sleep: m.queue.sleep as f32,
-        honest_sleep: if seen { m.honest.sleep } else { 0.8 } as f32,
+        honest_sleep: honest_sleep(keys, &rest) as f32,
         regular: regular(keys, &m.weights) as f32,
     }
 }
@@ -81,6 +82,20 @@ fn devoted(keys: &Keys<'_>, weights: &[f64; MOST], precision: f64) -> Share {
         (sum + w * f64::from(*h) / f64::from(*a).max(1.0), all + w)
     });
     Share::new(clamp(sum / all, 0.05, 0.98), precision)
+}
+
+/// Share of the honest keys that sleep: people do, back ends may not. Told by the keys, and by eight that are not there of which
+/// seven sleep.
+fn honest_sleep(keys: &Keys<'_>, rest: &[f64; MOST]) -> f64 {
+    let mut best = (f64::MIN, 0.0);
+    for share in [0.02, 0.2, 0.5, 0.8, 0.97] {
+        let told = keys.sleep().iter().zip(rest).fold(0.0, |sum, (s, w)| sum + w * ln_sleep(share, *s));
+        let total = told + 7.0 * ln(share) + ln(1.0 - share);
+        if total > best.0 {
+            best = (total, share);
+        }
+    }
+    best.1
 }
 
 /// What it says that a key is on a timer, nats: never for the campaign.

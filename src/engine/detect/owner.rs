@@ -16,6 +16,7 @@ pub static OWNER: Hypothesis = Hypothesis {
     coming: ALIKE,
     talk: people::TALK,
     repeats: people::REPEATS,
+    alike: &[1.5, 20.0],
     sleep: people::SLEEP,
     young: &[],
     besides: few_homes,

@@ -19,6 +19,7 @@ pub static PEOPLE: Hypothesis = Hypothesis {
     coming: Range { stops: &[0.0005, 0.02, 0.06, 0.1], shapes: &[0.3, 0.6, 1.0, 1.5] },
     talk: TALK,
     repeats: REPEATS,
+    alike: &[1.5],
     sleep: SLEEP,
     young: &[],
     besides: nothing,

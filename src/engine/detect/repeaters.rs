@@ -14,6 +14,7 @@ pub static REPEATING: Hypothesis = Hypothesis {
     coming: ALIKE,
     talk: people::TALK,
     repeats: &REPEATERS,
+    alike: &[1.5, 20.0],
     sleep: people::SLEEP,
     young: &[],
     besides: nothing,

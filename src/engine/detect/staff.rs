@@ -11,6 +11,7 @@ pub static STAFF: Hypothesis = Hypothesis {
     coming: ALIKE,
     talk: &TALKERS,
     repeats: people::REPEATS,
+    alike: &[1.5, 20.0],
     sleep: &[0.5, 0.97],
     young: &[],
     besides: nothing,

@@ -10,6 +10,7 @@ pub static VISITORS: Hypothesis = Hypothesis {
     coming: Range { stops: &[0.12, 0.2, 0.35, 0.6, 0.85], shapes: &[0.4, 1.5, 8.0] },
     talk: people::TALK,
     repeats: people::REPEATS,
+    alike: &[1.5],
     sleep: people::SLEEP,
     young: &[],
     besides: nothing,

@@ -34,23 +34,24 @@ impl Ledger {
         for v in m.values() {
             dom = dom.max(self.groups.get(*v).map_or(0, |g| g.total));
         }
-        let mut watched = 0u32;
+        let (mut watched, mut beside) = (0u32, Few::<40>::default());
         for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
             if g.has(groups::flag::HONEST) {
                 dom = dom.max(g.total);
             }
             watched = watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
+            beside.push(u64::from(g.total) << 32 | u64::from(g.distinct() as u32));
         }
         let refused = obs.flags & REFUSED != 0;
         let strange = refused && m.count == 0;
         let mut due = Few::<40>::default();
         let mut fed = 0usize;
         for &v in values.as_slice() {
-            self.touch_value(v, t, (dom, refused, strange), &mut fed, &mut due);
+            self.touch_value(v, t, (dom, beside.as_slice()), (refused, strange), &mut fed, &mut due);
         }
         fed = 0;
         for &v in obs.nets.iter().filter(|v| **v != 0) {
-            self.touch_value(v, t, (0, refused, refused), &mut fed, &mut due);
+            self.touch_value(v, t, (0, &[]), (refused, refused), &mut fed, &mut due);
         }
         self.touch_profile(obs, t, m, &mut due);
         for &v in due.as_slice() {
@@ -69,7 +70,8 @@ impl Ledger {
         &mut self,
         value: u64,
         t: &Touch,
-        (dom, refused, strange): (u32, bool, bool),
+        (dom, beside): (u32, &[u64]),
+        (refused, strange): (bool, bool),
         fed: &mut usize,
         due: &mut Few<40>,
     ) {
@@ -78,7 +80,11 @@ impl Ledger {
                 return;
             }
             g.touch(t);
-            let slot = u64::from(g.total).saturating_mul(u64::from(self.c.dominance)) < u64::from(dom);
+            // Far rarer than a known template in the same request, or than anything that the same keys send: one of its slots.
+            let times = u64::from(g.total).saturating_mul(u64::from(self.c.dominance));
+            let keys = g.distinct() as u64;
+            let slot = times < u64::from(dom)
+                || beside.iter().any(|o| o >> 32 > times && o & 0xffff_ffff <= keys.saturating_mul(2));
             g.under = g.under.saturating_add(u32::from(slot && !self.c.is_off(off::DOMINANCE)));
             if g.panel != 0 {
                 self.panels.touch(g.panel, value, t);

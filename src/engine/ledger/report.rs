@@ -104,7 +104,7 @@ impl Ledger {
     pub fn key_report(&self, key: u64, v: &Verdict) -> Option<KeyReport> {
         let k = self.keys.get(key)?;
         let now_s = self.clock.now_s;
-        let case = self.cases.case(self.cases.resolve(k.case)).filter(|_| v.reason.is_campaign());
+        let case = self.cases.case(self.cases.resolve(k.case));
         let tick = super::tick_of(now_s);
         Some(KeyReport {
             young: k.is_young(now_s, self.c.young_for_s),

@@ -183,11 +183,11 @@ impl Judge<'_> {
             return;
         }
         self.count(item, t_s, &d);
-        self.trace(item, t_s);
+        self.trace(item, t_s, &d);
     }
 
     /// The groups of a probe's values, once an hour, until the first block.
-    fn trace(&mut self, item: &Item, t_s: u32) {
+    fn trace(&mut self, item: &Item, t_s: u32, d: &Decision) {
         if !self.trace || !item.probe || t_s / 1800 == self.traced {
             return;
         }
@@ -198,6 +198,7 @@ impl Judge<'_> {
             item.x.values.len(),
             item.x.obs.anchors.as_slice().len()
         );
+        eprintln!("    {}", self.deployment.record(item.x.obs.time, d));
         let profiles = [3u64, 4, 5, 67, 68, 69].map(|o| (1 << 62) + o + 1);
         for &v in item.x.obs.anchors.as_slice().iter().chain(&item.x.obs.nets).chain(&profiles) {
             let Some(i) = self.deployment.inspect(v) else { continue };
