@@ -140,7 +140,7 @@ pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Opt
         l += w * v.l;
     }
     let start = near.map_or((l / n.max(1.0e-9)).max(0.02).min(20_000.0), |p| p.gap);
-    let (width, steps) = if near.is_some() { (0.4, 2) } else { (2.0, 6) };
+    let (width, steps) = if near.is_some() { (0.4, 2) } else { (2.0, 5) };
     let mut best = (f64::MIN, Pace::default());
     for &shape in range.shapes {
         // The next shapes on both sides are within a factor of six.

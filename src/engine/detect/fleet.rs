@@ -88,7 +88,7 @@ fn same_gap(keys: &Keys<'_>, weights: &Weights, codes: &[u8]) -> f64 {
     }
     let median = codes.get(n / 2).copied().unwrap_or(0);
     let near = near(median);
-    let of_timer = |s: &&Sample| s.repeats() || s.beats >= 6 || s.gap.abs_diff(median) <= near;
+    let of_timer = |s: &&Sample| s.repeats() || s.regular() || s.gap.abs_diff(median) <= near;
     let alike = keys.meant(weights).filter(|s| s.gap > 0).filter(of_timer).count();
     let other = n.saturating_sub(alike) as f64;
     alike as f64 * math::ln(FLEET_ALIKE / QUEUE_ALIKE)

@@ -80,10 +80,14 @@ impl<'a> Keys<'a> {
                 *v = Visit::new(n, f64::from(s.last.wrapping_sub(s.kfirst)), if devoted { r } else { 0.0 });
             }
             if let Some(t) = k.talk.get_mut(i) {
-                *t = of(u32::from(s.talk), cnt.saturating_add(u32::from(s.talk)));
+                *t = if k.partly {
+                    habit(s.follows(), s.tot)
+                } else {
+                    of(u32::from(s.talk), cnt.saturating_add(u32::from(s.talk)))
+                };
             }
             if let Some(d) = k.repeats.get_mut(i) {
-                *d = of(u32::from(s.dup), cnt);
+                *d = if k.partly { habit(s.repeated(), s.tot) } else { of(u32::from(s.dup), cnt) };
             }
             if let Some(h) = k.sleep.get_mut(i) {
                 *h = hours::sleeper(s.hour_bits(), s.hn(), u32::from(s.last.wrapping_sub(s.first)));
@@ -153,6 +157,12 @@ fn of(k: u32, n: u32) -> (u32, u32) {
     let halvings = (n / 32).checked_ilog2().map_or(0, |s| s.saturating_add(1));
     // Rounded up: one follow-up in a hundred requests is not none.
     (k.div_ceil(1 << halvings.min(8)), n >> halvings.min(8))
+}
+
+/// So many fifteenths of so many requests, of fifteen at most.
+fn habit(fifteenths: u32, requests: u16) -> (u32, u32) {
+    let n = u32::from(requests).clamp(1, 15);
+    (fifteenths.saturating_mul(n).div_ceil(15), n)
 }
 
 /// So many of so many; of more than 128 in proportion.

@@ -20,6 +20,8 @@ use crate::engine::math::{exp, ln, ln_sum};
 const STEPS: u32 = 8;
 /// A step that gains fewer nats is the last.
 const ENOUGH: f64 = 0.5;
+/// So many nats behind, and gaining fewer than half of it in a step, there is no point in going on.
+const HOPELESS: f64 = 20.0;
 /// The honest part is fitted anew if so many keys are in it.
 const OWN: f64 = 6.0;
 
@@ -85,6 +87,7 @@ fn mixture(keys: &Keys<'_>, first: &Hypothesis, second: &Hypothesis, all: Law, w
     let share = weights.iter().take(keys.len()).sum::<f64>() / n.max(1.0);
     let mut m = Mixture { ln: f64::MIN, ln_alone: 0.0, share, queue: Law::default(), honest: all, weights };
     let mut h = all.each(keys);
+    let floor: f64 = h.iter().take(keys.len()).sum();
     let (mut near, mut own, mut before) = (None, None, f64::MIN);
     for _ in 0..STEPS {
         m.queue = first.fit(keys, &m.weights, near).1;
@@ -101,7 +104,8 @@ fn mixture(keys: &Keys<'_>, first: &Hypothesis, second: &Hypothesis, all: Law, w
             sum += *w;
         }
         m.share = (sum / n.max(1.0)).min(most).max(1.0e-4);
-        if m.ln < before + ENOUGH {
+        // Where honest keys alone are far likelier, more steps would not find a campaign.
+        if m.ln < before + ENOUGH || m.ln < floor - HOPELESS && m.ln < before + HOPELESS / 2.0 {
             break;
         }
         before = m.ln;

@@ -103,9 +103,15 @@ fn regular(keys: &Keys<'_>, weights: &[f64; MOST]) -> f64 {
     let (mut k, mut n) = (0.5, 1.0);
     for (s, w) in keys.samples.iter().zip(weights) {
         n += w;
-        k += if s.beats >= 6 { *w } else { 0.0 };
+        k += if s.regular() { *w } else { 0.0 };
     }
     ln(k / n / 0.3).min(0.0)
+}
+
+/// The evaluation's minute: the panel's tick, near the group's last request.
+fn now_min(group: &Group, keys: &Keys<'_>) -> u32 {
+    let last_tick = (group.last_s / 600) as u16;
+    (group.last_s / 60).saturating_add(u32::from(keys.tick.wrapping_sub(last_tick)).saturating_mul(10))
 }
 
 /// Between which minutes the campaign's keys were born, but for one in fifty at each end; with slack. 0 and the end of time if
@@ -127,7 +133,10 @@ fn births(group: &Group, keys: &Keys<'_>, m: &Mixture) -> (u32, u32) {
     let at = |part: usize| ago.get(n.saturating_mul(part) / 50).or(ago.last()).copied().unwrap_or(0);
     let (youngest, oldest) = (at(1), at(48));
     let slack = (oldest.saturating_sub(youngest) / 4).max(36);
-    let now_min = group.last_s / 60;
+    let now_min = now_min(group, keys);
     let minute = |ticks: u32| now_min.saturating_sub(ticks.saturating_mul(10));
-    (minute(oldest.saturating_add(slack)).max(1), minute(youngest).saturating_add(slack.saturating_mul(10)))
+    // While new keys keep coming there is no end yet; a value is looked at every hour.
+    let to =
+        if youngest <= slack { u32::MAX } else { minute(youngest).saturating_add(slack.saturating_mul(10)) };
+    (minute(oldest.saturating_add(slack)).max(1), to)
 }

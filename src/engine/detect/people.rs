@@ -16,7 +16,7 @@ pub const SLEEP: &[f64] = &[0.02, 0.5, 0.97];
 /// See above. Shapes up to 1.5 are a coefficient of variation of 0.8 and more.
 pub static PEOPLE: Hypothesis = Hypothesis {
     name: "people",
-    coming: Range { stops: &[0.0005, 0.02, 0.06, 0.1], shapes: &[0.3, 0.6, 1.0, 1.5] },
+    coming: Range { stops: &[0.0005, 0.03, 0.1], shapes: &[0.35, 0.8, 1.5] },
     talk: TALK,
     repeats: REPEATS,
     alike: &[1.5],

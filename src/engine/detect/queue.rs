@@ -9,7 +9,7 @@ use super::counts::Share;
 use super::fitted::{NOVEL, SILENT};
 use super::hypothesis::{Hypothesis, nothing};
 
-const COMING: Range = Range { stops: &[0.0005, 0.01, 0.03, 0.05], shapes: &[3.0, 8.0, 40.0] };
+const COMING: Range = Range { stops: &[0.0005, 0.015, 0.05], shapes: &[3.0, 8.0, 40.0] };
 const YOUNG: &[(f64, f64)] = &[(0.985, 0.0), (0.5, 7.0), (0.03, 7.0)];
 
 /// One request, one training pair.

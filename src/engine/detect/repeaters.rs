@@ -6,7 +6,7 @@ use super::hypothesis::{Hypothesis, nothing};
 use super::people;
 
 /// Any pace at which honest keys may be alike.
-pub const ALIKE: Range = Range { stops: &[0.0005, 0.01, 0.03, 0.05, 0.15], shapes: &[2.0, 4.0, 10.0, 40.0] };
+pub const ALIKE: Range = Range { stops: &[0.0005, 0.015, 0.05, 0.15], shapes: &[2.0, 8.0, 40.0] };
 
 /// See above.
 pub static REPEATING: Hypothesis = Hypothesis {

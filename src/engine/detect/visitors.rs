@@ -7,7 +7,7 @@ use super::people;
 /// See above.
 pub static VISITORS: Hypothesis = Hypothesis {
     name: "visitors",
-    coming: Range { stops: &[0.12, 0.2, 0.35, 0.6, 0.85], shapes: &[0.4, 1.5, 8.0] },
+    coming: Range { stops: &[0.15, 0.3, 0.7], shapes: &[0.4, 1.5, 8.0] },
     talk: people::TALK,
     repeats: people::REPEATS,
     alike: &[1.5],

@@ -23,7 +23,12 @@ impl Ledger {
             self.evaluate_profile(value);
             return;
         }
-        let Some(panel) = self.panels.get(g.panel, value) else { return };
+        let Some(panel) = self.panels.get(g.panel, value) else {
+            // What was found with fewer keys does not count against it for ever.
+            g.panel = 0;
+            g.set(groups::flag::HONEST, false);
+            return;
+        };
         let f = detect::judge(g, panel, tick_of(now_s), c);
         g.score = clamp_i16(f.nats);
         let nats = f64::from(c.nats);
@@ -32,7 +37,7 @@ impl Ledger {
         if g.has(groups::flag::CONFIRMED) {
             // What holds no longer is let go; not at once again, if people are the better explanation.
             if f.nats < nats / 2.0 || g.is_slot() {
-                if f.nats < 0.0 {
+                if f.nats < -nats {
                     let immune = u32::try_from(c.release_immunity_s / 60).unwrap_or(u32::MAX);
                     g.immune_min = (now_s / 60).saturating_add(immune);
                 }
@@ -153,7 +158,7 @@ impl Ledger {
             let panel =
                 self.groups.get(by).and_then(|o| self.panels.get(o.panel, by)).filter(|_| by != value);
             if self.panels.get(g.panel, value).is_none()
-                && panel.and_then(|p| overlap(g.keys.items(), p)).is_some_and(|o| o < SAME_KEYS)
+                && panel.and_then(|p| overlap(g.keys.items(), p)).is_some_and(|o| o < OTHER_KEYS)
             {
                 self.release(value);
             } else {
@@ -182,8 +187,11 @@ impl Ledger {
     }
 }
 
-/// Share of a value's keys that are a panel's keys, from which on it stands for the same template.
-const SAME_KEYS: f64 = 0.9;
+/// Share of a value's keys that are a panel's keys, from which on it stands for the same template: far beyond chance, and within
+/// reach of a template whose words are partly replaced each time.
+const SAME_KEYS: f64 = 0.6;
+/// ... and below which it does no longer.
+const OTHER_KEYS: f64 = 0.4;
 
 /// Share of the sampled keys that are in the panel, of those that it would hold; `None` with fewer than twelve of them.
 fn overlap(items: &[groups::Sample], panel: &BottomK<groups::Sample, { panels::KEYS }>) -> Option<f64> {

@@ -72,8 +72,8 @@ pub struct Sample {
     pub phase_n: u8,
     /// Log code of the key's last gap between openings.
     pub gap: u8,
-    /// The key's timer evidence.
-    pub beats: u8,
+    /// The key's follow-ups among its requests (high half) and repeats among its recent ones (low half), fifteenths rounded up.
+    pub habits: u8,
     /// Follow-ups in this group (saturating).
     pub talk: u8,
     /// Openings here whose text had been sent before, by anybody (saturating).
@@ -95,7 +95,7 @@ record!(Sample {
     home: u16,
     phase_n: u8,
     gap: u8,
-    beats: u8,
+    habits: u8,
     talk: u8,
     dup: u8,
     flags: u8
@@ -106,6 +106,7 @@ const OLD: u8 = 2;
 const AUTOMATIC: u8 = 4;
 const STRUCK: u8 = 8;
 const REPEAT: u8 = 16;
+const REGULAR: u8 = 32;
 
 impl Hashed for Sample {
     fn hash(&self) -> u32 {
@@ -137,6 +138,18 @@ impl Sample {
     /// The last gap repeated the one before.
     pub fn repeats(&self) -> bool {
         self.flags & REPEAT != 0
+    }
+    /// The key is on a timer: many gaps repeated the one before.
+    pub fn regular(&self) -> bool {
+        self.flags & REGULAR != 0
+    }
+    /// Fifteenths of the key's requests that were follow-ups, rounded up.
+    pub fn follows(&self) -> u32 {
+        u32::from(self.habits >> 4)
+    }
+    /// Fifteenths of the key's recent openings that were repeats, rounded up.
+    pub fn repeated(&self) -> u32 {
+        u32::from(self.habits & 15)
     }
     /// The key was blocked before.
     pub fn struck(&self) -> bool {
@@ -189,8 +202,10 @@ pub struct Touch {
     pub gap: u8,
     /// Copied from the key.
     pub repeats: bool,
-    /// Copied from the key.
-    pub beats: u8,
+    /// The key is on a timer.
+    pub regular: bool,
+    /// See `Sample::habits`.
+    pub habits: u8,
     /// Age of the key, ticks.
     pub age: u16,
     /// The key was blocked before.
@@ -343,6 +358,7 @@ fn update(s: &mut Sample, t: &Touch) {
     s.last = t.tick;
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
     s.flags = s.flags & !STRUCK | flag(t.struck, STRUCK);
+    s.habits = t.habits;
     if !t.single {
         s.talk = s.talk.saturating_add(1);
         return;
@@ -358,9 +374,11 @@ fn update(s: &mut Sample, t: &Touch) {
         s.phase = t.phase;
         s.phase_n = t.phase_n & 63;
     }
-    s.flags = s.flags & !(AUTOMATIC | REPEAT) | flag(t.automatic, AUTOMATIC) | flag(t.repeats, REPEAT);
+    s.flags = s.flags & !(AUTOMATIC | REPEAT | REGULAR)
+        | flag(t.automatic, AUTOMATIC)
+        | flag(t.repeats, REPEAT)
+        | flag(t.regular, REGULAR);
     s.gap = t.gap;
-    s.beats = t.beats;
 }
 
 impl Record for Group {

@@ -107,8 +107,8 @@ impl Ledger {
         }
     }
 
-    /// Gives a promising text group a panel while its own sample still holds every key, unless another value of the same
-    /// template has one.
+    /// Gives a promising group a panel, unless another value of the same template has one: with all of its keys while its own
+    /// sample holds them, else from now on.
     fn start_panel(&mut self, value: u64, siblings: &[u64]) {
         let now_s = self.clock.now_s;
         let Some(g) = self.groups.get(value) else { return };
@@ -117,7 +117,7 @@ impl Ledger {
         // Popular templates of old keys are many: of those only what is new each time and never followed up.
         let fit = Axis::of(value) != Axis::Profile
             && g.panel == 0
-            && g.keys.threshold() == u32::MAX
+            && !g.is_slot()
             && g.keys.items().len() >= 12
             && (g.young_share() >= 0.45
                 || (Axis::of(value) == Axis::Text && share(g.single, g.total) && share(g.novel, g.single)));
@@ -130,7 +130,7 @@ impl Ledger {
         }
         let rank = |tag: u64| {
             groups.get(tag).map_or(f64::MIN, |o| {
-                let people = if o.has(groups::flag::HONEST) { 6.0 } else { 0.0 };
+                let people = if o.has(groups::flag::HONEST) || o.is_slot() { 6.0 } else { 0.0 };
                 o.promise(now_s) + if o.has(groups::flag::CONFIRMED) { 4.0 } else { 0.0 } - people
             })
         };

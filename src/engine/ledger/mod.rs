@@ -231,6 +231,14 @@ impl Ledger {
             self.release(value);
         }
         self.sweep_alarms();
+        // What is confirmed or watched about once an hour, whatever its traffic: what holds no longer is let go.
+        let turn = (self.clock.now_s / 60) as usize % panels::PANELS;
+        let value = self.panels.slots().get(turn).map_or(0, |p| p.tag);
+        let told = groups::flag::CONFIRMED | groups::flag::WATCH;
+        if self.groups.get(value).is_some_and(|g| usize::from(g.panel) == turn.wrapping_add(1) && g.has(told))
+        {
+            self.evaluate(value, &[]);
+        }
     }
 }
 

@@ -189,7 +189,8 @@ impl Ledger {
             kfirst: key.born,
             gap: key.gap,
             repeats: key.has(flag::REPEAT),
-            beats: key.beats,
+            regular: key.is_regular(),
+            habits: habits(key),
             age: u16::try_from((now_s / 60).saturating_sub(key.first_min) / 10).unwrap_or(u16::MAX),
             struck: key.strikes > 0,
         };
@@ -201,6 +202,13 @@ impl Ledger {
         }
         touch
     }
+}
+
+/// See `Sample::habits`.
+fn habits(key: &KeyState) -> u8 {
+    let part = |k: u32, n: u32| k.saturating_mul(15).div_ceil(n.max(1)).min(15) as u8;
+    part(key.total.saturating_sub(key.single), key.total) << 4
+        | part(u32::from(key.win_dup), u32::from(key.win_total))
 }
 
 /// Hash of the request's address prefix, 0 if unknown.

@@ -83,10 +83,10 @@ impl Panels {
             .min_by(|a, b| a.1.total_cmp(&b.1));
         let Some((i, _)) = lowest.filter(|l| l.1 < worth) else { return 0 };
         if let Some(p) = self.slots.get_mut(i) {
-            *p = Panel {
-                tag: group.tag,
-                keys: BottomK::from_parts(group.keys.items(), u32::MAX).unwrap_or_default(),
-            };
+            // A sample that has left keys out would shut the panel to them.
+            let all = group.keys.threshold() == u32::MAX;
+            let keys = if all { group.keys.items() } else { &[] };
+            *p = Panel { tag: group.tag, keys: BottomK::from_parts(keys, u32::MAX).unwrap_or_default() };
         }
         (i as u8).saturating_add(1)
     }
