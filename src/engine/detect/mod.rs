@@ -48,6 +48,8 @@ pub static HONEST: [&Hypothesis; 6] = [
 const NATS_A_KEY: f64 = 0.1;
 /// Ticks of observation before anything is said, two hours, ...
 const PATIENCE: u16 = 12;
+/// ... a day if the panel did not see the group begin, ...
+const DAY: u16 = 144;
 /// ... requests of a key after its first, ...
 const FURTHER: f64 = 1.0;
 /// ... with the template, where that is a smaller part of their traffic, ...
@@ -86,8 +88,12 @@ pub fn judge(group: &Group, panel: &BottomK<Sample, { keys::MOST }>, tick: u16, 
     let struck = keys.samples.iter().filter(|s| s.struck()).count();
     let known = struck.saturating_mul(2) >= keys.len();
     let since = keys.samples.iter().map(|s| tick.wrapping_sub(s.first)).max().unwrap_or(0);
+    // Of a panel that began in mid-life the busy keys are there first: it waits for the idle ones.
+    let began = group.created_s / 600;
+    let missed = tick.wrapping_sub(began as u16).saturating_sub(since);
+    let patience = if missed > PATIENCE { DAY } else { PATIENCE };
     f.ready = known
-        || since >= PATIENCE
+        || since >= patience
             && keys.mean_further() >= FURTHER
             && keys.mean_here() >= HERE
             && fleet::known(&keys) >= GAPS;

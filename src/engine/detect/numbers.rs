@@ -14,24 +14,22 @@ use crate::engine::sort::sort;
 /// The honest side is looked at, not assumed, from so many keys on.
 const OWN: f64 = 6.0;
 
-/// What the counters of a value alone say: odds that a key which sends it is a campaign's, nats. `converses`, `old`: follow-ups, and
-/// old keys, are the campaign's own.
-pub fn prior(group: &Group, converses: bool, old: bool) -> f64 {
-    let honest = shared::honest_share(signs(group, converses, old), group.total, None, 0.0);
+/// What the counters of a value alone say: odds that a key which sends it is a campaign's, nats. `converses`: follow-ups are the
+/// campaign's own; `old_honest`: so much of old keys' openings is not.
+pub fn prior(group: &Group, converses: bool, old_honest: f64) -> f64 {
+    let honest = shared::honest_share(signs(group, converses, old_honest), group.total, None, 0.0);
     ln((1.0 - honest) / honest)
 }
 
 /// Requests by which honest users tell themselves from a campaign's accounts.
-fn signs(group: &Group, converses: bool, old: bool) -> u32 {
+fn signs(group: &Group, converses: bool, old_honest: f64) -> u32 {
     let follow_ups = if converses { 0 } else { group.total.saturating_sub(group.single) };
     let repeats = group.single.saturating_sub(group.novel);
-    follow_ups.saturating_add(repeats).saturating_add(if old { 0 } else { group.old })
+    follow_ups.saturating_add(repeats).saturating_add((f64::from(group.old) * old_honest) as u32)
 }
 
 /// Mean share of follow-ups from which on a campaign converses.
 pub const CONVERSES: f64 = 0.05;
-/// Share of young keys below which a campaign's accounts are bought.
-const YOUNG: f64 = 0.9;
 
 /// See above.
 pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
@@ -39,7 +37,11 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let campaign = m.weights.iter().take(keys.len()).sum::<f64>();
     let others = n - campaign;
     let seen = others > OWN;
-    let signs = signs(group, m.queue.talk.mean > CONVERSES, m.queue.young < YOUNG);
+    let old = keys.ages().zip(&m.weights).filter(|(age, _)| *age == Age::Old);
+    let (honest_old, all_old) =
+        old.fold((0.0, 1.0e-9), |(h, all), (_, w)| (h + if *w < 0.5 { 1.0 } else { 0.0 }, all + 1.0));
+    let old_honest: f64 = if all_old < 1.0 { 1.0 } else { honest_old / all_old };
+    let signs = signs(group, m.queue.talk.mean > CONVERSES, old_honest);
     // Of keys that the panel sees the share is known better than by the signs of those who send most.
     let panel = seen.then(|| (others + others.sqrt() + 1.0) / n);
     let honest = shared::honest_share(signs, group.total, panel, m.ln - m.ln_alone);
@@ -73,6 +75,7 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
         sleep: m.queue.sleep as f32,
         honest_sleep: honest_sleep(keys, &rest) as f32,
         regular: regular(keys, &m.weights) as f32,
+        old_honest: old_honest as f32,
     }
 }
 

@@ -62,6 +62,7 @@ impl Ledger {
         let case = self.join_or_open(value, siblings, f.distinct);
         self.mark(value, case);
         self.describe_case(value, f);
+        self.count_signs(value);
         if Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
             return;
         }
@@ -114,7 +115,8 @@ impl Ledger {
     fn count_signs(&mut self, value: u64) {
         let Some(g) = self.groups.get(value) else { return };
         let numbers = self.cases.case(self.cases.resolve(g.case)).map(|c| c.numbers).unwrap_or_default();
-        let prior = detect::prior(g, f64::from(numbers.talk.mean) > detect::CONVERSES, numbers.old > -1.0);
+        let prior =
+            detect::prior(g, f64::from(numbers.talk.mean) > detect::CONVERSES, f64::from(numbers.old_honest));
         self.cases.set_prior(value, prior as f32);
     }
 

@@ -48,7 +48,7 @@ impl From<Beta> for Share {
     }
 }
 
-const FLOATS: usize = 24;
+const FLOATS: usize = 25;
 
 /// Bytes of encoded numbers.
 pub const BYTES: usize = 8 + 4 * FLOATS;
@@ -88,6 +88,8 @@ pub struct Numbers {
     pub honest_sleep: f32,
     /// What it says that a key is on a timer, nats.
     pub regular: f32,
+    /// Share of old keys' openings that are honest users': a campaign's accounts may be bought.
+    pub old_honest: f32,
 }
 
 impl Default for Numbers {
@@ -111,6 +113,7 @@ impl Default for Numbers {
             sleep: 0.5,
             honest_sleep: 0.5,
             regular: 0.0,
+            old_honest: 1.0,
         }
     }
 }
@@ -164,6 +167,7 @@ impl Record for Numbers {
             q,
             s,
             t,
+            old_honest,
         ] = f;
         Some(Numbers {
             prior,
@@ -174,6 +178,7 @@ impl Record for Numbers {
             sleep,
             honest_sleep,
             regular,
+            old_honest,
             queue: Rhythm { stop: a, gap: b, shape: c },
             honest: Rhythm { stop: d, gap: e, shape: g },
             talk: Beta { mean: h, precision: i },
@@ -213,6 +218,7 @@ impl Numbers {
             self.devoted.precision,
             self.honest_devoted.mean,
             self.honest_devoted.precision,
+            self.old_honest,
         ]
     }
 }
