@@ -174,7 +174,7 @@ pub fn utc(secs: u64) -> String {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use weir::engine::detect::DETECTORS;
+    use weir::engine::detect::HONEST;
     use weir::engine::edge::identity::parse_time;
     use weir::engine::verdict::Reason;
 
