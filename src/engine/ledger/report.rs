@@ -124,6 +124,7 @@ impl Ledger {
             strikes: k.strikes,
             odds: case.map(|c| self.odds(k, now_s, tick, c, &Pieces::of(u32::from(v.evidence.matched)))),
             shared: k.dup_map.count_ones(),
+            talk: k.talk,
         })
     }
 }

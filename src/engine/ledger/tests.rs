@@ -237,8 +237,9 @@ fn a_campaign_is_convicted_and_nobody_else() {
         let (total, served) = r.served["campaign"];
         let share = 100.0 * served as f64 / total as f64;
         println!("seed {seed}: {total} requests, {share:.2} % served, first block {:.2} h", r.first_block_h);
-        assert!(r.ledger.status().convicted >= 400, "{:?}", r.ledger.status());
-        assert!(share < 12.0, "{share}");
+        // Measured: 418 to 420 of 420 accounts, 10.6 to 14.0 % served, first block after 3.5 to 4.9 h.
+        assert!(r.ledger.status().convicted >= 410, "{:?}", r.ledger.status());
+        assert!(share < 16.0 && r.first_block_h < 6.0, "{share} % {} h", r.first_block_h);
         for (name, keys) in &r.blocked {
             assert!(*name == "campaign", "{name}: {} keys blocked", keys.len());
         }
@@ -432,8 +433,9 @@ fn a_value_joins_the_case_whose_panel_holds_its_keys() {
         ("the same keys", 0..128, true),
         ("some of the keys", 40..104, true),
         ("other keys", 1_000..1_128, false),
-        ("half of them others", 64..192, true),
-        ("three quarters of them others", 96..224, false),
+        ("one in twelve another's", 10..138, true),
+        ("one in five another's", 25..153, false),
+        ("half of them others", 64..192, false),
     ] {
         let mut l = Ledger::new(&config(|_| ()));
         l.clock.now_s = START as u32;
@@ -519,6 +521,25 @@ fn a_credential_that_is_rotated_daily_or_weekly_never_becomes_young() {
     }
 }
 
+/// From now on whoever shows a value of this case is the campaign's, by `nats` to one, unless he follows up.
+fn accuse(l: &mut Ledger, case: u16, nats: f32) {
+    let values: Vec<u64> =
+        l.cases.values().iter().filter(|v| v.value != 0 && v.case == case).map(|v| v.value).collect();
+    assert!(!values.is_empty());
+    for v in values {
+        l.cases.set_prior(v, nats);
+    }
+    let talk = |mean, precision| crate::engine::rules::Beta { mean, precision };
+    let numbers = crate::engine::rules::Numbers {
+        prior: nats,
+        old: -6.0,
+        talk: talk(0.007, 40.0),
+        honest_talk: talk(0.3, 2.0),
+        ..Default::default()
+    };
+    l.cases.case_mut(case).unwrap().numbers = numbers;
+}
+
 #[test]
 fn a_key_is_not_convicted_under_the_case_that_got_its_slot() {
     let mut l = Ledger::new(&config(|_| ()));
@@ -530,14 +551,16 @@ fn a_key_is_not_convicted_under_the_case_that_got_its_slot() {
     }
     let case = l.cases.open(ours, now_s);
     let _ = l.cases.confirm(ours, case, now_s);
+    accuse(&mut l, case, 9.0);
     l.observe_one(&opening(0.0, 1, 1));
     let key = l.keys.get_mut(mix(1)).unwrap();
     key.set(keys::flag::CONVICTED, true);
-    (key.case, key.strikes) = (case, 5);
+    (key.case, key.strikes, key.seen_values) = (case, 5, 0b111);
     assert!(l.observe_one(&opening(0.1, 1, 1)).block && l.conviction(mix(1)).is_some());
     l.release(ours);
     let stranger = l.cases.open(value(2, 2), now_s);
     let _ = l.cases.confirm(value(2, 2), stranger, now_s);
+    accuse(&mut l, stranger, 9.0);
     assert_eq!(l.conviction(mix(1)), None);
     assert!(!l.observe_one(&opening(0.2, 1, 1)).block);
 }
@@ -550,6 +573,8 @@ fn served_beside_a_flood(per_s: f64) -> (u64, u64, u32) {
     let now_s = START as u32;
     let case = l.cases.open(value(9, 0), now_s);
     (0..12).for_each(|v| assert_eq!(l.cases.confirm(value(9, v), case, now_s), None));
+    // Three pieces of the usual twelve and no more than that: a key is blocked at its second request.
+    accuse(&mut l, case, 7.5);
     let send = |l: &mut Ledger, at: f64, key: u64, n: u64, part: u64| {
         let mut values: Vec<u64> = (0..part).map(|v| value(9, v)).collect();
         values.extend((0..12 - part).map(|i| mix(n << 4 | i | 1 << 60) >> 2));
@@ -623,9 +648,10 @@ fn one_request_from_the_future_ends_nothing_and_a_clock_set_back_goes_on() {
     });
     let case = l.cases.open(v, now_s);
     let _ = l.cases.confirm(v, case, now_s + 600);
+    accuse(&mut l, case, 9.0);
     let key = l.keys.get_mut(mix(3)).unwrap();
     key.set(keys::flag::CONVICTED, true);
-    (key.case, key.strikes) = (case, 5);
+    (key.case, key.strikes, key.seen_values) = (case, 5, 0b111);
     // A month ahead, and everything beside it goes on.
     l.observe_one(&at(600.0 + 30.0 * DAY, 1));
     for s in 600..4_200 {
@@ -701,6 +727,7 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
         l.observe_one(&opening(0.0, 99, 99));
         let case = l.cases.open(template[0], l.clock.now_s);
         template.iter().for_each(|v| l.mark(*v, case));
+        accuse(&mut l, case, 9.0);
         // An old account (its requests are refused for some other reason), or the campaign's convicted one, once an hour.
         for hour in 0..8 * 24u32 {
             let at_s = f64::from(hour) * HOUR;
