@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::{Path, PathBuf};
+use weir::engine::config::Campaign;
 use weir::engine::detect::HONEST;
 use weir::engine::dialect::DIALECTS;
 
@@ -118,6 +119,12 @@ fn dialects_and_explanations_are_registered_tested_and_in_the_readme() {
     assert_eq!(files(&root().join("src/engine/detect"), "rs").iter().filter(|f| explains(f)).count(), HONEST.len());
     for h in HONEST {
         assert!(readme.contains(&format!("`{}`", h.name)), "{} is not in the README", h.name);
+    }
+    // Each can be switched off by its (last) name, and is then what is off.
+    for (i, h) in HONEST.iter().enumerate() {
+        let mut c = Campaign::default();
+        assert!(c.switch_off(h.name.rsplit(' ').next().unwrap()) && c.is_off(1 << i), "{}", h.name);
+        assert_eq!(c.off.count_ones(), 1);
     }
 }
 

@@ -8,6 +8,7 @@ use groups::Touch;
 use std::collections::{HashMap, HashSet};
 
 mod crash_tests;
+mod parity_tests;
 
 struct Rng(u64);
 impl Rng {
@@ -741,4 +742,20 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
         assert_eq!(l.cases.live() > 0, campaign, "{what}");
         assert_eq!(l.conviction(mix(7)).is_some(), campaign, "{what}");
     }
+}
+
+/// What a key showed once is not unsaid by a request with one phrase that others use, too.
+#[test]
+#[ignore = "known: `Facts::best` is of the present request alone, `pieces` of all: the odds fall, and the conviction with them"]
+fn a_phrase_that_others_use_does_not_free_a_convicted_key() {
+    let mut l = Ledger::new(&config(|_| ()));
+    let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
+    l.observe_one(&opening(0.0, 99, 99));
+    let case = l.cases.open(template[0], l.clock.now_s);
+    template.iter().for_each(|v| l.mark(*v, case));
+    accuse(&mut l, case, 9.0);
+    l.cases.set_prior(template[7], -1.0);
+    assert!(l.observe_one(&told(0, 60.0, 7, &template)).block);
+    assert!(l.observe_one(&told(0, 120.0, 7, &[])).block, "nothing of the template");
+    assert!(l.observe_one(&told(0, 180.0, 7, &template[7..])).block, "one popular phrase of it");
 }
