@@ -16,31 +16,36 @@ fn beta() -> impl Strategy<Value = Beta> {
 }
 
 fn rhythm() -> impl Strategy<Value = Rhythm> {
-    (0.0f32..0.99, 0.001f32..100_000.0, 0.1f32..100.0)
-        .prop_map(|(stop, gap, shape)| Rhythm { stop, gap, shape })
+    (0.0f32..0.99, 0.001f32..100_000.0, 0.1f32..100.0).prop_map(|(stop, gap, shape)| Rhythm {
+        stop,
+        gap,
+        shape,
+    })
 }
 
 fn numbers() -> impl Strategy<Value = Numbers> {
     let shares = (beta(), beta(), beta(), beta(), beta(), beta());
     let rest = (rhythm(), rhythm(), 0.0f32..1.0, 0.0f32..1.0, -8.0f32..0.0);
     let ages = (-6.0f32..6.0, -6.0f32..6.0);
-    (-20.0f32..20.0, ages, any::<(u32, u32)>(), shares, rest).prop_map(|(prior, ages, births, s, r)| Numbers {
-        prior,
-        young: ages.0,
-        old: ages.1,
-        born_from_min: births.0,
-        born_to_min: births.1,
-        devoted: s.0,
-        honest_devoted: s.1,
-        talk: s.2,
-        honest_talk: s.3,
-        repeats: s.4,
-        honest_repeats: s.5,
-        queue: r.0,
-        honest: r.1,
-        sleep: r.2,
-        honest_sleep: r.3,
-        regular: r.4,
+    (-20.0f32..20.0, ages, any::<(u32, u32)>(), shares, rest).prop_map(|(prior, ages, births, s, r)| {
+        Numbers {
+            prior,
+            young: ages.0,
+            old: ages.1,
+            born_from_min: births.0,
+            born_to_min: births.1,
+            devoted: s.0,
+            honest_devoted: s.1,
+            talk: s.2,
+            honest_talk: s.3,
+            repeats: s.4,
+            honest_repeats: s.5,
+            queue: r.0,
+            honest: r.1,
+            sleep: r.2,
+            honest_sleep: r.3,
+            regular: r.4,
+        }
     })
 }
 
@@ -48,26 +53,29 @@ fn facts() -> impl Strategy<Value = Facts> {
     let age = prop_oneof![Just(Age::Unknown), Just(Age::Young), Just(Age::Old)];
     let counts = (any::<u32>(), 0u32..65_536, 0u32..256, 0u32..256, 0u32..256, 0u32..65, 0u32..65);
     let few = (0u32..2_000, 0u32..65_536, 0u32..256, 0u32..256, 0u32..256, 0u32..65, 0u32..65);
-    let best = prop_oneof![Just([f32::INFINITY; 3]), any::<[i8; 3]>().prop_map(|b| b.map(|b| f32::from(b) / 6.0))];
+    let best =
+        prop_oneof![Just([f32::INFINITY; 3]), any::<[i8; 3]>().prop_map(|b| b.map(|b| f32::from(b) / 6.0))];
     let rest = (any::<(u32, u8, bool, bool)>(), 0u32..41, best, 0.0f32..300.0);
-    (age, any::<u32>(), prop_oneof![counts, few], rest).prop_map(|(age, born_min, c, (h, pieces, best, usual))| Facts {
-        age,
-        born_min,
-        further: c.0,
-        ticks: c.1,
-        hits: c.2,
-        after: c.3.max(c.2),
-        talk: c.4,
-        repeats: c.5.min(c.6),
-        recent: c.6,
-        hours: h.0 & 0x00ff_ffff,
-        hours_n: h.1 & 63,
-        regular: h.2,
-        struck: h.3,
-        pieces,
-        best,
-        usual,
-    })
+    (age, any::<u32>(), prop_oneof![counts, few], rest).prop_map(
+        |(age, born_min, c, (h, pieces, best, usual))| Facts {
+            age,
+            born_min,
+            further: c.0,
+            ticks: c.1,
+            hits: c.2,
+            after: c.3.max(c.2),
+            talk: c.4,
+            repeats: c.5.min(c.6),
+            recent: c.6,
+            hours: h.0 & 0x00ff_ffff,
+            hours_n: h.1 & 63,
+            regular: h.2,
+            struck: h.3,
+            pieces,
+            best,
+            usual,
+        },
+    )
 }
 
 fn factor(o: &Odds, name: &str) -> f32 {

@@ -257,8 +257,7 @@ fn a_case_is_told_explanation_by_explanation_and_factor_by_factor() {
     let pasted = format!(r#"{{"allow": [{}]}}"#, entries.join(", "));
     assert!(parse(&pasted).is_ok(), "what is to be pasted loads");
     let text = flat(&text);
-    for part in
-        [
+    for part in [
         "20 and 24 keys confirm it",
         "sample of 32 keys",
         "block template",
@@ -429,7 +428,11 @@ fn records_of_older_versions_are_still_told() {
     let o = explain(&["000000ab", path(&log)]);
     assert_eq!((o.status.code(), err(&o)), (Some(0), String::new()));
     let text = flat(&out(&o));
-    for part in ["An older version of Weir wrote this record: 144 points", "115 confirmed it", "this key is one of the sample"] {
+    for part in [
+        "An older version of Weir wrote this record: 144 points",
+        "115 confirmed it",
+        "this key is one of the sample",
+    ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     assert!(!text.contains("Odds that") && !text.contains("nats"), "{text}");

@@ -17,7 +17,9 @@ use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
 use weir::engine::ledger::cases::CASES;
 use weir::engine::rules::Numbers;
-use weir::engine::snapshot::{CaseEntry, KeyEntry, OverEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
+use weir::engine::snapshot::{
+    CaseEntry, KeyEntry, OverEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of,
+};
 use weir::engine::units::Nanos;
 use weir::node::cells;
 

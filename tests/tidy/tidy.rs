@@ -116,7 +116,10 @@ fn dialects_and_explanations_are_registered_tested_and_in_the_readme() {
     }
     // An explanation is a file that builds on `hypothesis`; `queue` is the campaign's own, `mixture` puts it among the honest.
     let explains = |f: &PathBuf| code(f).contains(": Hypothesis = Hypothesis {") && !f.ends_with("queue.rs");
-    assert_eq!(files(&root().join("src/engine/detect"), "rs").iter().filter(|f| explains(f)).count(), HONEST.len());
+    assert_eq!(
+        files(&root().join("src/engine/detect"), "rs").iter().filter(|f| explains(f)).count(),
+        HONEST.len()
+    );
     for h in HONEST {
         assert!(readme.contains(&format!("`{}`", h.name)), "{} is not in the README", h.name);
     }

@@ -15,10 +15,18 @@ const EXPLANATIONS: [(&str, &str); 7] = [
 
 /// What each factor of a key's odds stands for: where it speaks for the campaign, and where against it.
 const FACTORS: [(&str, &str, &str); 11] = [
-    ("template", "the template: so many of those who send it are the campaign's", "a template that others send, too"),
+    (
+        "template",
+        "the template: so many of those who send it are the campaign's",
+        "a template that others send, too",
+    ),
     ("age", "its age, which is the campaign's accounts'", "its age, which is not the campaign's accounts'"),
     ("birth", "a birth among the campaign's", "a birth outside the campaign's"),
-    ("skeleton", "the phrases of the template that it showed", "few of the template's phrases, as met by chance"),
+    (
+        "skeleton",
+        "the phrases of the template that it showed",
+        "few of the template's phrases, as met by chance",
+    ),
     ("other traffic", "doing little beside the template", "what it does beside the template"),
     ("load", "a load like the campaign's", "a load unlike the campaign's"),
     ("follow-ups", "no follow-ups", "not following up, where the campaign does"),
@@ -96,22 +104,37 @@ pub fn kind(g: &Group) -> &'static str {
 pub fn standing(g: &Group) -> String {
     let (need, keys) = (g.threshold, g.min_keys);
     if g.axis == "profile" {
-        return format!("Nothing is weighed here: the alarm is on from {keys} young automatic keys of one load.");
+        return format!(
+            "Nothing is weighed here: the alarm is on from {keys} young automatic keys of one load."
+        );
     }
     let Some(nats) = g.nats else {
         let score = g.score.map_or_else(String::new, |s| format!("{s} "));
-        return format!("An older version of Weir wrote this record: {score}points of a score, {need} confirmed it.");
+        return format!(
+            "An older version of Weir wrote this record: {score}points of a score, {need} confirmed it."
+        );
     };
     if g.explanations.is_empty() {
-        return format!("It was not weighed itself: its keys are those of another value, which is {}.", g.state);
+        return format!(
+            "It was not weighed itself: its keys are those of another value, which is {}.",
+            g.state
+        );
     }
-    let honest = g.explanations.iter().filter(|e| e.0 != "campaign").max_by_key(|e| e.1).map_or("none", |e| e.0);
+    let honest =
+        g.explanations.iter().filter(|e| e.0 != "campaign").max_by_key(|e| e.1).map_or("none", |e| e.0);
     let better = match nats {
-        0.. => format!("A campaign explains them {nats} nats better than the best honest explanation ({honest})"),
-        _ => format!("An honest explanation ({honest}) is better than a campaign by {} nats", nats.unsigned_abs()),
+        0.. => {
+            format!("A campaign explains them {nats} nats better than the best honest explanation ({honest})")
+        }
+        _ => format!(
+            "An honest explanation ({honest}) is better than a campaign by {} nats",
+            nats.unsigned_abs()
+        ),
     };
     match g.state.as_str() {
-        "confirmed" if nats >= need => format!("{better}; {need} and {keys} keys confirm it, and it is confirmed."),
+        "confirmed" if nats >= need => {
+            format!("{better}; {need} and {keys} keys confirm it, and it is confirmed.")
+        }
         "confirmed" => format!(
             "{better}; it was confirmed at {need} or with its siblings, and stays so down to {}.",
             need / 2
@@ -145,11 +168,8 @@ pub fn odds(o: &Own) -> Option<String> {
     let told = all.filter(|(name, nats)| nats.abs() >= 0.05 || *name == "template");
     let told: Vec<String> =
         told.map(|(name, nats)| format!("×{} for {}", multiple(nats), factor(name, nats, o))).collect();
-    let together = if nats >= 0.0 {
-        format!("{} to 1", multiple(nats))
-    } else {
-        format!("1 to {}", multiple(-nats))
-    };
+    let together =
+        if nats >= 0.0 { format!("{} to 1", multiple(nats)) } else { format!("1 to {}", multiple(-nats)) };
     Some(format!(
         "Odds that it is the campaign's: {}. Together {together}; {} to 1 block, {} to 1 are watched.",
         told.join(", "),
@@ -290,7 +310,10 @@ mod tests {
         ] {
             assert_eq!(multiple(nats), text, "{nats}");
         }
-        assert_eq!((grouped(7), grouped(1_000), grouped(1_234_567)), ("7".into(), "1,000".into(), "1,234,567".into()));
+        assert_eq!(
+            (grouped(7), grouped(1_000), grouped(1_234_567)),
+            ("7".into(), "1,000".into(), "1,234,567".into())
+        );
     }
 
     #[test]
