@@ -264,7 +264,7 @@ fn a_case_is_told_explanation_by_explanation_and_factor_by_factor() {
         "2026-05-2",
         "Young, made 7",
         "campaign likeliest",
-        "for the template: so many",
+        "for the template and all",
         "1,000 to 1 block, 100 to 1 are watched",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");

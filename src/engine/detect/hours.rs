@@ -41,7 +41,7 @@ pub fn sleeper(hours: u32, n: u8, ticks: u32) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, reason = "tests")]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::engine::hash::mix;

@@ -17,10 +17,10 @@ const EXPLANATIONS: [(&str, &str); 7] = [
 const FACTORS: [(&str, &str, &str); 11] = [
     (
         "template",
-        "the template: so many of those who send it are the campaign's",
+        "the template and all that is known of those who send it",
         "a template that others send, too",
     ),
-    ("age", "its age, which is the campaign's accounts'", "its age, which is not the campaign's accounts'"),
+    ("age", "an age like that of the campaign's accounts", "an age unlike that of the campaign's accounts"),
     ("birth", "a birth among the campaign's", "a birth outside the campaign's"),
     (
         "skeleton",
@@ -216,7 +216,7 @@ fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, d) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(d);
