@@ -175,6 +175,8 @@ pub struct KeyReport {
     pub strikes: u8,
     /// Of 64 buckets of prompts, those in which another key had sent the same within the hour.
     pub shared: u32,
+    /// Follow-ups that carried its case's template.
+    pub talk: u8,
     /// The odds that it is one of its case's campaign, factor by factor.
     pub odds: Option<rules::Odds>,
 }

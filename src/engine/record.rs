@@ -72,7 +72,7 @@ fn own(out: &mut String, k: &KeyReport, c: &Campaign) -> std::fmt::Result {
     write!(
         out,
         ",\"own\":{{\"young\":{},\"age\":\"{}\",\"age_hours\":{},\"automatic\":{},\"convicted\":{},\"requests\":{},\
-         \"openings_percent\":{},\"repeats_percent\":{},\"matches_percent\":{},\"hits\":{},\"strikes\":{},\"shared\":{}",
+         \"openings_percent\":{},\"repeats_percent\":{},\"matches_percent\":{},\"hits\":{},\"strikes\":{},\"shared\":{},\"talk\":{}",
         k.young,
         k.age,
         k.age_hours,
@@ -85,6 +85,7 @@ fn own(out: &mut String, k: &KeyReport, c: &Campaign) -> std::fmt::Result {
         k.hits,
         k.strikes,
         k.shared,
+        k.talk,
     )?;
     if let Some(odds) = k.odds {
         // Nats with one decimal: e^0.1 is a tenth more.

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What each evidence term and rule buys: the same scenarios and seed with one of them switched off. Arguments go to
+# What each honest explanation and rule buys: the same scenarios and seed with one of them switched off. Arguments go to
 # `weir simulate` (for example --corpus DIR). Prints a Markdown table; "blocked" are honest keys.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 scenarios=S0,S3,S5b,S10,S10b,S21,N800
-terms="${TERMS_OFF:-spread youth load novelty single_turn exclusivity flat_day timers automation dominance arm established siblings opening panels cohort}"
+terms="${TERMS_OFF:-visitors people staff fleet repeaters owner dominance arm siblings opening}"
 run() { target/weir simulate -s "$scenarios" --honest "${HONEST:-0.15}" --json "$@" 2>/dev/null || [ $? -eq 4 ]; }
 row() { python3 -c '
 import json, sys

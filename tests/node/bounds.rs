@@ -15,7 +15,11 @@ use weir::engine::edge::extract::Extractor;
 use weir::engine::edge::identity::Keys;
 use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
-use weir::engine::snapshot::{KeyEntry, OverEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
+use weir::engine::ledger::cases::CASES;
+use weir::engine::rules::Numbers;
+use weir::engine::snapshot::{
+    CaseEntry, KeyEntry, OverEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of,
+};
 use weir::engine::units::Nanos;
 use weir::node::cells;
 
@@ -64,16 +68,20 @@ fn request(n: u64, t: Nanos) -> Request {
     Request { t, key: n, body }
 }
 
-/// Shards as full as a ledger of `keys` keys can make them: all of them convicted, all values confirmed, every filter there.
+/// Shards as full as a ledger of `keys` keys can make them: all of them convicted, all values confirmed, every case and filter there.
 fn full_shards(keys: u64, check: u32) -> Vec<Vec<u8>> {
-    let protected = vec![255; filter_bytes(keys as usize)];
-    let mut shards = vec![Shard { protected, ..Shard::default() }; SHARDS];
+    let known = vec![255; filter_bytes(keys as usize)];
+    let mut shards = vec![Shard { known, ..Shard::default() }; SHARDS];
     let until_s = u32::MAX;
     for i in 0..keys {
         shards[shard_of(mix(i))].keys.push(KeyEntry { key: mix(i), campaign: 1, until_s });
     }
     for i in 0..4_096 {
-        shards[shard_of(mix(!i))].values.push(ValueEntry { value: mix(!i), campaign: 1, case: 1 });
+        shards[shard_of(mix(!i))].values.push(ValueEntry { value: mix(!i), prior: 7.0, case: 1 });
+    }
+    for case in 1..=CASES as u16 {
+        let entry = CaseEntry { case, campaign: 1, usual: 4.0, numbers: Numbers::default() };
+        shards[usize::from(case) % SHARDS].cases.push(entry);
     }
     for i in 0..1_024 {
         shards[shard_of(mix(i))].over.push(OverEntry { key: mix(i), until_s, profile: 0 });

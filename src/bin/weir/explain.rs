@@ -202,6 +202,9 @@ impl Logs {
         };
         let own = r.own.as_ref().or_else(|| told.and_then(|t| t.own.as_ref()));
         wrapped(&own.map_or_else(few, behaviour), out);
+        if let Some(odds) = own.and_then(words::odds) {
+            wrapped(&odds, out);
+        }
         out.push_str("\nIf this is an error\n");
         out.push_str(&words::remedy(r));
     }
@@ -232,22 +235,18 @@ impl Logs {
             ),
             out,
         );
-        if g.axis != "profile" {
-            words::terms(g, out);
-            if g.aged {
-                wrapped("Scored as bought accounts: 20 points stand in for youth.", out);
-            }
-        }
-        let automatic =
-            g.automatic_percent.map_or_else(|| "not known yet".into(), |p| format!("{p} % of its keys"));
-        wrapped(
-            &format!(
-                "Young: {} % of its keys. Openings: {} % of its requests, and {} % of those were never sent before. Automatic: \
-                 {automatic}. Established users: about {}.",
-                g.young_percent, g.single_percent, g.novel_percent, g.established
-            ),
-            out,
+        words::explanations(g, out);
+        let mut text = format!(
+            "Young: {} % of its keys. Openings: {} % of its requests, and {} % of those were never sent before.",
+            g.young_percent, g.single_percent, g.novel_percent
         );
+        if let Some(old) = g.old_percent {
+            text.push_str(&format!(" Old keys sent {old} % of the openings."));
+        }
+        if let Some(share) = g.campaign_percent.filter(|_| g.nats.is_some_and(|n| n > 0)) {
+            text.push_str(&format!(" Of its keys about {share} % are the campaign's."));
+        }
+        wrapped(&text, out);
         self.sample(policy, r, g, out);
     }
 
@@ -295,8 +294,8 @@ fn behaviour(o: &Own) -> String {
         _ => format!("first seen {age} before"),
     };
     let mut out = format!(
-        "{}, {age}; {}. {}: {} % of the recent ones open a conversation, {} % repeat a text that was sent before, {} % match the \
-         campaign. {} matched as a template; {} counted against it.",
+        "{}, {age}; {}. {}: {} % of the recent ones open a conversation, {} % repeat a text that was sent before, {} % of its openings match \
+         the campaign. {} matched as a template; {} counted against it.",
         if o.young { "Young" } else { "Not young" },
         if o.automatic {
             "automatic: never asleep, spread over the hour"

@@ -85,7 +85,7 @@ fn span(ages: &[u32]) -> u32 {
 mod tests {
     use super::*;
 
-    const AUTOMATIC: u32 = 1 << 31;
+    const AUTOMATIC: u8 = 4;
     const DAY: u64 = 144;
 
     /// `n` keys of 256 never sleep and were born `days` days ago, evenly; the others are people of the last fortnight.
@@ -95,9 +95,9 @@ mod tests {
             .map(|i| {
                 let queue = i < n;
                 let ago = if queue { days.start * DAY + i * over / n } else { i * 14 * DAY / KEYS as u64 };
-                let hours = if queue { AUTOMATIC } else { 0 };
+                let flags = if queue { AUTOMATIC } else { 0 };
                 Sample {
-                    hours,
+                    flags,
                     age: ago as u16,
                     tot: 21,
                     cnt: 1,
@@ -131,6 +131,9 @@ mod tests {
 
     #[test]
     fn a_burst_says_when_and_how_much() {
+        assert!(
+            octave(256, 3..5).iter().all(Sample::automatic) && !octave(0, 0..1).iter().any(Sample::automatic)
+        );
         let b = found(256, 3..5, 1_000.0).unwrap();
         assert!(b.youngest >= 432 - 90 && b.youngest <= 432 + 90, "{b:?}");
         assert!(b.oldest >= 720 - 90 && b.oldest <= 720 + 90, "{b:?}");

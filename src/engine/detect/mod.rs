@@ -178,3 +178,71 @@ impl<'a, const K: usize> From<&'a BottomK<Sample, K>> for Sampled<'a> {
 pub fn share(part: u32, whole: u32) -> f64 {
     if whole == 0 { 0.0 } else { f64::from(part) / f64::from(whole) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::hash::mix;
+    use crate::engine::ledger::groups::Touch;
+    use crate::engine::ledger::panels::KEYS;
+
+    /// A panel of 200 young keys that send every hour at random for so many hours, never the same, never following up.
+    fn queue(hours: u32, seed: u64) -> (Group, BottomK<Sample, KEYS>, u16) {
+        let (mut g, mut panel) = (Group { tag: 7, ..Group::default() }, BottomK::default());
+        let start = 1_780_000_000u32;
+        let mut unit = {
+            let mut x = mix(seed);
+            move || {
+                x = mix(x.wrapping_add(1));
+                ((x >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+            }
+        };
+        for key in 0..200u64 {
+            let (mut at, mut n, mut kfirst, mut gap, mut phase) = (unit() * 3_600.0, 0, None, 0, 0u32);
+            while at < f64::from(hours) * 3_600.0 {
+                let now_s = start + at as u32;
+                n += 1;
+                let tick = (now_s / 600) as u16;
+                phase |= 1 << (now_s % 3_600 * 32 / 3_600);
+                let t = Touch {
+                    kh: (mix(key) >> 32) as u32,
+                    now_s,
+                    tick,
+                    hour: (now_s / 3_600 % 24) as u8,
+                    single: true,
+                    novel: true,
+                    young: true,
+                    tot: n,
+                    kfirst: *kfirst.get_or_insert(tick),
+                    age: 288,
+                    gap,
+                    phase,
+                    phase_n: n.min(63) as u8,
+                    ..Touch::default()
+                };
+                g.touch(&t);
+                crate::engine::ledger::groups::admit(&mut panel, &t);
+                let secs = -unit().ln() * 3_600.0;
+                gap = crate::engine::ledger::keys::gap_code(secs as u32);
+                at += secs;
+            }
+        }
+        (g, panel, ((start + hours * 3_600) / 600) as u16)
+    }
+
+    /// The honest side is weighed on the same data as the campaign's: the longer a queue goes on, the plainer it is.
+    #[test]
+    fn a_queue_never_looks_honest_again() {
+        for seed in 1..=6 {
+            let nats = [12, 24, 36, 48, 72].map(|hours| {
+                let (g, panel, tick) = queue(hours, seed);
+                let f = judge(&g, &panel, tick, &Campaign::default());
+                assert!(f.ready);
+                f.nats as i32
+            });
+            println!("seed {seed}: {nats:?}");
+            assert!(nats.iter().all(|n| *n >= 20), "seed {seed}: {nats:?}");
+        }
+    }
+}

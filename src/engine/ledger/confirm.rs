@@ -152,7 +152,14 @@ impl Ledger {
         let Some(g) = self.groups.get(value) else { return };
         // Asked at 12 keys, and at every doubling of requests.
         let asked = g.total == 12 || (g.total >= 16 && g.total.is_power_of_two());
-        if !asked || g.keys.items().len() < 12 || now_s / 60 < g.immune_min || g.is_slot() {
+        if !asked || g.keys.items().len() < 12 || now_s / 60 < g.immune_min {
+            return;
+        }
+        if g.is_slot() {
+            // It may have joined before it was seen to be one.
+            if g.has(groups::flag::CONFIRMED) && self.panels.get(g.panel, value).is_none() {
+                self.release(value);
+            }
             return;
         }
         if g.has(groups::flag::CONFIRMED) {

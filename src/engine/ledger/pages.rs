@@ -322,7 +322,7 @@ mod tests {
         }
         let case = l.cases.open(1, 1);
         for v in 1..9_000u64 {
-            l.cases.confirm(v, case, false, v as u32);
+            l.cases.confirm(v, case, v as u32);
         }
         let (cells, candidates) = l.door.tables_mut();
         cells.iter_mut().enumerate().for_each(|(i, c)| *c = i as u32 + 1);
@@ -398,7 +398,7 @@ mod tests {
         let mut old = Ledger::new(&config);
         let case = old.cases.open(1, 1);
         for v in 1..50 {
-            let _ = old.cases.confirm(v, case, false, 9);
+            let _ = old.cases.confirm(v, case, 9);
         }
         let (values, empty) = (pages(&old), pages(&Ledger::new(&config)));
         let mut l = Ledger::new(&config);

@@ -1,9 +1,8 @@
 //! Panels: large key samples (256 instead of 32) for the few groups that may become a campaign.
 //!
-//! Whether all keys carry one load is told by a likelihood ratio that grows with the number of keys looked at: at one
-//! request a key, 32 keys give 0.9 nats and 256 give 7 (the gate asks for 4). A template's values share their keys, so one
-//! panel a template is enough. A panel starts while the group's own sample is still complete, so it misses nobody.
-//! Memory: 64 panels of 7 KiB.
+//! Explanations are told apart by a likelihood ratio that grows with the number of keys looked at: what 32 keys say in 2 nats, 256
+//! say in 16 (`campaign.nats` asks for 20). A template's values share their keys, so one panel a template is enough. A panel starts
+//! while the group's own sample is still complete, so it misses nobody. Memory: 64 panels of 8 KiB.
 
 use super::groups::{Group, Sample, Touch, admit, put_sample, take_sample};
 use crate::engine::sketch::bottom_k::BottomK;

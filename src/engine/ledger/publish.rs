@@ -52,7 +52,7 @@ impl Ledger {
             return;
         }
         let mut shards: Vec<Option<Shard>> =
-            (0..SHARDS).map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(|| Shard::default())).collect();
+            (0..SHARDS).map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(Shard::default)).collect();
         for v in self.cases.values().iter().filter(|v| v.value != 0) {
             if let Some(Some(s)) = shards.get_mut(shard_of(v.value)) {
                 s.values.push(ValueEntry {

@@ -25,7 +25,7 @@ impl Ledger {
         }
     }
 
-    /// Groups that are confirmed, watched, exempt or in alarm, strongest first.
+    /// Groups that are confirmed, watched or in alarm, strongest first.
     pub fn groups_report(&self) -> Vec<GroupReport> {
         let told = |g: &&Group| g.tag != 0 && (g.has(flag::CONFIRMED | flag::WATCH) || self.in_alarm(g));
         let mut out: Vec<GroupReport> =
@@ -124,6 +124,7 @@ impl Ledger {
             strikes: k.strikes,
             odds: case.map(|c| self.odds(k, now_s, tick, c, &Pieces::of(u32::from(v.evidence.matched)))),
             shared: k.dup_map.count_ones(),
+            talk: k.talk,
         })
     }
 }

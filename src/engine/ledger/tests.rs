@@ -1,12 +1,14 @@
 //! The algorithm on synthetic observations: a campaign among people, fleets and agents. Seeds vary; no prompt text.
 
 use super::*;
+use crate::engine::detect;
 use crate::engine::hash::mix;
 use crate::engine::observation::Few;
 use groups::Touch;
 use std::collections::{HashMap, HashSet};
 
 mod crash_tests;
+mod parity_tests;
 
 struct Rng(u64);
 impl Rng {
@@ -236,8 +238,9 @@ fn a_campaign_is_convicted_and_nobody_else() {
         let (total, served) = r.served["campaign"];
         let share = 100.0 * served as f64 / total as f64;
         println!("seed {seed}: {total} requests, {share:.2} % served, first block {:.2} h", r.first_block_h);
-        assert!(r.ledger.status().convicted >= 400, "{:?}", r.ledger.status());
-        assert!(share < 12.0, "{share}");
+        // Measured: 418 to 420 of 420 accounts, 10.6 to 14.0 % served, first block after 3.5 to 4.9 h.
+        assert!(r.ledger.status().convicted >= 410, "{:?}", r.ledger.status());
+        assert!(share < 16.0 && r.first_block_h < 6.0, "{share} % {} h", r.first_block_h);
         for (name, keys) in &r.blocked {
             assert!(*name == "campaign", "{name}: {} keys blocked", keys.len());
         }
@@ -339,14 +342,19 @@ fn timers_with_a_quarter_of_jitter_are_seen_and_queues_are_not() {
         {
             let c = config(|_| ());
             let r = run(&[Class { gap, keys: 200, ..campaign() }], 2.0, seed, &c);
-            let g = r.ledger.groups.get(value(9, 3)).unwrap();
-            let a = r.ledger.assess(g);
-            assert!(a.timers_known);
-            assert!(
-                if seen { a.timers() <= -40.0 } else { a.timers() > -4.0 },
-                "seed {seed}: {}",
-                a.timers()
-            );
+            // One value of the template has a panel.
+            let found = (0..14).filter_map(|v| r.ledger.assess(r.ledger.groups.get(value(9, v))?)).next();
+            let f = found.unwrap();
+            let fleet = detect::HONEST.iter().position(|h| h.name == "fleet").unwrap();
+            println!("seed {seed}: {:.0} nats, fleet {:.0} behind", f.nats, f.behind[fleet]);
+            assert!(f.ready);
+            if seen {
+                assert_eq!(detect::HONEST[f.best].name, "fleet", "seed {seed}: {f:?}");
+                assert!(f.nats <= -40.0 && !f.campaign && r.blocked.is_empty(), "seed {seed}: {f:?}");
+            } else {
+                assert!(f.nats >= 40.0 && f.behind[fleet] <= 0.0, "seed {seed}: {f:?}");
+                assert!(r.blocked["campaign"].len() >= 190, "seed {seed}");
+            }
         }
     }
 }
@@ -380,7 +388,7 @@ fn slots_are_not_confirmed_and_one_meeting_makes_no_slot() {
     let mut ledger = Ledger::new(&config(|_| ()));
     let popular = value(50, 0);
     let g = ledger.groups.create(popular, START as u32).unwrap();
-    g.set(groups::flag::EXEMPT, true);
+    g.set(groups::flag::HONEST, true);
     (g.total, g.next_eval) = (1_000_000, u32::MAX);
     let slot = |i: u64| value(60, i % 12);
     feed(&mut ledger, |i| {
@@ -426,15 +434,16 @@ fn a_value_joins_the_case_whose_panel_holds_its_keys() {
         ("the same keys", 0..128, true),
         ("some of the keys", 40..104, true),
         ("other keys", 1_000..1_128, false),
-        ("half of them others", 64..192, true),
-        ("three quarters of them others", 96..224, false),
+        ("one in twelve another's", 10..138, true),
+        ("one in five another's", 25..153, false),
+        ("half of them others", 64..192, false),
     ] {
         let mut l = Ledger::new(&config(|_| ()));
         l.clock.now_s = START as u32;
         let (known, new) = (value(1, 1), value(1, 2));
         group_of(&mut l, known, 0..128);
         let case = l.cases.open(known, l.clock.now_s);
-        l.mark(known, case, false);
+        l.mark(known, case);
         let g = l.groups.get(known).unwrap();
         let slot = l.panels.start(g, 99.0, |_| 0.0);
         l.groups.get_mut(known).unwrap().panel = slot;
@@ -513,6 +522,25 @@ fn a_credential_that_is_rotated_daily_or_weekly_never_becomes_young() {
     }
 }
 
+/// From now on whoever shows a value of this case is the campaign's, by `nats` to one, unless he follows up.
+fn accuse(l: &mut Ledger, case: u16, nats: f32) {
+    let values: Vec<u64> =
+        l.cases.values().iter().filter(|v| v.value != 0 && v.case == case).map(|v| v.value).collect();
+    assert!(!values.is_empty());
+    for v in values {
+        l.cases.set_prior(v, nats);
+    }
+    let talk = |mean, precision| crate::engine::rules::Beta { mean, precision };
+    let numbers = crate::engine::rules::Numbers {
+        prior: nats,
+        old: -6.0,
+        talk: talk(0.007, 40.0),
+        honest_talk: talk(0.3, 2.0),
+        ..Default::default()
+    };
+    l.cases.case_mut(case).unwrap().numbers = numbers;
+}
+
 #[test]
 fn a_key_is_not_convicted_under_the_case_that_got_its_slot() {
     let mut l = Ledger::new(&config(|_| ()));
@@ -523,15 +551,17 @@ fn a_key_is_not_convicted_under_the_case_that_got_its_slot() {
         (0..1_000).for_each(|_| l.cases.matched(case, 3, now_s));
     }
     let case = l.cases.open(ours, now_s);
-    let _ = l.cases.confirm(ours, case, false, now_s);
+    let _ = l.cases.confirm(ours, case, now_s);
+    accuse(&mut l, case, 9.0);
     l.observe_one(&opening(0.0, 1, 1));
     let key = l.keys.get_mut(mix(1)).unwrap();
     key.set(keys::flag::CONVICTED, true);
-    (key.case, key.strikes) = (case, 5);
+    (key.case, key.strikes, key.seen_values) = (case, 5, 0b111);
     assert!(l.observe_one(&opening(0.1, 1, 1)).block && l.conviction(mix(1)).is_some());
     l.release(ours);
     let stranger = l.cases.open(value(2, 2), now_s);
-    let _ = l.cases.confirm(value(2, 2), stranger, false, now_s);
+    let _ = l.cases.confirm(value(2, 2), stranger, now_s);
+    accuse(&mut l, stranger, 9.0);
     assert_eq!(l.conviction(mix(1)), None);
     assert!(!l.observe_one(&opening(0.2, 1, 1)).block);
 }
@@ -543,7 +573,9 @@ fn served_beside_a_flood(per_s: f64) -> (u64, u64, u32) {
     let mut l = Ledger::new(&c);
     let now_s = START as u32;
     let case = l.cases.open(value(9, 0), now_s);
-    (0..12).for_each(|v| assert_eq!(l.cases.confirm(value(9, v), case, false, now_s), None));
+    (0..12).for_each(|v| assert_eq!(l.cases.confirm(value(9, v), case, now_s), None));
+    // Three pieces of the usual twelve and no more than that: a key is blocked at its second request.
+    accuse(&mut l, case, 7.5);
     let send = |l: &mut Ledger, at: f64, key: u64, n: u64, part: u64| {
         let mut values: Vec<u64> = (0..part).map(|v| value(9, v)).collect();
         values.extend((0..12 - part).map(|i| mix(n << 4 | i | 1 << 60) >> 2));
@@ -616,10 +648,11 @@ fn one_request_from_the_future_ends_nothing_and_a_clock_set_back_goes_on() {
         l.tick(secs(f64::from(s)));
     });
     let case = l.cases.open(v, now_s);
-    let _ = l.cases.confirm(v, case, false, now_s + 600);
+    let _ = l.cases.confirm(v, case, now_s + 600);
+    accuse(&mut l, case, 9.0);
     let key = l.keys.get_mut(mix(3)).unwrap();
     key.set(keys::flag::CONVICTED, true);
-    (key.case, key.strikes) = (case, 5);
+    (key.case, key.strikes, key.seen_values) = (case, 5, 0b111);
     // A month ahead, and everything beside it goes on.
     l.observe_one(&at(600.0 + 30.0 * DAY, 1));
     for s in 600..4_200 {
@@ -694,7 +727,8 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
         let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
         l.observe_one(&opening(0.0, 99, 99));
         let case = l.cases.open(template[0], l.clock.now_s);
-        template.iter().for_each(|v| l.mark(*v, case, false));
+        template.iter().for_each(|v| l.mark(*v, case));
+        accuse(&mut l, case, 9.0);
         // An old account (its requests are refused for some other reason), or the campaign's convicted one, once an hour.
         for hour in 0..8 * 24u32 {
             let at_s = f64::from(hour) * HOUR;
@@ -708,4 +742,20 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
         assert_eq!(l.cases.live() > 0, campaign, "{what}");
         assert_eq!(l.conviction(mix(7)).is_some(), campaign, "{what}");
     }
+}
+
+/// What a key showed once is not unsaid by a request with one phrase that others use, too.
+#[test]
+#[ignore = "known: `Facts::best` is of the present request alone, `pieces` of all: the odds fall, and the conviction with them"]
+fn a_phrase_that_others_use_does_not_free_a_convicted_key() {
+    let mut l = Ledger::new(&config(|_| ()));
+    let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
+    l.observe_one(&opening(0.0, 99, 99));
+    let case = l.cases.open(template[0], l.clock.now_s);
+    template.iter().for_each(|v| l.mark(*v, case));
+    accuse(&mut l, case, 9.0);
+    l.cases.set_prior(template[7], -1.0);
+    assert!(l.observe_one(&told(0, 60.0, 7, &template)).block);
+    assert!(l.observe_one(&told(0, 120.0, 7, &[])).block, "nothing of the template");
+    assert!(l.observe_one(&told(0, 180.0, 7, &template[7..])).block, "one popular phrase of it");
 }

@@ -57,6 +57,18 @@ pub struct Own {
     pub hits: u32,
     pub strikes: u32,
     pub shared: u32,
+    /// Follow-ups that carried the template of its case.
+    #[serde(default)]
+    pub talk: u32,
+    /// Odds to one that block.
+    #[serde(default)]
+    pub block_odds: Option<u64>,
+    /// The odds that it is the campaign's, natural logarithm.
+    #[serde(default)]
+    pub odds_nats: Option<f64>,
+    /// What they are made of, nats.
+    #[serde(default)]
+    pub factors: BTreeMap<String, f64>,
 }
 
 /// The group that the verdict rests on.
@@ -69,17 +81,22 @@ pub struct Group {
     pub keys: u64,
     pub min_keys: u64,
     pub requests: u64,
-    pub score: i64,
+    /// Nats of a campaign over the best honest explanation; older versions had points, see `score`.
+    #[serde(default)]
+    pub nats: Option<i64>,
+    #[serde(default)]
+    pub score: Option<i64>,
     pub threshold: i64,
-    pub watch: i64,
-    pub release: i64,
-    pub terms: BTreeMap<String, i64>,
+    /// Nats behind the likeliest.
+    #[serde(default)]
+    pub explanations: BTreeMap<String, i64>,
+    #[serde(default)]
+    pub campaign_percent: Option<u32>,
     pub young_percent: u32,
     pub novel_percent: u32,
     pub single_percent: u32,
-    pub automatic_percent: Option<u32>,
-    pub established: u64,
-    pub aged: bool,
+    #[serde(default)]
+    pub old_percent: Option<u32>,
     pub sampled_keys: Vec<String>,
 }
 
@@ -115,6 +132,7 @@ impl Record {
             ("reason", &self.reason),
         ];
         words.extend(self.own.iter().map(|o| ("own.age", &o.age)));
+        words.extend(self.own.iter().flat_map(|o| o.factors.keys()).map(|k| ("own.factors", k)));
         if let Some(g) = &self.group {
             if !is_id(&g.id, "tid:") && !is_id(&g.id, "nid:") {
                 return Err("group.id is not tid: or nid: and 16 hexadecimal digits".into());
@@ -123,7 +141,7 @@ impl Record {
                 return Err("group.sampled_keys is not a list of 8 hexadecimal digits each".into());
             }
             words.extend([("group.axis", &g.axis), ("group.state", &g.state)]);
-            words.extend(g.terms.keys().map(|k| ("group.terms", k)));
+            words.extend(g.explanations.keys().map(|k| ("group.explanations", k)));
         }
         match words.iter().find(|(_, w)| w.len() > MAX_WORD || w.chars().any(char::is_control)) {
             Some((name, _)) => Err(format!("{name} is not a word")),

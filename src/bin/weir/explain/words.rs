@@ -1,17 +1,39 @@
-//! Reasons, terms and ways out in words.
+//! Reasons, explanations, factors and ways out in words.
 
-use super::record::{Group, Record};
+use super::record::{Group, Own, Record};
 
-/// What each term asks, with the points it may give: the order of the report.
-const TERMS: [(&str, &str, &str); 8] = [
-    ("spread", "-60..30", "many distinct keys use it; 24 keys are 0 points, each doubling 6 more"),
-    ("youth", "-60..50", "the keys were young when they came; a popular template has old users"),
-    ("load", "-60..45", "all keys carry the same load, as from one work queue; people differ widely"),
-    ("novelty", "-60..30", "nobody asks the same twice; classes, tests and retries do"),
-    ("single_turn", "-10..15", "nobody follows up on an answer"),
-    ("exclusivity", "-10..10", "the keys do nothing else"),
-    ("flat_day", "-20..15", "the keys never sleep"),
-    ("timers", "-80..0", "speaks for the keys: they run on timers, as cron jobs and devices do"),
+/// What each explanation of a value says of its keys.
+const EXPLANATIONS: [(&str, &str); 7] = [
+    ("campaign", "a work queue over accounts, alone or among others: they keep coming, all alike"),
+    ("visitors", "each tries it a few times and stops, as after a tutorial or a launch"),
+    ("people", "they stay, at rates that differ widely, sleep and follow up"),
+    ("staff", "they stay, alike, but follow up, as in a roll-out or a class"),
+    ("fleet", "they are on timers, as cron jobs and devices are"),
+    ("repeaters", "they send the same texts again, as evaluations and retries do"),
+    ("one owner", "they share an egress, as the workers of one company do"),
+];
+
+/// What each factor of a key's odds stands for: where it speaks for the campaign, and where against it.
+const FACTORS: [(&str, &str, &str); 11] = [
+    (
+        "template",
+        "the template and all that is known of those who send it",
+        "a template that others send, too",
+    ),
+    ("age", "an age like that of the campaign's accounts", "an age unlike that of the campaign's accounts"),
+    ("birth", "a birth among the campaign's", "a birth outside the campaign's"),
+    (
+        "skeleton",
+        "the phrases of the template that it showed",
+        "few of the template's phrases, as met by chance",
+    ),
+    ("other traffic", "doing little beside the template", "what it does beside the template"),
+    ("load", "a load like the campaign's", "a load unlike the campaign's"),
+    ("follow-ups", "no follow-ups", "not following up, where the campaign does"),
+    ("repeats", "asking what nobody asked before", "asking what was asked before"),
+    ("sleep", "waking hours like the campaign's", "waking hours unlike the campaign's"),
+    ("timer", "a timer, as the campaign's accounts have", "a timer"),
+    ("blocked before", "blocks in another case", "blocks in another case"),
 ];
 
 /// `150` or `150 keys`: a number with its noun.
@@ -21,31 +43,26 @@ pub fn count(n: u64, one: &str, many: &str) -> String {
 
 /// The reason of a verdict in a sentence or two.
 pub fn reason(r: &Record) -> String {
-    let young = r.own.as_ref().is_none_or(|o| o.young);
     match r.reason.as_str() {
         "none" => "Nothing spoke against the key's request any more.".into(),
         "convicted" => {
-            "The key is convicted: requests of it were blocked on the evidence below, often enough that all of its requests \
-             are blocked now. That ends `actions.block.for` after its last request, or when its case is released."
-                .into()
-        }
-        "template" if r.would == "block" && young => {
-            "A young key sent, more than in passing, a prompt template that is confirmed as a campaign's: many keys share it and \
-             behave alike."
+            "The key is convicted: a request of it was blocked on the evidence below, and all of its requests are blocked since. \
+             That ends `actions.block.for` after its last request, when its case is released, or when later facts speak for it."
                 .into()
         }
         "template" if r.would == "block" => {
-            "The key itself behaves like a program, and it sent a template that is confirmed as a campaign's and is shared by \
-             bought accounts: their age does not protect them."
+            "The key sent a prompt template that is confirmed as a campaign's, and what is known of the key makes it one of the \
+             campaign's by the odds below."
                 .into()
         }
         "template" => {
-            "The request carries a template that is confirmed or under watch. The key's own record does not suffice to block it."
+            "The request carries a template that is confirmed or under watch. The odds that the key is the campaign's do not \
+             suffice to block it."
                 .into()
         }
         "network" => {
-            "A young key came from a network (or with a client shape) that is confirmed as a campaign's, and it carries the \
-             campaign's load and nothing else."
+            "The key came from a network (or with a client shape) that is confirmed as a campaign's, and what is known of the key \
+             makes it one of the campaign's by the odds below."
                 .into()
         }
         "rollout" => {
@@ -83,40 +100,128 @@ pub fn kind(g: &Group) -> &'static str {
     }
 }
 
-/// How the score stands to the thresholds.
+/// How the evidence stands to the threshold.
 pub fn standing(g: &Group) -> String {
-    let score = g.score;
-    match g.state.as_str() {
-        _ if g.axis == "profile" => format!(
-            "No points are asked here: the alarm is on from {} young automatic keys of one load.",
-            g.min_keys
+    let (need, keys) = (g.threshold, g.min_keys);
+    if g.axis == "profile" {
+        return format!(
+            "Nothing is weighed here: the alarm is on from {keys} young automatic keys of one load."
+        );
+    }
+    let Some(nats) = g.nats else {
+        let score = g.score.map_or_else(String::new, |s| format!("{s} "));
+        return format!(
+            "An older version of Weir wrote this record: {score}points of a score, {need} confirmed it."
+        );
+    };
+    if g.explanations.is_empty() {
+        return format!(
+            "It was not weighed itself: its keys are those of another value, which is {}.",
+            g.state
+        );
+    }
+    let honest =
+        g.explanations.iter().filter(|e| e.0 != "campaign").max_by_key(|e| e.1).map_or("none", |e| e.0);
+    let better = match nats {
+        0.. => {
+            format!("A campaign explains them {nats} nats better than the best honest explanation ({honest})")
+        }
+        _ => format!(
+            "An honest explanation ({honest}) is better than a campaign by {} nats",
+            nats.unsigned_abs()
         ),
-        "confirmed" if score >= g.threshold => {
-            format!(
-                "{score} points; {} and {} keys confirm it, and it is confirmed.",
-                g.threshold, g.min_keys
-            )
+    };
+    match g.state.as_str() {
+        "confirmed" if nats >= need => {
+            format!("{better}; {need} and {keys} keys confirm it, and it is confirmed.")
         }
         "confirmed" => format!(
-            "{score} points; it was confirmed at {} or with its siblings, and stays so down to {}.",
-            g.threshold, g.release
+            "{better}; it was confirmed at {need} or with its siblings, and stays so down to {}.",
+            need / 2
         ),
-        "watch" => format!("{score} points; {} put it under watch, {} confirm it.", g.watch, g.threshold),
-        "exempt" => {
-            format!("{score} points, but established users vouch for it: it is not newly confirmed.")
-        }
-        state => format!("{score} points; its state is {state}."),
+        "watch" => format!("{better}; {} put it under watch, {need} and {keys} keys confirm it.", need / 2),
+        "honest" => format!("{better}: it is taken for honest."),
+        _ => format!("{better}; {need} and {keys} keys would confirm it."),
     }
 }
 
-/// Evidence term by term, known ones first.
-pub fn terms(g: &Group, out: &mut String) {
-    let known = TERMS.iter().filter_map(|(n, range, what)| Some((*n, *g.terms.get(*n)?, *range, *what)));
-    let unknown = g.terms.iter().filter(|(n, _)| TERMS.iter().all(|t| t.0 != n.as_str()));
-    let rest = unknown.map(|(n, p)| (n.as_str(), *p, "", "not known to this version of `weir explain`"));
-    for (name, points, range, what) in known.chain(rest) {
-        out.push_str(&format!("    {name:<12} {points:>+4}  {range:<8}  {what}\n"));
+/// The explanations side by side, the likeliest first.
+pub fn explanations(g: &Group, out: &mut String) {
+    let mut all: Vec<(&str, i64)> = g.explanations.iter().map(|(n, nats)| (n.as_str(), *nats)).collect();
+    all.sort_by_key(|(_, nats)| std::cmp::Reverse(*nats));
+    for (name, nats) in all {
+        let what = EXPLANATIONS.iter().find(|e| e.0 == name).map_or(UNKNOWN, |e| e.1);
+        let behind = if nats >= 0 { "likeliest".to_string() } else { format!("{nats} nats") };
+        out.push_str(&format!("    {name:<10} {behind:>10}  {what}\n"));
     }
+}
+
+const UNKNOWN: &str = "not known to this version of `weir explain`";
+
+/// The odds of a key: each factor with its multiple, and all together; `None` where the record has none.
+pub fn odds(o: &Own) -> Option<String> {
+    let (block, nats) = (o.block_odds?, o.odds_nats.filter(|n| n.is_finite())?);
+    let known = FACTORS.iter().filter_map(|f| Some((f.0, *o.factors.get(f.0)?)));
+    let rest = o.factors.iter().filter(|(n, _)| FACTORS.iter().all(|f| f.0 != n.as_str()));
+    let all = known.chain(rest.map(|(n, nats)| (n.as_str(), *nats)));
+    // What says nothing is left out.
+    let told = all.filter(|(name, nats)| nats.abs() >= 0.05 || *name == "template");
+    let told: Vec<String> =
+        told.map(|(name, nats)| format!("×{} for {}", multiple(nats), factor(name, nats, o))).collect();
+    let together =
+        if nats >= 0.0 { format!("{} to 1", multiple(nats)) } else { format!("1 to {}", multiple(-nats)) };
+    Some(format!(
+        "Odds that it is the campaign's: {}. Together {together}; {} to 1 block, {} to 1 are watched.",
+        told.join(", "),
+        grouped(block),
+        grouped(block / 10)
+    ))
+}
+
+fn factor(name: &str, nats: f64, o: &Own) -> String {
+    let talk = count(o.talk.into(), "follow-up", "follow-ups");
+    match (name, nats >= 0.0, o.talk) {
+        ("follow-ups", true, 1..) => format!("{talk}, as the campaign's accounts have"),
+        ("follow-ups", false, 1..) => talk,
+        _ => match FACTORS.iter().find(|f| f.0 == name) {
+            Some((_, with, _)) if nats >= 0.0 => (*with).into(),
+            Some((_, _, against)) => (*against).into(),
+            None => format!("{name} ({UNKNOWN})"),
+        },
+    }
+}
+
+/// e to the `nats`, as short as it may be.
+fn multiple(nats: f64) -> String {
+    let x = nats.clamp(-40.0, 40.0).exp();
+    match x {
+        1.0e9.. => format!("10^{:.0}", x.log10().floor()),
+        9.95.. => {
+            // Two digits are told; the rest would be noise.
+            let unit = 10f64.powi(x.log10() as i32 - 1);
+            grouped(((x / unit).round() * unit).round() as u64)
+        }
+        0.95.. => format!("{x:.1}"),
+        0.095.. => format!("{x:.2}"),
+        0.000_95.. => {
+            let text = format!("{x:.3}");
+            text.trim_end_matches('0').into()
+        }
+        _ => format!("10^{:.0}", x.log10().floor()),
+    }
+}
+
+/// With a comma at each thousand.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, d) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(d);
+    }
+    out
 }
 
 /// What to do if the verdict is wrong.
@@ -174,8 +279,9 @@ pub fn utc(secs: u64) -> String {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use weir::engine::detect::DETECTORS;
+    use weir::engine::detect::HONEST;
     use weir::engine::edge::identity::parse_time;
+    use weir::engine::rules;
     use weir::engine::verdict::Reason;
 
     #[test]
@@ -187,9 +293,35 @@ mod tests {
     }
 
     #[test]
-    fn every_term_and_reason_has_words() {
-        let names: Vec<_> = TERMS.iter().map(|t| t.0).collect();
-        assert_eq!(names, DETECTORS.iter().map(|d| d.name).collect::<Vec<_>>());
+    fn multiples_are_short() {
+        for (nats, text) in [
+            (0.0, "1.0"),
+            (0.7, "2.0"),
+            (-0.7, "0.50"),
+            (-3.9, "0.02"),
+            (-6.0, "0.002"),
+            (-9.0, "10^-4"),
+            (3.4, "30"),
+            (7.6, "2,000"),
+            (13.8, "980,000"),
+            (21.0, "10^9"),
+            (f64::MAX, "10^17"),
+            (f64::MIN, "10^-18"),
+        ] {
+            assert_eq!(multiple(nats), text, "{nats}");
+        }
+        assert_eq!(
+            (grouped(7), grouped(1_000), grouped(1_234_567)),
+            ("7".into(), "1,000".into(), "1,234,567".into())
+        );
+    }
+
+    #[test]
+    fn every_explanation_factor_and_reason_has_words() {
+        let names: Vec<_> = EXPLANATIONS.iter().map(|e| e.0).collect();
+        let honest = HONEST.iter().map(|h| h.name);
+        assert_eq!(names, std::iter::once("campaign").chain(honest).collect::<Vec<_>>());
+        assert_eq!(FACTORS.map(|f| f.0), rules::FACTORS);
         let line = r#"{"t_ms":1,"case":null,"campaign":"0","key":"kid:0000000000000001","policy":"p","profile":"d","mode":"shadow","action":"allow","would":"block","reason":"none","evidence":{"matched":0,"values":9,"strikes":0,"requests":7}}"#;
         for r in Reason::ALL.iter().filter(|r| **r != Reason::NotInference) {
             let mut record: Record = serde_json::from_str(line).unwrap();

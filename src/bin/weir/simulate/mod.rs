@@ -72,8 +72,8 @@ pub struct Args {
     /// Run the rules that others use on the same traffic
     #[arg(long)]
     baselines: bool,
-    /// Switch off evidence terms, comma-separated: spread, youth, load, novelty, single_turn, exclusivity, flat_day, timers,
-    /// automation, dominance, arm, established, siblings, opening, panels, cohort
+    /// Switch off honest explanations and rules, comma-separated: visitors, people, staff, fleet, repeaters, owner, dominance,
+    /// arm, siblings, opening
     #[arg(long, value_delimiter = ',', value_name = "TERM")]
     without: Vec<String>,
     /// One JSON object a run, then one with the honest keys of all runs by class
