@@ -29,6 +29,7 @@ fn built_at(scenario: &Scenario, seed: u64, campaign: f64) -> World {
         pipelined: false,
         verbose: false,
         trace: false,
+        fitted: None,
     };
     world(&setup, &texts())
 }
