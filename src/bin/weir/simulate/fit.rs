@@ -15,6 +15,7 @@ use weir::engine::config::Config;
 use weir::engine::detect::coming::{Pace, Visit};
 use weir::engine::detect::counts::Share;
 use weir::engine::detect::fitted::Fitted;
+use weir::engine::math::ln_sum;
 
 /// Keys of a fit, at least.
 const ENOUGH: usize = 200;
@@ -80,7 +81,10 @@ pub fn row(s: &Scenario) -> &'static str {
     s.name.rsplit_once('-').map_or(s.name, |(row, _)| row)
 }
 
-/// Counts all of these, several at a time. Who copies an honest prompt stays away.
+/// The population beside a family, which is not counted.
+const BESIDE: f64 = 0.002;
+
+/// Counts all of these, several at a time. Who copies an honest prompt stays away, and so does nearly everybody else.
 pub fn count(setups: &[Setup], config: &Config, corpus: &Arc<Corpus>, jobs: usize) -> Counts {
     let (next, all) = (Mutex::new(0usize), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -92,6 +96,7 @@ pub fn count(setups: &[Setup], config: &Config, corpus: &Arc<Corpus>, jobs: usiz
                     *at += 1;
                     drop(at);
                     let Some(mut setup) = setups.get(i).cloned() else { return };
+                    setup.honest = BESIDE;
                     if setup.scenario.keys > 0 || setup.scenario.newcomers > 0 {
                         setup.scenario.accounts = 0;
                     }
@@ -105,7 +110,7 @@ pub fn count(setups: &[Setup], config: &Config, corpus: &Arc<Corpus>, jobs: usiz
     });
     let mut all = all.into_inner().unwrap_or_default();
     all.sort_by_key(|(i, _, _)| *i);
-    let families = families(setups, &all);
+    let families = families(&all);
     let mut counts = Counts::default();
     for (_, s, classes) in all {
         for c in classes {
@@ -124,11 +129,9 @@ pub fn count(setups: &[Setup], config: &Config, corpus: &Arc<Corpus>, jobs: usiz
 }
 
 /// Which family a class is of: newcomers (N…) are counted with the family that is made of them, and left out with it.
-fn families(setups: &[Setup], all: &[(usize, Scenario, Vec<Class>)]) -> BTreeMap<&'static str, &'static str> {
+fn families(all: &[(usize, Scenario, Vec<Class>)]) -> BTreeMap<&'static str, &'static str> {
     let mut out = BTreeMap::from(NEWCOMERS);
-    for (i, s, classes) in all.iter().filter(|(i, _, _)| setups.get(*i).is_some_and(|s| s.scenario.keys > 0))
-    {
-        debug_assert!(*i < setups.len());
+    for (_, s, classes) in all.iter().filter(|(_, s, _)| s.keys > 0) {
         classes.iter().filter(|c| !c.attack).for_each(|c| {
             out.insert(c.name, s.family);
         });
@@ -228,6 +231,12 @@ fn shares(families: &[&Family], of: &dyn Fn(&Key) -> (u32, u32)) -> (usize, Resu
     (counts.len(), beta::fit(&counts))
 }
 
+/// The plain mean of all keys' shares, where a law of them may have no maximum because they are alike.
+fn mean(family: &Family, of: &dyn Fn(&Key) -> (u32, u32)) -> f64 {
+    let own: Vec<(u32, u32)> = family.keys.iter().map(of).filter(|c| c.1 > 0).collect();
+    own.iter().map(|(k, n)| f64::from(*k) / f64::from(*n)).sum::<f64>() / own.len().max(1) as f64
+}
+
 /// A beta law of the families' shares of keys: its precision is how many keys of a template the mean is worth.
 fn between(families: &[&Family], of: &dyn Fn(&Key) -> Option<f64>) -> (usize, Result<Share, String>) {
     let mut counts: Vec<Count> = Vec::new();
@@ -274,6 +283,8 @@ fn sign(families: &[&Family]) -> Result<f64, String> {
 
 /// Probabilities to stop and shapes that are tried: steps of a quarter, wide of all that has been met.
 const STEPS: usize = 24;
+/// Probability that those stop who stay.
+const STAYS: f64 = 0.0005;
 fn stop_at(i: usize) -> f64 {
     0.0025 * 1.25f64.powi(i as i32)
 }
@@ -302,8 +313,11 @@ impl Paces {
         let row = |i: usize| {
             std::array::from_fn(|j| {
                 let of = |x: f64| {
+                    // As `rules::odds` has it: half try and stop, half stay.
                     let p = Pace { stop: stop_at(i), shape: shape_at(j), gap: mean * x.exp() };
-                    groups.values().map(|(v, w)| w * p.ln_likelihood(v)).sum::<f64>() / all
+                    let stays = Pace { stop: STAYS, ..p };
+                    let both = |v| ln_sum(p.ln_likelihood(v), stays.ln_likelihood(v));
+                    groups.values().map(|(v, w)| w * both(v)).sum::<f64>() / all
                 };
                 hump(&of, -3.0, 4.0)
             })
@@ -367,6 +381,8 @@ pub fn json(counts: &Counts, fit: &Fit) -> Value {
             let own = [f];
             json!({
                 "keys": f.keys.len(), "requests": f.requests, "signs": f.signs,
+                "talk_mean": mean(f, &|k| (k.talk, k.hits + k.talk)),
+                "repeats_mean": mean(f, &|k| (k.repeats, k.hits)),
                 "talk": share(shares(&own, &|k| (k.talk, k.hits + k.talk))),
                 "repeats": share(shares(&own, &|k| (k.repeats, k.hits))),
                 "devoted": share(shares(&own, &|k| (k.hits.saturating_sub(1), k.after.saturating_sub(1)))),
@@ -463,16 +479,8 @@ mod tests {
     #[test]
     fn the_usual_scenarios_are_every_row_once_with_ages_and_once_without() {
         let all = usual();
-        for name in [
-            "P-passed-150",
-            "P-passed-150u",
-            "P-poisoned-150",
-            "P-migration-300",
-            "P-crowd-200",
-            "N150",
-            "S21",
-        ] {
-            assert!(all.iter().any(|s| s.name == name) || name == "P-crowd-200", "{name}");
+        for name in ["P-passed-150", "P-passed-150u", "P-poisoned-150", "P-migration-300", "N150", "S21"] {
+            assert!(all.iter().any(|s| s.name == name), "{name}");
         }
         assert!(all.iter().all(|s| !s.name.ends_with('m')));
         let rows: std::collections::BTreeSet<_> = honest().map(row).collect();

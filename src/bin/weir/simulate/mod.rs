@@ -65,7 +65,7 @@ pub struct Args {
     /// Seed of the built-in texts: a number or `today`; default: the texts of the published figures
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     texts: Option<String>,
-    /// Size of the honest population: 1 is about 29,000 keys; default: 0.3, to fit and with --leave-one-out 0.05
+    /// Size of the honest population: 1 is about 29,000 keys; default: 0.3, with --leave-one-out 0.05 (--fit counts none)
     #[arg(long)]
     honest: Option<f64>,
     /// Factor on the number of campaign accounts; default: 1, to fit and with --leave-one-out 0.4
