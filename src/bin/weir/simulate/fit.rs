@@ -10,6 +10,7 @@ use super::run::Setup;
 use super::scenarios::{self, Scenario};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use weir::engine::config::Config;
 use weir::engine::detect::coming::{Pace, Visit};
@@ -300,10 +301,11 @@ impl Paces {
     fn of(keys: &[Key]) -> Paces {
         let visits: Vec<Visit> = keys.iter().map(Key::visit).collect();
         let mut groups: BTreeMap<(u32, u32, u32), (Visit, f64)> = BTreeMap::new();
-        // Times within a fiftieth of an octave are one.
-        let fine = |ticks: f64| ((ticks + 1.0).log2() * 50.0) as u32;
+        // Times within a quarter of an octave are one, and numbers within a tenth.
+        let fine = |ticks: f64| ((ticks + 1.0).log2() * 4.0) as u32;
+        let step = |n: u32| if n <= 10 { n } else { 10 + (f64::from(n) / 10.0).ln().div_euclid(0.1) as u32 };
         for v in visits {
-            groups.entry((v.n, fine(v.l), fine(v.r))).or_insert((v, 0.0)).1 += 1.0;
+            groups.entry((step(v.n), fine(v.l), fine(v.r))).or_insert((v, 0.0)).1 += 1.0;
         }
         let (mut n, mut l) = (0.0, 0.0);
         for (v, w) in groups.values() {
@@ -326,10 +328,10 @@ impl Paces {
     }
 }
 
-/// The maximum of a function of one hump, by thirds.
+/// The maximum of a function of one hump, about; each step leaves six tenths of the range.
 fn hump(of: &dyn Fn(f64) -> f64, mut lo: f64, mut hi: f64) -> f64 {
-    for _ in 0..11 {
-        let (a, b) = (lo + (hi - lo) * 0.4, hi - (hi - lo) * 0.4);
+    for _ in 0..8 {
+        let (a, b) = (lo + (hi - lo) * 0.42, hi - (hi - lo) * 0.42);
         if of(a) > of(b) { hi = b } else { lo = a }
     }
     of((lo + hi) / 2.0)
@@ -367,6 +369,35 @@ pub fn json_of(n: &Fitted) -> Value {
         "devoted": share(n.devoted), "sleep": n.sleep, "sleep_weight": n.sleep_weight, "stop": n.stop,
         "shape": n.shape, "shape_most": n.shape_most, "sign": n.sign, "silent": share(n.silent),
         "novel": share(n.novel),
+    })
+}
+
+/// The numbers of a fit that was written by `json`, for runs that are judged by it.
+pub fn read(path: &Path) -> Result<Fitted, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+    let whole: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let number = |at: &str| {
+        let found = whole.pointer(&format!("/fitted/{at}")).and_then(Value::as_f64);
+        found.filter(|x| *x > 0.0).ok_or_else(|| format!("fitted/{at} is missing or no positive number"))
+    };
+    let share = |at: &str| {
+        let mean = number(&format!("{at}/mean"))?;
+        Ok::<_, String>(Share::new(mean.min(1.0 - 1e-6), number(&format!("{at}/precision"))?))
+    };
+    Ok(Fitted {
+        young: number("young")?.min(0.999),
+        young_weight: number("young_weight")?,
+        talk: share("talk")?,
+        repeats: share("repeats")?,
+        devoted: share("devoted")?,
+        sleep: number("sleep")?.min(0.999),
+        sleep_weight: number("sleep_weight")?,
+        stop: number("stop")?.min(0.999),
+        shape: number("shape")?,
+        shape_most: number("shape_most")?,
+        sign: number("sign")?.min(1.0),
+        silent: share("silent")?,
+        novel: share("novel")?,
     })
 }
 

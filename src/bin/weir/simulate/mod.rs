@@ -49,6 +49,9 @@ pub struct Args {
     /// campaigns) and print them; nothing is judged
     #[arg(long, conflicts_with = "leave_one_out")]
     fit: bool,
+    /// Judge by the numbers of a fit that `--fit --json` has written, instead of the committed ones
+    #[arg(long, value_name = "FILE")]
+    fitted: Option<PathBuf>,
     /// Fit without each of these honest families (default: all) and judge that family on the seeds and texts after those
     /// of the fit
     #[arg(long)]
@@ -261,6 +264,15 @@ fn prepare(args: &Args, names: &[&'static Scenario], runs_each: u64, split: Spli
         }
     }
     let (seed, texts) = seeds(args).map_err(|e| usage(&e))?;
+    let fitted = match &args.fitted {
+        Some(_) if reduced => {
+            return Err(usage("--fitted: --fit and --leave-one-out make their own; leave it out"));
+        }
+        Some(path) => Some(fit::read(path).map_err(|e| {
+            usage(&format!("--fitted {}: {e}; write it with weir simulate --fit --json", path.display()))
+        })?),
+        None => None,
+    };
     let corpus = load(args.corpus.as_deref(), split, texts)?;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let runs = names.len() * runs_each as usize;
@@ -278,7 +290,7 @@ fn prepare(args: &Args, names: &[&'static Scenario], runs_each: u64, split: Spli
                 pipelined: jobs < cores,
                 verbose: args.verbose,
                 trace: args.trace,
-                fitted: None,
+                fitted,
             });
         }
     }
