@@ -87,6 +87,15 @@ bench-edges: weir ## the same with two edges and with both halves in one process
 bench-table: weir ## every scenario at full scale on five seeds, as the README's table (three quarters of an hour)
 	@./target/weir simulate -s all --honest 0.3 --seeds 5 $(CORPUS) --json | $(PYTHON) tests/bench/table.py
 
+fit: weir ## measure the numbers of src/engine/detect/fitted.rs on every honest family and eight campaigns (a minute)
+	@./target/weir simulate --fit $(CORPUS) --json > target/fit.json || [ $$? -eq 4 ]
+	@./target/weir simulate --fit $(CORPUS) || [ $$? -eq 4 ]
+	@echo "judge by it:  target/weir simulate -s S3,S9,S16,E-launch,lookalikes --fitted target/fit.json --honest 0.1 --campaign 0.4"
+	@echo "keep it:      put the literal into Fitted::default() of src/engine/detect/fitted.rs, and the table into tests/detection/README.md"
+
+leave-one-out: weir ## each honest family judged by numbers that were fitted without it; SIZES=small, FAMILIES=hall,desks for a quick look
+	@./target/weir simulate --leave-one-out $(CORPUS) $(if $(SIZES),--sizes $(SIZES)) $(if $(FAMILIES),-s $(FAMILIES)) $(if $(JSON),--json) || [ $$? -eq 4 ]
+
 headline: weir ## 25,000 accounts, 1,152 requests each, among 50 million requests; JSON=1 for one line
 	@./target/weir simulate -s H $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]
 
@@ -102,4 +111,4 @@ oci: wasm ## write target/oci: the module as an image (and as an artifact) in an
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-edges bench-table headline ablation envoy-config oci clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config oci clean

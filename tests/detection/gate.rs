@@ -126,6 +126,15 @@ fn impossible_settings_are_errors() {
         (&["-s", "S3", "--split", "held"], "--corpus"),
         (&["-s", "S3", "--without", "magic"], "magic"),
         (&[], "--scenario"),
+        (&["--fit", "--leave-one-out"], "--leave-one-out"),
+        (&["--fit", "--without", "arm"], "--without"),
+        (&["--fit", "-s", "P-nobody-40"], "P-nobody-40"),
+        (&["--leave-one-out", "--sizes", "huge"], "--sizes"),
+        (&["--leave-one-out", "-s", "S3"], "S3"),
+        (&["--leave-one-out", "-s", "P-migration-3000"], "--scenario"),
+        (&["--leave-one-out", "--split", "held"], "--split"),
+        (&["-s", "S3", "--sizes", "small"], "--leave-one-out"),
+        (&["-s", "S3", "--fitted", "/no/such/fit.json"], "--fitted"),
     ] {
         let (status, _, err) = simulate(args);
         assert_eq!(status, Some(1), "{args:?}: {err}");
@@ -182,4 +191,65 @@ fn the_list_names_every_scenario_and_its_target() {
     for name in ["S0", "S23", "Cmid", "E-base64", "N3000", "H", "P-passed-300u", "A-relays"] {
         assert!(out.lines().any(|l| l.starts_with(name)), "{name}");
     }
+}
+
+/// What `--fit` measures.
+const NUMBERS: [&str; 13] = [
+    "young",
+    "young_weight",
+    "talk",
+    "repeats",
+    "devoted",
+    "sleep",
+    "sleep_weight",
+    "stop",
+    "shape",
+    "shape_most",
+    "sign",
+    "silent",
+    "novel",
+];
+
+#[test]
+fn a_fit_prints_every_number_and_names_what_it_could_not_fit() {
+    let args = ["--fit", "-s", "P-hall-40,P-carrier-40,S3", "--campaign", "0.04"];
+    let (status, out, err) = simulate(&args);
+    // 80 honest keys and 100 accounts are too few for anything.
+    assert_eq!(status, Some(4), "{err}");
+    for name in NUMBERS {
+        let line = out.lines().find(|l| l.trim_start().starts_with(&format!("{name}: ")));
+        assert!(line.is_some_and(|l| l.contains("not fitted") && l.contains("200 needed")), "{name}: {out}");
+    }
+    assert!(err.contains("talk is not fitted, the committed value stays"), "{err}");
+
+    let (_, out, _) = simulate(&[&args[..], &["--json"]].concat());
+    let v: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(v["fitted"], v["committed"]);
+    for name in NUMBERS {
+        assert!(!v["fitted"][name].is_null(), "{name}: {v}");
+    }
+    assert!((60..=100).contains(&v["behind"]["talk"]["keys"].as_u64().unwrap()), "{v}");
+
+    // Of a few hundred keys there is a fit.
+    let (_, out, _) = simulate(&["--fit", "-s", "P-hall-150,P-carrier-150", "--json"]);
+    let v: Value = serde_json::from_str(&out).unwrap();
+    assert!(v["behind"]["repeats"]["kept"].is_null() && v["fitted"] != v["committed"], "{v}");
+    let repeats = v["fitted"]["repeats"]["mean"].as_f64().unwrap();
+    assert!((0.1..0.5).contains(&repeats), "half of the pupils' exercises, none of the callers': {repeats}");
+}
+
+#[test]
+fn leaving_one_family_out_judges_that_family() {
+    let (status, out, err) =
+        simulate(&["--leave-one-out", "-s", "P-hall-40", "--sizes", "small", "--seeds", "1", "--json"]);
+    let v: Value = serde_json::from_str(&out).unwrap();
+    let row = &v["families"][0];
+    assert_eq!((row["family"].as_str(), row["runs"].as_u64()), (Some("hall"), Some(1)), "{err}");
+    assert!(
+        row["own"]["keys"].as_u64().unwrap() >= 30 && row["others"]["keys"].as_u64().unwrap() > 100,
+        "{v}"
+    );
+    let blocked = row["own"]["blocked"].as_u64().unwrap();
+    assert_eq!(status, Some(if blocked == 0 { 0 } else { 4 }), "{v}");
+    assert_ne!(row["fitted"]["repeats"], Value::Null);
 }

@@ -10,6 +10,7 @@
 //! | `arm` 2, `fleet_cap` | DETECTION 5.6; `make ablation` repeats it |
 
 use super::read::{Object, Problems};
+use crate::engine::detect::fitted::Fitted;
 use crate::engine::units::Nanos;
 
 /// `campaign` of the configuration.
@@ -49,6 +50,8 @@ pub struct Campaign {
     pub novelty_bits: u8,
     /// Evidence switched off by `switch_off`: always 0 outside ablation runs of `weir simulate`.
     pub off: u32,
+    /// Fitted numbers: always the committed ones outside `weir simulate --leave-one-out`.
+    pub fitted: Fitted,
 }
 
 /// What an ablation can switch off: the honest explanations (in the order of `detect::HONEST`, bits from 0), then rules.
@@ -114,6 +117,7 @@ impl Default for Campaign {
             doorkeeper_bits: 18,
             novelty_bits: 17,
             off: 0,
+            fitted: Fitted::default(),
         }
     }
 }
@@ -145,6 +149,7 @@ pub(super) fn read(mut o: Object<'_>, p: &mut Problems) -> Campaign {
         doorkeeper_bits: n(&mut o, p, "doorkeeper_bits", d.doorkeeper_bits.into(), 10, 22) as u8,
         novelty_bits: n(&mut o, p, "novelty_bits", d.novelty_bits.into(), 10, 22) as u8,
         off: 0,
+        fitted: d.fitted,
     };
     o.finish(p);
     out

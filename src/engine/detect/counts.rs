@@ -16,6 +16,8 @@ pub struct Share {
 }
 
 impl Share {
+    /// In a list of laws: what the caller of `fit` says is rare.
+    pub const RARE: Share = Share::new(0.0, 0.0);
     /// With this mean and precision.
     pub const fn new(mean: f64, precision: f64) -> Share {
         Share { mean, precision }
@@ -28,7 +30,8 @@ impl Share {
 }
 
 /// The likeliest of several laws for weighted counts, and ln of that likelihood. Equal counts are looked at once.
-pub fn fit(counts: &[(u32, u32)], weights: &Weights, among: &[Share]) -> (f64, Share) {
+/// `Share::RARE` among the laws stands for `rare`.
+pub fn fit(counts: &[(u32, u32)], weights: &Weights, among: &[Share], rare: Share) -> (f64, Share) {
     let mut tally = [(0u32, 0u32, 0.0f64); MOST];
     let mut used = 0usize;
     for ((k, n), w) in counts.iter().zip(weights).filter(|(_, w)| **w > 1.0e-6) {
@@ -42,6 +45,7 @@ pub fn fit(counts: &[(u32, u32)], weights: &Weights, among: &[Share]) -> (f64, S
     let tally = tally.get(..used).unwrap_or_default();
     let mut best = (f64::MIN, Share::default());
     for share in among {
+        let share = if *share == Share::RARE { &rare } else { share };
         let total = tally.iter().fold(0.0, |sum, (k, n, w)| sum + w * share.ln_likelihood(*k, *n));
         if total > best.0 {
             best = (total, *share);

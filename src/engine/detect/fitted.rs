@@ -1,12 +1,14 @@
-//! Constants that were fitted, in one place: laws of follow-ups, repeats and ages, honest and not.
+//! Numbers that were fitted, in one place: laws of follow-ups, repeats, ages, hours and pace, honest and not.
 //!
-//! Fitted 2026-11-28 by `make fit` (see `tests/detection/README.md`); `make leave-one-out` fits them without each
-//! honest class and judges that class.
+//! `weir simulate --fit` measures them on keys whose class the simulator knows, `weir simulate --leave-one-out` fits them without
+//! each honest family and judges that family. Both are reported in `tests/detection/README.md`.
 
 use super::counts::Share;
 
-/// Follow-ups of keys that do not converse: by accident, or in passing.
-pub const SILENT: Share = Share::new(0.0075, 40.0);
+/// Stands for `Fitted::silent` in a hypothesis' list of laws.
+pub const SILENT: Share = Share::RARE;
+/// Stands for `Fitted::novel`.
+pub const NOVEL: Share = Share::RARE;
 /// Laws of keys that converse, from a few follow-ups to mostly follow-ups; alike and not.
 pub const TALKERS: [Share; 8] = [
     Share::new(0.1, 2.0),
@@ -18,14 +20,59 @@ pub const TALKERS: [Share; 8] = [
     Share::new(0.8, 3.0),
     Share::new(0.8, 20.0),
 ];
-/// Repeats of keys that ask what nobody asked before, but by accident.
-pub const NOVEL: Share = Share::new(0.0075, 40.0);
 /// Repeats of keys that do what others do, too: lessons, evaluations, retries.
 pub const REPEATERS: [Share; 4] =
     [Share::new(0.07, 6.0), Share::new(0.2, 4.0), Share::new(0.5, 3.0), Share::new(0.85, 6.0)];
-/// Share of young keys among honest users whose ages are known, where a template has not shown its own.
-pub const YOUNG: f64 = 0.3;
-/// ... and how many keys that is worth.
-pub const YOUNG_WEIGHT: f64 = 4.0;
-/// Share of an honest user's requests that tell him from a campaign's account: he follows up, repeats somebody, or is old.
-pub const SIGN: f64 = 0.2;
+
+/// What is believed of a template's users before they have shown it: laws of the whole honest population, and a campaign's
+/// accidents. Not settable by a configuration: a value that suits one deployment's day would be tuned again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fitted {
+    /// Share of young keys among honest users whose ages are known, ...
+    pub young: f64,
+    /// ... and how many keys of a template that is worth (precision between families).
+    pub young_weight: f64,
+    /// Follow-ups among an honest user's requests with a template. Its precision also holds where a template shows its own.
+    pub talk: Share,
+    /// Repeats among an honest user's openings.
+    pub repeats: Share,
+    /// A template's openings among all of an honest user's since the first of them.
+    pub devoted: Share,
+    /// Share of honest users that sleep, ...
+    pub sleep: f64,
+    /// ... and how many keys that is worth.
+    pub sleep_weight: f64,
+    /// Probability that an honest user stops after a request.
+    pub stop: f64,
+    /// How alike honest users' rates are: shape of their gamma distribution, ...
+    pub shape: f64,
+    /// ... and the most that a template's own honest users are believed to show, who were told from a campaign for being plain.
+    pub shape_most: f64,
+    /// Share of an honest user's requests that tell him from a campaign's account: he follows up, repeats somebody, or is old.
+    pub sign: f64,
+    /// Follow-ups of a campaign's keys: by accident, or in passing.
+    pub silent: Share,
+    /// Repeats of a campaign's keys.
+    pub novel: Share,
+}
+
+impl Default for Fitted {
+    /// As of 2026-11-28, before any fit: set by hand with the redesign of the judging.
+    fn default() -> Fitted {
+        Fitted {
+            young: 0.3,
+            young_weight: 4.0,
+            talk: Share::new(0.25, 1.5),
+            repeats: Share::new(0.1, 2.0),
+            devoted: Share::new(0.4, 1.5),
+            sleep: 0.875,
+            sleep_weight: 8.0,
+            stop: 0.1,
+            shape: 0.6,
+            shape_most: 0.7,
+            sign: 0.2,
+            silent: Share::new(0.0075, 40.0),
+            novel: Share::new(0.0075, 40.0),
+        }
+    }
+}

@@ -5,7 +5,6 @@
 
 use super::coming::{self, Pace, Range};
 use super::counts::{self, Share};
-use super::fitted;
 use super::keys::{Age, Keys, MOST, Weights};
 use crate::engine::config::Campaign;
 use crate::engine::math::{exp, ln};
@@ -64,13 +63,14 @@ impl Hypothesis {
 
     /// The same with the law of coming fitted already.
     pub fn fit_with(&self, keys: &Keys<'_>, weights: &Weights, (coming, pace): (f64, Pace)) -> (f64, Law) {
-        let (talk_ln, talk) = counts::fit(keys.talk(), weights, self.talk);
-        let (repeats_ln, repeats) = counts::fit(keys.repeats(), weights, self.repeats);
+        let (talk_ln, talk) = counts::fit(keys.talk(), weights, self.talk, keys.fitted.silent);
+        let (repeats_ln, repeats) = counts::fit(keys.repeats(), weights, self.repeats, keys.fitted.novel);
         let (sleep_ln, sleep) = fit_sleep(keys, weights, self.sleep);
         let (young_ln, young) = fit_young(keys, weights, self.young);
         let (part_ln, part) = if keys.partly {
             let fits = self.alike.iter().map(|precision| {
-                counts::fit(keys.devotion(), weights, &PARTS.map(|mean| Share::new(mean, *precision)))
+                let parts = PARTS.map(|mean| Share::new(mean, *precision));
+                counts::fit(keys.devotion(), weights, &parts, Share::RARE)
             });
             let (ln, part) = fits.fold((f64::MIN, Share::default()), |a, b| if b.0 > a.0 { b } else { a });
             (ln, Some(part))
@@ -137,7 +137,8 @@ fn fit_young(keys: &Keys<'_>, weights: &Weights, among: &[(f64, f64)]) -> (f64, 
     }
     let of = |share: f64| young * ln(share) + old * ln(1.0 - share);
     if among.is_empty() {
-        let share = (young + fitted::YOUNG * fitted::YOUNG_WEIGHT) / (young + old + fitted::YOUNG_WEIGHT);
+        let (before, worth) = (keys.fitted.young, keys.fitted.young_weight);
+        let share = (young + before * worth) / (young + old + worth);
         return (of(share), share);
     }
     among.iter().fold((f64::MIN, 0.0), |best, (share, cost)| {

@@ -1,6 +1,7 @@
 //! What a panel's keys did, as all hypotheses look at it. Filled once an evaluation; nothing is allocated.
 
 use super::coming::{Bins, Visit};
+use super::fitted::Fitted;
 use super::hours;
 use crate::engine::ledger::groups::{Axis, Sample};
 use crate::engine::ledger::panels::KEYS;
@@ -31,6 +32,8 @@ pub struct Keys<'a> {
     pub distinct: f64,
     /// Now, in ticks.
     pub tick: u16,
+    /// What is believed of keys that have not shown it.
+    pub fitted: Fitted,
     visits: [Visit; MOST],
     whole: [Visit; MOST],
     /// The template is a smaller part of their traffic: what is looked at is all of it, and the template's share.
@@ -45,12 +48,13 @@ pub struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     /// Looks at a sample.
-    pub fn new(samples: &'a [Sample], distinct: f64, axis: Axis, tick: u16) -> Keys<'a> {
+    pub fn new(samples: &'a [Sample], distinct: f64, axis: Axis, tick: u16, fitted: &Fitted) -> Keys<'a> {
         let samples = samples.get(..samples.len().min(MOST)).unwrap_or_default();
         let mut k = Keys {
             samples,
             distinct,
             tick,
+            fitted: *fitted,
             visits: [Visit::default(); MOST],
             whole: [Visit::default(); MOST],
             partly: false,

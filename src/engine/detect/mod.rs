@@ -9,7 +9,7 @@ pub mod automation;
 mod burst;
 pub mod coming;
 pub mod counts;
-mod fitted;
+pub mod fitted;
 mod fleet;
 pub mod hours;
 pub mod hypothesis;
@@ -83,7 +83,7 @@ pub struct Finding {
 /// Evaluates a value by its panel.
 pub fn judge(group: &Group, panel: &BottomK<Sample, { keys::MOST }>, tick: u16, c: &Campaign) -> Finding {
     let axis = Axis::of(group.tag);
-    let keys = Keys::new(panel.items(), panel.estimate(), axis, tick);
+    let keys = Keys::new(panel.items(), panel.estimate(), axis, tick, &c.fitted);
     let mut f = Finding { distinct: keys.distinct, ..Finding::default() };
     let struck = keys.samples.iter().filter(|s| s.struck()).count();
     let known = struck.saturating_mul(2) >= keys.len();

@@ -2,10 +2,11 @@
 
 use super::coming::{self, Pace};
 use super::counts::Share;
+use super::fitted::Fitted;
 use super::hypothesis::ln_sleep;
 use super::keys::{Age, Keys, MOST};
 use super::mixture::Mixture;
-use super::{fitted, people, queue, shared};
+use super::{people, queue, shared};
 use crate::engine::ledger::groups::Group;
 use crate::engine::math::{clamp, ln};
 use crate::engine::rules::Numbers;
@@ -16,8 +17,9 @@ const OWN: f64 = 6.0;
 
 /// What the counters of a value alone say: odds that a key which sends it is a campaign's, nats. `converses`: follow-ups are the
 /// campaign's own; `old_honest`: so much of old keys' openings is not.
-pub fn prior(group: &Group, converses: bool, old_honest: f64) -> f64 {
-    let honest = shared::honest_share(signs(group, converses, old_honest), group.total, None, 0.0);
+pub fn prior(group: &Group, converses: bool, old_honest: f64, fitted: &Fitted) -> f64 {
+    let honest =
+        shared::honest_share(fitted.sign, signs(group, converses, old_honest), group.total, None, 0.0);
     ln((1.0 - honest) / honest)
 }
 
@@ -33,7 +35,7 @@ pub const CONVERSES: f64 = 0.05;
 
 /// See above.
 pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
-    let n = keys.len() as f64;
+    let (n, fitted) = (keys.len() as f64, &keys.fitted);
     let campaign = m.weights.iter().take(keys.len()).sum::<f64>();
     let others = n - campaign;
     let seen = others > OWN;
@@ -44,19 +46,20 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let signs = signs(group, m.queue.talk.mean > CONVERSES, old_honest);
     // Of keys that the panel sees the share is known better than by the signs of those who send most.
     let panel = seen.then(|| (others + others.sqrt() + 1.0) / n);
-    let honest = shared::honest_share(signs, group.total, panel, m.ln - m.ln_alone);
+    let honest = shared::honest_share(fitted.sign, signs, group.total, panel, m.ln - m.ln_alone);
     let whole = coming::Bins::new(keys.whole());
     let queue_pace = coming::fit(&whole, &m.weights, keys.len(), &queue::QUEUE.coming, None).1;
     let rest = m.weights.map(|w| 1.0 - w);
     let honest_pace = if seen {
         coming::fit(&whole, &rest, keys.len(), &people::PEOPLE.coming, None).1
     } else {
-        Pace { stop: 0.1, shape: 0.6, gap: queue_pace.gap }
+        Pace { stop: fitted.stop, shape: fitted.shape, gap: queue_pace.gap }
     };
-    let honest_young = if seen { m.honest.young } else { fitted::YOUNG };
+    let honest_young = if seen { m.honest.young } else { fitted.young };
     // Those who were told from the campaign are the plainest of the honest: the others differ more.
-    let honest_talk = if seen { Share::new(m.honest.talk.mean, 1.5) } else { Share::new(0.25, 1.5) };
-    let honest_pace = Pace { shape: honest_pace.shape.min(0.7), ..honest_pace };
+    let honest_talk =
+        Share::new(if seen { m.honest.talk.mean } else { fitted.talk.mean }, fitted.talk.precision);
+    let honest_pace = Pace { shape: honest_pace.shape.min(fitted.shape_most), ..honest_pace };
     let (born_from_min, born_to_min) = births(group, keys, m);
     Numbers {
         prior: ln((1.0 - honest) / honest) as f32,
@@ -65,13 +68,13 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
         born_from_min,
         born_to_min,
         devoted: devoted(keys, &m.weights, 8.0).into(),
-        honest_devoted: if seen { devoted(keys, &rest, 2.0) } else { Share::new(0.4, 1.5) }.into(),
+        honest_devoted: if seen { devoted(keys, &rest, 2.0) } else { fitted.devoted }.into(),
         queue: queue_pace.into(),
         honest: honest_pace.into(),
         talk: m.queue.talk.into(),
         honest_talk: honest_talk.into(),
         repeats: m.queue.repeats.into(),
-        honest_repeats: if seen { m.honest.repeats } else { Share::new(0.1, 2.0) }.into(),
+        honest_repeats: if seen { m.honest.repeats } else { fitted.repeats }.into(),
         sleep: m.queue.sleep as f32,
         honest_sleep: honest_sleep(keys, &rest) as f32,
         regular: regular(keys, &m.weights) as f32,
@@ -87,13 +90,14 @@ fn devoted(keys: &Keys<'_>, weights: &[f64; MOST], precision: f64) -> Share {
     Share::new(clamp(sum / all, 0.05, 0.98), precision)
 }
 
-/// Share of the honest keys that sleep: people do, back ends may not. Told by the keys, and by eight that are not there of which
-/// seven sleep.
+/// Share of the honest keys that sleep: people do, back ends may not. Told by the keys, and by `sleep_weight` that are not
+/// there.
 fn honest_sleep(keys: &Keys<'_>, rest: &[f64; MOST]) -> f64 {
     let mut best = (f64::MIN, 0.0);
     for share in [0.02, 0.2, 0.5, 0.8, 0.97] {
         let told = keys.sleep().iter().zip(rest).fold(0.0, |sum, (s, w)| sum + w * ln_sleep(share, *s));
-        let total = told + 7.0 * ln(share) + ln(1.0 - share);
+        let (before, worth) = (keys.fitted.sleep, keys.fitted.sleep_weight);
+        let total = told + worth * (before * ln(share) + (1.0 - before) * ln(1.0 - share));
         if total > best.0 {
             best = (total, share);
         }

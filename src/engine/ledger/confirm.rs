@@ -115,8 +115,8 @@ impl Ledger {
     fn count_signs(&mut self, value: u64) {
         let Some(g) = self.groups.get(value) else { return };
         let numbers = self.cases.case(self.cases.resolve(g.case)).map(|c| c.numbers).unwrap_or_default();
-        let prior =
-            detect::prior(g, f64::from(numbers.talk.mean) > detect::CONVERSES, f64::from(numbers.old_honest));
+        let converses = f64::from(numbers.talk.mean) > detect::CONVERSES;
+        let prior = detect::prior(g, converses, f64::from(numbers.old_honest), &self.c.fitted);
         self.cases.set_prior(value, prior as f32);
     }
 

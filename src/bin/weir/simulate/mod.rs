@@ -2,11 +2,15 @@
 
 mod attack;
 mod baselines;
+mod beta;
 mod bound;
 mod builtin;
+mod census;
 mod corpus;
+mod fit;
 mod flood;
 mod honest;
+mod leave;
 mod report;
 mod rng;
 mod run;
@@ -19,6 +23,7 @@ use crate::{IO, OK, USAGE, check, deployment};
 use corpus::Split;
 use indicatif::{ProgressBar, ProgressStyle};
 use run::{Report, Setup};
+use scenarios::Scenario;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -30,7 +35,7 @@ const MISSED: u8 = 4;
 
 /// Run campaigns among honest traffic and report who was blocked
 ///
-/// Exit status: 0 all targets kept; 1 usage; 2 input failed; 4 a target was missed.
+/// Exit status: 0 all targets kept; 1 usage; 2 input failed; 4 a target was missed, or a number could not be fitted.
 #[derive(clap::Args)]
 pub struct Args {
     /// Scenarios by name or family (see --list), or groups: all (but H, lookalikes and attacks), core (S…), cold (C…), evasions
@@ -40,21 +45,35 @@ pub struct Args {
     /// List the scenarios and their targets
     #[arg(long)]
     list: bool,
-    /// Run each scenario on so many seeds
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    seeds: u64,
+    /// Measure the numbers of `detect::fitted` on the traffic of these scenarios (default: every honest family, N150 and eight
+    /// campaigns) and print them; nothing is judged
+    #[arg(long, conflicts_with = "leave_one_out")]
+    fit: bool,
+    /// Judge by the numbers of a fit that `--fit --json` has written, instead of the committed ones
+    #[arg(long, value_name = "FILE")]
+    fitted: Option<PathBuf>,
+    /// Fit without each of these honest families (default: all) and judge that family on the seeds and texts after those
+    /// of the fit
+    #[arg(long)]
+    leave_one_out: bool,
+    /// With --leave-one-out: sizes of a family that are judged: all (40 to 800 keys) or small (the smallest of those)
+    #[arg(long, value_name = "WHICH")]
+    sizes: Option<String>,
+    /// Run each scenario on so many seeds; default: 1, with --leave-one-out 2
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
     /// First seed: a number, or `today` for the date (YYYYMMDD), which draws the built-in texts too
     #[arg(long, default_value = "1", value_name = "N", allow_negative_numbers = true)]
     seed: String,
     /// Seed of the built-in texts: a number or `today`; default: the texts of the published figures
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     texts: Option<String>,
-    /// Size of the honest population: 1 is about 29,000 keys
-    #[arg(long, default_value_t = 0.3)]
-    honest: f64,
-    /// Factor on the number of campaign accounts
-    #[arg(long, default_value_t = 1.0)]
-    campaign: f64,
+    /// Size of the honest population: 1 is about 29,000 keys; default: 0.3, with --leave-one-out 0.05 (--fit counts none)
+    #[arg(long)]
+    honest: Option<f64>,
+    /// Factor on the number of campaign accounts; default: 1, to fit and with --leave-one-out 0.4
+    #[arg(long)]
+    campaign: Option<f64>,
     /// Workers (edges) that decide from what one ledger publishes every 100 ms, as `scope: node` does; 0: both halves in
     /// one process, as `scope: vm` does
     #[arg(long, default_value_t = deployment::USUAL, value_name = "N", allow_negative_numbers = true,
@@ -103,10 +122,82 @@ pub fn run(args: &Args) -> u8 {
         report::list();
         return OK;
     }
-    let plan = match plan(args) {
-        Ok(plan) => plan,
-        Err(status) => return status,
+    let done = match () {
+        () if args.fit => fitted(args),
+        () if args.leave_one_out => left_out(args),
+        () => judged(args),
     };
+    done.unwrap_or_else(|status| status)
+}
+
+/// `--fit`.
+fn fitted(args: &Args) -> Result<u8, u8> {
+    let plan = plan(args)?;
+    let counts = fit::count(&plan.setups, &plan.config, &plan.corpus, plan.jobs);
+    let found = fit::fit(&counts, None);
+    if args.json {
+        println!("{}", fit::json(&counts, &found));
+    } else {
+        fit::literal(&counts, &found, today());
+    }
+    Ok(if found.is_whole() { OK } else { MISSED })
+}
+
+/// `--leave-one-out`.
+fn left_out(args: &Args) -> Result<u8, u8> {
+    let sizes = match args.sizes.as_deref() {
+        None | Some("all") => leave::Sizes::All,
+        Some("small") => leave::Sizes::Small,
+        Some(other) => return Err(usage(&format!("--sizes is {other:?}, must be all or small"))),
+    };
+    if args.split != "all" {
+        return Err(usage(
+            "--split: --leave-one-out fits on tune and judges on held by itself; leave it out",
+        ));
+    }
+    let named = if args.scenarios.is_empty() {
+        fit::honest().collect()
+    } else {
+        report::names(&args.scenarios).map_err(|e| usage(&e))?
+    };
+    if let Some(s) = named.iter().find(|s| s.keys == 0) {
+        let name = s.name;
+        return Err(usage(&format!(
+            "--scenario {name}: --leave-one-out needs honest families (P-…), see --list"
+        )));
+    }
+    let rows = leave::judged(&named, sizes);
+    if rows.is_empty() {
+        return Err(usage("--scenario: none of these has 40 to 800 keys, which --leave-one-out judges"));
+    }
+    let mut plan =
+        prepare(args, &fit::usual(), 1, if args.corpus.is_some() { Split::Tune } else { Split::All })?;
+    let counts = fit::count(&plan.setups, &plan.config, &plan.corpus, plan.jobs);
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    plan.jobs = args.jobs.unwrap_or(cores);
+    let (seed, texts) = seeds(args).map_err(|e| usage(&e))?;
+    plan.corpus = Arc::new(load(args.corpus.as_deref(), Split::Held, texts + 1)?);
+    plan.setups.truncate(1);
+    let like = plan.setups.pop();
+    for scenario in rows {
+        let fitted = Some(fit::fit(&counts, Some(scenario.family)).numbers);
+        for i in 0..args.seeds.unwrap_or(2) {
+            let other = |s: &Setup| Setup { scenario: *scenario, seed: seed + 1 + i, fitted, ..s.clone() };
+            plan.setups.extend(like.as_ref().map(other));
+        }
+    }
+    let rows = leave::rows(&all(&plan), &counts);
+    if args.json {
+        println!("{}", leave::json(&rows, &plan.corpus.origin));
+    } else {
+        leave::table(&rows, &plan.corpus.origin);
+    }
+    Ok(if rows.iter().all(leave::Row::kept) { OK } else { MISSED })
+}
+
+/// The usual: runs, judged.
+fn judged(args: &Args) -> Result<u8, u8> {
+    let plan = plan(args)?;
     let reports = all(&plan);
     if args.json {
         reports.iter().for_each(|r| println!("{}", report::json(r)));
@@ -115,7 +206,7 @@ pub fn run(args: &Args) -> u8 {
         report::table(&reports, &plan.corpus.origin, args.edges);
     }
     let kept = reports.iter().all(|r| report::missed(r).is_empty());
-    if kept { OK } else { MISSED }
+    Ok(if kept { OK } else { MISSED })
 }
 
 fn usage(message: &str) -> u8 {
@@ -124,22 +215,41 @@ fn usage(message: &str) -> u8 {
 }
 
 fn plan(args: &Args) -> Result<Plan, u8> {
-    let in_range = |x: f64| x > 0.0 && x <= 10.0;
-    if !in_range(args.honest) || !in_range(args.campaign) {
-        return Err(usage("--honest and --campaign must be above 0, at most 10"));
+    if args.sizes.is_some() {
+        return Err(usage("--sizes needs --leave-one-out"));
     }
-    if args.seeds == 0 || args.seeds > 1_000 {
-        return Err(usage("--seeds must be 1 to 1000"));
-    }
-    if args.jobs == Some(0) {
-        return Err(usage("--jobs must be at least 1"));
-    }
+    let names = if args.fit && args.scenarios.is_empty() {
+        fit::usual()
+    } else {
+        report::names(&args.scenarios).map_err(|e| usage(&e))?
+    };
     let split = match args.split.as_str() {
         "all" => Split::All,
         "tune" => Split::Tune,
         "held" => Split::Held,
         other => return Err(usage(&format!("--split is {other:?}, must be all, tune or held"))),
     };
+    prepare(args, &names, args.seeds.unwrap_or(1), split)
+}
+
+/// Checks the rest and makes a run of each scenario and seed.
+fn prepare(args: &Args, names: &[&'static Scenario], runs_each: u64, split: Split) -> Result<Plan, u8> {
+    let in_range = |x: f64| x > 0.0 && x <= 10.0;
+    let reduced = args.fit || args.leave_one_out;
+    let honest = args.honest.unwrap_or(if reduced { 0.05 } else { 0.3 });
+    let campaign = args.campaign.unwrap_or(if reduced { 0.4 } else { 1.0 });
+    if !in_range(honest) || !in_range(campaign) {
+        return Err(usage("--honest and --campaign must be above 0, at most 10"));
+    }
+    if args.seeds.is_some_and(|n| n == 0 || n > 1_000) {
+        return Err(usage("--seeds must be 1 to 1000"));
+    }
+    if args.jobs == Some(0) {
+        return Err(usage("--jobs must be at least 1"));
+    }
+    if reduced && (args.baselines || args.trace || args.verbose || !args.without.is_empty()) {
+        return Err(usage("--fit and --leave-one-out know no --baselines, --trace, --verbose or --without"));
+    }
     if args.corpus.is_none() && args.split != "all" {
         return Err(usage("--split needs --corpus: the built-in texts have no parts"));
     }
@@ -154,24 +264,33 @@ fn plan(args: &Args) -> Result<Plan, u8> {
         }
     }
     let (seed, texts) = seeds(args).map_err(|e| usage(&e))?;
-    let names = report::names(&args.scenarios).map_err(|e| usage(&e))?;
+    let fitted = match &args.fitted {
+        Some(_) if reduced => {
+            return Err(usage("--fitted: --fit and --leave-one-out make their own; leave it out"));
+        }
+        Some(path) => Some(fit::read(path).map_err(|e| {
+            usage(&format!("--fitted {}: {e}; write it with weir simulate --fit --json", path.display()))
+        })?),
+        None => None,
+    };
     let corpus = load(args.corpus.as_deref(), split, texts)?;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let runs = names.len() * args.seeds as usize;
+    let runs = names.len() * runs_each as usize;
     let jobs = args.jobs.unwrap_or(cores).min(runs);
     let mut setups = Vec::new();
     for scenario in names {
-        for i in 0..args.seeds {
+        for i in 0..runs_each {
             setups.push(Setup {
-                scenario: *scenario,
+                scenario: **scenario,
                 seed: seed + i,
-                honest: args.honest,
-                campaign: args.campaign,
+                honest,
+                campaign,
                 edges: args.edges,
                 baselines: args.baselines,
                 pipelined: jobs < cores,
                 verbose: args.verbose,
                 trace: args.trace,
+                fitted,
             });
         }
     }
@@ -181,7 +300,7 @@ fn plan(args: &Args) -> Result<Plan, u8> {
 /// First seed of the runs, and the seed of the built-in texts.
 fn seeds(args: &Args) -> Result<(u64, u64), String> {
     let number = |name: &str, given: &str| match given {
-        "today" => Ok(date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))),
+        "today" => Ok(today()),
         // Seeds count up from the first one.
         _ => given.parse().ok().filter(|n| *n <= u64::MAX - 1_000).ok_or_else(|| {
             format!("{name} is {given:?}, must be a whole number (at most 2^64 - 1001) or today")
@@ -197,6 +316,10 @@ fn seeds(args: &Args) -> Result<(u64, u64), String> {
         None => corpus::BUILTIN_SEED,
     };
     Ok((seed, texts))
+}
+
+fn today() -> u64 {
+    date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))
 }
 
 /// The date of a Unix time in UTC as YYYYMMDD (days to civil date: Hinnant, "chrono-compatible low-level date algorithms").

@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use weir::engine::config::Config;
+use weir::engine::detect::fitted::Fitted;
 use weir::engine::dialect::Facts;
 use weir::engine::edge::extract::{Extracted, Extractor};
 use weir::engine::edge::session::Session;
 use weir::engine::hash::sip13;
+use weir::engine::observation::Observation;
 use weir::engine::units::Nanos;
 use weir::engine::verdict::{Action, Reason};
 use weir::engine::{Decision, Status};
@@ -39,6 +41,8 @@ pub struct Setup {
     pub verbose: bool,
     /// Print the groups of a probe every half hour.
     pub trace: bool,
+    /// Fitted numbers other than the committed ones.
+    pub fitted: Option<Fitted>,
 }
 
 /// What became of a key.
@@ -60,6 +64,8 @@ pub struct Fate {
 #[derive(Clone, Debug, Default)]
 pub struct ClassResult {
     pub name: &'static str,
+    /// Of the honest family that the scenario is about.
+    pub own: bool,
     pub keys: u32,
     pub blocked: u32,
     pub throttled: u32,
@@ -301,6 +307,7 @@ pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
     let mut m = Maker::new(&mut world, Population { ages: sc.told(), neighbours: 0.005 });
     m.world.pool.tasks = m.world.pool.corpus.tasks.clone();
     honest::populate(&mut m, scale);
+    let from = m.world.actors.len();
     if sc.newcomers > 0 {
         honest::newcomers::all(&mut m, sc.newcomers);
     }
@@ -309,13 +316,36 @@ pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
         m.rng = Rng::at(m.world.seed, sip13((0, 0), sc.name.as_bytes()), 1);
         (sc.lookalike)(&mut m, sc.keys);
     }
+    m.world.own = from..m.world.actors.len();
     attack::add(&mut m, sc, s.campaign);
     world
+}
+
+/// Makes all of its traffic without judging it: each request as the ledger would hear of it, and whether it is a probe.
+pub fn observe(world: &World, config: &Config, each: &mut dyn FnMut(&Event, &Observation, bool)) {
+    let mut source = Source {
+        world,
+        extractor: Extractor::new(&config.seed),
+        session: Session::from_facts(0, weir::engine::edge::identity::Identity::default(), Facts::default()),
+    };
+    let mut item = Item { x: Extracted::default(), actor: 0, probe: false };
+    world.events(|e| {
+        source.make(e, &mut item, None);
+        each(e, &item.x.obs, item.probe);
+    });
 }
 
 /// Runs it.
 pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn Fn(u64)) -> Report {
     let begun = Instant::now();
+    let config = &s.fitted.map_or_else(
+        || Arc::clone(config),
+        |fitted| {
+            let mut with = Config::clone(config);
+            with.campaign.fitted = fitted;
+            Arc::new(with)
+        },
+    );
     let world = world(s, corpus);
     let mut judge = Judge {
         deployment: Deployment::new(Arc::clone(config), s.edges),
@@ -419,6 +449,9 @@ fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Basel
         Start::Midway(h) | Start::MidwayLogs(h) => h * 3600,
         _ => attack::BEGIN_H * 3600,
     };
+    for a in &world.actors[world.own.clone()] {
+        honest[usize::from(a.class)].own = true;
+    }
     for (a, f) in world.actors.iter().zip(&judge.fates).filter(|(_, f)| f.requests > 0) {
         let c = &mut honest[usize::from(a.class)];
         c.keys += 1;

@@ -5,6 +5,7 @@
 
 use super::rng::Rng;
 use super::texts::{Pool, Text};
+use std::ops::Range;
 use weir::engine::dialect::Facts;
 use weir::engine::edge::identity::{Identity, KeyId};
 use weir::engine::units::Nanos;
@@ -103,6 +104,8 @@ pub struct World {
     pub pool: Pool,
     pub classes: Vec<Class>,
     pub actors: Vec<Actor>,
+    /// Which of them are the honest family (or the newcomers) that the scenario is about.
+    pub own: Range<usize>,
     /// Address prefixes of the campaign's relays.
     pub relays: Vec<u64>,
     /// Networks whose users come from another address of theirs with each request, the first at number 1.
@@ -121,7 +124,8 @@ impl World {
     /// An empty one.
     pub fn new(seed: u64, hours: u32, pool: Pool) -> World {
         let (classes, actors, relays) = (Vec::new(), Vec::new(), Vec::new());
-        World { seed, hours, pool, classes, actors, relays, networks: Vec::new(), diaries: Vec::new() }
+        let (networks, diaries) = (Vec::new(), Vec::new());
+        World { seed, hours, pool, classes, actors, own: 0..0, relays, networks, diaries }
     }
 
     /// The actor that a key's requests are counted under.

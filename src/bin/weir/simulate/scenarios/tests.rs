@@ -30,6 +30,7 @@ fn built_at(scenario: &Scenario, seed: u64, campaign: f64) -> World {
         verbose: false,
         trace: false,
         edges: 0,
+        fitted: None,
     };
     world(&setup, &texts())
 }
