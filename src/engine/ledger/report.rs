@@ -143,7 +143,7 @@ fn percent(share: f64) -> u8 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use super::*;
     use crate::engine::config::parse;
@@ -221,6 +221,63 @@ mod tests {
         assert_eq!(id(5, 13), tid(12), "its request matched another case only");
         assert_eq!(id(5, 11), tid(11));
         assert_eq!((id(6, 0), id(6, 13), id(7, 0)), (None, None, None), "no case, no key");
+    }
+
+    #[test]
+    fn a_key_is_reported_with_its_facts_and_its_odds() {
+        use crate::engine::rules::{Beta, FACTORS, Numbers};
+        let mut l = ledger();
+        let case = l.cases.open(1, NOW_S);
+        confirmed(&mut l, 11, case, 120);
+        let talk = |mean, precision| Beta { mean, precision };
+        l.cases.case_mut(case).unwrap().numbers = Numbers {
+            prior: 6.0,
+            young: 1.25,
+            old: -4.0,
+            talk: talk(0.007, 40.0),
+            honest_talk: talk(0.4, 3.0),
+            ..Numbers::default()
+        };
+        let first_min = NOW_S / 60 - 50 * 60;
+        let key = KeyState {
+            id: 5,
+            case,
+            first_min,
+            born: super::super::tick_of(NOW_S),
+            total: 9,
+            single: 7,
+            hits: 6,
+            after: 7,
+            talk: 2,
+            win_total: 9,
+            win_single: 7,
+            win_dup: 1,
+            strikes: 3,
+            seen_values: 0b111,
+            ..KeyState::default()
+        };
+        l.keys.insert(key, NOW_S);
+        let strange = KeyState { id: 6, first_min, flags: key_flag::AGE_UNKNOWN, ..KeyState::default() };
+        l.keys.insert(strange, NOW_S);
+        let mut v = verdict(Reason::Template, 11);
+        v.evidence.matched = 4;
+        let r = l.key_report(5, &v).unwrap();
+        assert_eq!((r.young, r.age, r.age_hours, r.convicted), (true, "seen", 50, false));
+        assert_eq!((r.requests, r.openings_percent, r.repeats_percent, r.matches_percent), (9, 77, 11, 85));
+        assert_eq!((r.hits, r.talk, r.strikes), (6, 2, 3));
+        // The odds are those that the ladder weighs, factor by factor.
+        let odds = r.odds.unwrap();
+        let c = l.cases.case(case).unwrap();
+        assert_eq!(odds, l.odds(&key, NOW_S, super::super::tick_of(NOW_S), c, &Pieces::of(4)));
+        let factor = |name| odds.0[FACTORS.iter().position(|f| *f == name).unwrap()];
+        assert_eq!((factor("template"), factor("age"), factor("birth")), (6.0, 1.25, 0.0));
+        assert!(factor("follow-ups") < -1.0 && factor("blocked before") > 0.0, "{odds:?}");
+        // No case, no odds; nobody, nothing.
+        let r = l.key_report(6, &v).unwrap();
+        assert_eq!((r.young, r.age, r.odds), (false, "unknown", None));
+        l.keys.get_mut(6).unwrap().set(key_flag::CREATED, true);
+        assert_eq!(l.key_report(6, &v).unwrap().age, "created");
+        assert!(l.key_report(7, &v).is_none());
     }
 
     #[test]
