@@ -245,7 +245,10 @@ fn leaving_one_family_out_judges_that_family() {
     let v: Value = serde_json::from_str(&out).unwrap();
     let row = &v["families"][0];
     assert_eq!((row["family"].as_str(), row["runs"].as_u64()), (Some("hall"), Some(1)), "{err}");
-    assert!(row["own"]["keys"].as_u64().unwrap() >= 30 && row["others"]["keys"].as_u64().unwrap() > 100, "{v}");
+    assert!(
+        row["own"]["keys"].as_u64().unwrap() >= 30 && row["others"]["keys"].as_u64().unwrap() > 100,
+        "{v}"
+    );
     let blocked = row["own"]["blocked"].as_u64().unwrap();
     assert_eq!(status, Some(if blocked == 0 { 0 } else { 4 }), "{v}");
     assert_ne!(row["fitted"]["repeats"], Value::Null);
