@@ -57,7 +57,8 @@ pub struct Fitted {
 }
 
 impl Default for Fitted {
-    /// As of 2026-11-28, before any fit: set by hand with the redesign of the judging.
+    /// As of 2026-11-28: set by hand with the redesign of the judging. `weir simulate --fit` of that day gave others, which were
+    /// not taken because `S16` and `E-launch` got worse: both columns are in `tests/detection/README.md`.
     fn default() -> Fitted {
         Fitted {
             young: 0.3,
