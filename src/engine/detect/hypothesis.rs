@@ -45,6 +45,8 @@ pub struct Law {
     pub sleep: f64,
     /// Share of young keys.
     pub young: f64,
+    /// What that share costs, nats.
+    pub cost: f64,
 }
 
 /// Shares of a template in its keys' traffic that are tried.
@@ -66,7 +68,7 @@ impl Hypothesis {
         let (talk_ln, talk) = counts::fit(keys.talk(), weights, self.talk, keys.fitted.silent);
         let (repeats_ln, repeats) = counts::fit(keys.repeats(), weights, self.repeats, keys.fitted.novel);
         let (sleep_ln, sleep) = fit_sleep(keys, weights, self.sleep);
-        let (young_ln, young) = fit_young(keys, weights, self.young);
+        let (young_ln, young, cost) = fit_young(keys, weights, self.young);
         let (part_ln, part) = if keys.partly {
             let fits = self.alike.iter().map(|precision| {
                 let parts = PARTS.map(|mean| Share::new(mean, *precision));
@@ -77,7 +79,7 @@ impl Hypothesis {
         } else {
             (0.0, None)
         };
-        let law = Law { pace, talk, repeats, part, sleep, young };
+        let law = Law { pace, talk, repeats, part, sleep, young, cost };
         (coming + talk_ln + repeats_ln + part_ln + sleep_ln + young_ln, law)
     }
 }
@@ -126,7 +128,7 @@ fn fit_sleep(keys: &Keys<'_>, weights: &Weights, among: &[f64]) -> (f64, f64) {
     best
 }
 
-fn fit_young(keys: &Keys<'_>, weights: &Weights, among: &[(f64, f64)]) -> (f64, f64) {
+fn fit_young(keys: &Keys<'_>, weights: &Weights, among: &[(f64, f64)]) -> (f64, f64, f64) {
     let (mut young, mut old) = (0.0, 0.0);
     for (age, w) in keys.ages().zip(weights) {
         match age {
@@ -139,10 +141,10 @@ fn fit_young(keys: &Keys<'_>, weights: &Weights, among: &[(f64, f64)]) -> (f64, 
     if among.is_empty() {
         let (before, worth) = (keys.fitted.young, keys.fitted.young_weight);
         let share = (young + before * worth) / (young + old + worth);
-        return (of(share), share);
+        return (of(share), share, 0.0);
     }
-    among.iter().fold((f64::MIN, 0.0), |best, (share, cost)| {
+    among.iter().fold((f64::MIN, 0.0, 0.0), |best, (share, cost)| {
         let total = of(*share) - cost;
-        if total > best.0 { (total, *share) } else { best }
+        if total > best.0 { (total, *share, *cost) } else { best }
     })
 }

@@ -20,6 +20,8 @@ use crate::engine::math::{exp, ln, ln_sum};
 const STEPS: u32 = 8;
 /// A step that gains fewer nats is the last.
 const ENOUGH: f64 = 0.5;
+/// Nats within which a share and nearly all are alike.
+const UNDECIDED: f64 = 2.0;
 /// So many nats behind, and gaining fewer than half of it in a step, there is no point in going on.
 const HOPELESS: f64 = 20.0;
 /// The honest part is fitted anew if so many keys are in it.
@@ -93,7 +95,7 @@ fn mixture(keys: &Keys<'_>, first: &Hypothesis, second: &Hypothesis, all: Law, w
         m.queue = first.fit(keys, &m.weights, near).1;
         near = Some(m.queue.pace);
         let q = m.queue.each(keys);
-        (m.ln, m.ln_alone) = (0.0, 0.0);
+        (m.ln, m.ln_alone) = (-m.queue.cost, -m.queue.cost);
         let mut sum = 0.0;
         for ((w, q), h) in m.weights.iter_mut().zip(&q).zip(&h).take(keys.len()) {
             let (a, b) = (ln(m.share) + q, ln(1.0 - m.share) + h);
@@ -114,6 +116,15 @@ fn mixture(keys: &Keys<'_>, first: &Hypothesis, second: &Hypothesis, all: Law, w
             m.honest = second.fit(keys, &rest, own).1;
             own = Some(m.honest.pace);
             h = m.honest.each(keys);
+        }
+    }
+    // Where the keys do not tell whether some are honest, none is: steps towards a share of one are ever smaller.
+    if m.ln_alone > m.ln - UNDECIDED {
+        m.share = most;
+        let q = m.queue.each(keys);
+        for ((w, q), h) in m.weights.iter_mut().zip(&q).zip(&h) {
+            let (a, b) = (ln(most) + q, ln(1.0 - most) + h);
+            *w = exp(a - ln_sum(a, b));
         }
     }
     m

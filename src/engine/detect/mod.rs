@@ -120,7 +120,9 @@ pub fn judge(group: &Group, panel: &BottomK<Sample, { keys::MOST }>, tick: u16, 
         if std::ptr::eq(h.coming.shapes, repeaters::ALIKE.shapes) {
             alike = Some(coming);
         }
-        let (ln, law) = h.fit_with(&keys, &all, coming);
+        // Fitted to bins, weighed on the keys, as the mixture is.
+        let law = h.fit_with(&keys, &all, coming).1;
+        let ln = law.each(&keys).iter().take(keys.len()).sum::<f64>();
         if let (Some(slot), Some(to)) = (lns.get_mut(i), laws.get_mut(i)) {
             (*slot, *to) = (ln + besides, law);
         }

@@ -57,8 +57,9 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     };
     let honest_young = if seen { m.honest.young } else { fitted.young };
     // Those who were told from the campaign are the plainest of the honest: the others differ more.
-    let honest_talk =
-        Share::new(if seen { m.honest.talk.mean } else { fitted.talk.mean }, fitted.talk.precision);
+    let mean = if seen { m.honest.talk.mean } else { fitted.talk.mean };
+    // A follow-up must never speak against a key: then few keys have a share of nearly none.
+    let honest_talk = Share::new(mean, fitted.talk.precision.max(0.3 / mean.max(1.0e-3)));
     let honest_pace = Pace { shape: honest_pace.shape.min(fitted.shape_most), ..honest_pace };
     let (born_from_min, born_to_min) = births(group, keys, m);
     Numbers {

@@ -5,7 +5,7 @@
 //! keys are those of a confirmed panel. It is released as soon as an honest explanation is the better one.
 
 use super::groups::{self, Axis, Group};
-use super::{Ledger, panels, tick_of};
+use super::{Ledger, cases, panels, tick_of};
 use crate::engine::config::campaign::off;
 use crate::engine::detect::{self, Finding};
 use crate::engine::sketch::bottom_k::BottomK;
@@ -41,7 +41,7 @@ impl Ledger {
                     let immune = u32::try_from(c.release_immunity_s / 60).unwrap_or(u32::MAX);
                     g.immune_min = (now_s / 60).saturating_add(immune);
                 }
-                self.release(value);
+                self.release_with_siblings(value);
             } else {
                 self.describe_case(value, &f);
                 self.count_signs(value);
@@ -118,6 +118,21 @@ impl Ledger {
         let converses = f64::from(numbers.talk.mean) > detect::CONVERSES;
         let prior = detect::prior(g, converses, f64::from(numbers.old_honest), &self.c.fitted);
         self.cases.set_prior(value, prior as f32);
+    }
+
+    /// Releases a value, and if its panel spoke for its case all that have none of their own.
+    fn release_with_siblings(&mut self, value: u64) {
+        let case = self.groups.get(value).map_or(0, |g| self.case_of(g));
+        let spoke = self.cases.case(case).is_some_and(|c| c.by == value);
+        self.release(value);
+        if !spoke {
+            return;
+        }
+        let of_case = |v: &&cases::Confirmed| v.value != 0 && self.cases.root(v.case) == case;
+        let panel = |v: u64| self.groups.get(v).is_some_and(|g| self.panels.get(g.panel, v).is_some());
+        let silent: Vec<u64> =
+            self.cases.values().iter().filter(of_case).map(|v| v.value).filter(|v| !panel(*v)).collect();
+        silent.into_iter().for_each(|v| self.release(v));
     }
 
     pub(super) fn release(&mut self, value: u64) {

@@ -194,7 +194,9 @@ impl Ledger {
         let campaign = |case: u16| self.cases.case(case).map_or(0, |c| c.id);
         if key.has(flag::CONVICTED) {
             let case = self.cases.resolve(key.case);
-            let pieces = if m.case == case { m.pieces } else { Pieces::default() };
+            // One popular phrase of its template does not free it; who was convicted by its network has shown none.
+            let few = Pieces::of(u32::from(key.hits == 0));
+            let pieces = if m.case == case && m.count >= 3 { m.pieces } else { few };
             // A conviction stands while its case stands, and until later facts overrule it.
             let stands = match self.cases.case(case).filter(|_| case != 0) {
                 Some(c) => self.rule(&key, t, c, &pieces) >= Ruling::Watch,
@@ -220,8 +222,8 @@ impl Ledger {
             watch = ruling;
         }
         if let Some(case) = self.cases.case(m.network).filter(|_| m.network != 0) {
-            // The way a request came is none of the template's pieces.
-            let ruling = self.rule(&key, t, case, &Pieces::default());
+            // The way a request came is worth one phrase.
+            let ruling = self.rule(&key, t, case, &Pieces::of(1));
             if ruling == Ruling::Block {
                 self.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
                 return Outcome { block: true, reason: Reason::Network, campaign: case.id, ..out };
