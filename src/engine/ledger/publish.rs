@@ -31,7 +31,12 @@ impl Publisher {
 impl Ledger {
     /// Does an edge that has applied all earlier shards lack confirmed values?
     pub fn values_changed(&self) -> bool {
-        self.publisher.values_version != self.cases.version()
+        self.publisher.values_version != self.version()
+    }
+
+    /// Changes with the confirmed values, and with those that have a budget.
+    fn version(&self) -> u64 {
+        self.cases.version().wrapping_add(self.budgets.version())
     }
 
     /// The shards of `mask` go out again: what an edge reads in their place is not what was published.
@@ -68,6 +73,7 @@ impl Ledger {
                 s.cases.push(CaseEntry { case, campaign: c.id, usual: c.shows(), numbers: c.numbers });
             }
         }
+        self.place_budgets(&mut shards);
         for key in self.keys.slots().iter().filter(|k| k.id != 0) {
             if let Some(Some(s)) = shards.get_mut(shard_of(key.id)) {
                 self.place(key, now_s, s);
@@ -88,7 +94,7 @@ impl Ledger {
             s.encode(i as u8, self.seed_check, &mut bytes);
             sink(i as u8, &bytes);
         }
-        self.publisher = Publisher { keys_dirty: 0, values_version: self.cases.version() };
+        self.publisher = Publisher { keys_dirty: 0, values_version: self.version() };
     }
 
     fn place(&self, key: &KeyState, now_s: u32, shard: &mut Shard) {
