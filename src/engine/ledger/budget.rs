@@ -18,8 +18,8 @@ use super::quota::Debt;
 use crate::engine::config::{Config, Limit};
 use crate::engine::hash;
 use crate::engine::observation::{self, Observation};
-use crate::engine::sketch::{bloom, gcra};
-use crate::engine::snapshot::{SHARDS, Shard, filter_bytes, shard_of};
+use crate::engine::sketch::gcra;
+use crate::engine::snapshot::{Shard, filter_bytes, shard_of};
 use crate::engine::sort::sort;
 use crate::engine::units::Nanos;
 
@@ -158,41 +158,31 @@ impl Ledger {
         (if least == u64::MAX { 0 } else { least }, looked_into)
     }
 
-    /// Suspicious values and proven keys into the shards that are published.
-    pub(super) fn place_budgets(&self, shards: &mut [Option<Shard>]) {
+    /// Suspicious values into the shards that are published.
+    pub(super) fn place_suspects(&self, shards: &mut [Option<Shard>]) {
         if !self.budgets.exist() {
             return;
         }
-        for tag in self.panels.slots().iter().map(|p| p.tag).filter(|t| *t != 0 && Axis::of(*t) == Axis::Text) {
-            let suspect = |g: &groups::Group| {
-                g.has(groups::flag::SUSPECT) && self.panels.get(g.panel, tag).is_some()
-            };
+        for tag in self.panels.slots().iter().map(|p| p.tag).filter(|t| *t != 0 && Axis::of(*t) == Axis::Text)
+        {
+            let suspect =
+                |g: &groups::Group| g.has(groups::flag::SUSPECT) && self.panels.get(g.panel, tag).is_some();
             if self.groups.get(tag).is_some_and(suspect)
                 && let Some(Some(s)) = shards.get_mut(shard_of(tag))
             {
                 s.suspects.push(tag);
             }
         }
-        let keys = || {
-            let all = self.keys.slots().iter().zip(self.keys.marks());
-            all.filter(|(k, mark)| k.id != 0 && self.is_proven(k, **mark)).map(|(k, _)| k.id)
-        };
-        let mut proven = [0usize; SHARDS];
-        for id in keys() {
-            if let Some(n) = proven.get_mut(shard_of(id)) {
-                *n = n.saturating_add(1);
-            }
-        }
-        for (s, n) in shards.iter_mut().zip(proven).filter(|(_, n)| *n > 0) {
-            if let Some(s) = s {
-                s.proven = vec![0; filter_bytes(n.saturating_mul(SHARDS))];
-            }
-        }
-        for id in keys() {
-            if let Some(Some(s)) = shards.get_mut(shard_of(id)) {
-                bloom::add(&mut s.proven, id);
-            }
-        }
         shards.iter_mut().flatten().for_each(|s| sort(&mut s.suspects));
     }
+
+    /// Bytes of a shard's filter of proven keys: sixteen bits for each of them, or up to twice as much.
+    pub(super) fn proven_bytes(&self) -> usize {
+        filter_bytes(self.keys.marks().iter().filter(|mark| is_marked(**mark)).count())
+    }
+}
+
+/// Does a key's mark say that it is proven?
+pub(super) fn is_marked(mark: u8) -> bool {
+    mark & PROVEN != 0
 }

@@ -280,9 +280,8 @@ impl Group {
     /// nothing but first requests to go by. A campaign with disposable keys looks so; what people use is met by old keys
     /// or followed up.
     pub fn is_passing(&self, distinct: f64, d_min: u32) -> bool {
-        let nearly_all = |part: u32, whole: u32| {
-            u64::from(part).saturating_mul(20) >= u64::from(whole).saturating_mul(19)
-        };
+        let nearly_all =
+            |part: u32, whole: u32| u64::from(part).saturating_mul(20) >= u64::from(whole).saturating_mul(19);
         distinct >= f64::from(d_min) * 4.0
             && self.young_share() >= 0.95
             && nearly_all(self.single, self.total)

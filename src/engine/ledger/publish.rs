@@ -1,6 +1,7 @@
 //! What changed since the last publication, by shard.
 
 use super::Ledger;
+use super::budget::is_marked;
 use super::cases::number_of;
 use super::keys::{KeyState, flag};
 use crate::engine::sketch::bloom;
@@ -73,10 +74,15 @@ impl Ledger {
                 s.cases.push(CaseEntry { case, campaign: c.id, usual: c.shows(), numbers: c.numbers });
             }
         }
-        self.place_budgets(&mut shards);
-        for key in self.keys.slots().iter().filter(|k| k.id != 0) {
+        self.place_suspects(&mut shards);
+        let proven_bytes = self.proven_bytes();
+        for (at, key) in self.keys.slots().iter().enumerate().filter(|(_, k)| k.id != 0) {
             if let Some(Some(s)) = shards.get_mut(shard_of(key.id)) {
                 self.place(key, now_s, s);
+                if self.keys.marks().get(at).is_some_and(|mark| is_marked(*mark)) {
+                    s.proven.resize(proven_bytes, 0);
+                    bloom::add(&mut s.proven, key.id);
+                }
             }
         }
         for over in self.over.live(now_s) {
