@@ -16,16 +16,12 @@ use weir::engine::verdict::{Action, Reason, Verdict};
 use weir::engine::{Engine, hash};
 
 const BUDGET: u64 = 40;
-const WORDS: [&str; 12] = [
-    "river", "stone", "lamp", "garden", "window", "paper", "engine", "bottle", "forest", "letter", "winter",
-    "market",
-];
-
 /// A text that nobody has sent before.
 fn text(seed: u64) -> String {
+    // Letters: digits are folded.
     let word = |i: u64| {
         let h = hash::mix(hash::mix(seed) ^ i);
-        format!("{}{}", WORDS[(h % 12) as usize], h >> 8 & 0xfff)
+        (0..7).map(|n| char::from(b'a' + (h >> (8 * n) & 0xff) as u8 % 26)).collect::<String>()
     };
     (0..14).map(word).collect::<Vec<_>>().join(" ")
 }
@@ -90,7 +86,7 @@ impl Node {
             self.pass(100);
         }
         // What was owed is paid off.
-        self.pass(3 * 3_600_000);
+        (0..180).for_each(|_| self.pass(60_000));
     }
 }
 
