@@ -1,7 +1,8 @@
 //! Read-only verdict tables at the edge, received as 64 shards: versioned, seed-checked, checksummed, replaced one by one.
 //!
 //! A shard holds the confirmed values, the key verdicts and the known keys (a Bloom filter) whose hash falls into it, and the
-//! numbers of the cases whose number does.
+//! numbers of the cases whose number does. Where a profile has a budget also the values that have one and the proven keys (a
+//! second filter, sixteen bits a proven key or more): without one those take four bytes a shard each.
 
 use super::hash;
 use super::rules::{self, Numbers, Pieces};
@@ -16,7 +17,7 @@ pub fn filter_bytes(keys: usize) -> usize {
     (keys / 32).next_power_of_two().clamp(64, 8_192)
 }
 const MAGIC: u16 = 0x5357;
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// The shard of a key or value.
 pub fn shard_of(id: u64) -> usize {
@@ -82,6 +83,10 @@ pub struct Shard {
     pub over: Vec<OverEntry>,
     /// Bloom filter of keys that the ledger has a record of; empty = none.
     pub known: Vec<u8>,
+    /// Values that are suspicious but not decided, sorted: unproven keys share a budget for each. At most 64 in all shards.
+    pub suspects: Vec<u64>,
+    /// Bloom filter of keys that pay from no budget; empty = none.
+    pub proven: Vec<u8>,
 }
 
 /// Why a shard was refused. The shard before it stays in force.
@@ -132,7 +137,13 @@ impl Shard {
             w.u8(o.profile);
         }
         w.u32(self.known.len() as u32);
-        out.extend_from_slice(&self.known);
+        w.0.extend_from_slice(&self.known);
+        w.u32(self.suspects.len() as u32);
+        for v in &self.suspects {
+            w.u64(*v);
+        }
+        w.u32(self.proven.len() as u32);
+        out.extend_from_slice(&self.proven);
         let sum = wire::checksum(out);
         out.extend_from_slice(&sum.to_le_bytes());
     }
@@ -177,7 +188,10 @@ impl Shard {
         let over = list(r, 13, |r| Some(OverEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()? }))?;
         let n = r.u32()? as usize;
         let known = r.bytes(n)?.to_vec();
-        Some(Shard { values, cases, keys, over, known })
+        let suspects = list(r, 8, |r| r.u64())?;
+        let n = r.u32()? as usize;
+        let proven = r.bytes(n)?.to_vec();
+        Some(Shard { values, cases, keys, over, known, suspects, proven })
     }
 
     fn sound(&self) -> bool {
@@ -185,7 +199,8 @@ impl Shard {
             && self.cases.is_sorted_by_key(|c| c.case)
             && self.keys.is_sorted_by_key(|k| k.key)
             && self.over.is_sorted_by_key(|k| k.key)
-            && (self.known.is_empty() || self.known.len().is_power_of_two())
+            && self.suspects.is_sorted()
+            && [&self.known, &self.proven].iter().all(|f| f.is_empty() || f.len().is_power_of_two())
     }
 }
 
@@ -223,13 +238,20 @@ pub struct Snapshot {
     /// One bit per low 16 bits of a confirmed value: most values are not confirmed, and most look-ups end here.
     filter: Vec<u64>,
     values: usize,
+    suspects: usize,
     seed_check: u32,
 }
 
 impl Snapshot {
     /// Empty tables.
     pub fn new(seed_check: u32) -> Snapshot {
-        Snapshot { shards: vec![Shard::default(); SHARDS], filter: vec![0; 1024], values: 0, seed_check }
+        Snapshot {
+            shards: vec![Shard::default(); SHARDS],
+            filter: vec![0; 1024],
+            values: 0,
+            suspects: 0,
+            seed_check,
+        }
     }
     /// Bytes held now.
     pub fn size_bytes(&self) -> usize {
@@ -238,6 +260,8 @@ impl Snapshot {
                 .saturating_add(s.keys.capacity().saturating_mul(std::mem::size_of::<KeyEntry>()))
                 .saturating_add(s.over.capacity().saturating_mul(std::mem::size_of::<OverEntry>()))
                 .saturating_add(s.known.capacity())
+                .saturating_add(s.suspects.capacity().saturating_mul(8))
+                .saturating_add(s.proven.capacity())
                 .saturating_add(s.cases.capacity().saturating_mul(std::mem::size_of::<CaseEntry>()))
         };
         self.shards.iter().map(shard).fold(8_192, usize::saturating_add)
@@ -252,20 +276,38 @@ impl Snapshot {
             *slot = shard;
         }
         self.filter.fill(0);
-        self.values = 0;
-        for v in self.shards.iter().flat_map(|s| &s.values) {
-            self.values = self.values.saturating_add(1);
-            if let Some(word) = self.filter.get_mut((v.value as usize >> 6) & 1023) {
-                *word |= 1u64 << (v.value & 63);
+        (self.values, self.suspects) = (0, 0);
+        for s in &self.shards {
+            self.values = self.values.saturating_add(s.values.len());
+            self.suspects = self.suspects.saturating_add(s.suspects.len());
+            for v in s.values.iter().map(|v| v.value).chain(s.suspects.iter().copied()) {
+                if let Some(word) = self.filter.get_mut((v as usize >> 6) & 1023) {
+                    *word |= 1u64 << (v & 63);
+                }
             }
         }
         Ok(())
     }
+    /// May the value be told of in a shard?
+    fn told(&self, value: u64) -> bool {
+        self.filter.get((value as usize >> 6) & 1023).is_some_and(|w| w & (1u64 << (value & 63)) != 0)
+    }
+    /// The least of a request's values that is suspicious but not decided, 0 if none is.
+    pub fn suspect(&self, values: &[u64]) -> u64 {
+        if self.suspects == 0 {
+            return 0;
+        }
+        let of = |v: u64| self.shards.get(shard_of(v)).is_some_and(|s| s.suspects.binary_search(&v).is_ok());
+        values.iter().copied().filter(|v| self.told(*v) && of(*v)).min().unwrap_or(0)
+    }
+    /// Does the key pay from no budget, as far as the ledger has said? A false yes (one key in 400 at most) lets a request
+    /// through that the ledger still counts.
+    pub fn is_proven(&self, key: u64) -> bool {
+        self.shards.get(shard_of(key)).is_some_and(|s| bloom::has(&s.proven, key))
+    }
     /// Is the value confirmed?
     pub fn value(&self, value: u64) -> Option<&ValueEntry> {
-        let bit =
-            self.filter.get((value as usize >> 6) & 1023).is_some_and(|w| w & (1u64 << (value & 63)) != 0);
-        if !bit {
+        if !self.told(value) {
             return None;
         }
         let values = &self.shards.get(shard_of(value))?.values;
@@ -334,11 +376,14 @@ mod tests {
             keys: vec![KeyEntry { key, campaign: 9, until_s: 100 }],
             over: vec![OverEntry { key, until_s: 50, profile: 2 }],
             known,
+            suspects: vec![value],
+            proven: vec![255; 64],
         };
         let mut bytes = Vec::new();
         shard.encode(3, 5, &mut bytes);
         let mut s = Snapshot::new(5);
         s.apply(&bytes).unwrap();
+        assert_eq!((s.suspect(&[9, value]), s.suspect(&[9]), s.is_proven(key)), (value, 0, true));
         let m = s.best_match(&[value, 12345]);
         assert_eq!((m.pieces.count, m.case), (1, Some(&case)));
         assert!(s.best_match(&[12345]).case.is_none() && s.case(67).is_none());

@@ -13,7 +13,7 @@ pub enum Action {
     Allow,
     /// Forwarded with `x-weir-verdict`.
     Tag,
-    /// 429 with a short `retry-after`: a limit was hit.
+    /// 429 with a short `retry-after`: a limit was hit, or a template's budget.
     Throttle,
     /// 429 that asks not to be retried: campaign evidence, the deny list, or an unreadable body under `reject`.
     Block,
@@ -47,6 +47,8 @@ pub enum Reason {
     Ambiguous,
     /// The body could not be read (`inspect.on_unreadable: reject`).
     Unreadable,
+    /// Unproven keys have used up the budget of a template that is suspicious but not decided.
+    Budget,
 }
 
 impl Action {
@@ -69,7 +71,7 @@ impl Action {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::None,
         Reason::NotInference,
         Reason::AllowList,
@@ -82,6 +84,7 @@ impl Reason {
         Reason::Profile,
         Reason::Ambiguous,
         Reason::Unreadable,
+        Reason::Budget,
     ];
     /// The word used in logs, metrics, response-code details and decision files; never in a reply.
     pub const fn name(self) -> &'static str {
@@ -98,6 +101,7 @@ impl Reason {
             Reason::Profile => "profile",
             Reason::Ambiguous => "ambiguous",
             Reason::Unreadable => "unreadable",
+            Reason::Budget => "budget",
         }
     }
     /// Does the verdict rest on evidence gathered across keys?

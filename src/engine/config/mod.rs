@@ -147,14 +147,38 @@ pub struct Limit {
 /// `actions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Actions {
-    /// `watch: tag | none`: mark watched requests for the upstream.
+    /// `watch: tag | budget | none`: mark watched requests for the upstream.
     pub watch_tags: bool,
+    /// `watch: budget`: what unproven keys may send together of a template that is suspicious but not decided.
+    pub budget: Option<Budget>,
     /// `throttle.retry_after`, at most 60 s.
     pub throttle_retry_after: Nanos,
     /// `block.for`: how long a conviction lasts after the last request.
     pub block_for: Nanos,
     /// `block.status`: 400..=599, 429 by default.
     pub block_status: u16,
+}
+
+/// `actions.budget`: requests of all unproven keys together, a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Requests in `per`; also the burst.
+    pub requests: u32,
+    /// Window.
+    pub per: Nanos,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { requests: 500, per: Nanos::from_hours(1) }
+    }
+}
+
+impl Budget {
+    /// As a limit of one bucket.
+    pub fn limit(&self) -> Limit {
+        Limit { name: String::new(), requests: self.requests, per: self.per }
+    }
 }
 
 /// An entry of `allow` or `deny`.

@@ -190,7 +190,7 @@ fn profile(o: &mut Object<'_>, name: &str, p: &mut Problems, w: &mut Problems) -
         identity,
         inspect: inspect(o.object("inspect", p), p, w),
         limits: limits(o, p),
-        actions: actions(o.object("actions", p), p),
+        actions: actions(o.object("actions", p), p, w),
         allow: entries(o, "allow", p),
         deny: entries(o, "deny", p),
         failure_mode: o.word(
@@ -371,8 +371,18 @@ fn limits(o: &mut Object<'_>, p: &mut Problems) -> Vec<Limit> {
     out
 }
 
-fn actions(mut o: Object<'_>, p: &mut Problems) -> Actions {
-    let watch_tags = o.word("watch", &[("tag", true), ("none", false)], true, p);
+fn actions(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Actions {
+    // What has a budget is marked, too.
+    let words = [("tag", (true, false)), ("budget", (true, true)), ("none", (false, false))];
+    let (watch_tags, has_budget) = o.word("watch", &words, (true, false), p);
+    if o.get("budget").is_some() && !has_budget {
+        w.add(&o.at("budget"), "has no effect: actions.watch is not \"budget\"");
+    }
+    let (mut b, usual) = (o.object("budget", p), Budget::default());
+    let requests = b.number("requests", u64::from(usual.requests), 1, 1_000_000_000, p) as u32;
+    let per = b.duration("per", usual.per, Nanos::from_secs(1), Nanos::from_hours(24 * 31), p);
+    b.finish(p);
+    let budget = has_budget.then_some(Budget { requests, per });
     let mut t = o.object("throttle", p);
     // Clients obey waits up to a minute and give up on longer ones.
     let retry = t.duration("retry_after", Nanos::from_secs(30), Nanos::from_secs(1), Nanos::from_secs(60), p);
@@ -383,7 +393,7 @@ fn actions(mut o: Object<'_>, p: &mut Problems) -> Actions {
     let status = b.number("status", 429, 400, 599, p) as u16;
     b.finish(p);
     o.finish(p);
-    Actions { watch_tags, throttle_retry_after: retry, block_for, block_status: status }
+    Actions { watch_tags, budget, throttle_retry_after: retry, block_for, block_status: status }
 }
 
 fn log(mut o: Object<'_>, p: &mut Problems) -> LogDecisions {

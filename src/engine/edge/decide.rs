@@ -2,7 +2,7 @@
 
 use crate::engine::config::{Campaign, ListEntry, OnUnreadable, Profile, Selector};
 use crate::engine::dialect::Unreadable;
-use crate::engine::ledger::Outcome;
+use crate::engine::ledger::{Outcome, bucket};
 use crate::engine::observation::Observation;
 use crate::engine::rules::{self, Facts, Ruling};
 use crate::engine::snapshot::{Match, Snapshot};
@@ -55,8 +55,19 @@ pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign
     }
 }
 
-/// What a rate limiter said: `Some(wait)` when a limit is exceeded.
-pub type Denied = Option<Nanos>;
+/// The bucket that a request which nothing blocks is charged to, 0 if none: a proven key, or one that is told to be old, pays
+/// for nothing.
+pub fn budget(s: &Snapshot, obs: &Observation, values: &[u64], m: Match<'_>, c: &Campaign) -> u64 {
+    let bucket = bucket(m.case.map_or(0, |c| c.case), s.suspect(values));
+    let age_s = obs.time.secs().saturating_sub(u64::from(obs.created_s));
+    let old = obs.created_s != 0 && age_s >= c.young_for_s;
+    if bucket == 0 || obs.key == 0 || old || s.is_proven(obs.key) { 0 } else { bucket }
+}
+
+/// What limits and budget said: why a request must wait, and how long.
+pub type Denied = Option<(Reason, Nanos)>;
+/// Wait that is told where a budget is used up. People lose seconds; a campaign lives by volume.
+pub const BUDGET_WAIT: Nanos = Nanos::from_secs(5);
 
 /// Turns what is known into a verdict. `charge` runs only if nothing decided before the limits.
 pub fn verdict(
@@ -91,11 +102,11 @@ pub fn verdict(
         };
     }
     let free = unreadable.is_some() && profile.inspect.on_unreadable == OnUnreadable::Allow;
-    if let Some(wait) = if free { None } else { charge() } {
+    if let Some((reason, wait)) = if free { None } else { charge() } {
         return Verdict {
             action: Action::Throttle,
-            reason: Reason::Rate,
-            case: case(0, Reason::Rate),
+            reason,
+            case: case(0, reason),
             // Clients obey short waits and give up on long ones: never more than the configured minute.
             retry_after: wait.min(profile.actions.throttle_retry_after.max(Nanos::from_secs(1))),
             ..base

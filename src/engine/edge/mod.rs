@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 /// Keys whose limits a worker remembers.
 const LIMITED_KEYS: usize = 4_096;
+/// Budgets that a worker remembers: 24 KiB, where a profile has one.
+const BUDGETS: usize = 1_024;
 /// Bytes of observations a worker holds until they are drained: with the last one (at most 587 bytes) and the headers of batch
 /// and cell, a batch stays within 16 KiB.
 pub const PENDING_BYTES: usize = 15 << 10;
@@ -33,6 +35,11 @@ pub const PENDING_BYTES: usize = 15 << 10;
 /// Limits that a profile of the configuration has, at most.
 fn limits(config: &Config) -> usize {
     config.profiles.iter().map(|p| p.limits.len()).max().unwrap_or(0).max(1)
+}
+
+/// A worker's buckets of budgets, if any profile has one.
+fn budgets(config: &Config) -> Option<Limiter> {
+    config.profiles.iter().any(|p| p.actions.budget.is_some()).then(|| Limiter::new(BUDGETS, 1))
 }
 
 /// One worker's half.
@@ -45,6 +52,7 @@ pub struct Edge {
     scratch: Extracted,
     snapshot: Snapshot,
     limiter: Limiter,
+    budgets: Option<Limiter>,
     pending: Batch,
     dropped: u64,
     pub(super) last: actions::LastActions,
@@ -62,6 +70,7 @@ impl Edge {
             scratch: Extracted { values: Vec::with_capacity(160), ..Extracted::default() },
             snapshot: Snapshot::new(seed_check),
             limiter: Limiter::new(LIMITED_KEYS, limits(&config)),
+            budgets: budgets(&config),
             pending: Batch::default(),
             dropped: 0,
             last: actions::LastActions::default(),
@@ -78,13 +87,16 @@ impl Edge {
             *self = Edge::new(config);
         } else {
             self.limiter.widen(limits(&config));
+            self.budgets = budgets(&config).map(|fresh| self.budgets.take().unwrap_or(fresh));
             self.config = config;
         }
     }
 
     /// Bytes of the worker's tables.
     pub fn size_bytes(&self) -> usize {
-        self.snapshot.size_bytes().saturating_add(self.limiter.size_bytes()).saturating_add(PENDING_BYTES)
+        let budgets = self.budgets.as_ref().map_or(0, Limiter::size_bytes);
+        let tables = self.snapshot.size_bytes().saturating_add(self.limiter.size_bytes());
+        tables.saturating_add(budgets).saturating_add(PENDING_BYTES)
     }
 
     /// Observations that found no room and were not sent.
@@ -105,6 +117,11 @@ impl Edge {
             if !obs.matched.as_slice().is_empty() || x.values.iter().any(known) {
                 obs.rest = Few::of(x.values.iter().copied().filter(|v| !anchored(v) && !known(v)));
             }
+        }
+        // The ledger counts what the budgets of all workers let through: it must see the same value.
+        let suspect = self.snapshot.suspect(&x.values);
+        if suspect != 0 {
+            obs.matched.push(suspect);
         }
         let mut list = None;
         if let Some(p) = self.config.profile(x.profile) {
@@ -151,22 +168,33 @@ impl Edge {
                 (outcome.watch, outcome.reason) = (true, Reason::Ambiguous);
             }
         }
-        let (limiter, snapshot) = (&mut self.limiter, &self.snapshot);
+        let (limiter, snapshot, budgets) = (&mut self.limiter, &self.snapshot, &mut self.budgets);
         let limits = &profile.limits;
         let over = |k: u64| snapshot.over(k, x.profile, now);
-        decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, || {
+        // Two profiles may limit one key differently: each has its own buckets.
+        let of_profile = |id: u64| hash::combine(id, u64::from(x.profile));
+        let mut limit = || {
             if limits.is_empty() {
                 return None;
             }
-            // Two profiles may limit one key differently: each has its own buckets. Each of several credentials pays: a
-            // made-up second one must not bring a fresh quota.
+            // Each of several credentials pays: a made-up second one must not bring a fresh quota.
             std::iter::once(x.key.0)
                 .chain(parts())
-                .filter_map(|k| limiter.charge(now, hash::combine(k, u64::from(x.profile)), limits).err())
+                .filter_map(|k| limiter.charge(now, of_profile(k), limits).err())
                 .map(|d| d.retry_after)
                 .max()
                 .or(outcome.over)
                 .or_else(|| std::iter::once(x.key.0).chain(parts()).filter_map(over).max())
+        };
+        // What all workers together have let through beyond a budget is paid off first.
+        let mut budget = || {
+            let budget = profile.actions.budget.filter(|_| outcome.budget != 0)?;
+            let bucket = of_profile(outcome.budget);
+            let mut spent = || budgets.as_mut()?.charge(now, bucket, &[budget.limit()]).err();
+            (over(bucket).is_some() || spent().is_some()).then_some(decide::BUDGET_WAIT)
+        };
+        decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, || {
+            limit().map(|wait| (Reason::Rate, wait)).or_else(|| budget().map(|wait| (Reason::Budget, wait)))
         })
     }
 
@@ -188,7 +216,10 @@ impl Edge {
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.prepare(x);
         let m = self.snapshot.best_match(&x.values);
-        let outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
+        let mut outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
+        if !outcome.block && self.budgets.is_some() {
+            outcome.budget = decide::budget(&self.snapshot, &x.obs, &x.values, m, &self.config.campaign);
+        }
         let verdict = self.settle(now, x, list, &outcome);
         // The ledger charges what goes through, over all workers together; in shadow mode as if it were enforced.
         let done = if verdict.action.rejects() { observation::REFUSED } else { observation::SERVED };

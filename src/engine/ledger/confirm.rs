@@ -34,6 +34,11 @@ impl Ledger {
         let nats = f64::from(c.nats);
         g.set(groups::flag::HONEST, f.ready && f.nats < -nats / 2.0);
         g.set(groups::flag::WATCH, f.ready && f.nats >= nats / 2.0 && f.distinct >= 2.0 * f64::from(c.d_min));
+        let suspect = g.has(groups::flag::WATCH) || (!f.ready && g.is_passing(f.distinct, c.d_min));
+        if suspect != g.has(groups::flag::SUSPECT) {
+            g.set(groups::flag::SUSPECT, suspect);
+            self.budgets.changed();
+        }
         if g.has(groups::flag::CONFIRMED) {
             // What holds no longer is let go; not at once again, if people are the better explanation.
             if f.nats < nats / 2.0 || g.is_slot() {

@@ -220,6 +220,8 @@ pub mod flag {
     pub const WATCH: u8 = 2;
     /// An honest explanation is the better one, on enough keys to tell.
     pub const HONEST: u8 = 4;
+    /// Under watch, or of new keys that never come back: unproven keys share a budget for it.
+    pub const SUSPECT: u8 = 8;
     /// A load profile whose keys were made in one burst.
     pub const BURST: u8 = 32;
 }
@@ -288,6 +290,19 @@ impl Group {
     /// Mostly met beside something far more frequent: a slot of that template, not a skeleton.
     pub fn is_slot(&self) -> bool {
         self.under.saturating_mul(2) >= self.total.max(1)
+    }
+    /// Young keys that never come back, of a template that no old key uses: no explanation can be told from another, as there is
+    /// nothing but first requests to go by. A campaign with disposable keys looks so; what people use is met by old keys
+    /// or followed up.
+    pub fn is_passing(&self, distinct: f64, d_min: u32) -> bool {
+        let nearly_all =
+            |part: u32, whole: u32| u64::from(part).saturating_mul(20) >= u64::from(whole).saturating_mul(19);
+        distinct >= f64::from(d_min) * 4.0
+            && self.young_share() >= 0.95
+            && nearly_all(self.single, self.total)
+            && nearly_all(self.novel, self.single)
+            && self.old.saturating_mul(50) <= self.single
+            && !self.is_slot()
     }
     /// Between which minutes the keys of a load profile's burst were born, if it has one. A profile is never released and
     /// has no slots, so `immune_min` and `under` hold the two ends: eight bytes a group saved on every other axis.

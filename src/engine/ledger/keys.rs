@@ -229,6 +229,8 @@ fn percent(part: u8, whole: u8) -> u32 {
 pub struct KeyTable {
     slots: Vec<KeyState>,
     ghosts: Ghosts,
+    /// A byte a slot where there are budgets (see `budget`), else nothing.
+    marks: Vec<u8>,
     used: u32,
     evicted: u64,
 }
@@ -237,7 +239,8 @@ impl KeyTable {
     /// `capacity` is rounded up to a power of two, at least one bucket.
     pub fn new(capacity: u32) -> KeyTable {
         let n = (capacity as usize).next_power_of_two().max(BUCKET);
-        KeyTable { slots: vec![KeyState::default(); n], ghosts: Ghosts::new(n), used: 0, evicted: 0 }
+        let slots = vec![KeyState::default(); n];
+        KeyTable { slots, ghosts: Ghosts::new(n), marks: Vec::new(), used: 0, evicted: 0 }
     }
     /// Keys stored.
     pub fn used(&self) -> u32 {
@@ -250,7 +253,20 @@ impl KeyTable {
     /// Bytes.
     pub fn size_bytes(&self) -> usize {
         let slots = self.slots.len().saturating_mul(std::mem::size_of::<KeyState>());
-        slots.saturating_add(self.ghosts.size_bytes())
+        slots.saturating_add(self.ghosts.size_bytes()).saturating_add(self.marks.len())
+    }
+    /// From now on there is a mark for each key, or none.
+    pub fn mark(&mut self, on: bool) {
+        self.marks.resize(if on { self.slots.len() } else { 0 }, 0);
+    }
+    /// Marks of all slots.
+    pub fn marks(&self) -> &[u8] {
+        &self.marks
+    }
+    /// A key and its mark.
+    pub fn marked(&mut self, id: u64) -> Option<(&KeyState, &mut u8)> {
+        let at = self.find(id)?;
+        self.slots.get(at).zip(self.marks.get_mut(at))
     }
     /// Keys that had to leave.
     pub fn ghosts(&self) -> &Ghosts {
@@ -321,6 +337,9 @@ impl KeyTable {
         let slot = self.slots.get_mut(at)?;
         let victim = *slot;
         *slot = fresh;
+        if let Some(mark) = self.marks.get_mut(at) {
+            *mark = 0;
+        }
         if victim.id == 0 {
             self.used = self.used.saturating_add(1);
         } else {

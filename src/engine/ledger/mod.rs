@@ -2,6 +2,7 @@
 //!
 //! One a node. Memory is allocated in `new` and does not grow. Time is what the witnesses say, see `clock`.
 
+mod budget;
 pub mod cases;
 mod clock;
 mod confirm;
@@ -37,6 +38,7 @@ use novelty::{Novelty, Openings};
 use observe::{ORIGINS, Origin};
 use panels::Panels;
 
+pub use budget::bucket;
 pub use conviction::Matched;
 
 /// What the ladder says of one observation.
@@ -46,6 +48,8 @@ pub struct Outcome {
     pub block: bool,
     /// A limit is exceeded over all workers together: how long until a request would conform.
     pub over: Option<Nanos>,
+    /// Bucket of the template's budget that the request is charged to, 0 if none (see `bucket`).
+    pub budget: u64,
     /// Mark for the upstream and the reports, no other effect.
     pub watch: bool,
     /// Why.
@@ -99,6 +103,7 @@ pub struct Ledger {
     seed_check: u32,
     allow: Vec<u64>,
     limits: Vec<Vec<Limit>>,
+    budgets: budget::Budgets,
     clock: Clock,
     keys: KeyTable,
     door: Doorkeeper,
@@ -131,6 +136,7 @@ impl Ledger {
             seed_check: config.seed.check(),
             allow: Vec::new(),
             limits: Vec::new(),
+            budgets: budget::Budgets::default(),
             clock: Clock::default(),
             keys: KeyTable::new(sizes.keys),
             door: Doorkeeper::new(sizes.doorkeeper_bits),
@@ -157,6 +163,8 @@ impl Ledger {
         let block_for = config.profiles.first().map_or(0, |p| p.actions.block_for.secs());
         self.block_for_s = u32::try_from(block_for).unwrap_or(u32::MAX);
         self.limits = config.profiles.iter().map(|p| p.limits.iter().take(2).cloned().collect()).collect();
+        self.budgets.configure(config);
+        self.keys.mark(self.budgets.exist());
         // Values on an allow list are never confirmed and requests that carry them are not learnt from.
         self.allow = config
             .profiles
@@ -182,6 +190,7 @@ impl Ledger {
             self.panels.size_bytes(),
             self.cases.size_bytes(),
             self.over.size_bytes(),
+            self.budgets.size_bytes(),
             self.origins.len().saturating_mul(std::mem::size_of::<Origin>()),
         ]
         .iter()

@@ -43,7 +43,9 @@ impl Ledger {
         let over = self.charge(obs);
         let touch = self.update_key(obs, kh, single, seen, &matched);
         let watched = self.learn(obs, &touch, &matched);
-        Outcome { over, ..self.settle(obs, &touch, &matched, watched) }
+        let settled = self.settle(obs, &touch, &matched, watched);
+        let budget = if settled.block { 0 } else { self.pay(obs, &matched) };
+        Outcome { over, budget, ..settled }
     }
 
     /// Charges the limits of the observation's profile, over all workers together.

@@ -1,6 +1,7 @@
 //! What changed since the last publication, by shard.
 
 use super::Ledger;
+use super::budget::is_marked;
 use super::cases::number_of;
 use super::keys::{KeyState, flag};
 use crate::engine::sketch::bloom;
@@ -31,7 +32,12 @@ impl Publisher {
 impl Ledger {
     /// Does an edge that has applied all earlier shards lack confirmed values?
     pub fn values_changed(&self) -> bool {
-        self.publisher.values_version != self.cases.version()
+        self.publisher.values_version != self.version()
+    }
+
+    /// Changes with the confirmed values, and with those that have a budget.
+    fn version(&self) -> u64 {
+        self.cases.version().wrapping_add(self.budgets.version())
     }
 
     /// The shards of `mask` go out again: what an edge reads in their place is not what was published.
@@ -68,9 +74,15 @@ impl Ledger {
                 s.cases.push(CaseEntry { case, campaign: c.id, usual: c.shows(), numbers: c.numbers });
             }
         }
-        for key in self.keys.slots().iter().filter(|k| k.id != 0) {
+        self.place_suspects(&mut shards);
+        let proven_bytes = self.proven_bytes();
+        for (at, key) in self.keys.slots().iter().enumerate().filter(|(_, k)| k.id != 0) {
             if let Some(Some(s)) = shards.get_mut(shard_of(key.id)) {
                 self.place(key, now_s, s);
+                if self.keys.marks().get(at).is_some_and(|mark| is_marked(*mark)) {
+                    s.proven.resize(proven_bytes, 0);
+                    bloom::add(&mut s.proven, key.id);
+                }
             }
         }
         for over in self.over.live(now_s) {
@@ -88,7 +100,7 @@ impl Ledger {
             s.encode(i as u8, self.seed_check, &mut bytes);
             sink(i as u8, &bytes);
         }
-        self.publisher = Publisher { keys_dirty: 0, values_version: self.cases.version() };
+        self.publisher = Publisher { keys_dirty: 0, values_version: self.version() };
     }
 
     fn place(&self, key: &KeyState, now_s: u32, shard: &mut Shard) {

@@ -38,7 +38,9 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
         _ => reply.problem(&mut body),
     }
     let wait = wait_s.to_string();
-    let (policy, state) = quota(profile, wait_s);
+    // A template's budget is nothing that a client could keep to.
+    let (policy, state) =
+        if d.verdict.reason == Reason::Budget { Default::default() } else { quota(profile, wait_s) };
     let kind = if session.problem_json { "application/problem+json" } else { "application/json" };
     let mut headers: Vec<(&str, &str)> = Vec::with_capacity(8);
     // The host writes gRPC's own.

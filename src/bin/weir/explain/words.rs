@@ -81,6 +81,11 @@ pub fn reason(r: &Record) -> String {
                 .into()
         }
         "rate" => "A limit of the configuration (`limits`) was exceeded. No evidence across keys was used.".into(),
+        "budget" => {
+            "All keys that are not proven together used up the budget of a template (`actions.budget`): it is suspicious, but whether it is \
+             a campaign's is not decided. Keys that are old, talk, or send something else pay nothing."
+                .into()
+        }
         "deny_list" => "An entry of the `deny` list names the key, or what it sent.".into(),
         "allow_list" => "An entry of the `allow` list names the key, or what it sent.".into(),
         "ambiguous" => "The request carried two different credentials.".into(),
@@ -231,6 +236,10 @@ pub fn remedy(r: &Record) -> String {
     match r.reason.as_str() {
         "none" | "allow_list" => "  Nothing: the key is served.\n".into(),
         "rate" => format!("  Raise `limits` for its route, or put the key on the `allow` list:\n{key}"),
+        "budget" => format!(
+            "  Nothing in a few seconds (`retry-after`). Raise `actions.budget`, put the template on the `allow` list (see `weir explain` of \
+             a tag), or the key:\n{key}"
+        ),
         "deny_list" => {
             "  Remove the entry from the `deny` list that names the key, its tenant, template or network.\n"
                 .into()

@@ -88,6 +88,9 @@ pub struct Args {
     /// Configuration whose `campaign` parameters are used
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Unproven keys share a budget for a suspicious template (`actions.watch: "budget"`, 500 an hour)
+    #[arg(long)]
+    budget: bool,
     /// Run the rules that others use on the same traffic
     #[arg(long)]
     baselines: bool,
@@ -257,6 +260,11 @@ fn prepare(args: &Args, names: &[&'static Scenario], runs_each: u64, split: Spli
     // Default sizes are those of one VM; a simulated node has those of a node.
     if args.config.is_none() {
         config.keys = 131_072;
+    }
+    if args.budget {
+        config.profiles.iter_mut().for_each(|p| {
+            p.actions.budget.get_or_insert_default();
+        });
     }
     for term in &args.without {
         if !config.campaign.switch_off(term) {

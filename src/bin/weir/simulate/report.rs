@@ -80,9 +80,12 @@ pub fn line(r: &Report) {
     let blocked: Vec<String> =
         r.honest.iter().filter(|c| c.blocked > 0).map(|c| format!("{} {}", c.name, c.blocked)).collect();
     let throttled: u32 = r.honest.iter().map(|c| c.throttled).sum();
+    let (over, of) = (|c: &ClassResult| c.requests_over_budget, |c: &ClassResult| c.requests);
+    let (over, of): (u64, u64) = (r.honest.iter().map(over).sum(), r.honest.iter().map(of).sum());
+    let over_keys: u32 = r.honest.iter().map(|c| c.over_budget).sum();
     let missed = missed(r);
     eprintln!(
-        "{:<22} seed {:<2} served {:>8.4} % ({}/{})  convicted {}/{}  blocked {}  first block {}  alarm 24h {} ever {}  honest blocked {} of {} {:?} throttled {}  {} ns/request  {:.0} s{}{}",
+        "{:<22} seed {:<2} served {:>8.4} % ({}/{})  convicted {}/{}  blocked {}  first block {}  alarm 24h {} ever {}  honest blocked {} of {} {:?} throttled {} over budget {} keys {:.4} %  {} ns/request  {:.0} s{}{}",
         r.name,
         r.seed,
         r.served_percent(),
@@ -98,6 +101,8 @@ pub fn line(r: &Report) {
         r.honest_keys(),
         blocked,
         throttled,
+        over_keys,
+        100.0 * over as f64 / of.max(1) as f64,
         r.ns_per_request,
         r.elapsed.as_secs_f64(),
         if missed.is_empty() { "" } else { "  MISSED: " },
@@ -112,7 +117,8 @@ pub fn json(r: &Report) -> Value {
         .iter()
         .map(|c| {
             let v = json!({"keys": c.keys, "blocked": c.blocked, "throttled": c.throttled, "requests": c.requests,
-                "requests_blocked": c.requests_blocked});
+                "requests_blocked": c.requests_blocked, "over_budget": c.over_budget,
+                "requests_over_budget": c.requests_over_budget});
             (c.name.to_string(), v)
         })
         .collect();

@@ -51,6 +51,8 @@ pub struct Fate {
     pub requests: u32,
     pub blocked: u32,
     pub throttled: u32,
+    /// Throttled because a template's budget was used up.
+    pub over_budget: u32,
     pub convicted: bool,
     pub probes: u32,
     pub first_s: u32,
@@ -69,8 +71,10 @@ pub struct ClassResult {
     pub keys: u32,
     pub blocked: u32,
     pub throttled: u32,
+    pub over_budget: u32,
     pub requests: u64,
     pub requests_blocked: u64,
+    pub requests_over_budget: u64,
 }
 
 /// The result of a run.
@@ -253,12 +257,15 @@ impl Judge<'_> {
         f.requests += 1;
         let (v, e) = (&d.verdict, &d.verdict.evidence);
         let blocked = v.action == Action::Block;
+        let over_budget = v.action == Action::Throttle && v.reason == Reason::Budget;
+        let served = !blocked && !over_budget;
+        f.over_budget += u32::from(over_budget);
         if item.probe {
             f.probes += 1;
             self.probes.0 += 1;
-            self.probes.1 += u64::from(!blocked);
+            self.probes.1 += u64::from(served);
             if let Some(h) = self.by_hour.get_mut((t_s / 3600) as usize) {
-                *h = (h.0 + 1, h.1 + u32::from(!blocked));
+                *h = (h.0 + 1, h.1 + u32::from(served));
             }
         }
         f.throttled += u32::from(v.action == Action::Throttle);
@@ -459,6 +466,8 @@ fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Basel
         c.requests_blocked += u64::from(f.blocked);
         c.blocked += u32::from(f.blocked > 0);
         c.throttled += u32::from(f.throttled > 0);
+        c.over_budget += u32::from(f.over_budget > 0);
+        c.requests_over_budget += u64::from(f.over_budget);
         if !world.classes[usize::from(a.class)].attack {
             continue;
         }
