@@ -95,7 +95,7 @@ pub fn judge(group: &Group, panel: &BottomK<Sample, { keys::MOST }>, tick: u16, 
     f.ready = known
         || since >= patience
             && keys.mean_further() >= FURTHER
-            && keys.mean_here() >= HERE
+            && (!keys.partly || keys.mean_here() >= HERE)
             && fleet::known(&keys) >= GAPS;
     if keys.len() < 12 || !f.ready {
         return f;

@@ -56,7 +56,9 @@ impl Ledger {
         self.touch_profile(obs, t, m, &mut due);
         for &v in due.as_slice() {
             if !strange {
-                self.start_panel(v, values.as_slice());
+                // Beside a template's panel a network has one of its own.
+                let text = Axis::of(v) == Axis::Text;
+                self.start_panel(v, if text { values.as_slice() } else { &[] });
             }
             self.evaluate(v, values.as_slice());
         }
@@ -128,13 +130,18 @@ impl Ledger {
         if !fit || siblings.iter().any(|v| has(&v)) {
             return;
         }
-        let rank = |tag: u64| {
-            groups.get(tag).map_or(f64::MIN, |o| {
-                let people = if o.has(groups::flag::HONEST) || o.is_slot() { 6.0 } else { 0.0 };
-                o.promise(now_s) + if o.has(groups::flag::CONFIRMED) { 4.0 } else { 0.0 } - people
-            })
+        // A phrase that hardly any key sends twice has nothing to tell: it is met by chance.
+        let worth = |o: &groups::Group| {
+            let by_chance = Axis::of(o.tag) == Axis::Text
+                && o.distinct() >= 48.0
+                && f64::from(o.total) < 1.5 * o.distinct();
+            let people = o.has(groups::flag::HONEST) || o.is_slot();
+            o.promise(now_s) + if o.has(groups::flag::CONFIRMED) { 4.0 } else { 0.0 }
+                - if people { 6.0 } else { 0.0 }
+                - if by_chance { 3.0 } else { 0.0 }
         };
-        let slot = self.panels.start(g, g.promise(now_s), rank);
+        let rank = |tag: u64| groups.get(tag).map_or(f64::MIN, worth);
+        let slot = self.panels.start(g, worth(g), rank);
         if let Some(g) = self.groups.get_mut(value) {
             g.panel = slot;
         }

@@ -38,6 +38,7 @@ fn numbers() -> impl Strategy<Value = Numbers> {
     let shares = (beta(), beta(), beta(), beta(), beta(), beta());
     let rest = (rhythm(), rhythm(), 0.02f32..0.97, 0.02f32..0.97, -6.0f32..0.0);
     (-8.0f32..14.0, ages, births, shares, rest).prop_map(|(prior, (young, old), births, s, r)| Numbers {
+        old_honest: 1.0,
         prior,
         young,
         old,
