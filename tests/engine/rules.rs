@@ -45,6 +45,7 @@ fn numbers() -> impl Strategy<Value = Numbers> {
             sleep: r.2,
             honest_sleep: r.3,
             regular: r.4,
+            old_honest: 1.0,
         }
     })
 }

@@ -84,14 +84,14 @@ impl<'a> Keys<'a> {
                 *v = Visit::new(n, f64::from(s.last.wrapping_sub(s.kfirst)), if devoted { r } else { 0.0 });
             }
             if let Some(t) = k.talk.get_mut(i) {
-                *t = if k.partly {
+                *t = if whole {
                     habit(s.follows(), s.tot)
                 } else {
                     of(u32::from(s.talk), cnt.saturating_add(u32::from(s.talk)))
                 };
             }
             if let Some(d) = k.repeats.get_mut(i) {
-                *d = if k.partly { habit(s.repeated(), s.tot) } else { of(u32::from(s.dup), cnt) };
+                *d = if whole { habit(s.repeated(), s.tot) } else { of(u32::from(s.dup), cnt) };
             }
             if let Some(h) = k.sleep.get_mut(i) {
                 *h = hours::sleeper(s.hour_bits(), s.hn(), u32::from(s.last.wrapping_sub(s.first)));

@@ -130,7 +130,7 @@ impl Ledger {
         if !fit || siblings.iter().any(|v| has(&v)) {
             return;
         }
-        // A phrase that hardly any key sends twice has nothing to tell: it is met by chance.
+        // A phrase that hardly any key sends twice has nothing to tell: it is met by chance. A network says less than a template.
         let worth = |o: &groups::Group| {
             let by_chance = Axis::of(o.tag) == Axis::Text
                 && o.distinct() >= 48.0
@@ -139,6 +139,7 @@ impl Ledger {
             o.promise(now_s) + if o.has(groups::flag::CONFIRMED) { 4.0 } else { 0.0 }
                 - if people { 6.0 } else { 0.0 }
                 - if by_chance { 3.0 } else { 0.0 }
+                - if Axis::of(o.tag) == Axis::Network { 2.0 } else { 0.0 }
         };
         let rank = |tag: u64| groups.get(tag).map_or(f64::MIN, worth);
         let slot = self.panels.start(g, worth(g), rank);

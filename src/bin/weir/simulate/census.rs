@@ -23,10 +23,10 @@ pub struct Key {
     /// Young when it came; `None` if its requests do not say.
     pub young: Option<bool>,
     /// Ticks of its first and last request.
-    first: u64,
-    last: u64,
+    pub first: u64,
+    pub last: u64,
     /// Openings, of whatever.
-    openings: u32,
+    pub openings: u32,
     /// Openings with the template, and all openings since the first of them.
     pub hits: u32,
     pub after: u32,
@@ -34,10 +34,10 @@ pub struct Key {
     pub talk: u32,
     /// Its openings with it that somebody had sent before.
     pub repeats: u32,
-    hours: u32,
-    hours_n: u8,
+    pub hours: u32,
+    pub hours_n: u8,
     /// Silence at the end of the run, ticks.
-    silent: u64,
+    pub silent: u64,
 }
 
 impl Key {
