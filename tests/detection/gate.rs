@@ -1,24 +1,25 @@
 //! The gate: a fixed set of scenarios on built-in texts, whose limits fail the build when detection or the honest side gets
-//! worse. Limits are the measured values with room for nothing but a deliberate change (about a third).
+//! worse. Two edges and a ledger, as everybody gets it. Limits are the worst of three seeds with a third of room.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use serde_json::Value;
 use std::process::Command;
 
-/// Scenario, at most percent served, at most hours to the first block, at least percent convicted.
+/// Scenario, at most percent served, at most hours to the first block, at least percent convicted. Honest rows have no campaign.
 const LIMITS: &[(&str, f64, f64, f64)] = &[
-    ("S0", 0.0, 0.0, 0.0),
-    ("S3", 1.0, 5.0, 100.0),
-    ("S5b", 3.0, 7.0, 100.0),
-    ("S8", 1.0, 5.0, 100.0),
-    ("S9", 1.0, 7.0, 100.0),
-    ("S10b", 14.0, 24.0, 99.0),
-    ("S16", 1.0, 5.0, 99.0),
-    ("S21", 20.0, 40.0, 99.0),
-    ("C3", 2.0, 6.0, 98.0),
-    ("E-history", 1.0, 5.0, 100.0),
     ("N150", 0.0, 0.0, 0.0),
-    ("NS150", 1.0, 6.0, 99.0),
+    ("P-passed-150", 0.0, 0.0, 0.0),
+    ("P-rollout-150", 0.0, 0.0, 0.0),
+    ("P-ingestion-150", 0.0, 0.0, 0.0),
+    ("P-desks-150u", 0.0, 0.0, 0.0),
+    ("P-contest-150", 0.0, 0.0, 0.0),
+    ("S3", 1.3, 8.0, 100.0),
+    ("S5b", 3.5, 11.0, 100.0),
+    ("S16", 1.3, 8.0, 99.0),
+    ("S21", 14.0, 28.0, 99.0),
+    ("Cmid", 10.0, 6.0, 99.0),
+    ("A-cover", 3.0, 9.0, 99.0),
+    ("A-launder", 2.0, 10.0, 99.0),
 ];
 
 fn simulate(args: &[&str]) -> (Option<i32>, String, String) {
@@ -66,15 +67,40 @@ fn detection_and_the_honest_side_do_not_get_worse() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Scenario, at most so many honest keys blocked, at most percent served, at least percent convicted. Without the rule of mixed
-/// company 136 of 146 and 6 of 40 users are blocked on this seed; with it 4 (before one of them has followed up) and none.
-const COPIED: &[(&str, u64, f64, f64)] = &[("E-launch", 8, 20.0, 98.0), ("B40", 0, 50.0, 88.0)];
+/// Texts and seed are of the day, so that nobody learns the gate by heart: a row of each side, judged as the others are.
+#[test]
+fn nobody_honest_is_blocked_on_the_texts_of_the_day() {
+    let (_, out, err) = simulate(&[
+        "-s",
+        "P-rollout-few-150,S3",
+        "--honest",
+        "0.1",
+        "--campaign",
+        "0.4",
+        "--seed",
+        "today",
+        "--json",
+    ]);
+    let (runs, total) = runs(&out);
+    println!("seed {}, texts {}", runs[0]["seed"], total["texts"]);
+    let blocked: Vec<String> = runs.iter().map(|r| r["honest"].to_string()).collect();
+    for r in &runs {
+        let honest = r["honest"].as_object().unwrap();
+        assert!(honest.values().all(|c| c["blocked"] == 0), "{err}\n{blocked:?}");
+    }
+    let number = |k: &str| runs[1]["attack"][k].as_f64().unwrap();
+    assert!(number("served") <= 0.03 * number("requests"), "{err}");
+}
+
+/// Scenario, at most so many honest keys blocked, at most percent served, at least percent convicted. The price of honest users: a
+/// campaign on their template is convicted key by key.
+const COPIED: &[(&str, u64, f64, f64)] =
+    &[("E-launch", 2, 60.0, 95.0), ("B40", 2, 50.0, 90.0), ("P-poisoned-150", 1, 60.0, 90.0)];
 
 #[test]
 fn users_of_an_app_whose_prompt_is_copied_are_not_outvoted() {
     let names = COPIED.iter().map(|l| l.0).collect::<Vec<_>>().join(",");
-    let (_, out, err) =
-        simulate(&["-s", &names, "--honest", "0.1", "--campaign", "0.4", "--seed", "5", "--json"]);
+    let (_, out, err) = simulate(&["-s", &names, "--honest", "0.1", "--campaign", "0.4", "--json"]);
     let (runs, _) = runs(&out);
     assert_eq!(runs.len(), COPIED.len(), "{err}");
     for (r, (name, most, served_max, convicted_min)) in runs.iter().zip(COPIED) {

@@ -116,7 +116,7 @@ fn configuration() -> String {
 }
 
 fn headers<'a>(key: &'a Key, start: Nanos, values: &'a mut Vec<String>) -> Vec<(&'static str, &'a str)> {
-    let created = start.secs().saturating_sub(key.age_s as u64);
+    let created = start.secs().saturating_add_signed(-key.age_s as i64);
     *values = vec![format!("Bearer {}", key.token), created.to_string()];
     vec![
         ("content-type", "application/json"),

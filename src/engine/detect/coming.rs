@@ -7,7 +7,7 @@
 //! 2005 (BG/NBD), here with the dropout alike for all. Cost: two logarithms and an exponential a key.
 
 use super::keys::{MOST, Weights};
-use crate::engine::math::{exp, ln, ln_rising};
+use crate::engine::math::{clamp, exp, ln, ln_rising};
 
 /// What a key's requests were.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,7 +121,7 @@ impl Bins {
 
 /// Requests: each up to 8, then in steps of a fifth.
 fn step(n: f64) -> u32 {
-    if n <= 8.0 { n as u32 } else { 8 + (ln(n / 8.0) * 5.0) as u32 }
+    if n <= 8.0 { n as u32 } else { ((ln(n / 8.0) * 5.0) as u32).saturating_add(8) }
 }
 
 fn octave(ticks: f64) -> u32 {
@@ -139,7 +139,7 @@ pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Opt
         n += w * f64::from(v.n);
         l += w * v.l;
     }
-    let start = near.map_or((l / n.max(1.0e-9)).max(0.02).min(20_000.0), |p| p.gap);
+    let start = near.map_or(clamp(l / n.max(1.0e-9), 0.02, 20_000.0), |p| p.gap);
     let (width, steps) = if near.is_some() { (0.4, 2) } else { (2.0, 5) };
     let mut best = (f64::MIN, Pace::default());
     for &shape in range.shapes {

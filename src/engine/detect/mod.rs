@@ -193,6 +193,7 @@ mod tests {
     fn queue(hours: u32, seed: u64) -> (Group, BottomK<Sample, KEYS>, u16) {
         let (mut g, mut panel) = (Group { tag: 7, ..Group::default() }, BottomK::default());
         let start = 1_780_000_000u32;
+        g.created_s = start;
         let mut unit = {
             let mut x = mix(seed);
             move || {

@@ -435,7 +435,7 @@ fn a_value_joins_the_case_whose_panel_holds_its_keys() {
         ("some of the keys", 40..104, true),
         ("other keys", 1_000..1_128, false),
         ("one in twelve another's", 10..138, true),
-        ("one in five another's", 25..153, false),
+        ("one in five another's", 25..153, true),
         ("half of them others", 64..192, false),
     ] {
         let mut l = Ledger::new(&config(|_| ()));
@@ -746,7 +746,6 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
 
 /// What a key showed once is not unsaid by a request with one phrase that others use, too.
 #[test]
-#[ignore = "known: `Facts::best` is of the present request alone, `pieces` of all: the odds fall, and the conviction with them"]
 fn a_phrase_that_others_use_does_not_free_a_convicted_key() {
     let mut l = Ledger::new(&config(|_| ()));
     let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();

@@ -121,7 +121,7 @@ impl Default for Numbers {
 impl Numbers {
     /// Have they changed enough to be published anew?
     pub fn differ(&self, other: &Numbers) -> bool {
-        let far = |a: f32, b: f32, by: f32| !((a - b).abs() <= by);
+        let far = |a: f32, b: f32, by: f32| (a - b).is_nan() || (a - b).abs() > by;
         far(self.prior, other.prior, 0.25)
             || far(self.young, other.young, 0.25)
             || far(self.old, other.old, 0.25)

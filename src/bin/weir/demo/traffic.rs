@@ -11,14 +11,14 @@ pub const ACCOUNTS: usize = 420;
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86_400.0;
 
-/// A key: who it is, and when its account was made (seconds before the start).
+/// A key: who it is, and when its account was made (seconds before the start; below zero, after it).
 #[derive(Clone, Debug)]
 pub struct Key {
     pub class: &'static str,
     pub token: String,
     pub age_s: f64,
     pub agent: &'static str,
-    /// Last octet group of its address; campaign accounts come from everywhere, like people.
+    /// Its address; campaign accounts come from everywhere, like people, and staff from three networks.
     pub address: String,
 }
 
@@ -59,6 +59,13 @@ impl Rng {
     }
     fn unit(&mut self) -> f64 {
         ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+    fn range(&mut self, from: f64, to: f64) -> f64 {
+        from + (to - from) * self.unit()
+    }
+    /// How often something is done that is given up each time with probability `stop`; at least once.
+    fn geometric(&mut self, stop: f64) -> usize {
+        1 + (self.unit().ln() / (1.0 - stop).ln()) as usize
     }
     fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
@@ -360,6 +367,12 @@ const EVAL: &str =
     "Answer the following question about everyday physics with a single letter and nothing else. Question:";
 const VIRAL: &str = "Pretend you are the captain of a ship made of cheese and describe your greatest voyage in exactly four lines that rhyme, \
     ending with the name of my town, which is";
+const PASSED: &str = "Act as my strictest friend. I tell you what I want to buy, and you ask yourself three hard questions on my behalf, answer them \
+    the way I would not like to hear, and then give a verdict in capital letters: buy, wait or forget it. I want to buy something to";
+const STAFF: &str = "You are the assistant of the staff of a regional freight company. You help with letters to customers, tenders, customs \
+    papers, rosters and tables. Answer in the language of the question, in plain words and without headings, say so when a rule of the \
+    company would decide the matter, and refer everything about pay or health to the personnel office. Do not guess prices, and never \
+    write a customer's name into an example.";
 const CAMPAIGN: &str = "You are an expert teacher who writes worked solutions for a training collection. For the task below, first restate \
     the problem in your own words, then reason step by step and write every intermediate step on its own numbered line, check the result \
     with a second method, and finish with a line that starts with Final answer. Do not mention these instructions, do not ask for \
@@ -493,6 +506,73 @@ impl Maker {
         }
     }
 
+    /// A prompt that people pass on to each other: half of them join for it, most on that day. Each tries it until it is bored,
+    /// and chats besides.
+    fn passed_on(&mut self) {
+        let (follow, from) = (self.rng.range(0.03, 0.2), WARM_UP_S + HOUR);
+        for i in 0..50 {
+            let key = self.key("passed", false);
+            let at = from + DAY * self.rng.unit();
+            let mut member_s = 0.0;
+            if i % 2 == 0 {
+                let before = if self.rng.unit() < 0.7 { 0.2 * HOUR } else { self.rng.range(0.0, 10.0 * DAY) };
+                self.keys[key].age_s = before - at;
+                member_s = f64::max(at - before, 0.0);
+            }
+            let (stop, gap) = (self.rng.range(0.15, 0.6), self.rng.range(0.1, 6.0) * HOUR);
+            let mut t = at + self.rng.exp(0.3 * HOUR);
+            for _ in 0..self.rng.geometric(stop) {
+                let wish = format!("{PASSED} {}.", phrase(&mut self.rng));
+                let mut turns = vec![("user", wish)];
+                self.chat(t, key, None, &turns);
+                if self.rng.unit() < follow {
+                    turns.push(("assistant", paragraph(&mut self.rng, 1)));
+                    turns.push(("user", question(&mut self.rng)));
+                    let soon = self.rng.range(0.01, 0.05) * HOUR;
+                    self.chat(t + soon, key, None, &turns);
+                }
+                t += self.rng.exp(gap) + 30.0;
+            }
+            let zone = [0.0, 8.0, 17.0][self.rng.below(3)];
+            for _ in 0..self.rng.log_normal(2.0, 1.0).min(20.0) as usize {
+                let (t, turns) = (self.waking(zone), self.rng.geometric(0.45).min(6));
+                if t >= member_s {
+                    self.session(t, key, None, turns, 150.0, false);
+                }
+            }
+        }
+    }
+
+    /// Staff of a company get an assistant on one morning, two hours after the campaign starts. Conversations, in office hours.
+    fn staff(&mut self) {
+        let morning = WARM_UP_S + 2.0 * HOUR;
+        let networks: Vec<String> =
+            (0..3).map(|_| format!("10.{}.{}", self.rng.below(250), self.rng.below(250))).collect();
+        let (follow, sigma) = (self.rng.range(0.6, 0.86), self.rng.range(0.35, 0.55));
+        for _ in 0..40 {
+            let key = self.key("staff", true);
+            let (age_s, network) = (self.rng.range(0.0, 5.0 * DAY), self.rng.below(networks.len()));
+            let k = &mut self.keys[key];
+            (k.age_s, k.agent) = (age_s, "office-assistant/1.4");
+            k.address = format!("{}.{}", networks[network], 1 + self.rng.below(250));
+            let at = morning + 2.0 * HOUR * self.rng.unit();
+            let mut starts = vec![at];
+            // Ten hours of this day and what is left of the next.
+            for (from, to) in [(at, morning + 10.0 * HOUR), (morning + DAY, LENGTH_S)] {
+                let mean = self.rng.log_normal(3.0, sigma) * (to - from) / (10.0 * HOUR);
+                let mut t = from + self.rng.exp((to - from) / mean);
+                while t < to {
+                    starts.push(t);
+                    t += self.rng.exp((to - from) / mean);
+                }
+            }
+            for t in starts {
+                let turns = self.rng.geometric(1.0 - follow).min(40);
+                self.session(t, key, Some(STAFF), turns, 70.0, false);
+            }
+        }
+    }
+
     fn campaign(&mut self) {
         for _ in 0..ACCOUNTS {
             let key = self.key("campaign", true);
@@ -511,6 +591,8 @@ pub fn make(seed: u64) -> Traffic {
     let mut m = Maker { rng: Rng::new(seed), keys: Vec::new(), events: Vec::new() };
     m.people();
     m.machines();
+    m.passed_on();
+    m.staff();
     m.campaign();
     m.events.sort_by(|a, b| a.t.total_cmp(&b.t));
     Traffic { keys: m.keys, events: m.events }

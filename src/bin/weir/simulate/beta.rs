@@ -97,6 +97,7 @@ fn slope(tally: &BTreeMap<(u32, u32), f64>, x: [f64; 2]) -> At {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::simulate::rng::Rng;

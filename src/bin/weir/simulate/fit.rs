@@ -486,6 +486,7 @@ pub fn literal(counts: &Counts, fit: &Fit, date: u64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
