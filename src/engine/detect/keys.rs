@@ -4,6 +4,7 @@ use super::coming::{Bins, Visit};
 use super::fitted::Fitted;
 use super::hours;
 use crate::engine::ledger::groups::{Axis, Sample};
+use crate::engine::ledger::homes::Homes;
 use crate::engine::ledger::panels::KEYS;
 
 /// Keys that are looked at.
@@ -34,6 +35,8 @@ pub struct Keys<'a> {
     pub tick: u16,
     /// What is believed of keys that have not shown it.
     pub fitted: Fitted,
+    /// Where all keys come from.
+    pub homes: &'a Homes,
     visits: [Visit; MOST],
     whole: [Visit; MOST],
     /// The template is a smaller part of their traffic: what is looked at is all of it, and the template's share.
@@ -48,13 +51,21 @@ pub struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     /// Looks at a sample.
-    pub fn new(samples: &'a [Sample], distinct: f64, axis: Axis, tick: u16, fitted: &Fitted) -> Keys<'a> {
+    pub fn new(
+        samples: &'a [Sample],
+        distinct: f64,
+        axis: Axis,
+        tick: u16,
+        fitted: &Fitted,
+        homes: &'a Homes,
+    ) -> Keys<'a> {
         let samples = samples.get(..samples.len().min(MOST)).unwrap_or_default();
         let mut k = Keys {
             samples,
             distinct,
             tick,
             fitted: *fitted,
+            homes,
             visits: [Visit::default(); MOST],
             whole: [Visit::default(); MOST],
             partly: false,

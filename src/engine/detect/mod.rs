@@ -26,6 +26,7 @@ mod visitors;
 
 use crate::engine::config::Campaign;
 use crate::engine::ledger::groups::{Axis, Group, Sample};
+use crate::engine::ledger::homes::Homes;
 use crate::engine::rules::Numbers;
 use crate::engine::sketch::bottom_k::BottomK;
 use hypothesis::Hypothesis;
@@ -81,9 +82,15 @@ pub struct Finding {
 }
 
 /// Evaluates a value by its panel.
-pub fn judge(group: &Group, panel: &BottomK<Sample, { keys::MOST }>, tick: u16, c: &Campaign) -> Finding {
+pub fn judge(
+    group: &Group,
+    panel: &BottomK<Sample, { keys::MOST }>,
+    homes: &Homes,
+    tick: u16,
+    c: &Campaign,
+) -> Finding {
     let axis = Axis::of(group.tag);
-    let keys = Keys::new(panel.items(), panel.estimate(), axis, tick, &c.fitted);
+    let keys = Keys::new(panel.items(), panel.estimate(), axis, tick, &c.fitted, homes);
     let mut f = Finding { distinct: keys.distinct, ..Finding::default() };
     let struck = keys.samples.iter().filter(|s| s.struck()).count();
     let known = struck.saturating_mul(2) >= keys.len();
@@ -240,7 +247,7 @@ mod tests {
         for seed in 1..=6 {
             let nats = [12, 24, 36, 48, 72].map(|hours| {
                 let (g, panel, tick) = queue(hours, seed);
-                let f = judge(&g, &panel, tick, &Campaign::default());
+                let f = judge(&g, &panel, &Homes::default(), tick, &Campaign::default());
                 assert!(f.ready);
                 f.nats as i32
             });

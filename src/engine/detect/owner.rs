@@ -22,6 +22,8 @@ pub static OWNER: Hypothesis = Hypothesis {
     besides: few_homes,
 };
 
+/// Share of others' keys from which on a home says nothing.
+const COMMON: f64 = 0.2;
 /// Prefixes of one owner.
 const HOMES: usize = 3;
 /// Nats of a key whose home is one of them: one of three against one of twenty and more.
@@ -39,15 +41,21 @@ fn few_homes(keys: &Keys<'_>, weights: &Weights, c: &Campaign) -> f64 {
     }
     let homes = homes.get_mut(..n).unwrap_or_default();
     sort(homes);
-    let mut most = [0usize; HOMES];
+    let mut most = [(0usize, 0u16); HOMES];
     for run in homes.chunk_by(|a, b| a == b) {
-        let mut left = run.len();
+        let mut left = (run.len(), run.first().copied().unwrap_or(0));
         for m in &mut most {
             if left > *m {
                 std::mem::swap(m, &mut left);
             }
         }
     }
-    let of_owner = most.iter().fold(0usize, |sum, m| sum.saturating_add(*m));
-    if of_owner.saturating_mul(100) >= n.saturating_mul(95) { EACH * n as f64 } else { f64::MIN / 4.0 }
+    let of_owner = most.iter().fold(0usize, |sum, m| sum.saturating_add(m.0));
+    if of_owner.saturating_mul(100) < n.saturating_mul(95) {
+        return f64::MIN / 4.0;
+    }
+    // Of others' keys so many come from there, too: behind a load balancer all.
+    let theirs = keys.distinct * n as f64 / keys.len() as f64;
+    let others = keys.homes.share(&most.map(|m| m.1), theirs, theirs);
+    if others > COMMON { f64::MIN / 4.0 } else { EACH * n as f64 }
 }

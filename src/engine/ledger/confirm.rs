@@ -29,7 +29,7 @@ impl Ledger {
             g.set(groups::flag::HONEST, false);
             return;
         };
-        let f = detect::judge(g, panel, tick_of(now_s), c);
+        let f = detect::judge(g, panel, &self.homes, tick_of(now_s), c);
         g.score = clamp_i16(f.nats);
         let nats = f64::from(c.nats);
         g.set(groups::flag::HONEST, f.ready && f.nats < -nats / 2.0);
@@ -152,7 +152,7 @@ impl Ledger {
     /// What is known of a group now, from its panel; `None` if it has none.
     pub(super) fn assess(&self, g: &Group) -> Option<Finding> {
         let panel = self.panels.get(g.panel, g.tag)?;
-        Some(detect::judge(g, panel, tick_of(self.clock.now_s), &self.c))
+        Some(detect::judge(g, panel, &self.homes, tick_of(self.clock.now_s), &self.c))
     }
 
     /// Tells a value's case what the value's panel says of its keys.

@@ -12,6 +12,8 @@ use crate::engine::hash;
 const WAYS: usize = 4;
 /// Cells for each slot of the key table.
 const PER_KEY: usize = 4;
+/// Cells at most, 512 KiB: a table of 131,072 keys must fit into a VM of 16 MiB.
+const CELLS: usize = 131_072;
 /// Births are remembered within this many ticks (227 days): those of cells that are never overwritten stay told from the future.
 const MOST: u32 = 0x7fff;
 /// The key came once.
@@ -37,7 +39,7 @@ pub struct Ghosts(Vec<u32>);
 impl Ghosts {
     /// For a table of so many keys (a power of two).
     pub fn new(keys: usize) -> Ghosts {
-        Ghosts(vec![0; keys.saturating_mul(PER_KEY).max(WAYS)])
+        Ghosts(vec![0; keys.saturating_mul(PER_KEY).clamp(WAYS, CELLS)])
     }
     /// Bytes.
     pub fn size_bytes(&self) -> usize {

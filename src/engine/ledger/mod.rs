@@ -10,6 +10,7 @@ pub mod conviction;
 pub mod doorkeeper;
 mod ghosts;
 pub mod groups;
+pub mod homes;
 pub mod keys;
 mod learn;
 mod mend;
@@ -113,6 +114,7 @@ pub struct Ledger {
     panels: Panels,
     cases: Cases,
     origins: Vec<Origin>,
+    homes: homes::Homes,
     over: over::Over,
     rollout_keys: u32,
     alarms: u64,
@@ -146,6 +148,7 @@ impl Ledger {
             panels: Panels::default(),
             cases: Cases::default(),
             origins: vec![Origin::default(); ORIGINS],
+            homes: homes::Homes::default(),
             over: over::Over::default(),
             rollout_keys: 0,
             alarms: 0,

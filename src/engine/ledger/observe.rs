@@ -110,6 +110,7 @@ impl Ledger {
             (fresh.total, fresh.single) = (1, 1);
             fresh.window(true, false);
         }
+        self.homes.add(fresh.home);
         self.keys.insert(fresh, now_s);
     }
 

@@ -10,7 +10,7 @@ use super::doorkeeper::{Candidate, Doorkeeper};
 use super::groups::Group;
 use super::keys::KeyState;
 use super::panels::Panel;
-use super::{Clock, Ledger, Origin, publish};
+use super::{Clock, Ledger, Origin, homes, publish};
 use crate::engine::StateError;
 use crate::engine::wire::{self, Reader, Record, Writer, record};
 use std::ops::Range;
@@ -182,6 +182,8 @@ impl Ledger {
     /// Counts again and mends references between pages of different moments. Everything is to be published afterwards.
     pub fn finish_restore(&mut self) {
         self.mend();
+        self.homes = homes::Homes::default();
+        self.keys.slots().iter().for_each(|k| self.homes.add(k.home));
         self.publisher = publish::Publisher::default();
     }
 
