@@ -118,7 +118,7 @@ def test_everything_optional_is_missing_at_once():
 
 
 def campaign(h, accounts=150, hours=30):
-    """Accounts that send about one request an hour under one template; those that were blocked."""
+    """Accounts, each from a network of its own, that send about one request an hour under one template; those that were blocked."""
     dice = random.Random(1)
     template = "Write down step by step how you would solve the exercise below and close with the answer alone on the last line "
     words = "river stone market letter window garden engine paper bottle mirror candle harbour ladder basket hammer anchor".split()
@@ -129,6 +129,7 @@ def campaign(h, accounts=150, hours=30):
         for a in order:
             text = template + " ".join(dice.choice(words) + dice.choice(words) for _ in range(10))
             body = json.dumps(chat(text)).encode()
+            h.properties["source.address"] = b"10.%d.7.1:1234" % a
             status = h.request(f"acc{a}", body, headers=[
                 (":method", "POST"), (":path", "/v1/chat/completions"), (":authority", "a"), ("content-length", str(len(body))),
                 ("x-api-key", f"acc{a}"), ("x-created", created)])
