@@ -30,11 +30,11 @@ def split(key):
 
 @pytest.mark.parametrize("policy", ["test", "other"])
 def test_a_campaign_over_two_instances(start, policy):
-    # Of these accounts neither half is enough for a verdict.
+    # Of these accounts neither half is enough for a verdict (`campaign.d_min` 24), and all of them need a day.
     e = start(setup(), workers=2, edit=halves(setup(policy=policy)))
-    t = campaign(e, 0, path=split, accounts=36).join()
+    t = campaign(e, 0, path=split, accounts=46, hours=36).join()
     if policy == "test":
-        e.wait_stat(lambda n: n >= 34, "weir.convicted.policy=test")
+        e.wait_stat(lambda n: n >= 42, "weir.convicted.policy=test")
         assert {t.probe(e.port, k) for k in t.accounts[:2]} == {429}, "on either route"
         assert e.stat("weir.take_overs") == 1
     else:

@@ -27,9 +27,9 @@ def failure(policy):
     return lambda yaml: yaml.replace("failure_policy: FAIL_RELOAD", f"failure_policy: {policy}")
 
 
-def campaign(e, template, accounts=60, **kw):
+def campaign(e, template, accounts=60, hours=16, **kw):
     """60 accounts and 20 honest people for 16 hours; about a thousand requests in five seconds."""
-    return Traffic(e.port, accounts=accounts, honest=20, hours=16, seed=template + 1, scale=SCALE, template=template, **kw)
+    return Traffic(e.port, accounts=accounts, honest=20, hours=hours, seed=template + 1, scale=SCALE, template=template, **kw)
 
 
 class Pulse:

@@ -47,7 +47,7 @@ pub struct Mixture {
 /// The likeliest mixture of a campaign with keys of `honest`, whose law for all keys is `all`.
 pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture {
     // A few talkers among many are the honest part.
-    let talkers = keys.talk().iter().filter(|t| t.0 > 0).count();
+    let talkers = keys.talk().iter().filter(|t| t.0.saturating_mul(20) > t.1).count();
     let form = if talkers.saturating_mul(2) > keys.len() { &CONVERSING } else { &QUEUE };
     let weights = [0.9; MOST];
     mixture(keys, form, honest, all, weights)

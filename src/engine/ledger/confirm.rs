@@ -40,14 +40,16 @@ impl Ledger {
             self.budgets.changed();
         }
         if g.has(groups::flag::CONFIRMED) {
-            // What holds no longer is let go; not at once again, if people are the better explanation.
-            if f.nats < nats / 2.0 || g.is_slot() {
+            // What holds no longer, on two looks, is let go; not at once again, if people are the better explanation.
+            let fails = f.nats < nats / 2.0;
+            g.armed = if fails { g.armed.saturating_add(1) } else { 0 };
+            if fails && g.armed >= 2 || g.is_slot() {
                 if f.nats < -nats {
                     let immune = u32::try_from(c.release_immunity_s / 60).unwrap_or(u32::MAX);
                     g.immune_min = (now_s / 60).saturating_add(immune);
                 }
                 self.release_with_siblings(value);
-            } else {
+            } else if !fails {
                 self.describe_case(value, &f);
                 self.count_signs(value);
             }
@@ -104,7 +106,7 @@ impl Ledger {
         let now_s = self.clock.now_s;
         if let Some(g) = self.groups.get_mut(value) {
             g.set(groups::flag::CONFIRMED, true);
-            g.case = case;
+            (g.case, g.armed) = (case, 0);
         }
         let victim = self.cases.confirm(value, case, now_s);
         self.count_signs(value);
