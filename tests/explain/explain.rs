@@ -211,7 +211,7 @@ fn records_hold_the_whole_evidence() {
     let (sum, odds) =
         (factors.values().map(|v| v.as_f64().unwrap()).sum::<f64>(), own["odds_nats"].as_f64().unwrap());
     assert!((sum - odds).abs() <= 0.05 * FACTORS.len() as f64 + 0.05, "each factor was rounded: {own}");
-    assert!(own["block_odds"] == 1_000 && odds >= 1_000f64.ln(), "a block needs the odds: {own}");
+    assert!(own["block_odds"] == 5_000 && odds >= 5_000f64.ln(), "a block needs the odds: {own}");
 }
 
 #[test]

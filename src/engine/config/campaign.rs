@@ -3,7 +3,7 @@
 //!
 //! | parameter | measurement |
 //! |---|---|
-//! | `nats` 20, `block_odds` 1000 | `make leave-one-out`, `tests/detection/README.md` |
+//! | `nats` 20, `block_odds` 5000 | `make leave-one-out`, `tests/detection/README.md` |
 //! | `profile_min` 250 | against 400: accounts in alarm within 24 h 90 -> 96 % (S6) |
 //! | sleepless, tireless | thresholds by drawing hours from a flat day and from a person's: see `detect::automation` |
 //! | `dominance` 4, half of the requests | by the largest total ever met: S3 served 1.3 instead of 0.4 % |
@@ -103,7 +103,7 @@ impl Default for Campaign {
             d_min: 24,
             net_d_min: 24,
             nats: 20,
-            block_odds: 1_000,
+            block_odds: 5_000,
             fleet_cap: 1000,
             dominance: 4,
             young_for_s: 14 * 86_400,

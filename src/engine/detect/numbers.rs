@@ -30,6 +30,8 @@ fn signs(group: &Group, converses: bool, old_honest: f64) -> u32 {
     follow_ups.saturating_add(repeats).saturating_add((f64::from(group.old) * old_honest) as u32)
 }
 
+/// Share of young keys below which a campaign's accounts are bought, some or all.
+const BOUGHT: f64 = 0.9;
 /// Mean share of follow-ups from which on a campaign converses.
 pub const CONVERSES: f64 = 0.05;
 
@@ -42,7 +44,8 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let old = keys.ages().zip(&m.weights).filter(|(age, _)| *age == Age::Old);
     let (honest_old, all_old) =
         old.fold((0.0, 1.0e-9), |(h, all), (_, w)| (h + if *w < 0.5 { 1.0 } else { 0.0 }, all + 1.0));
-    let old_honest: f64 = if all_old < 1.0 { 1.0 } else { honest_old / all_old };
+    // Of a campaign of new accounts no old key is its own, however alike.
+    let old_honest: f64 = if all_old < 1.0 || m.queue.young > BOUGHT { 1.0 } else { honest_old / all_old };
     let signs = signs(group, m.queue.talk.mean > CONVERSES, old_honest);
     // Of keys that the panel sees the share is known better than by the signs of those who send most.
     let panel = seen.then(|| (others + others.sqrt() + 1.0) / n);

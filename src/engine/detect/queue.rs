@@ -2,7 +2,8 @@
 //!
 //! It keeps coming (an account seldom stops), all accounts carry about the same load, they do not follow up and do not repeat.
 //! They never sleep, or keep people's hours. In a second form they converse, all alike, but then they must never sleep.
-//! Accounts are mostly new; half or all of them bought is possible, and rare.
+//! Accounts are mostly new. Half or all of them bought is possible, but old keys are what honest templates have: it takes 15 and
+//! 30 nats more.
 
 use super::coming::Range;
 use super::counts::Share;
@@ -10,7 +11,7 @@ use super::fitted::{NOVEL, SILENT};
 use super::hypothesis::{Hypothesis, nothing};
 
 const COMING: Range = Range { stops: &[0.0005, 0.015, 0.05], shapes: &[3.0, 8.0, 40.0] };
-const YOUNG: &[(f64, f64)] = &[(0.985, 0.0), (0.5, 7.0), (0.03, 7.0)];
+const YOUNG: &[(f64, f64)] = &[(0.985, 0.0), (0.5, 15.0), (0.03, 30.0)];
 
 /// One request, one training pair.
 pub static QUEUE: Hypothesis = Hypothesis {
