@@ -14,7 +14,7 @@ const LIMITS: &[(&str, f64, f64, f64)] = &[
     ("P-desks-150u", 0.0, 0.0, 0.0),
     ("P-contest-150", 0.0, 0.0, 0.0),
     ("S3", 1.3, 8.0, 100.0),
-    ("S5b", 3.5, 11.0, 100.0),
+    ("S5b", 4.9, 12.0, 100.0),
     ("S16", 1.3, 8.0, 99.0),
     ("S21", 14.0, 28.0, 99.0),
     ("Cmid", 10.0, 6.0, 99.0),
@@ -95,7 +95,7 @@ fn nobody_honest_is_blocked_on_the_texts_of_the_day() {
 /// Scenario, at most so many honest keys blocked, at most percent served, at least percent convicted. The price of honest users: a
 /// campaign on their template is convicted key by key.
 const COPIED: &[(&str, u64, f64, f64)] =
-    &[("E-launch", 2, 60.0, 95.0), ("B40", 2, 50.0, 90.0), ("P-poisoned-150", 1, 60.0, 90.0)];
+    &[("E-launch", 2, 60.0, 95.0), ("B40", 2, 50.0, 90.0), ("P-poisoned-150", 1, 80.0, 70.0)];
 
 #[test]
 fn users_of_an_app_whose_prompt_is_copied_are_not_outvoted() {

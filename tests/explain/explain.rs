@@ -265,7 +265,7 @@ fn a_case_is_told_explanation_by_explanation_and_factor_by_factor() {
         "Young, made 7",
         "campaign likeliest",
         "for the template and all",
-        "1,000 to 1 block, 100 to 1 are watched",
+        "5,000 to 1 block, 500 to 1 are watched",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
