@@ -97,12 +97,6 @@ pub fn log2(x: f64) -> f64 {
     ln(x) * std::f64::consts::LOG2_E
 }
 
-/// About 2^-x for x >= 0 (a cubic in the denominator: above it, by 6 % at x = 2, by 19 % at x = 3 and by more beyond).
-pub fn decay(x: f64) -> f64 {
-    let a = x.max(0.0) * std::f64::consts::LN_2;
-    1.0 / (1.0 + a + a * a / 2.0 + a * a * a / 6.0)
-}
-
 const LN_FACT: [f64; 128] = ln_factorials();
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time only")]
@@ -245,20 +239,6 @@ mod tests {
         }
         assert!((expected_hours(1) - 1.0).abs() < 1e-12);
         assert!((expected_phases(64) - 32.0 * (1.0 - (31.0f64 / 32.0).powi(64))).abs() < 1e-9);
-    }
-
-    #[test]
-    fn decay_falls_like_a_half_life() {
-        assert!(decay(-1.0) >= 1.0 && decay(0.0) >= 1.0);
-        let mut last = 1.0;
-        for i in 1..4_000u32 {
-            let x = f64::from(i) / 1_000.0;
-            let (ours, exact) = (decay(x), (-x).exp2());
-            assert!(ours < last && ours >= exact, "{x}");
-            assert!(x > 2.0 || ours <= exact * 1.06, "{x}");
-            assert!(x > 3.0 || ours <= exact * 1.19, "{x}");
-            last = ours;
-        }
     }
 
     #[test]

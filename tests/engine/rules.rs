@@ -8,7 +8,7 @@
 )]
 
 use proptest::prelude::*;
-use weir::engine::detect::{Age, CONVERSES};
+use weir::engine::detect::{Age, CONVERSES, honest_talk};
 use weir::engine::rules::{Beta, FACTORS, Facts, Numbers, Odds, Rhythm, Ruling, odds, rule};
 
 fn beta() -> impl Strategy<Value = Beta> {
@@ -116,10 +116,10 @@ proptest! {
     /// With the laws that an evaluation may give: a campaign that does not converse, honest users who converse in any share.
     #[test]
     fn a_follow_up_never_speaks_against_a_key(
-        f in facts(), n in numbers(), mean in prop_oneof![Just(0.0075f32), Just(0.1), Just(0.25), Just(0.5), Just(0.8)],
+        f in facts(), n in numbers(), mean in prop_oneof![Just(0.0075f64), Just(0.1), Just(0.25), Just(0.5), Just(0.8)],
     ) {
         let talk = Beta { mean: 0.0075, precision: 40.0 };
-        let n = Numbers { talk, honest_talk: Beta { mean, precision: 1.5 }, ..n };
+        let n = Numbers { talk, honest_talk: honest_talk(mean, 1.5).into(), ..n };
         prop_assert!(f64::from(n.talk.mean) <= CONVERSES);
         let more = Facts { talk: f.talk + 1, ..f };
         let (before, after) = (odds(&f, &n).nats(), odds(&more, &n).nats());

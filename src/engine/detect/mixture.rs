@@ -1,7 +1,7 @@
 //! The first question, asked of a mixture: are some of the keys a campaign's, and what share?
 //!
 //! Each key is the campaign's with probability `share`, else honest by the best honest explanation. The likeliest mixture is found by
-//! expectation and maximisation from a high share (Dempster, Laird & Rubin 1977), six steps over a panel.
+//! expectation and maximisation from a high share (Dempster, Laird & Rubin 1977), at most eight steps over a panel.
 
 use super::coming::{self, Visit};
 use super::fleet::FLEET;
@@ -24,8 +24,8 @@ const ENOUGH: f64 = 0.5;
 const UNDECIDED: f64 = 2.0;
 /// So many nats behind, and gaining fewer than half of it in a step, there is no point in going on.
 const HOPELESS: f64 = 20.0;
-/// The honest part is fitted anew if so many keys are in it.
-const OWN: f64 = 6.0;
+/// The honest part is fitted anew, and looked at, not assumed, if more keys than this are in it.
+pub const OWN: f64 = 6.0;
 
 /// A campaign among honest keys.
 #[derive(Clone, Copy, Debug)]

@@ -27,13 +27,14 @@ mod visitors;
 use crate::engine::config::Campaign;
 use crate::engine::ledger::groups::{Axis, Group, Sample};
 use crate::engine::ledger::homes::Homes;
+use crate::engine::math::{clamp, ln};
 use crate::engine::rules::Numbers;
 use crate::engine::sketch::bottom_k::BottomK;
 use hypothesis::Hypothesis;
 
 pub use burst::{Burst, burst};
 pub use keys::{Age, Keys};
-pub use numbers::{CONVERSES, prior};
+pub use numbers::{CONVERSES, honest_talk, prior};
 
 /// The honest explanations.
 pub static HONEST: [&Hypothesis; 6] = [
@@ -152,19 +153,16 @@ pub fn judge(
     }
     f.share = m.share;
     let d_min = f64::from(if axis == Axis::Text { c.d_min } else { c.net_d_min });
-    f.campaign = f.ready
-        && f.distinct >= d_min
-        && f.nats >= f64::from(c.nats)
-        && f.nats >= NATS_A_KEY * keys.len() as f64;
+    f.campaign =
+        f.distinct >= d_min && f.nats >= f64::from(c.nats) && f.nats >= NATS_A_KEY * keys.len() as f64;
     f.numbers = numbers::numbers(group, &keys, &m);
     f
 }
 
 /// What keys say that were blocked before: of a campaign's any share was.
 fn struck_nats(struck: usize, of: usize) -> f64 {
-    use crate::engine::math::ln;
     let (k, n) = (struck as f64, of as f64);
-    let p = crate::engine::math::clamp(k / n.max(1.0), STRUCK, 0.99);
+    let p = clamp(k / n.max(1.0), STRUCK, 0.99);
     k * ln(p / STRUCK) + (n - k) * ln((1.0 - p) / (1.0 - STRUCK))
 }
 

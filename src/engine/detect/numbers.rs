@@ -4,16 +4,13 @@ use super::coming::{self, Pace};
 use super::counts::Share;
 use super::fitted::Fitted;
 use super::hypothesis::ln_sleep;
-use super::keys::{Age, Keys, MOST};
-use super::mixture::Mixture;
+use super::keys::{Age, Keys, MOST, Weights};
+use super::mixture::{Mixture, OWN};
 use super::{people, queue, shared};
 use crate::engine::ledger::groups::Group;
 use crate::engine::math::{clamp, ln};
 use crate::engine::rules::Numbers;
 use crate::engine::sort::sort;
-
-/// The honest side is looked at, not assumed, from so many keys on.
-const OWN: f64 = 6.0;
 
 /// What the counters of a value alone say: odds that a key which sends it is a campaign's, nats. `converses`: follow-ups are the
 /// campaign's own; `old_honest`: so much of old keys' openings is not.
@@ -61,8 +58,6 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let honest_young = if seen { m.honest.young } else { fitted.young };
     // Those who were told from the campaign are the plainest of the honest: the others differ more.
     let mean = if seen { m.honest.talk.mean } else { fitted.talk.mean };
-    // A follow-up must never speak against a key: then few keys have a share of nearly none.
-    let honest_talk = Share::new(mean, fitted.talk.precision.max(0.3 / mean.max(1.0e-3)));
     let honest_pace = Pace { shape: honest_pace.shape.min(fitted.shape_most), ..honest_pace };
     let (born_from_min, born_to_min) = births(group, keys, m);
     Numbers {
@@ -76,7 +71,7 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
         queue: queue_pace.into(),
         honest: honest_pace.into(),
         talk: m.queue.talk.into(),
-        honest_talk: honest_talk.into(),
+        honest_talk: honest_talk(mean, fitted.talk.precision).into(),
         repeats: m.queue.repeats.into(),
         honest_repeats: if seen { m.honest.repeats } else { fitted.repeats }.into(),
         sleep: m.queue.sleep as f32,
@@ -86,8 +81,14 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     }
 }
 
+/// The law of honest users' follow-ups of this mean: as precise as `fitted`, and more where they are rare. A follow-up must never
+/// speak against a key: then few keys have a share of nearly none.
+pub fn honest_talk(mean: f64, fitted: f64) -> Share {
+    Share::new(mean, fitted.max(0.3 / mean.max(1.0e-3)))
+}
+
 /// Mean share of a weighted key's openings here in all of its openings.
-fn devoted(keys: &Keys<'_>, weights: &[f64; MOST], precision: f64) -> Share {
+fn devoted(keys: &Keys<'_>, weights: &Weights, precision: f64) -> Share {
     let (sum, all) = keys.devotion().iter().zip(weights).fold((1.0, 1.5), |(sum, all), ((h, a), w)| {
         (sum + w * f64::from(*h) / f64::from(*a).max(1.0), all + w)
     });
@@ -96,7 +97,7 @@ fn devoted(keys: &Keys<'_>, weights: &[f64; MOST], precision: f64) -> Share {
 
 /// Share of the honest keys that sleep: people do, back ends may not. Told by the keys, and by `sleep_weight` that are not
 /// there.
-fn honest_sleep(keys: &Keys<'_>, rest: &[f64; MOST]) -> f64 {
+fn honest_sleep(keys: &Keys<'_>, rest: &Weights) -> f64 {
     let mut best = (f64::MIN, 0.0);
     for share in [0.02, 0.2, 0.5, 0.8, 0.97] {
         let told = keys.sleep().iter().zip(rest).fold(0.0, |sum, (s, w)| sum + w * ln_sleep(share, *s));
@@ -110,7 +111,7 @@ fn honest_sleep(keys: &Keys<'_>, rest: &[f64; MOST]) -> f64 {
 }
 
 /// What it says that a key is on a timer, nats: never for the campaign.
-fn regular(keys: &Keys<'_>, weights: &[f64; MOST]) -> f64 {
+fn regular(keys: &Keys<'_>, weights: &Weights) -> f64 {
     let (mut k, mut n) = (0.5, 1.0);
     for (s, w) in keys.samples.iter().zip(weights) {
         n += w;
