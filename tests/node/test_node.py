@@ -16,7 +16,7 @@ def test_a_campaign_over_many_connections_is_convicted_on_all_workers(start, wor
     assert f["leader_present"] == 1 and f["leader_serving"] == 0 and f["take_overs"] == 1
     assert f["convicted"] >= 110, f
     assert not [k for k in t.honest if set(t.seen.get(k, [200])) != {200}], "somebody honest was rejected"
-    blocked = [k for k in t.accounts if t.seen[k][-2:] == [429, 429]]
+    blocked = t.refused()
     assert len(blocked) >= 110
     assert set(on_all_workers(e, t, blocked[0], workers)) == {429}
     assert set(on_all_workers(e, t, t.honest[0], workers)) == {200}

@@ -166,7 +166,7 @@ class Life:
     def denied(self, campaign=0):
         """Statuses of a convicted key on all workers."""
         t = self.campaigns[campaign]
-        return set(on_all_workers(self.e, t, t.accounts[0], self.workers))
+        return set(on_all_workers(self.e, t, t.refused()[0], self.workers))
 
     def row(self):
         """Writes what was kept and lost."""

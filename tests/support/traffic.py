@@ -89,6 +89,10 @@ class Traffic:
             t.join()
         return self
 
+    def refused(self):
+        """The accounts that were refused twice in a row at the end: those of which it is known that they are convicted."""
+        return [k for k in self.accounts if self.seen.get(k, [])[-2:] == [429, 429]]
+
     def probe(self, port, key):
         return post(port, path=self.path(key), body=self.body(key), headers=self.headers(key)).status
 

@@ -311,9 +311,16 @@ impl Cases {
             self.forget(case);
         }
     }
-    /// Values whose last match is older than `expiry_s`.
+    /// The accounts of a case still come.
+    pub fn keep(&mut self, case: u16, now_s: u32) {
+        if let Some(c) = self.case_mut(case) {
+            c.last_s = now_s;
+        }
+    }
+    /// Values whose last match is older than `expiry_s`, and the last of whose case is.
     pub fn expired(&self, now_s: u32, expiry_s: u32) -> Vec<u64> {
-        let old = |v: &&Confirmed| v.value != 0 && now_s.saturating_sub(v.last_s) > expiry_s;
+        let kept = |v: &Confirmed| self.case(self.root(v.case)).map_or(0, |c| c.last_s);
+        let old = |v: &&Confirmed| v.value != 0 && now_s.saturating_sub(v.last_s.max(kept(v))) > expiry_s;
         self.values.iter().filter(old).map(|v| v.value).collect()
     }
     /// A request matched `mt` values of a case.

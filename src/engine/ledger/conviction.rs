@@ -6,7 +6,7 @@ use super::keys::{KeyState, flag};
 use super::profile::octave;
 use super::{Ledger, Outcome};
 use crate::engine::detect::hours;
-use crate::engine::observation::{self, Few, Observation};
+use crate::engine::observation::{Few, Observation};
 use crate::engine::rules::{self, Facts, Odds, Pieces, Ruling};
 use crate::engine::verdict::{Evidence, Reason};
 
@@ -70,10 +70,14 @@ pub fn find(cases: &Cases, obs: &Observation) -> Matched {
     m
 }
 
-/// Counts a request into the key's record: totals, window, matches.
-pub fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool) {
+/// Counts a request into the key's record: totals, window, matches. What a convicted key sends while it is refused counts
+/// in its totals only.
+pub fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool, refused: bool) {
     key.total = key.total.saturating_add(1);
     key.single = key.single.saturating_add(u32::from(single));
+    if refused && key.has(flag::CONVICTED) {
+        return;
+    }
     key.window(single, dup);
     let matched = m.count > 0;
     if matched && key.case != m.case && !key.has(flag::CONVICTED) {
@@ -100,15 +104,21 @@ const SLEEPLESS: f64 = -4.0;
 
 impl Ledger {
     /// Notes the match in its cases, runs the ladder, and counts a block against the key.
-    pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
+    pub(super) fn settle(
+        &mut self,
+        obs: &Observation,
+        t: &Touch,
+        m: &Matched,
+        watched: u32,
+        refused: bool,
+    ) -> Outcome {
         // A case lives by what is served, and by what the ladder itself blocks: while the campaign goes on its values stay. What
         // a worker refused for another reason (a limit, a list, an older snapshot) does not keep it alive.
-        let refused = obs.flags & observation::REFUSED != 0;
         if !refused {
             self.note(m);
         }
         let was = self.keys.get(obs.key).is_some_and(|k| k.has(flag::CONVICTED));
-        let mut out = self.ladder(obs, t, m, watched);
+        let (mut out, own) = self.ladder(obs, t, m, watched, refused);
         if refused && out.block {
             self.note(m);
         }
@@ -122,11 +132,11 @@ impl Ledger {
                     if key.case != case {
                         (key.case, key.seen_values, key.hits, key.after, key.talk) = (case, 0, 0, 0, 0);
                     }
-                    key.set(flag::CONVICTED, true);
+                    key.convict(own);
                 }
                 // A load, or a breadth of prompts, is no case that could be released: it takes several blocks.
                 Reason::Rollout | Reason::Profile if key.strikes >= strikes => {
-                    key.set(flag::CONVICTED, true);
+                    key.convict(0.0);
                     key.case = 0;
                 }
                 _ => {}
@@ -174,10 +184,11 @@ impl Ledger {
         }
     }
 
-    /// The rule's answer for a key and a case; `pieces` of the template are in the request.
-    fn rule(&self, key: &KeyState, t: &Touch, case: &Case, pieces: &Pieces) -> Ruling {
+    /// The rule's answer for a key and a case, and what the key's own facts say (nats); `pieces` of the template are in the
+    /// request.
+    fn rule(&self, key: &KeyState, t: &Touch, case: &Case, pieces: &Pieces) -> (Ruling, f32) {
         let odds = self.odds(key, t.now_s, t.tick, case, pieces);
-        rules::rule(&odds, self.c.block_odds)
+        (rules::rule(&odds, self.c.block_odds), odds.nats() as f32 - case.numbers.prior)
     }
 
     /// The odds that a key is one of a case's campaign.
@@ -186,26 +197,44 @@ impl Ledger {
         rules::odds(&facts, &case.numbers)
     }
 
-    fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
+    /// What follows for the key, and what its own facts say if it is to be convicted by them.
+    fn ladder(
+        &mut self,
+        obs: &Observation,
+        t: &Touch,
+        m: &Matched,
+        watched: u32,
+        refused: bool,
+    ) -> (Outcome, f32) {
         let mut out = Outcome { evidence: self.evidence(m), ..Outcome::default() };
         let alarm = self.alarm(obs, t);
         let burst = alarm && self.in_burst(obs.key, t);
-        let Some(mut key) = self.keys.get(obs.key).copied() else { return out };
+        let Some(mut key) = self.keys.get(obs.key).copied() else { return (out, 0.0) };
         let campaign = |case: u16| self.cases.case(case).map_or(0, |c| c.id);
+        let block = |reason: Reason, campaign: u32| Outcome { block: true, reason, campaign, ..out };
         if key.has(flag::CONVICTED) {
             let case = self.cases.resolve(key.case);
-            // One popular phrase of its template does not free it; who was convicted by its network has shown none.
-            let few = Pieces::of(u32::from(key.hits == 0));
-            let pieces = if m.case == case && m.count >= 3 { m.pieces } else { few };
-            // A conviction stands while its case stands, and until later facts overrule it.
+            // A conviction stands while its case stands, and until later facts overrule it: the case's, and the key's own if it
+            // is served all the same.
             let stands = match self.cases.case(case).filter(|_| case != 0) {
-                Some(c) => self.rule(&key, t, c, &pieces) >= Ruling::Watch,
+                Some(c) if refused => {
+                    rules::ruling(f64::from(c.numbers.prior + key.own()), self.c.block_odds) >= Ruling::Watch
+                }
+                Some(c) => {
+                    // One popular phrase of its template does not free it; who was convicted by its network has shown none.
+                    let few = Pieces::of(u32::from(key.hits == 0));
+                    let pieces = if m.case == case && m.count >= 3 { m.pieces } else { few };
+                    self.rule(&key, t, c, &pieces).0 >= Ruling::Watch
+                }
                 None => key.case == 0,
             };
             if stands {
-                return Outcome { block: true, reason: Reason::Convicted, campaign: campaign(case), ..out };
+                let id = campaign(case);
+                // A campaign that goes on under another template goes on.
+                self.cases.keep(case, t.now_s);
+                return (block(Reason::Convicted, id), 0.0);
             }
-            key.set(flag::CONVICTED, false);
+            key.acquit();
             key.strikes = 0;
             if let Some(k) = self.keys.get_mut(obs.key) {
                 *k = key;
@@ -215,32 +244,46 @@ impl Ledger {
         if m.count > 0
             && let Some(case) = self.cases.case(m.case)
         {
-            let ruling = self.rule(&key, t, case, &m.pieces);
+            let (ruling, own) = self.rule(&key, t, case, &m.pieces);
             if ruling == Ruling::Block {
-                return Outcome { block: true, reason: Reason::Template, campaign: case.id, ..out };
+                return (block(Reason::Template, case.id), own);
             }
             watch = ruling;
         }
         if let Some(case) = self.cases.case(m.network).filter(|_| m.network != 0) {
             // The way a request came is worth one phrase.
-            let ruling = self.rule(&key, t, case, &Pieces::of(1));
+            let (ruling, own) = self.rule(&key, t, case, &Pieces::of(1));
             if ruling == Ruling::Block {
                 self.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
-                return Outcome { block: true, reason: Reason::Network, campaign: case.id, ..out };
+                return (Outcome { block: true, reason: Reason::Network, campaign: case.id, ..out }, own);
             }
         }
+        (self.by_load(out, obs, t, m, &key, (alarm, burst), (watch, watched)), 0.0)
+    }
+
+    /// The rungs of a key that no case blocks: a load, a breadth of prompts, and what is only watched.
+    #[allow(clippy::too_many_arguments, reason = "the second half of one ladder")]
+    fn by_load(
+        &mut self,
+        mut out: Outcome,
+        obs: &Observation,
+        t: &Touch,
+        m: &Matched,
+        key: &KeyState,
+        (alarm, burst): (bool, bool),
+        (watch, watched): (Ruling, u32),
+    ) -> Outcome {
         if burst {
-            let octave = octave(&key, t.tick);
+            let octave = octave(key, t.tick);
             self.rests_on([&[self.alarmed(octave)], &[]], 0, &mut out.evidence);
             return Outcome { block: true, reason: Reason::Profile, ..out };
         }
-        let broad = key.dup_map.count_ones() >= 28
+        let broad = key.shared() >= 28
             && u32::from(key.dup_x).saturating_mul(2) >= key.total
             && t.young
             && key.single_percent() >= 90;
         if broad {
             if !key.has(flag::ROLLOUT) {
-                key.set(flag::ROLLOUT, true);
                 self.rollout_keys = self.rollout_keys.saturating_add(1);
                 if let Some(k) = self.keys.get_mut(obs.key) {
                     k.set(flag::ROLLOUT, true);
@@ -255,12 +298,12 @@ impl Ledger {
             }
         }
         if alarm {
-            let octave = octave(&key, t.tick);
+            let octave = octave(key, t.tick);
             self.rests_on([&[self.alarmed(octave)], &[]], 0, &mut out.evidence);
             return Outcome { watch: true, reason: Reason::Profile, ..out };
         }
         if watch == Ruling::Watch || watched >= 3 || (watched == 2 && m.nfp <= 10) {
-            out.campaign = campaign(m.case);
+            out.campaign = self.cases.case(m.case).map_or(0, |c| c.id);
             if m.count == 0 {
                 let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice()];
                 self.rests_on(lists, 0, &mut out.evidence);

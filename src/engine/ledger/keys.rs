@@ -63,7 +63,7 @@ pub struct KeyState {
     pub hours: u32,
     /// Bit per 112.5 s of the hour.
     pub phase: u32,
-    /// Bits of prompts that another key had sent within the hour.
+    /// Bits of prompts that another key had sent within the hour. Of a convicted key: see `convict`.
     pub dup_map: u64,
     /// Confirmed values matched in the current case, a bit each.
     pub seen_values: u16,
@@ -142,6 +142,26 @@ impl KeyState {
     /// Sets or clears `f`.
     pub fn set(&mut self, f: u8, on: bool) {
         self.flags = if on { self.flags | f } else { self.flags & !f };
+    }
+    /// Convicts it by what its own facts say (nats, all factors but the template's own odds). They are kept: what it does while
+    /// it is refused costs it nothing, and speaks neither for it nor against it. The breadth of its prompts is not asked any
+    /// more, and gives them room.
+    pub fn convict(&mut self, own: f32) {
+        self.set(flag::CONVICTED, true);
+        self.dup_map = u64::from(own.to_bits());
+    }
+    /// What its own facts said when it was convicted, nats; 0 if it is not.
+    pub fn own(&self) -> f32 {
+        if self.has(flag::CONVICTED) { f32::from_bits(self.dup_map as u32) } else { 0.0 }
+    }
+    /// Ends a conviction.
+    pub fn acquit(&mut self) {
+        self.set(flag::CONVICTED, false);
+        (self.dup_map, self.dup_x) = (0, 0);
+    }
+    /// Prompts that it shared with others, a bit each.
+    pub fn shared(&self) -> u32 {
+        if self.has(flag::CONVICTED) { 0 } else { self.dup_map.count_ones() }
     }
     /// Openings in the maps.
     pub fn map_n(&self) -> u8 {

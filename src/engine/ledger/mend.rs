@@ -76,7 +76,7 @@ impl Ledger {
             }
             (k.case, k.seen_values) = (0, 0);
             if k.has(key_flag::CONVICTED) {
-                k.set(key_flag::CONVICTED, false);
+                k.acquit();
                 k.strikes = k.strikes.min(1);
             }
         }

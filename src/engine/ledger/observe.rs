@@ -41,9 +41,10 @@ impl Ledger {
         let seen = if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, kh, now_s / 60) };
         let matched = conviction::find(&self.cases, obs);
         let over = self.charge(obs);
-        let touch = self.update_key(obs, kh, single, seen, &matched);
-        let watched = self.learn(obs, &touch, &matched);
-        let settled = self.settle(obs, &touch, &matched, watched);
+        let refused = self.is_refused(obs);
+        let touch = self.update_key(obs, kh, single, seen, &matched, refused);
+        let watched = self.learn(obs, &touch, &matched, refused);
+        let settled = self.settle(obs, &touch, &matched, watched, refused);
         let budget = if settled.block { 0 } else { self.pay(obs, &matched) };
         Outcome { over, budget, ..settled }
     }
@@ -132,14 +133,30 @@ impl Ledger {
         true
     }
 
+    /// The worker refused it, or it is a convicted key's and nobody has judged it yet.
+    fn is_refused(&self, obs: &Observation) -> bool {
+        match obs.flags & (observation::SERVED | observation::REFUSED) {
+            0 => self.conviction(obs.key).is_some(),
+            done => done & observation::REFUSED != 0,
+        }
+    }
+
     /// Brings the key's record up to date and says what the groups should know.
-    fn update_key(&mut self, obs: &Observation, kh: u32, single: bool, seen: Seen, m: &Matched) -> Touch {
+    fn update_key(
+        &mut self,
+        obs: &Observation,
+        kh: u32,
+        single: bool,
+        seen: Seen,
+        m: &Matched,
+        refused: bool,
+    ) -> Touch {
         let now_s = self.clock.now_s;
         let (c, block_for_s, epoch) = (&self.c, self.block_for_s, self.clock.epoch as u8);
         let Some(key) = self.keys.get_mut(obs.key) else { return Touch::default() };
         key.age_epoch(epoch);
         if key.has(flag::CONVICTED) && now_s.saturating_sub(key.last_s) > block_for_s {
-            key.set(flag::CONVICTED, false);
+            key.acquit();
         }
         if key.has(flag::AGE_UNKNOWN)
             && u64::from(now_s / 60).saturating_sub(u64::from(key.first_min)) > c.young_for_s / 60
@@ -147,8 +164,8 @@ impl Ledger {
             key.set(flag::AGE_UNKNOWN, false);
         }
         let dup = obs.exact != 0 && !seen.novel;
-        conviction::count(key, m, single, dup);
-        if seen.shared && single {
+        conviction::count(key, m, single, dup, refused);
+        if seen.shared && single && !key.has(flag::CONVICTED) {
             key.dup_x = key.dup_x.saturating_add(1);
             key.dup_map |= 1u64 << (obs.exact & 63);
         }

@@ -123,7 +123,7 @@ impl Ledger {
             hits: k.hits,
             strikes: k.strikes,
             odds: case.map(|c| self.odds(k, now_s, tick, c, &Pieces::of(u32::from(v.evidence.matched)))),
-            shared: k.dup_map.count_ones(),
+            shared: k.shared(),
             talk: k.talk,
         })
     }

@@ -27,8 +27,13 @@ pub enum Ruling {
 
 /// The rule: block at odds of `block_odds` to one, watch at a tenth of them.
 pub fn rule(odds: &Odds, block_odds: u32) -> Ruling {
+    ruling(odds.nats(), block_odds)
+}
+
+/// The same for odds in nats.
+pub fn ruling(nats: f64, block_odds: u32) -> Ruling {
     let need = ln(f64::from(block_odds.max(1)));
-    match odds.nats() {
+    match nats {
         n if n >= need => Ruling::Block,
         n if n >= need - ln(10.0) => Ruling::Watch,
         _ => Ruling::Allow,
