@@ -758,3 +758,35 @@ fn a_phrase_that_others_use_does_not_free_a_convicted_key() {
     assert!(l.observe_one(&told(0, 120.0, 7, &[])).block, "nothing of the template");
     assert!(l.observe_one(&told(0, 180.0, 7, &template[7..])).block, "one popular phrase of it");
 }
+
+/// A conviction stands on what the key did while it was served. Refused requests cost nothing: they do not wash a key, whatever
+/// they are, and while they come under another template the case goes on. What frees is news of the case.
+#[test]
+fn what_is_refused_frees_nobody() {
+    use crate::engine::observation::{REFUSED, SERVED};
+    for news in [false, true] {
+        let mut l = Ledger::new(&config(|_| ()));
+        let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
+        l.observe_one(&opening(0.0, 99, 99));
+        let case = l.cases.open(template[0], l.clock.now_s);
+        template.iter().for_each(|v| l.mark(*v, case));
+        accuse(&mut l, case, 9.0);
+        let of_campaign = |obs: Observation| Observation { created_s: START as u32 - 86_400, ..obs };
+        for n in 0..20 {
+            l.observe_one(&of_campaign(told(SERVED, 60.0 + f64::from(n), 7, &template)));
+        }
+        assert!(l.conviction(mix(7)).is_some());
+        // Five days of other prompts and follow-ups, once an hour: longer than a case lives that nobody sends.
+        for hour in 1..120u32 {
+            let at_s = f64::from(hour) * HOUR;
+            for m in 0..6 {
+                l.tick(Nanos::from_secs((START + at_s) as u64 + m * 600));
+            }
+            if news && hour == 60 {
+                accuse(&mut l, case, 1.0);
+            }
+            l.observe_one(&of_campaign(told(REFUSED, at_s + 3_000.0, 7, &[value(5, u64::from(hour))])));
+        }
+        assert_eq!(l.conviction(mix(7)).is_some(), !news, "news of the case: {news}");
+    }
+}
