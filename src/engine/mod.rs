@@ -315,9 +315,8 @@ impl Engine {
             self.publish();
         }
         // Beside another credential a convicted one stays convicted. (Edges apart from the ledger ask their snapshot.)
-        if x.ambiguous
-            && !outcome.block
-            && let Some(campaign) = x.parts.iter().find_map(|k| self.ledger.conviction(*k))
+        if !outcome.block
+            && let Some(campaign) = x.parts.iter().chain(&x.also).find_map(|k| self.ledger.conviction(*k))
         {
             outcome = Outcome { block: true, reason: verdict::Reason::Convicted, campaign, ..outcome };
         }

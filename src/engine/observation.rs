@@ -83,6 +83,8 @@ pub const UNREADABLE: u8 = 8;
 pub const SERVED: u8 = 16;
 /// An edge apart from the ledger has rejected it: it is charged to nobody.
 pub const REFUSED: u8 = 32;
+/// The account's age was told, but could not be read: it is unknown, and not that of a newcomer.
+pub const AGE_UNREAD: u8 = 64;
 
 /// One request, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,7 +97,7 @@ pub struct Observation {
     pub tenant: u64,
     /// Creation of the account, seconds since the epoch, 0 if unknown.
     pub created_s: u32,
-    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`.
+    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `AGE_UNREAD`.
     pub flags: u8,
     /// Profile that applied.
     pub profile: u8,

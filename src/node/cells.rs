@@ -16,7 +16,7 @@ use crate::engine::ledger::Sizes;
 use crate::engine::wire::{self, Reader, Writer};
 
 /// Layout version of all cells. Another one makes other names: old and new code then learn apart.
-pub const SCHEMA: u8 = 1;
+pub const SCHEMA: u8 = 2;
 /// Workers that can send at once, VMs that drain included.
 pub const SLOTS: usize = 64;
 /// Batches in a ring. An observation is 70 to 350 bytes, a batch holds 45 to 200 of them: at 2,500 observations a second and

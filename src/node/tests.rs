@@ -474,7 +474,7 @@ fn policies_and_seeds_are_apart() {
     assert!(vms.iter().all(Node::leads));
     let prefixes: std::collections::BTreeSet<String> =
         memory.cells.keys().map(|k| k.rsplit_once('/').unwrap().0.into()).collect();
-    assert!(prefixes.iter().any(|p| p.starts_with("weir1/1/p/")), "{prefixes:?}");
+    assert!(prefixes.iter().any(|p| p.starts_with("weir1/2/p/")), "{prefixes:?}");
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 As a program: `harness.py OUT.yaml` writes envoy/envoy.yaml with working values, to run by hand.
 """
+import base64
+import hashlib
+import hmac
 import json
 import os
 import random
@@ -22,6 +25,9 @@ TEMPLATE = os.path.join(ROOT, "envoy", "envoy.yaml")
 WASM = os.environ.get("WEIR_WASM", os.path.join(ROOT, "target", "weir.wasm"))
 ENVOY = os.environ.get("ENVOY_BIN", os.path.join(ROOT, "target", "venv", "envoy"))
 SEED = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+# The key of the tests' tokens: "a secret of at least 32 bytes, for HS256".
+JWT_KEY = b"a secret of at least 32 bytes, for HS256"
+JWKS = json.dumps({"keys": [{"kty": "oct", "alg": "HS256", "k": base64.urlsafe_b64encode(JWT_KEY).decode().rstrip("=")}]})
 
 
 GIVEN = set()
@@ -132,7 +138,7 @@ class Envoy:
         self.access_log = os.path.join(self.dir, "access.log")
         self.values = {
             "PORT": self.port, "ADMIN_PORT": self.admin, "UPSTREAM_PORT": upstream_port, "BUFFER_LIMIT": buffer_limit,
-            "ACCESS_LOG": self.access_log, "ALLOW_HOLD": str(allow_hold).lower(), "SEED": SEED,
+            "ACCESS_LOG": self.access_log, "ALLOW_HOLD": str(allow_hold).lower(), "SEED": SEED, "JWKS": JWKS,
             "LDS": os.path.join(self.dir, "listeners.yaml"), "ECDS": os.path.join(self.dir, "weir.yaml"),
         }
         # What an example keeps in a file of its own.
@@ -310,9 +316,9 @@ def read_reply(sock):
     return Reply(status, headers, body)
 
 
-def raw(port, data, pieces=None, timeout=10):
-    """Sends bytes (then more, with pauses) and reads one answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as s:
+def raw(port, data, pieces=None, timeout=10, peer=None):
+    """Sends bytes (then more, with pauses) and reads one answer. `peer`: the client's own address."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout, source_address=(peer, 0) if peer else None) as s:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         s.sendall(data)
         for piece in pieces or ():
@@ -338,9 +344,9 @@ def request(path="/v1/chat/completions", body=None, headers=(), method="POST"):
     return b"\r\n".join(lines) + b"\r\n\r\n" + (data if method == "POST" else b"")
 
 
-def post(port, path="/v1/chat/completions", body=None, headers=(), method="POST"):
+def post(port, path="/v1/chat/completions", body=None, headers=(), method="POST", peer=None):
     """A request on a connection of its own."""
-    return raw(port, request(path, body, headers, method))
+    return raw(port, request(path, body, headers, method), peer=peer)
 
 
 class Connection:
@@ -413,13 +419,23 @@ def sip13(k0, k1, data):
     return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
-def key_id(value, kind=1, name="x-api-key", seed=SEED):
-    """`kid:…` of a credential: kind 1 = header, 2 = bearer, 3 = query."""
+def key_id(value, kind=0, name="", seed=SEED):
+    """`kid:…`: kind 0 = a secret, wherever it stands; 1 = a header that holds a name, 4 = property, 5 = address, 6 = claim."""
     s = bytes.fromhex(seed)
     base = struct.unpack("<QQ", s[:16])
     keys = [sip13(*base, s + bytes([1, i])) for i in (0, 1)]
-    data = bytes([kind]) + name.encode() + b"\0" + (value if isinstance(value, bytes) else value.encode())
+    data = value if isinstance(value, bytes) else value.encode()
+    if kind:
+        keys[1] ^= 0x6E616D656E616D65
+        data = bytes([kind]) + name.encode() + b"\0" + data
     return f"kid:{max(1, sip13(*keys, data)):016x}"
+
+
+def jwt(key=JWT_KEY, **claims):
+    """A token of issuer `accounts`, signed with HS256."""
+    part = lambda data: base64.urlsafe_b64encode(data).decode().rstrip("=")
+    text = part(b'{"alg":"HS256","typ":"JWT"}') + "." + part(json.dumps({"iss": "accounts", **claims}).encode())
+    return text + "." + part(hmac.new(key, text.encode(), hashlib.sha256).digest())
 
 
 def template_ids(text, seed=SEED):
@@ -475,7 +491,7 @@ def main():
         sys.exit(f"harness: there is no {example}")
     beside = os.path.dirname(os.path.abspath(out))
     values = {"PORT": 10000, "ADMIN_PORT": 9901, "UPSTREAM_PORT": 8000, "BUFFER_LIMIT": 1048576, "ACCESS_LOG": "/dev/stdout", "ALLOW_HOLD": "true",
-              "WEIR_CONFIG": config, "WEIR_WASM": os.path.abspath(WASM), "SEED": os.urandom(32).hex(),
+              "WEIR_CONFIG": config, "WEIR_WASM": os.path.abspath(WASM), "SEED": os.urandom(32).hex(), "JWKS": JWKS,
               "LDS": os.path.join(beside, "listeners.yaml"), "ECDS": os.path.join(beside, "ecds-weir.yaml")}
     for key in ("LDS", "ECDS"):
         part = os.path.join(os.path.dirname(example), os.path.basename(values[key]))

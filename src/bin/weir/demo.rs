@@ -101,12 +101,15 @@ fn totals(traffic: &Traffic, score: &Score) -> Totals {
     t
 }
 
-fn configuration() -> String {
+/// For a peer on loopback Envoy adds an address of its own to `x-forwarded-for`: one hop more.
+const LIVE_HOPS: u8 = 2;
+
+fn configuration(hops: u8) -> String {
     // Ages come with each request, as an operator's auth layer would add them; nothing is learned first.
     serde_json::json!({
         "version": 1, "policy": "demo", "mode": "enforce",
         "seed": "57656972206465d0a1b2c3d4e5f60718293a4b5c6d7e8f901122334455667788",
-        "identity": {"sources": [{"bearer": true}], "age": {"header": "x-account-created"}, "learn": "0s", "trusted_hops": 1},
+        "identity": {"sources": [{"bearer": true}], "age": {"header": "x-account-created"}, "learn": "0s", "trusted_hops": hops},
         "limits": [{"name": "burst", "requests": 600, "per": "1m"}],
         // This Envoy allows it (see envoy.yaml), so the upstream never hears of a rejected request.
         "inspect": {"hold_headers": true},
@@ -205,7 +208,7 @@ fn write_trace(path: &PathBuf, traffic: &Traffic) -> u8 {
 /// The same decisions without a proxy, on exact times.
 fn dry_run(traffic: &Traffic) -> Score {
     let mut score = Score { fates: vec![Fate::default(); traffic.keys.len()], ..Score::default() };
-    let Ok(config) = config::parse(&configuration()) else { return score };
+    let Ok(config) = config::parse(&configuration(1)) else { return score };
     let mut engine = Engine::new(Arc::new(config));
     let start = Nanos::from_secs(1_780_000_000);
     for e in &traffic.events {
@@ -242,7 +245,8 @@ fn wall() -> Nanos {
 
 fn live(args: &Args, traffic: &Arc<Traffic>) -> Result<Score, String> {
     let (upstream, hits) = upstream::start().map_err(|e| e.to_string())?;
-    let envoy = envoy::Envoy::start(&args.envoy, &args.template, &args.wasm, &configuration(), upstream)?;
+    let envoy =
+        envoy::Envoy::start(&args.envoy, &args.template, &args.wasm, &configuration(LIVE_HOPS), upstream)?;
     println!(
         "Envoy listens on 127.0.0.1:{}; counters: http://127.0.0.1:{}/stats?filter=weir",
         envoy.port, envoy.admin

@@ -78,8 +78,16 @@ pub struct Profile {
 pub enum Source {
     /// A request header (lower-case name).
     Header(String),
-    /// `Authorization: Bearer …`.
+    /// The token of `authorization`, whatever its scheme.
     Bearer,
+    /// The user name of `authorization: Basic …`.
+    Basic,
+    /// The access key id of a request signed for AWS, in `authorization` or `X-Amz-Credential`.
+    SigV4,
+    /// A claim of the token in `authorization`, by name or dotted path. Nothing here verifies the token.
+    Jwt(String),
+    /// A cookie.
+    Cookie(String),
     /// A query parameter of the path.
     Query(String),
     /// A host property, dotted path.
@@ -104,8 +112,20 @@ pub struct IdentityConfig {
     pub age: Option<Source>,
     /// JA4 fingerprint, if the host exposes one.
     pub ja4: Option<Source>,
-    /// Trusted proxies in front: how many entries of x-forwarded-for, counted from the right, to believe. 0 = use the peer address.
+    /// Trusted proxies in front: how many entries of `hops_header`, counted from the right, to believe. 0 = use the peer address.
     pub trusted_hops: u8,
+    /// The header that those proxies write.
+    pub hops_header: HopsHeader,
+}
+
+/// `identity.hops_header`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HopsHeader {
+    /// `x-forwarded-for`.
+    #[default]
+    XForwardedFor,
+    /// `forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// `inspect`.
@@ -239,9 +259,5 @@ impl Config {
     /// The profile at `id`; the default profile for an id that does not exist.
     pub fn profile(&self, id: ProfileId) -> Option<&Profile> {
         self.profiles.get(usize::from(id)).or_else(|| self.profiles.first())
-    }
-    /// Does any profile take the peer's address for the client's? (It costs a host call.)
-    pub fn needs_source(&self) -> bool {
-        self.profiles.iter().any(|p| p.identity.trusted_hops == 0)
     }
 }

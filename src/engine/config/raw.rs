@@ -253,9 +253,22 @@ fn identity(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> (IdentityC
         o.get(key).and_then(|v| source(v, &path, p))
     };
     let (tenant, age, ja4) = (one("tenant"), one("age"), one("ja4"));
+    let claims = sources.iter().chain(&tenant).chain(&age).any(|s| matches!(s, Source::Jwt(_)));
+    if claims {
+        w.add(
+            &path,
+            "claims of a token are believed as they stand: a filter in front must verify the token and refuse requests without one (in Envoy envoy.filters.http.jwt_authn, see envoy/identity/jwt.yaml)",
+        );
+    }
     let trusted_hops = o.number("trusted_hops", 0, 0, 16, p) as u8;
+    let words = [("x-forwarded-for", HopsHeader::XForwardedFor), ("forwarded", HopsHeader::Forwarded)];
+    let path = o.at("hops_header");
+    let hops_header = o.word("hops_header", &words, HopsHeader::XForwardedFor, p);
+    if hops_header == HopsHeader::Forwarded && trusted_hops == 0 {
+        w.add(&path, "has no effect: identity.trusted_hops is 0, nobody is believed");
+    }
     o.finish(p);
-    (IdentityConfig { sources, tenant, age, ja4, trusted_hops }, learn)
+    (IdentityConfig { sources, tenant, age, ja4, trusted_hops, hops_header }, learn)
 }
 
 /// Credentials only: a name that a filter in front writes (`x-client-id`) could be made up anew by each request where none does.
@@ -265,6 +278,9 @@ fn default_sources() -> Vec<Source> {
         Source::Header("x-api-key".into()),
         Source::Header("api-key".into()),
         Source::Header("x-goog-api-key".into()),
+        Source::Query("key".into()),
+        Source::SigV4,
+        Source::Basic,
         Source::Address { ipv4: 32, ipv6: 64 },
     ]
 }
@@ -273,7 +289,10 @@ fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
     let mut o = Object::new(v, path.to_string(), p);
     let kinds = o.keys().count();
     if kinds != 1 {
-        p.add(path, "must name exactly one of header, bearer, query, property, address");
+        p.add(
+            path,
+            "must name exactly one of header, bearer, basic, sigv4, jwt, query, cookie, property, address",
+        );
         return None;
     }
     let mut name = |key: &'static str, p: &mut Problems| -> Option<String> {
@@ -288,14 +307,16 @@ fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
     let header = name("header", p).map(|s| Source::Header(s.to_ascii_lowercase()));
     let query = name("query", p).map(Source::Query);
     let property = name("property", p).map(Source::Property);
-    let bearer = match o.get("bearer") {
-        None => None,
-        Some(Value::Bool(true)) => Some(Source::Bearer),
-        Some(other) => {
-            o.must_be("bearer", other, "true", p);
-            None
+    let jwt = name("jwt", p).map(Source::Jwt);
+    let cookie = name("cookie", p).map(Source::Cookie);
+    let mut fixed = None;
+    for (key, source) in [("bearer", Source::Bearer), ("basic", Source::Basic), ("sigv4", Source::SigV4)] {
+        match o.get(key) {
+            None => {}
+            Some(Value::Bool(true)) => fixed = Some(source),
+            Some(other) => o.must_be(key, other, "true", p),
         }
-    };
+    }
     let address = if o.get("address").is_some() {
         let mut a = o.object("address", p);
         let (ipv4, ipv6) = (a.number("ipv4", 32, 8, 32, p) as u8, a.number("ipv6", 64, 16, 128, p) as u8);
@@ -305,7 +326,7 @@ fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
         None
     };
     o.finish(p);
-    header.or(query).or(property).or(bearer).or(address)
+    header.or(query).or(property).or(jwt).or(cookie).or(fixed).or(address)
 }
 
 fn inspect(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Inspect {

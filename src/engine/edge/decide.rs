@@ -3,21 +3,21 @@
 use crate::engine::config::{Campaign, ListEntry, OnUnreadable, Profile, Selector};
 use crate::engine::dialect::Unreadable;
 use crate::engine::ledger::{Outcome, bucket};
-use crate::engine::observation::Observation;
+use crate::engine::observation::{self, Observation};
 use crate::engine::rules::{self, Facts, Ruling};
 use crate::engine::snapshot::{Match, Snapshot};
 use crate::engine::units::Nanos;
 use crate::engine::verdict::{Action, CaseId, Evidence, Reason, Verdict};
 
-/// First entry that selects the request. `parts`: keys that the request may belong to as well.
+/// First entry that selects the request. `others`: keys that the request may belong to as well.
 pub fn listed<'a>(
     list: &'a [ListEntry],
     obs: &Observation,
-    parts: &[u64],
+    others: &[&[u64]],
     values: &[u64],
 ) -> Option<&'a ListEntry> {
     list.iter().find(|e| match e.selector {
-        Selector::Key(k) => (k.0 == obs.key || parts.contains(&k.0)) && k.0 != 0,
+        Selector::Key(k) => (k.0 == obs.key || others.iter().any(|o| o.contains(&k.0))) && k.0 != 0,
         Selector::Tenant(t) => t == obs.tenant && t != 0,
         Selector::Template(v) => values.contains(&v),
         Selector::Network(v) => obs.nets.contains(&v),
@@ -44,7 +44,7 @@ pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign
         rules::rule(&rules::odds(&facts, &case.numbers), c.block_odds)
     };
     let mut said = ruling(obs.created_s);
-    if obs.created_s == 0 {
+    if obs.created_s == 0 && obs.flags & observation::AGE_UNREAD == 0 {
         // Whose age is not told may be to the ledger what it is here, or a newcomer of this minute: the milder.
         said = said.min(ruling(now_s));
     }

@@ -3,7 +3,8 @@
 use super::session::Session;
 use crate::engine::config::ProfileId;
 use crate::engine::dialect::Unreadable;
-use crate::engine::edge::identity::{CREDENTIALS, KeyId};
+use crate::engine::edge::age;
+use crate::engine::edge::identity::KeyId;
 use crate::engine::fingerprint::{Fingerprint, Fingerprinter, unite};
 use crate::engine::hash::{self, Purpose, Seed};
 use crate::engine::ledger::groups::Axis;
@@ -23,8 +24,14 @@ pub struct Extracted {
     pub profile: ProfileId,
     /// Two different credentials in one request.
     pub ambiguous: bool,
-    /// Then: the key of each of them alone; 0 = none.
-    pub parts: [u64; CREDENTIALS],
+    /// Then: the key of each of them alone.
+    pub parts: Vec<u64>,
+    /// Then: the key of the address, 0 if none.
+    pub address: u64,
+    /// More of them than any client sends.
+    pub crowded: bool,
+    /// Keys for which lists and convictions hold, too.
+    pub also: Vec<u64>,
     /// Why the body could not be read.
     pub unreadable: Option<Unreadable>,
 }
@@ -36,6 +43,7 @@ impl Extracted {
         self.obs.time = now;
         if let Some(at) = created {
             self.obs.created_s = created_s(at);
+            self.obs.flags &= !observation::AGE_UNREAD;
         }
     }
 }
@@ -71,12 +79,19 @@ impl Extractor {
     /// Replaces what `out` holds. The session's text stays until its owner wipes it.
     #[inline(never)]
     pub fn take(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
-        let id = session.identity;
+        let id = &mut session.identity;
+        // An account of the future, or older than all of them: somebody writes it in a unit of their own.
+        if id.created.is_some_and(|at| !age::is_possible(at, now)) {
+            (id.created, id.age_unread) = (None, true);
+        }
         let facts = &mut session.facts;
         out.key = id.key;
         out.profile = session.profile;
         out.ambiguous = id.ambiguous;
-        out.parts = id.parts;
+        out.parts = std::mem::take(&mut id.parts);
+        out.address = id.address;
+        out.crowded = id.crowded;
+        out.also = std::mem::take(&mut id.also);
         out.unreadable = facts.unreadable;
         out.obs = Observation {
             time: now,
@@ -90,7 +105,8 @@ impl Extractor {
         let flag = |on: bool, f: u8| if on { f } else { 0 };
         obs.flags = flag(facts.conversation, observation::CONVERSATION)
             | flag(id.anonymous, observation::ANONYMOUS)
-            | flag(facts.unreadable.is_some(), observation::UNREADABLE);
+            | flag(facts.unreadable.is_some(), observation::UNREADABLE)
+            | flag(id.age_unread && id.created.is_none(), observation::AGE_UNREAD);
         obs.last_user = facts.user.digest(self.text_key);
         let several = !facts.first_user.is_empty();
         obs.first_user = if several { facts.first_user.digest(self.text_key) } else { obs.last_user };

@@ -1,13 +1,19 @@
 //! Credential to `KeyId`: the raw credential ends here.
 //!
-//! Sources are tried in order; the first that yields a value names the key. All headers are read, so a second, different
-//! credential is seen: the request is `ambiguous`, and its key is that of the set of values, in whatever order and however
-//! often they came. The keys of the values alone are kept beside it: which of them the server will believe, we do not know.
+//! Sources are tried in order; the first that yields a value names the key. A secret is one key wherever it stands. All
+//! headers are read, so a second, different credential is seen: the request is `ambiguous`, and its key is that of the set of
+//! values, in whatever order and however often they came. The keys of the values alone are kept beside it: which of them the
+//! server will believe, we do not know. Memory: 8 bytes a value, at most `CREDENTIALS` of them; none for a request with one.
 
+use super::address::{self, masked};
+use super::credentials::{self, Credential};
 use crate::engine::config::{IdentityConfig, Source};
 use crate::engine::hash::{self, Purpose, Seed, combine, sip13};
 use crate::engine::units::Nanos;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+pub use super::address::parse_address;
+pub use super::age::parse_time;
 
 /// Keyed hash that names a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +75,7 @@ impl<'a> Head<'a> {
 }
 
 /// Who sends a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The key; `KeyId(0)` when no source yields a value (`anonymous`).
     pub key: KeyId,
@@ -79,45 +85,29 @@ pub struct Identity {
     pub tenant: u64,
     /// When the account was created, if the request says so.
     pub created: Option<Nanos>,
+    /// The request says when, but not so that it can be read or be true.
+    pub age_unread: bool,
     /// Keyed hash of the address prefix (IPv4 /24, IPv6 /48), 0 if none.
     pub prefix: u64,
     /// Keyed hash of JA4, header-name order and user agent.
     pub client: u64,
+    /// The host's address came from a header, and no hop is trusted.
+    pub disbelieved: bool,
     /// Two different credentials in one request.
     pub ambiguous: bool,
-    /// Then: the key of each of them alone; 0 = none.
-    pub parts: [u64; CREDENTIALS],
-    /// More than `CREDENTIALS` different ones: the rest is not looked at.
+    /// Then: the key of each of them alone. At most `CREDENTIALS`; never 0.
+    pub parts: Vec<u64>,
+    /// Then: the key of the address, 0 if none is known.
+    pub address: u64,
+    /// More than `CREDENTIALS` different ones: no client sends that.
     pub crowded: bool,
+    /// Keys of values that name nobody here, but might elsewhere (a credential behind a name, a password): lists and
+    /// convictions hold for them, too. At most `CREDENTIALS`.
+    pub also: Vec<u64>,
 }
 
-/// Different credentials in one request that are looked at.
-pub const CREDENTIALS: usize = 8;
-
-/// Different values of one request.
-#[derive(Default)]
-struct Found {
-    n: usize,
-    keys: [u64; CREDENTIALS],
-    /// Hashes of the values without their kind: one credential in two places is one.
-    plain: [u64; CREDENTIALS],
-    crowded: bool,
-}
-
-impl Found {
-    fn add(&mut self, key: u64, plain: u64) {
-        if self.plain.iter().take(self.n).any(|p| *p == plain) {
-            return;
-        }
-        match (self.keys.get_mut(self.n), self.plain.get_mut(self.n)) {
-            (Some(k), Some(p)) => {
-                (*k, *p) = (key, plain);
-                self.n = self.n.saturating_add(1);
-            }
-            _ => self.crowded = true,
-        }
-    }
-}
+/// Different credentials in one request, at most: as many as there are header pairs.
+pub const CREDENTIALS: usize = super::session::MAX_PAIRS;
 
 /// Keys derived from the seed once.
 #[derive(Clone, Copy)]
@@ -146,95 +136,185 @@ impl Keys {
     pub fn tenant(&self, name: &[u8]) -> u64 {
         sip13(self.tenant, name).max(1)
     }
+    /// The key of a value. A secret is hashed alone: wherever it stands, it is one key. Names (of a filter in front, claims,
+    /// addresses) are hashed with kind and place, under another key: no secret of a client's choice is somebody's name.
+    fn of(&self, source: &Source, value: &[u8]) -> u64 {
+        let (kind, place): (u8, &str) = match source {
+            Source::Header(name) if !is_secret(name) => (1, name),
+            Source::Property(name) => (4, name),
+            Source::Address { .. } => (5, ""),
+            Source::Jwt(claim) => (6, claim),
+            _ => return sip13(self.key, value).max(1),
+        };
+        let names = (self.key.0, self.key.1 ^ NAMES);
+        sip13(names, &[&[kind][..], place.as_bytes(), &[0], value].concat()).max(1)
+    }
 }
 
-/// Headers that carry a secret: two different ones in one request are two identities.
+/// Tells the hash of names from that of secrets.
+const NAMES: u64 = 0x6e61_6d65_6e61_6d65;
+
+/// A header whose name speaks of a secret holds one; any other holds a name, which a filter in front has written.
+pub fn is_secret(header: &str) -> bool {
+    ["key", "token", "auth", "secret", "credential"].iter().any(|word| header.contains(word))
+}
+
+/// Does the source yield secrets? Two different ones in one request are two identities.
 fn is_credential(source: &Source) -> bool {
     match source {
-        Source::Bearer | Source::Query(_) => true,
-        Source::Header(name) => matches!(name.as_str(), "x-api-key" | "api-key" | "x-goog-api-key"),
-        _ => false,
+        Source::Bearer | Source::Basic | Source::SigV4 | Source::Query(_) | Source::Cookie(_) => true,
+        Source::Header(name) => is_secret(name),
+        Source::Property(_) | Source::Address { .. } | Source::Jwt(_) => false,
     }
+}
+
+/// Adds a value that is not there yet; `false` if there is no room.
+fn add(list: &mut Vec<u64>, value: u64) -> bool {
+    if list.contains(&value) {
+        return true;
+    }
+    let room = list.len() < CREDENTIALS;
+    if room {
+        list.push(value);
+    }
+    room
 }
 
 /// Reads who sends a request.
 pub fn identify(config: &IdentityConfig, keys: &Keys, head: &Head<'_>) -> Identity {
-    let mut id = Identity { anonymous: true, ..Identity::default() };
-    let (mut found, mut secret) = (Found::default(), false);
+    let client = address::client(config, head);
+    let mut id = Identity { anonymous: true, disbelieved: client.disbelieved, ..Identity::default() };
+    let head = &Known { head, address: client.address };
+    let mut secret = false;
     for source in &config.sources {
-        // The first source that yields a value names the key; behind a credential only another credential counts.
-        if found.n > 0 && !(secret && is_credential(source)) {
+        let (first, credential) = (id.parts.is_empty(), is_credential(source));
+        if !first && matches!(source, Source::Address { .. }) {
             continue;
         }
-        values(source, config.trusted_hops, head, &mut |v| {
-            found.add(sip13(keys.key, &tagged(source, v)).max(1), sip13(keys.network, v));
+        // The first source that yields a value names the key, and behind a credential every other credential does, too.
+        let names = first || (secret && credential);
+        values(source, head, &mut |v, what| {
+            let key = keys.of(source, v);
+            let room = add(if names && what == What::Names { &mut id.parts } else { &mut id.also }, key);
+            id.crowded |= !room;
         });
-        secret |= found.n > 0 && is_credential(source);
+        secret |= first && credential && !id.parts.is_empty();
     }
-    id.anonymous = found.n == 0;
-    id.ambiguous = found.n > 1;
-    id.crowded = found.crowded;
-    id.key = match found.keys {
-        [first, ..] if !id.ambiguous => KeyId(first),
+    id.anonymous = id.parts.is_empty();
+    id.ambiguous = id.parts.len() > 1;
+    if id.ambiguous {
         // A sum of hashes does not depend on the order of the values.
-        all => {
-            id.parts = all;
-            KeyId(all.iter().filter(|k| **k != 0).fold(0u64, |sum, k| sum.wrapping_add(hash::mix(*k))).max(1))
-        }
-    };
+        id.key = KeyId(id.parts.iter().fold(0u64, |sum, k| sum.wrapping_add(hash::mix(*k))).max(1));
+        let own = config.sources.iter().find(|s| matches!(s, Source::Address { .. }));
+        let usual = Source::Address { ipv4: 32, ipv6: 64 };
+        let source = own.unwrap_or(&usual);
+        values(source, head, &mut |v, _| id.address = keys.of(source, v));
+    } else {
+        id.key = KeyId(id.parts.pop().unwrap_or(0));
+    }
     if let Some(source) = &config.tenant {
-        values(source, config.trusted_hops, head, &mut |v| id.tenant = keys.tenant(v));
+        values(source, head, &mut |v, _| id.tenant = keys.tenant(v));
     }
     if let Some(source) = &config.age {
-        values(source, config.trusted_hops, head, &mut |v| id.created = parse_time(v).or(id.created));
+        values(source, head, &mut |v, _| match parse_time(v) {
+            Some(at) => id.created = Some(at),
+            None => id.age_unread = true,
+        });
     }
-    let address = client_address(config.trusted_hops, head);
-    id.prefix = address.map_or(0, |a| sip13(keys.network, &masked(a, 24, 48)).max(1));
+    id.prefix = client.address.map_or(0, |a| sip13(keys.network, &masked(a, 24, 48)).max(1));
     id.client = client_shape(config, keys, head);
     id
 }
 
-/// Kind, name and value, so that the same bytes from two places are two keys.
-fn tagged(source: &Source, value: &[u8]) -> Vec<u8> {
-    let (kind, name): (u8, &str) = match source {
-        Source::Header(n) => (1, n),
-        Source::Bearer => (2, ""),
-        Source::Query(n) => (3, n),
-        Source::Property(n) => (4, n),
-        Source::Address { .. } => (5, ""),
-    };
-    [&[kind][..], name.as_bytes(), &[0], value].concat()
+/// A head, and whose it is.
+struct Known<'a> {
+    head: &'a Head<'a>,
+    address: Option<IpAddr>,
+}
+
+/// What a value is good for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// It says who sends the request.
+    Names,
+    /// It is a secret that does not.
+    Beside,
 }
 
 /// Hands every value of a source to `each`.
-fn values(source: &Source, hops: u8, head: &Head<'_>, each: &mut dyn FnMut(&[u8])) {
+fn values(source: &Source, known: &Known<'_>, each: &mut dyn FnMut(&[u8], What)) {
+    let head = known.head;
+    let mut names = |v: &[u8]| {
+        let v = v.trim_ascii();
+        if !v.is_empty() {
+            each(v, What::Names);
+        }
+    };
     match source {
-        Source::Header(name) => head
-            .headers
-            .iter()
-            .filter(|(k, v)| k.eq_ignore_ascii_case(name.as_bytes()) && !v.trim_ascii().is_empty())
-            .for_each(|(_, v)| each(v.trim_ascii())),
-        Source::Bearer => head.all("authorization").filter_map(bearer).for_each(each),
-        Source::Query(name) => query(head.path, name, each),
+        Source::Header(name) if name == "authorization" => authorizations(head, &mut |c| {
+            if let Credential::Token(v) = c {
+                names(v);
+            }
+        }),
+        Source::Header(name) if is_secret(name) => head.all(name).for_each(|v| names(credentials::bare(v))),
+        Source::Header(name) => head.all(name).for_each(names),
+        Source::Bearer => authorizations(head, &mut |c| {
+            if let Credential::Token(v) = c {
+                names(v);
+            }
+        }),
+        Source::Basic => authorizations(head, &mut |c| {
+            let Credential::Basic(text) = c else { return };
+            match credentials::basic(text) {
+                Some((user, password)) if user.is_empty() => each(password.trim_ascii(), What::Names),
+                Some((user, password)) => {
+                    each(&user, What::Names);
+                    if !password.is_empty() {
+                        each(&password, What::Beside);
+                    }
+                }
+                None => {}
+            }
+        }),
+        Source::SigV4 => {
+            authorizations(head, &mut |c| {
+                if let Credential::AccessKey(id) = c {
+                    names(id);
+                }
+            });
+            query(head.path, "X-Amz-Credential", &mut |v| {
+                if let Some(id) = credentials::access_key(v) {
+                    names(id);
+                }
+            });
+        }
+        Source::Jwt(path) => authorizations(head, &mut |c| {
+            if let Credential::Token(token) = c
+                && let Some(claim) = credentials::claim(token, path)
+            {
+                names(&claim);
+            }
+        }),
+        Source::Cookie(name) => {
+            head.all("cookie").for_each(|h| credentials::cookie(h, name, &mut |v| names(v)));
+        }
+        Source::Query(name) => query(head.path, name, &mut names),
         Source::Property(path) => {
-            if let Some(v) = head.properties.get(path).filter(|v| !v.is_empty()) {
-                each(&v);
+            if let Some(v) = head.properties.get(path) {
+                names(&v);
             }
         }
         Source::Address { ipv4, ipv6 } => {
-            if let Some(a) = client_address(hops, head) {
-                each(&masked(a, *ipv4, *ipv6));
+            if let Some(a) = known.address {
+                each(&masked(a, *ipv4, *ipv6), What::Names);
             }
         }
     }
 }
 
-/// The token behind a `Bearer` scheme of any case.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let value = value.trim_ascii();
-    let (scheme, rest) = value.split_at_checked(7)?;
-    let token = rest.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
+/// The credentials of all `authorization` headers.
+fn authorizations<'a>(head: &Head<'a>, each: &mut dyn FnMut(Credential<'a>)) {
+    head.all("authorization").for_each(|v| credentials::authorization(v, each));
 }
 
 fn query(path: &[u8], name: &str, each: &mut dyn FnMut(&[u8])) {
@@ -272,48 +352,10 @@ fn percent(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The client's address: the peer, or the entry of x-forwarded-for that the last trusted proxy wrote.
-fn client_address(hops: u8, head: &Head<'_>) -> Option<IpAddr> {
-    if hops == 0 {
-        return parse_address(head.source);
-    }
-    let joined: Vec<&[u8]> = head.all("x-forwarded-for").flat_map(|v| v.split(|b| *b == b',')).collect();
-    let at = joined.len().checked_sub(usize::from(hops))?;
-    joined.get(at).and_then(|v| parse_address(v.trim_ascii()))
-}
-
-/// `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]:5`; IPv4 mapped into IPv6 reads as IPv4.
-pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(text).ok()?;
-    let host = match text.strip_prefix('[') {
-        Some(rest) => rest.split(']').next()?,
-        None if text.matches(':').count() == 1 => text.split(':').next()?,
-        None => text,
-    };
-    match host.parse().ok()? {
-        IpAddr::V6(v6) => Some(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)),
-        v4 => Some(v4),
-    }
-}
-
-/// The address cut to a prefix, with its family, as bytes.
-fn masked(address: IpAddr, ipv4: u8, ipv6: u8) -> Vec<u8> {
-    match address {
-        IpAddr::V4(a) => {
-            let mask = u32::MAX.checked_shl(32u32.saturating_sub(u32::from(ipv4))).unwrap_or(0);
-            [&[4, ipv4][..], &Ipv4Addr::from(u32::from(a) & mask).octets()].concat()
-        }
-        IpAddr::V6(a) => {
-            let mask = u128::MAX.checked_shl(128u32.saturating_sub(u32::from(ipv6))).unwrap_or(0);
-            [&[6, ipv6][..], &Ipv6Addr::from(u128::from(a) & mask).octets()].concat()
-        }
-    }
-}
-
 /// JA4, the order of header names, and the user agent: what a client program looks like.
-fn client_shape(config: &IdentityConfig, keys: &Keys, head: &Head<'_>) -> u64 {
+fn client_shape(config: &IdentityConfig, keys: &Keys, known: &Known<'_>) -> u64 {
     let mut shape = 0x73_6861_7065_u64;
-    for (name, value) in head.headers.iter().take(super::session::MAX_PAIRS) {
+    for (name, value) in known.head.headers.iter().take(super::session::MAX_PAIRS) {
         let mut lower = [0u8; 24];
         for (to, from) in lower.as_chunks_mut::<8>().0.iter_mut().zip(name.chunks(8)) {
             *to = hash::read_u64(from, 0).to_le_bytes();
@@ -338,54 +380,9 @@ fn client_shape(config: &IdentityConfig, keys: &Keys, head: &Head<'_>) -> u64 {
         }
     }
     if let Some(source) = &config.ja4 {
-        values(source, config.trusted_hops, head, &mut |v| shape = combine(shape, sip13(keys.network, v)));
+        values(source, known, &mut |v, _| shape = combine(shape, sip13(keys.network, v)));
     }
     shape.max(1)
-}
-
-/// RFC 3339 (`2026-05-01T10:00:00Z`, with an offset, with a fraction) or whole seconds since the epoch.
-pub fn parse_time(text: &[u8]) -> Option<Nanos> {
-    let text = std::str::from_utf8(text).ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse().ok().map(Nanos::from_secs);
-    }
-    let number = |from: usize, to: usize| -> Option<i64> {
-        let t = text.get(from..to)?;
-        if t.bytes().all(|b| b.is_ascii_digit()) { t.parse().ok() } else { None }
-    };
-    let sep = |at: usize, c: &str| text.get(at..at.saturating_add(1)).is_some_and(|s| c.contains(s));
-    if !(sep(4, "-") && sep(7, "-") && sep(10, "Tt ") && sep(13, ":") && sep(16, ":")) {
-        return None;
-    }
-    let (y, m, d) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (h, min, s) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if !(1..=12).contains(&m) || !(1..=31).contains(&d) || h > 23 || min > 59 || s > 60 {
-        return None;
-    }
-    let rest = text.get(19..)?.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-    let offset_s = match rest.as_bytes() {
-        [] | [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let two = |a: usize, b: usize| rest.get(a..b)?.parse::<i64>().ok();
-            let total = two(1, 3)?.checked_mul(3600)?.checked_add(two(4, 6)?.checked_mul(60)?)?;
-            if *sign == b'+' { total } else { total.checked_neg()? }
-        }
-        _ => return None,
-    };
-    let clock = h.checked_mul(3600)?.checked_add(min.checked_mul(60)?)?.checked_add(s)?;
-    let secs = days_from_civil(y, m, d)?.checked_mul(86_400)?.checked_add(clock)?;
-    u64::try_from(secs.checked_sub(offset_s)?).ok().map(Nanos::from_secs)
-}
-
-/// Days since 1970-01-01 (Hinnant's algorithm).
-fn days_from_civil(y: i64, m: i64, d: i64) -> Option<i64> {
-    let y = if m <= 2 { y.checked_sub(1)? } else { y };
-    let era = y.div_euclid(400);
-    let yoe = y.rem_euclid(400);
-    let mp = (m.checked_add(9)?).rem_euclid(12);
-    let doy = (mp.checked_mul(153)?.checked_add(2)?).div_euclid(5).checked_add(d)?.checked_sub(1)?;
-    let doe = yoe.checked_mul(365)?.checked_add(yoe / 4)?.checked_sub(yoe / 100)?.checked_add(doy)?;
-    era.checked_mul(146_097)?.checked_add(doe)?.checked_sub(719_468)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The per-worker half: parse, fingerprint, look up, limit, decide. Allocates a few hundred KiB per worker.
 
 pub mod actions;
+pub mod address;
+pub mod age;
+pub mod credentials;
 pub mod decide;
 pub mod extract;
 pub mod identity;
@@ -126,8 +129,10 @@ impl Edge {
         let mut list = None;
         if let Some(p) = self.config.profile(x.profile) {
             // A denied credential stays denied beside another one; an allowed one must stand alone.
-            if listed(&p.deny, obs, &x.parts, &x.values).is_some() {
+            if listed(&p.deny, obs, &[&x.parts, &x.also], &x.values).is_some() {
                 list = Some(decide::on_list(Reason::DenyList, self.case_secret, obs, p));
+            } else if x.crowded {
+                list = Some(decide::on_list(Reason::Ambiguous, self.case_secret, obs, p));
             } else if listed(&p.allow, obs, &[], &x.values).is_some() {
                 obs.flags |= observation::ALLOWED;
                 list = Some(decide::on_list(Reason::AllowList, self.case_secret, obs, p));
@@ -158,13 +163,19 @@ impl Edge {
         let config = Arc::clone(&self.config);
         let Some(profile) = config.profile(x.profile) else { return Verdict::default() };
         let mut outcome = *outcome;
-        let parts = || x.parts.iter().copied().filter(|k| *k != 0);
-        if x.ambiguous && !outcome.block {
+        // Each of several credentials pays, and the address that they come from: a made-up second one must not bring a fresh
+        // quota.
+        let pays = || {
+            std::iter::once(x.key.0)
+                .chain(x.parts.iter().copied())
+                .chain((x.address != 0).then_some(x.address))
+        };
+        if !outcome.block {
             let now_s = u32::try_from(x.obs.time.secs()).unwrap_or(u32::MAX);
             // A convicted credential is not another one's company away from its verdict.
-            if let Some(k) = parts().find_map(|k| self.snapshot.key(k, now_s)) {
+            if let Some(k) = x.parts.iter().chain(&x.also).find_map(|k| self.snapshot.key(*k, now_s)) {
                 (outcome.block, outcome.reason, outcome.campaign) = (true, Reason::Convicted, k.campaign);
-            } else if !outcome.watch {
+            } else if x.ambiguous && !outcome.watch {
                 (outcome.watch, outcome.reason) = (true, Reason::Ambiguous);
             }
         }
@@ -177,14 +188,12 @@ impl Edge {
             if limits.is_empty() {
                 return None;
             }
-            // Each of several credentials pays: a made-up second one must not bring a fresh quota.
-            std::iter::once(x.key.0)
-                .chain(parts())
+            pays()
                 .filter_map(|k| limiter.charge(now, of_profile(k), limits).err())
                 .map(|d| d.retry_after)
                 .max()
                 .or(outcome.over)
-                .or_else(|| std::iter::once(x.key.0).chain(parts()).filter_map(over).max())
+                .or_else(|| pays().filter_map(over).max())
         };
         // What all workers together have let through beyond a budget is paid off first.
         let mut budget = || {

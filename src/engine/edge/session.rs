@@ -106,7 +106,6 @@ impl Session {
         let empty =
             head.end_of_stream || facts.length == Some(0) || (facts.upgrade && facts.length.is_none());
         let failure = match facts.failure {
-            None if session.identity.crowded => Some(Unreadable::Headers),
             None if empty => Some(Unreadable::Empty),
             None if p.inspect.max_inspect_bytes == 0 => Some(Unreadable::BeyondWindow),
             failure => failure,
@@ -115,10 +114,15 @@ impl Session {
             session.facts.unreadable = failure;
             return session;
         }
+        let mut reader = Reader::new(dialect);
+        if facts.crowded {
+            // Told, and no reason to look away from the body.
+            reader.fail(Unreadable::Headers);
+        }
         session.body = Some(Box::new(Body {
             wide: Wide::default(),
             scanner: Scanner::default(),
-            reader: Reader::new(dialect),
+            reader,
             received: 0,
             length: facts.length,
             hold: u64::from(p.inspect.max_hold_bytes),
@@ -186,6 +190,13 @@ impl Session {
         if body.received > body.hold { Next::Release } else { Next::More }
     }
 
+    /// The host told of bytes that it did not hand over: what was read is not all.
+    pub fn miss(&mut self) {
+        if let Some(body) = &mut self.body {
+            body.reader.fail(Unreadable::Truncated);
+        }
+    }
+
     /// No more body will come: the facts are final. Idempotent.
     #[inline(never)]
     pub fn finish(&mut self) {
@@ -209,6 +220,8 @@ impl Session {
 struct HeaderFacts {
     length: Option<u64>,
     failure: Option<Unreadable>,
+    /// More pairs or bytes than are looked at.
+    crowded: bool,
     upgrade: bool,
     /// Another method is asked for in a header.
     overrides: bool,
@@ -222,7 +235,7 @@ impl HeaderFacts {
         let bytes =
             head.headers.iter().fold(0usize, |n, (k, v)| n.saturating_add(k.len()).saturating_add(v.len()));
         if head.headers.len() > MAX_PAIRS || bytes > MAX_HEADER_BYTES {
-            out.failure = Some(Unreadable::Headers);
+            out.crowded = true;
         }
         for (name, value) in head.headers {
             let is = |n: &str| name.eq_ignore_ascii_case(n.as_bytes());

@@ -90,7 +90,8 @@ impl Ledger {
         // A key that had to leave is no newcomer and nobody's heir. It has sent one request before this one, or more.
         let ghost = self.keys.recall(obs.key, now_s);
         let heir = created_min.is_none() && !learning && ghost.is_none() && self.is_heir(obs);
-        let unknown = created_min.is_none() && ghost.map_or(learning || heir, |g| g.unknown);
+        let unread = obs.flags & observation::AGE_UNREAD != 0;
+        let unknown = created_min.is_none() && (unread || ghost.map_or(learning || heir, |g| g.unknown));
         let mut fresh = KeyState {
             id: obs.key,
             first_min: created_min.unwrap_or(now_s / 60),

@@ -1,10 +1,11 @@
 //! Counters and gauges at fixed cardinality. Labels are `.k=v` segments that `stats_tags` turns into Prometheus labels.
 
 use super::abi::{self, Metric};
-use crate::engine::dialect::Unreadable;
+use crate::engine::hash;
 use crate::engine::verdict::{Action, Reason};
 use crate::engine::{Decision, Status};
 use crate::node::{Counts, Health};
+use std::fmt::Write;
 
 /// Metric ids of one policy. Every id is looked up in the host once.
 #[derive(Debug)]
@@ -45,14 +46,20 @@ impl Event {
     }
 }
 
-/// Names are few: 32 bits of their hash keep them apart.
+/// Names are few: 40 bits of their hash keep them apart.
 fn name_hash(name: &str) -> u64 {
-    name.bytes().fold(7u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b))).into()
+    hash::text(0, name.as_bytes()) >> 24
 }
 
-/// Names may hold what would break a stat name.
+/// Names may hold what would break a stat name: such a byte is an underscore, and the name's hash behind it keeps two such
+/// names apart (`@`, which separates a profile from its mode, is an underscore and no more).
 fn label(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let mut out: String = text.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    if !text.chars().all(|c| plain(c) || c == '@') {
+        let _ = write!(out, "-{:08x}", name_hash(text) >> 8);
+    }
+    out
 }
 
 impl Metrics {
@@ -115,10 +122,9 @@ impl Metrics {
         });
     }
 
-    /// Counts an unreadable body.
-    pub fn unreadable(&mut self, kind: Unreadable) {
-        let at = Unreadable::ALL.iter().position(|k| *k == kind).unwrap_or(0) as u64;
-        self.add(2 << 56 | at, |p| format!("weir.unreadable.policy={p}.kind={}", kind.name()));
+    /// Counts what a request said, and nobody could read: its body (by kind), `age`, `address`.
+    pub fn unreadable(&mut self, kind: &str) {
+        self.add(2 << 56 | name_hash(kind), |p| format!("weir.unreadable.policy={p}.kind={kind}"));
     }
 
     /// Sets the gauges.

@@ -33,6 +33,8 @@ struct State {
     /// When gauges were written, and what the counters said.
     told_at: u64,
     told: Counts,
+    /// It was said that addresses are not believed.
+    warned_of_addresses: bool,
 }
 
 /// Where a policy learns.
@@ -208,7 +210,15 @@ impl Plugin {
                     let (policy, seed) = (config.policy.clone(), config.seed.clone());
                     let metrics = Metrics::new(&policy);
                     let (brain, told) = (Brain::Vm(None), Counts::default());
-                    self.policies.push(State { policy, seed, brain, metrics, told_at: 0, told });
+                    self.policies.push(State {
+                        policy,
+                        seed,
+                        brain,
+                        metrics,
+                        told_at: 0,
+                        told,
+                        warned_of_addresses: false,
+                    });
                 }
                 self.timerless = !abi::set_tick_period((period(&config) / 1_000_000) as u32);
                 let ticks = !self.timerless;
@@ -333,7 +343,7 @@ impl Plugin {
         }
         let routes = &config.routes;
         let when = |needed: bool, paths: &[&[&str]]| if needed { first_property(paths) } else { Vec::new() };
-        let source = when(config.needs_source(), &[&["source", "address"]]);
+        let source = first_property(&[&["source", "address"]]);
         let route = when(routes.needs_route_name(), &[&["xds", "route_name"], &["route_name"]]);
         let host = when(routes.needs_virtual_host(), &[&["xds", "virtual_host_name"]]);
         let service = when(routes.needs_service(), &[&["xds", "cluster_name"], &["cluster_name"]]);
@@ -378,7 +388,19 @@ impl Plugin {
         let profile = config.profile(decision.profile)?;
         state.metrics.decision(&decision, &profile.name);
         if let Some(kind) = session.facts.unreadable {
-            state.metrics.unreadable(kind);
+            state.metrics.unreadable(kind.name());
+        }
+        if session.identity.age_unread {
+            state.metrics.unreadable("age");
+        }
+        if session.identity.disbelieved {
+            state.metrics.unreadable("address");
+            if !std::mem::replace(&mut state.warned_of_addresses, true) {
+                abi::log(
+                    Level::Warn,
+                    "weir: this host takes the client's address from x-forwarded-for, and identity.trusted_hops is 0: nobody is believed. Set use_remote_address: true in the connection manager, or trusted_hops",
+                );
+            }
         }
         let logged = match profile.log {
             LogDecisions::None => false,

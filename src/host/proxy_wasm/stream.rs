@@ -118,6 +118,9 @@ impl Stream {
                 0 => Vec::new(),
                 _ => abi::buffer(Buffer::RequestBody, from, piece).unwrap_or_default(),
             };
+            if chunk.len() < piece {
+                session.miss();
+            }
             from = from.saturating_add(piece);
             let next = session.push(&chunk, end && from >= size);
             if next == Next::Ready || from >= size {
