@@ -9,6 +9,7 @@ pub mod config;
 pub mod dialect;
 pub mod edge;
 pub mod fingerprint;
+pub mod limiter;
 pub mod observation;
 // the learning half
 pub mod detect;
@@ -321,6 +322,10 @@ impl Engine {
             outcome = Outcome { block: true, reason: verdict::Reason::Convicted, campaign, ..outcome };
         }
         let verdict = self.edge.settle(now, x, list, &outcome);
+        if !verdict.action.rejects() {
+            x.obs.flags |= self.edge.uncharged(x);
+            self.ledger.served(&x.obs);
+        }
         Decision::of(&self.config, &mut self.edge.last, verdict, x.key, x.profile)
     }
 

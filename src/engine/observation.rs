@@ -7,7 +7,7 @@ use super::units::Nanos;
 use super::wire::{self, Reader, Writer};
 
 const MAGIC: u16 = 0x4f57;
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER: usize = 12;
 
 /// A short list of values, fixed capacity, no allocation.
@@ -85,6 +85,8 @@ pub const SERVED: u8 = 16;
 pub const REFUSED: u8 = 32;
 /// The account's age was told, but could not be read: it is unknown, and not that of a newcomer.
 pub const AGE_UNREAD: u8 = 64;
+/// No limit counts it.
+pub const UNCHARGED: u8 = 128;
 
 /// One request, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,10 +99,12 @@ pub struct Observation {
     pub tenant: u64,
     /// Creation of the account, seconds since the epoch, 0 if unknown.
     pub created_s: u32,
-    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `AGE_UNREAD`.
+    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `AGE_UNREAD`, `UNCHARGED`.
     pub flags: u8,
     /// Profile that applied.
     pub profile: u8,
+    /// What it costs of a limit: answers that it asks for, all prompts together (saturating; 0 counts as 1).
+    pub cost: u16,
     /// Values of the request, all regions (saturating).
     pub nfp: u8,
     /// Hash of all words in order, 0 if fewer than four.
@@ -129,6 +133,7 @@ impl Observation {
         w.u32(self.created_s);
         w.u8(self.flags);
         w.u8(self.profile);
+        w.u16(self.cost);
         w.u8(self.nfp);
         w.u64(self.exact);
         w.u64(self.last_user);
@@ -149,6 +154,7 @@ impl Observation {
             created_s: r.u32()?,
             flags: r.u8()?,
             profile: r.u8()?,
+            cost: r.u16()?,
             nfp: r.u8()?,
             exact: r.u64()?,
             last_user: r.u64()?,
@@ -276,6 +282,7 @@ mod tests {
             key: i * 7,
             created_s: 5,
             nfp: 9,
+            cost: i as u16,
             exact: i,
             anchors: Few::of(0..i % 13),
             first_anchors: Few::of(0..i % 5),

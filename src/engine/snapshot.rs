@@ -5,6 +5,7 @@
 //! second filter, sixteen bits a proven key or more): without one those take four bytes a shard each.
 
 use super::hash;
+use super::limiter::Wait;
 use super::rules::{self, Numbers, Pieces};
 use super::sketch::bloom;
 use super::units::Nanos;
@@ -17,7 +18,7 @@ pub fn filter_bytes(keys: usize) -> usize {
     (keys / 32).next_power_of_two().clamp(64, 8_192)
 }
 const MAGIC: u16 = 0x5357;
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// The shard of a key or value.
 pub fn shard_of(id: u64) -> usize {
@@ -59,20 +60,24 @@ pub struct KeyEntry {
     pub until_s: u32,
 }
 
-/// A key that has used up a limit over all workers together.
+/// A key, or all keys of a tenant, that have used up a limit over all workers together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverEntry {
-    /// `KeyId`.
+    /// `KeyId`, or the bucket of a tenant (see `limiter::of_tenant`) or budget.
     pub key: u64,
     /// Its next request conforms from then on, seconds since the epoch.
     pub until_s: u32,
     /// The profile whose limit it is.
     pub profile: u8,
+    /// Which of its limits.
+    pub limit: u8,
 }
 
 /// One shard, decoded.
 #[derive(Clone, Debug, Default)]
 pub struct Shard {
+    /// The ledger's time at the publication, seconds since the epoch.
+    pub now_s: u32,
     /// Sorted by value.
     pub values: Vec<ValueEntry>,
     /// In order of their numbers.
@@ -111,6 +116,7 @@ impl Shard {
         w.u8(VERSION);
         w.u8(index);
         w.u32(seed_check);
+        w.u32(self.now_s);
         w.u32(self.values.len() as u32);
         for v in &self.values {
             w.u64(v.value);
@@ -135,6 +141,7 @@ impl Shard {
             w.u64(o.key);
             w.u32(o.until_s);
             w.u8(o.profile);
+            w.u8(o.limit);
         }
         w.u32(self.known.len() as u32);
         w.0.extend_from_slice(&self.known);
@@ -175,6 +182,7 @@ impl Shard {
     }
 
     fn body(r: &mut Reader<'_>) -> Option<Shard> {
+        let now_s = r.u32()?;
         let values = list(r, 14, |r| Some(ValueEntry { value: r.u64()?, prior: r.f32()?, case: r.u16()? }))?;
         let cases = list(r, CASE_BYTES, |r| {
             Some(CaseEntry {
@@ -185,13 +193,15 @@ impl Shard {
             })
         })?;
         let keys = list(r, 16, |r| Some(KeyEntry { key: r.u64()?, campaign: r.u32()?, until_s: r.u32()? }))?;
-        let over = list(r, 13, |r| Some(OverEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()? }))?;
+        let over = list(r, 14, |r| {
+            Some(OverEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()?, limit: r.u8()? })
+        })?;
         let n = r.u32()? as usize;
         let known = r.bytes(n)?.to_vec();
         let suspects = list(r, 8, |r| r.u64())?;
         let n = r.u32()? as usize;
         let proven = r.bytes(n)?.to_vec();
-        Some(Shard { values, cases, keys, over, known, suspects, proven })
+        Some(Shard { now_s, values, cases, keys, over, known, suspects, proven })
     }
 
     fn sound(&self) -> bool {
@@ -323,12 +333,16 @@ impl Snapshot {
         let i = keys.binary_search_by_key(&key, |k| k.key).ok()?;
         keys.get(i).filter(|k| k.until_s >= now_s)
     }
-    /// Time until the key's next request conforms to the profile's limits over all workers.
-    pub fn over(&self, key: u64, profile: u8, now: Nanos) -> Option<Nanos> {
-        let over = &self.shards.get(shard_of(key))?.over;
-        let found = over.binary_search_by_key(&key, |k| k.key).ok().and_then(|i| over.get(i))?;
+    /// Time until the key's next request conforms to the profile's limits over all workers. It is never longer than it was at
+    /// the publication, whatever became of this clock.
+    pub fn over(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
+        let Shard { over, now_s, .. } = self.shards.get(shard_of(key))?;
+        let now = now.max(Nanos::from_secs(u64::from(*now_s)));
+        let first = over.partition_point(|k| k.key < key);
+        let of_key = over.get(first..)?.iter().take_while(|o| o.key == key);
+        let found = of_key.into_iter().find(|o| o.profile == profile)?;
         let wait = Nanos::from_secs(u64::from(found.until_s)).since(now);
-        (found.profile == profile && wait != Nanos(0)).then_some(wait)
+        (wait != Nanos(0)).then_some(Wait { wait, limit: found.limit })
     }
     /// Has the ledger a record of the key? A false yes serves a probe until the key's own verdict arrives.
     pub fn is_known(&self, key: u64) -> bool {
@@ -371,10 +385,11 @@ mod tests {
             numbers: Numbers { prior: 2.5, ..Numbers::default() },
         };
         let shard = Shard {
+            now_s: 40,
             values: vec![ValueEntry { value, prior: 4.0, case: 3 }],
             cases: vec![case],
             keys: vec![KeyEntry { key, campaign: 9, until_s: 100 }],
-            over: vec![OverEntry { key, until_s: 50, profile: 2 }],
+            over: vec![OverEntry { key, until_s: 50, profile: 2, limit: 3 }],
             known,
             suspects: vec![value],
             proven: vec![255; 64],
@@ -388,7 +403,10 @@ mod tests {
         assert_eq!((m.pieces.count, m.case), (1, Some(&case)));
         assert!(s.best_match(&[12345]).case.is_none() && s.case(67).is_none());
         assert!(s.key(key, 100).is_some() && s.key(key, 101).is_none());
-        assert_eq!(s.over(key, 2, Nanos::from_secs(48)), Some(Nanos::from_secs(2)));
+        let wait = Wait { wait: Nanos::from_secs(2), limit: 3 };
+        assert_eq!(s.over(key, 2, Nanos::from_secs(48)), Some(wait));
+        let most = Wait { wait: Nanos::from_secs(10), limit: 3 };
+        assert_eq!(s.over(key, 2, Nanos::from_secs(3)), Some(most), "a clock that was set back");
         assert!(s.over(key, 1, Nanos(0)).is_none() && s.over(key, 2, Nanos::from_secs(50)).is_none());
         assert_eq!(Snapshot::new(6).apply(&bytes), Err(SnapshotError::Seed));
         for cut in 0..bytes.len() {

@@ -3,6 +3,7 @@
 //! `enforce` is the only reader of the mode: shadow and enforce differ in nothing else.
 
 use super::hash;
+use super::limiter::Wait;
 use super::units::Nanos;
 
 /// What happens to a request, mildest first.
@@ -163,8 +164,10 @@ pub struct Verdict {
     pub case: Option<CaseId>,
     /// The campaign (case of the ledger), 0 if none.
     pub campaign: u32,
-    /// How long the client should wait, for throttles.
+    /// How long the client should wait before it asks again, for throttles: the true wait, or the longest that is told.
     pub retry_after: Nanos,
+    /// The true wait of a throttle, and which of the profile's limits it is for.
+    pub wait: Wait,
     /// Figures.
     pub evidence: Evidence,
 }

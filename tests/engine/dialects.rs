@@ -216,3 +216,60 @@ fn engine_once() -> &'static Engine {
     static ENGINE: std::sync::OnceLock<Engine> = std::sync::OnceLock::new();
     ENGINE.get_or_init(engine)
 }
+
+/// The answers that a request asks for, as servers read the number; nonsense is one, and much is 65,535.
+#[test]
+fn answers_asked_for_are_counted() {
+    let engine = engine();
+    let told = |path: &str, body: &str, chunk: usize| {
+        let mut s = open(&engine, path, &[]);
+        for c in body.as_bytes().chunks(chunk) {
+            s.push(c, false);
+        }
+        s.push(b"", true);
+        s.finish();
+        s.facts.answers.max(1)
+    };
+    let chat = "/v1/chat/completions";
+    for (n, want) in [
+        ("5", 5),
+        ("5.0", 5),
+        ("5e0", 5),
+        ("0.5e1", 1),
+        ("12E+1", 120),
+        ("\"7\"", 7),
+        ("65535", 65_535),
+        ("65536", 65_535),
+        ("123456789012345678901234567890123456789012345678901234567890", 65_535),
+        ("1e99", 65_535),
+        ("1e99999999999999999999", 65_535),
+        ("0", 1),
+        ("0e999", 1),
+        ("-5", 1),
+        ("5e-1", 1),
+        ("2.5", 1),
+        ("\"many\"", 1),
+        ("\"\"", 1),
+        ("null", 1),
+        ("true", 1),
+        ("{}", 1),
+        ("[]", 1),
+    ] {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"four words are here"}}],"n":{n}}}"#);
+        for chunk in [1, 7, body.len()] {
+            assert_eq!(told(chat, &body, chunk), want, "n: {n} in chunks of {chunk}");
+        }
+    }
+    for (path, body, want) in [
+        ("/v1/completions", r#"{"prompt":"a","n":2,"best_of":9}"#, 9),
+        ("/v1/completions", r#"{"prompt":"a","n":9,"best_of":2}"#, 9),
+        ("/v1/models/m:generateContent", r#"{"contents":[],"generationConfig":{"candidateCount":4}}"#, 4),
+        ("/v1/models/m:generateContent", r#"{"contents":[],"generation_config":{"candidate_count":4}}"#, 4),
+        ("/v1/models/m:generateContent", r#"{"contents":[{"n":9}],"n":9}"#, 1),
+        ("/model/m/invoke", r#"{"prompt":"a","num_generations":3}"#, 3),
+        ("/v2/chat", r#"{"message":"a","num_generations":3}"#, 3),
+        (chat, r#"{"messages":[{"role":"user","content":"a","n":9}],"metadata":{"n":9}}"#, 1),
+    ] {
+        assert_eq!(told(path, body, body.len()), want, "{path} {body}");
+    }
+}

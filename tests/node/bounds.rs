@@ -84,7 +84,7 @@ fn full_shards(keys: u64, check: u32) -> Vec<Vec<u8>> {
         shards[usize::from(case) % SHARDS].cases.push(entry);
     }
     for i in 0..1_024 {
-        shards[shard_of(mix(i))].over.push(OverEntry { key: mix(i), until_s, profile: 0 });
+        shards[shard_of(mix(i))].over.push(OverEntry { key: mix(i), until_s, profile: 0, limit: 0 });
     }
     let encode = |(i, s): (usize, &mut Shard)| {
         s.keys.sort_unstable_by_key(|k| k.key);

@@ -59,7 +59,7 @@ pub struct Profile {
     pub identity: IdentityConfig,
     /// Body limits.
     pub inspect: Inspect,
-    /// At most 8, tightest first is not required: the strictest wins.
+    /// At most 8, the strictest wins: those of a key first, then those of a tenant.
     pub limits: Vec<Limit>,
     /// Ladder settings.
     pub actions: Actions,
@@ -156,12 +156,60 @@ pub enum OnUnreadable {
 /// One rate limit (GCRA).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Name, for logs and `ratelimit-policy`.
+    /// Name, for logs.
     pub name: String,
     /// Quota: requests in `per`; also the burst.
     pub requests: u32,
     /// Window.
     pub per: Nanos,
+    /// Whose requests it counts.
+    pub by: By,
+    /// What a request costs.
+    pub cost: Cost,
+}
+
+/// `limits[].by`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum By {
+    /// Each key's.
+    #[default]
+    Key,
+    /// Those of all keys of a tenant together. Requests without a tenant are not counted.
+    Tenant,
+}
+
+/// `limits[].cost`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cost {
+    /// One for each answer that it asks for: `n` (or `best_of`, …) for each of its prompts.
+    #[default]
+    Answers,
+    /// One, whatever it asks for.
+    Requests,
+}
+
+impl Limit {
+    /// A limit of each key by what its requests cost.
+    pub fn new(name: &str, requests: u32, per: Nanos) -> Limit {
+        Limit { name: name.into(), requests, per, by: By::Key, cost: Cost::Answers }
+    }
+    /// Time that one cell takes: its emission interval.
+    pub fn interval(&self) -> Nanos {
+        Nanos(self.per.0.checked_div(u64::from(self.requests)).unwrap_or(self.per.0))
+    }
+    /// Cells that a request of `cost` takes.
+    pub fn cells(&self, cost: u16) -> u32 {
+        match self.cost {
+            Cost::Answers => u32::from(cost).max(1),
+            Cost::Requests => 1,
+        }
+    }
+}
+
+/// The limits of keys, and those of tenants.
+pub fn by_owner(limits: &[Limit]) -> (&[Limit], &[Limit]) {
+    let n = limits.partition_point(|l| l.by == By::Key);
+    limits.split_at_checked(n).unwrap_or((limits, &[]))
 }
 
 /// `actions`.
@@ -197,7 +245,7 @@ impl Default for Budget {
 impl Budget {
     /// As a limit of one bucket.
     pub fn limit(&self) -> Limit {
-        Limit { name: String::new(), requests: self.requests, per: self.per }
+        Limit { cost: Cost::Requests, ..Limit::new("", self.requests, self.per) }
     }
 }
 

@@ -201,6 +201,12 @@ fn profile(o: &mut Object<'_>, name: &str, p: &mut Problems, w: &mut Problems) -
         ),
         log: log(o.object("log", p), p),
     };
+    if profile.identity.tenant.is_none() && profile.limits.iter().any(|l| l.by == By::Tenant) {
+        w.add(
+            &o.at("limits"),
+            "has a limit by tenant, which has no effect: identity.tenant names the source of a tenant",
+        );
+    }
     for entry in profile.allow.iter().filter(|a| profile.deny.iter().any(|d| d.selector == a.selector)) {
         o.problem("allow", format_args!("{:?} is in deny too: remove one of the two", entry.name), p);
     }
@@ -362,9 +368,11 @@ fn inspect(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Inspect {
 
 fn limits(o: &mut Object<'_>, p: &mut Problems) -> Vec<Limit> {
     let path = o.at("limits");
-    let limit = |name: &str, requests, per| Limit { name: name.to_string(), requests, per };
     let Some(list) = o.list("limits", p) else {
-        return vec![limit("burst", 60, Nanos::from_secs(60)), limit("daily", 5_000, Nanos::from_hours(24))];
+        return vec![
+            Limit::new("burst", 60, Nanos::from_secs(60)),
+            Limit::new("daily", 5_000, Nanos::from_hours(24)),
+        ];
     };
     if list.len() > MAX_LIMITS {
         p.add(&path, format_args!("has {} entries, at most {MAX_LIMITS} are allowed", list.len()));
@@ -386,10 +394,15 @@ fn limits(o: &mut Object<'_>, p: &mut Problems) -> Vec<Limit> {
         } else if out.iter().any(|o| o.name == name) {
             l.problem("name", format_args!("is {name:?}, which another limit has already"), p);
         }
+        let by = l.word("by", &[("key", By::Key), ("tenant", By::Tenant)], By::Key, p);
+        let costs = [("answers", Cost::Answers), ("requests", Cost::Requests)];
+        let cost = l.word("cost", &costs, Cost::Answers, p);
         l.finish(p);
-        out.push(Limit { name, requests, per });
+        out.push(Limit { name, requests, per, by, cost });
     }
-    out
+    let (mut of_keys, of_tenants) = out.into_iter().partition::<Vec<Limit>, _>(|l| l.by == By::Key);
+    of_keys.extend(of_tenants);
+    of_keys
 }
 
 fn actions(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Actions {

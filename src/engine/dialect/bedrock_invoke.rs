@@ -33,6 +33,8 @@ impl Dialect for Invoke {
                         row("temperature", Field::Param),
                         row("top_p", Field::Param),
                         row("max_tokens", Field::Param),
+                        row("n", Field::Count),
+                        row("num_generations", Field::Count),
                         row("max_gen_len", Field::Param),
                         row("textgenerationconfig", Field::Params),
                         row("inferenceconfig", Field::Params),

@@ -31,6 +31,7 @@ impl Dialect for Chat {
                         row("temperature", Field::Param),
                         row("p", Field::Param),
                         row("max_tokens", Field::Param),
+                        row("num_generations", Field::Count),
                         row("seed", Field::Param),
                         row("logprobs", Field::Param),
                     ]

@@ -236,6 +236,10 @@ pub struct Facts {
     pub model: u64,
     /// Hash of the set of body fields used and of the values of temperature, top_p, n, max_tokens, seed, logprobs, stream.
     pub shape: u64,
+    /// Prompts in the request (0 counts as 1).
+    pub items: u16,
+    /// Answers that it asks for to each of them (0 counts as 1).
+    pub answers: u16,
     /// The caller asked for a stream.
     pub stream: bool,
     /// Text or structure lies beyond `max_inspect_bytes` (the facts cover what came before).

@@ -34,6 +34,8 @@ pub enum Field {
     Stream,
     /// A sampling parameter: its value belongs to the request shape.
     Param,
+    /// The number of answers asked for; part of the request shape, too.
+    Count,
     /// An object of sampling parameters.
     Params,
     /// System or developer text: a string, or parts.
@@ -224,7 +226,8 @@ pub(crate) fn common(of: Field) -> &'static [Row] {
                     row("topp", Field::Param),
                     row("top_p", Field::Param),
                     row("topk", Field::Param),
-                    row("candidatecount", Field::Param),
+                    row("candidatecount", Field::Count),
+                    row("candidate_count", Field::Count),
                     row("maxoutputtokens", Field::Param),
                     row("maxtokens", Field::Param),
                     row("num_predict", Field::Param),

@@ -197,6 +197,11 @@ impl Reader {
         self.facts.shape = self.facts.shape.wrapping_add(hash::mix(what));
     }
 
+    /// So many answers are asked for; of several such numbers the largest counts.
+    fn count(&mut self, answers: u16) {
+        self.facts.answers = self.facts.answers.max(answers);
+    }
+
     fn end_message(&mut self) {
         self.open_message = false;
         let mut text = std::mem::take(&mut self.message);
@@ -426,7 +431,13 @@ impl Sink for Reader {
         self.note(field);
         self.check_type(field, None);
         match field {
-            Field::Role | Field::Speaker | Field::Model | Field::Param | Field::Params | Field::Kind => {
+            Field::Role
+            | Field::Speaker
+            | Field::Model
+            | Field::Param
+            | Field::Params
+            | Field::Count
+            | Field::Kind => {
                 (self.word, self.word_len) = ([0; WORD], 0);
             }
             field if is_text(field) => {
@@ -456,7 +467,13 @@ impl Sink for Reader {
             Field::Instructions => {
                 self.facts.push_instructions(bytes, !std::mem::replace(&mut self.wrote_instructions, true));
             }
-            Field::Role | Field::Speaker | Field::Model | Field::Param | Field::Params | Field::Kind => {
+            Field::Role
+            | Field::Speaker
+            | Field::Model
+            | Field::Param
+            | Field::Params
+            | Field::Count
+            | Field::Kind => {
                 self.push_word(bytes);
             }
             Field::Data => {
@@ -488,7 +505,13 @@ impl Sink for Reader {
             Field::Speaker => self.set_role(true),
             Field::Kind => self.set_kind(),
             Field::Model => self.facts.model = hash::combine(self.facts.model, self.word_hash()),
-            Field::Param | Field::Params => self.add_shape(hash::combine(self.key_hash, self.word_hash())),
+            field @ (Field::Param | Field::Params | Field::Count) => {
+                self.add_shape(hash::combine(self.key_hash, self.word_hash()));
+                // Python's servers take "5" for 5.
+                if field == Field::Count {
+                    self.count(count(self.word.get(..self.word_len).unwrap_or_default()));
+                }
+            }
             // A list of plain strings as messages: each is one.
             Field::Message => self.end_message(),
             _ => {}
@@ -503,11 +526,14 @@ impl Sink for Reader {
             self.note(field);
         }
         match field {
-            Field::Param | Field::Params => {
+            Field::Param | Field::Params | Field::Count => {
                 self.add_shape(hash::combine(
                     self.key_hash,
                     hash::read_u64(text, 0) ^ hash::read_u64(text, 8),
                 ));
+                if field == Field::Count {
+                    self.count(count(text));
+                }
             }
             Field::Stream => self.facts.stream = text == b"true",
             // Token ids: content that is not looked at.
@@ -534,6 +560,36 @@ impl Sink for Reader {
 
     fn odd(&mut self, what: Unreadable) {
         self.fail(what);
+    }
+}
+
+/// A number of answers, at most 65,535. `5`, `5.0` and `5e0` are five to servers; what is no whole number counts as one.
+fn count(text: &[u8]) -> u16 {
+    let (number, exponent) = match text.iter().position(|b| b.eq_ignore_ascii_case(&b'e')) {
+        Some(at) => {
+            (text.get(..at).unwrap_or_default(), text.get(at.saturating_add(1)..).unwrap_or_default())
+        }
+        None => (text, &b"0"[..]),
+    };
+    let (whole, fraction) = match number.iter().position(|b| *b == b'.') {
+        Some(at) => (number.get(..at), number.get(at.saturating_add(1)..)),
+        None => (Some(number), None),
+    };
+    let digits = |text: &[u8]| {
+        let number = |n: u64, b: &u8| {
+            let digit = u64::from(b.wrapping_sub(b'0'));
+            (digit < 10).then(|| n.saturating_mul(10).saturating_add(digit))
+        };
+        text.iter().try_fold(0u64, number).filter(|_| !text.is_empty())
+    };
+    let is_whole = fraction.is_none_or(|f| f.iter().all(|b| *b == b'0'));
+    let zeros = digits(exponent.strip_prefix(b"+").unwrap_or(exponent));
+    match (digits(whole.unwrap_or_default()), zeros) {
+        (Some(n), Some(zeros)) if is_whole => {
+            let scale = 10u64.saturating_pow(u32::try_from(zeros).unwrap_or(u32::MAX));
+            u16::try_from(n.saturating_mul(scale)).unwrap_or(u16::MAX).max(1)
+        }
+        _ => 1,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::engine::config::{Campaign, ListEntry, OnUnreadable, Profile, Selector};
 use crate::engine::dialect::Unreadable;
 use crate::engine::ledger::{Outcome, bucket};
+use crate::engine::limiter::Wait;
 use crate::engine::observation::{self, Observation};
 use crate::engine::rules::{self, Facts, Ruling};
 use crate::engine::snapshot::{Match, Snapshot};
@@ -65,9 +66,14 @@ pub fn budget(s: &Snapshot, obs: &Observation, values: &[u64], m: Match<'_>, c: 
 }
 
 /// What limits and budget said: why a request must wait, and how long.
-pub type Denied = Option<(Reason, Nanos)>;
+pub type Denied = Option<(Reason, Wait)>;
 /// Wait that is told where a budget is used up. People lose seconds; a campaign lives by volume.
 pub const BUDGET_WAIT: Nanos = Nanos::from_secs(5);
+
+/// Does no limit count the request?
+pub fn is_free(profile: &Profile, unreadable: Option<Unreadable>) -> bool {
+    unreadable.is_some() && profile.inspect.on_unreadable == OnUnreadable::Allow
+}
 
 /// Turns what is known into a verdict. `charge` runs only if nothing decided before the limits.
 pub fn verdict(
@@ -101,14 +107,14 @@ pub fn verdict(
             ..base
         };
     }
-    let free = unreadable.is_some() && profile.inspect.on_unreadable == OnUnreadable::Allow;
-    if let Some((reason, wait)) = if free { None } else { charge() } {
+    if let Some((reason, wait)) = if is_free(profile, unreadable) { None } else { charge() } {
         return Verdict {
             action: Action::Throttle,
             reason,
             case: case(0, reason),
             // Clients obey short waits and give up on long ones: never more than the configured minute.
-            retry_after: wait.min(profile.actions.throttle_retry_after.max(Nanos::from_secs(1))),
+            wait,
+            retry_after: wait.wait.min(profile.actions.throttle_retry_after.max(Nanos::from_secs(1))),
             ..base
         };
     }

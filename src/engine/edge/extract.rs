@@ -99,6 +99,7 @@ impl Extractor {
             tenant: id.tenant,
             created_s: id.created.map_or(0, created_s),
             profile: session.profile,
+            cost: facts.answers.max(1).saturating_mul(facts.items.max(1)),
             ..Observation::default()
         };
         let obs = &mut out.obs;

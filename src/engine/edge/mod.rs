@@ -7,31 +7,32 @@ pub mod credentials;
 pub mod decide;
 pub mod extract;
 pub mod identity;
-pub mod limiter;
 pub mod marks;
 pub mod scan;
 pub mod session;
 pub mod wide;
 
 use super::Decision;
-use super::config::Config;
-use super::hash::{self, Purpose};
+use super::config::{Config, by_owner};
+use super::hash::Purpose;
 use super::ledger::Outcome;
+use super::limiter::{Limiter, Wait, longest, of_key, of_tenant};
 use super::observation::{self, Batch, Few, Observation};
 use super::snapshot::{Snapshot, SnapshotError};
 use super::units::Nanos;
 use super::verdict::{Reason, Verdict};
 use decide::listed;
 use extract::{Extracted, Extractor};
-use limiter::Limiter;
 use session::Session;
 use std::sync::Arc;
 
 /// Keys whose limits a worker remembers.
 const LIMITED_KEYS: usize = 4_096;
+/// Credentials that honest requests have: a gateway's and its client's.
+const FEW: usize = 2;
 /// Budgets that a worker remembers: 24 KiB, where a profile has one.
 const BUDGETS: usize = 1_024;
-/// Bytes of observations a worker holds until they are drained: with the last one (at most 587 bytes) and the headers of batch
+/// Bytes of observations a worker holds until they are drained: with the last one (at most 589 bytes) and the headers of batch
 /// and cell, a batch stays within 16 KiB.
 pub const PENDING_BYTES: usize = 15 << 10;
 
@@ -163,13 +164,6 @@ impl Edge {
         let config = Arc::clone(&self.config);
         let Some(profile) = config.profile(x.profile) else { return Verdict::default() };
         let mut outcome = *outcome;
-        // Each of several credentials pays, and the address that they come from: a made-up second one must not bring a fresh
-        // quota.
-        let pays = || {
-            std::iter::once(x.key.0)
-                .chain(x.parts.iter().copied())
-                .chain((x.address != 0).then_some(x.address))
-        };
         if !outcome.block {
             let now_s = u32::try_from(x.obs.time.secs()).unwrap_or(u32::MAX);
             // A convicted credential is not another one's company away from its verdict.
@@ -179,32 +173,52 @@ impl Edge {
                 (outcome.watch, outcome.reason) = (true, Reason::Ambiguous);
             }
         }
-        let (limiter, snapshot, budgets) = (&mut self.limiter, &self.snapshot, &mut self.budgets);
-        let limits = &profile.limits;
-        let over = |k: u64| snapshot.over(k, x.profile, now);
-        // Two profiles may limit one key differently: each has its own buckets.
-        let of_profile = |id: u64| hash::combine(id, u64::from(x.profile));
-        let mut limit = || {
-            if limits.is_empty() {
-                return None;
+        let (of_keys, of_tenants) = by_owner(&profile.limits);
+        let (profile_id, cost) = (x.profile, x.obs.cost);
+        // Each of several credentials pays: a made-up second one must not bring a fresh quota. Of more than a gateway's and its
+        // client's the address pays, too.
+        let address = (x.address != 0 && x.parts.len() > FEW).then_some(x.address);
+        let keys = || {
+            let all = std::iter::once(x.key.0).chain(x.parts.iter().copied()).chain(address);
+            all.filter(|_| !of_keys.is_empty())
+        };
+        let tenant =
+            (x.obs.tenant != 0 && !of_tenants.is_empty()).then(|| of_tenant(x.obs.tenant, profile_id));
+        let first = u8::try_from(of_keys.len()).unwrap_or(u8::MAX);
+        let budget = profile.actions.budget.filter(|_| outcome.budget != 0).map(|b| [b.limit()]);
+        let bucket = of_key(outcome.budget, profile_id);
+        // The worker's own word, and that of all workers together: the longest wait is the true one.
+        let ask = || {
+            let (limiter, snapshot) = (&mut self.limiter, &self.snapshot);
+            let over = |id: u64| snapshot.over(id, profile_id, now);
+            let mut own = |id: u64| limiter.ask(now, of_key(id, profile_id), of_keys, 0, cost);
+            let limit =
+                longest(keys().filter_map(&mut own).chain(keys().filter_map(over)).chain(outcome.over));
+            let limit = longest(limit.into_iter().chain(tenant.and_then(over)));
+            let own = tenant.and_then(|id| limiter.ask(now, id, of_tenants, first, cost));
+            if let Some(wait) = longest(limit.into_iter().chain(own)) {
+                return Some((Reason::Rate, wait));
             }
-            pays()
-                .filter_map(|k| limiter.charge(now, of_profile(k), limits).err())
-                .map(|d| d.retry_after)
-                .max()
-                .or(outcome.over)
-                .or_else(|| pays().filter_map(over).max())
+            // What all workers together have let through beyond a budget is paid off first.
+            let budget = budget.as_ref()?;
+            let spent = |b: &mut Limiter| b.ask(now, bucket, budget, 0, 1);
+            let spent = over(bucket).is_some() || self.budgets.as_mut().and_then(spent).is_some();
+            spent.then_some((Reason::Budget, Wait { wait: decide::BUDGET_WAIT, limit: 0 }))
         };
-        // What all workers together have let through beyond a budget is paid off first.
-        let mut budget = || {
-            let budget = profile.actions.budget.filter(|_| outcome.budget != 0)?;
-            let bucket = of_profile(outcome.budget);
-            let mut spent = || budgets.as_mut()?.charge(now, bucket, &[budget.limit()]).err();
-            (over(bucket).is_some() || spent().is_some()).then_some(decide::BUDGET_WAIT)
-        };
-        decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, || {
-            limit().map(|wait| (Reason::Rate, wait)).or_else(|| budget().map(|wait| (Reason::Budget, wait)))
-        })
+        let verdict = decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, ask);
+        // What is refused, by whichever limit, is charged to none: who asks too early waits no longer for it.
+        if !verdict.action.rejects() && !decide::is_free(profile, x.unreadable) {
+            for id in keys() {
+                self.limiter.charge(now, of_key(id, profile_id), of_keys, 0, cost);
+            }
+            if let Some(id) = tenant {
+                self.limiter.charge(now, id, of_tenants, first, cost);
+            }
+            if let (Some(budget), Some(budgets)) = (&budget, &mut self.budgets) {
+                budgets.charge(now, bucket, budget, 0, 1);
+            }
+        }
+        verdict
     }
 
     /// Decides with what the ledger has published so far: for workers that do not hold the ledger.
@@ -232,9 +246,15 @@ impl Edge {
         let verdict = self.settle(now, x, list, &outcome);
         // The ledger charges what goes through, over all workers together; in shadow mode as if it were enforced.
         let done = if verdict.action.rejects() { observation::REFUSED } else { observation::SERVED };
-        x.obs.flags |= done;
+        x.obs.flags |= done | self.uncharged(x);
         self.queue(&x.obs);
         Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
+    }
+
+    /// The flag of a request that no limit counts.
+    pub(super) fn uncharged(&self, x: &Extracted) -> u8 {
+        let free = self.config.profile(x.profile).is_some_and(|p| decide::is_free(p, x.unreadable));
+        if free { observation::UNCHARGED } else { 0 }
     }
 
     /// The same, as done in the mode of its profile: exactly once a request, before it goes upstream. A second call on the

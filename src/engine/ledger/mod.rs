@@ -22,10 +22,12 @@ pub mod panels;
 mod profile;
 mod publish;
 pub mod quota;
+pub mod rates;
 mod report;
 mod state;
 
-use crate::engine::config::{Campaign, Config, Limit, Selector};
+use crate::engine::config::{Campaign, Config, Selector};
+use crate::engine::limiter::Wait;
 use crate::engine::observation::{self, BatchError, Observation};
 use crate::engine::sort::sort;
 use crate::engine::units::Nanos;
@@ -47,8 +49,8 @@ pub use conviction::Matched;
 pub struct Outcome {
     /// Block (campaign evidence), or only watch.
     pub block: bool,
-    /// A limit is exceeded over all workers together: how long until a request would conform.
-    pub over: Option<Nanos>,
+    /// A limit is exceeded over all workers together.
+    pub over: Option<Wait>,
     /// Bucket of the template's budget that the request is charged to, 0 if none (see `bucket`).
     pub budget: u64,
     /// Mark for the upstream and the reports, no other effect.
@@ -103,7 +105,7 @@ pub struct Ledger {
     time_scale: u32,
     seed_check: u32,
     allow: Vec<u64>,
-    limits: Vec<Vec<Limit>>,
+    rates: rates::Rates,
     budgets: budget::Budgets,
     clock: Clock,
     keys: KeyTable,
@@ -137,7 +139,7 @@ impl Ledger {
             time_scale: 1,
             seed_check: config.seed.check(),
             allow: Vec::new(),
-            limits: Vec::new(),
+            rates: rates::Rates::default(),
             budgets: budget::Budgets::default(),
             clock: Clock::default(),
             keys: KeyTable::new(sizes.keys),
@@ -165,7 +167,7 @@ impl Ledger {
         self.learn_s = u32::try_from(config.learn.secs()).unwrap_or(u32::MAX);
         let block_for = config.profiles.first().map_or(0, |p| p.actions.block_for.secs());
         self.block_for_s = u32::try_from(block_for).unwrap_or(u32::MAX);
-        self.limits = config.profiles.iter().map(|p| p.limits.iter().take(2).cloned().collect()).collect();
+        self.rates.configure(config);
         self.budgets.configure(config);
         self.keys.mark(self.budgets.exist());
         // Values on an allow list are never confirmed and requests that carry them are not learnt from.
@@ -194,6 +196,7 @@ impl Ledger {
             self.cases.size_bytes(),
             self.over.size_bytes(),
             self.budgets.size_bytes(),
+            self.rates.size_bytes(),
             self.origins.len().saturating_mul(std::mem::size_of::<Origin>()),
         ]
         .iter()

@@ -1,18 +1,18 @@
 //! One observation, start to end: the key's record is found or made, brought up to date, and turned into a `Touch`.
 //!
 //! Order matters: limits are charged and matches are looked up before the record is brought up to date, groups learn from the
-//! new state of it, the ladder judges last. An allowed or anonymous request moves the clock and leaves no other trace.
+//! new state of it, the ladder judges last. An allowed or anonymous request moves the clock and
+//! leaves no other trace (but what its tenant owes).
 
 use super::conviction::{self, Matched};
 use super::groups::Touch;
 use super::keys::{self, KeyState, flag};
 use super::novelty::Seen;
-use super::{Ledger, Outcome, quota, tick_of};
+use super::{Ledger, Outcome, tick_of};
 use crate::engine::config::campaign::off;
 use crate::engine::detect::automation;
 use crate::engine::hash;
 use crate::engine::observation::{self, Observation};
-use crate::engine::units::Nanos;
 
 /// Who left a network origin last: a key whose credential may be rotated.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,8 +27,12 @@ impl Ledger {
     #[inline(never)]
     pub(super) fn observe_one(&mut self, obs: &Observation) -> Outcome {
         self.advance(u32::try_from(obs.time.secs()).unwrap_or(u32::MAX), false);
-        if obs.flags & (observation::ANONYMOUS | observation::ALLOWED) != 0 || obs.key == 0 {
+        if obs.flags & observation::ALLOWED != 0 {
             return Outcome::default();
+        }
+        if obs.flags & observation::ANONYMOUS != 0 || obs.key == 0 {
+            // No key, but perhaps a tenant.
+            return Outcome { over: self.charge(obs), ..Outcome::default() };
         }
         let now_s = self.clock.now_s;
         let kh = (hash::mix(if obs.tenant != 0 { obs.tenant } else { obs.key }) >> 32) as u32;
@@ -47,31 +51,6 @@ impl Ledger {
         let settled = self.settle(obs, &touch, &matched, watched, refused);
         let budget = if settled.block { 0 } else { self.pay(obs, &matched) };
         Outcome { over, budget, ..settled }
-    }
-
-    /// Charges the limits of the observation's profile, over all workers together.
-    fn charge(&mut self, obs: &Observation) -> Option<Nanos> {
-        let limits = self.limits.get(usize::from(obs.profile))?;
-        let key = self.keys.get_mut(obs.key)?;
-        let elapsed = Nanos::from_secs(u64::from(self.clock.now_s.saturating_sub(key.last_s)));
-        match obs.flags & (observation::SERVED | observation::REFUSED) {
-            0 => quota::charge(key, limits, elapsed),
-            observation::SERVED => {
-                let known = self.over.debt(obs.key, obs.profile);
-                // Not by the word of one observation: a debt from the future would be held for as long.
-                let now = obs.time.min(Nanos::from_secs(u64::from(self.clock.now_s).saturating_add(1)));
-                let debt = quota::owe(key, limits, elapsed, now, known)?;
-                if self.over.note(obs.key, obs.profile, debt) {
-                    self.publisher.note(obs.key);
-                }
-                None
-            }
-            // Time has passed all the same.
-            _ => {
-                quota::rest(key, limits, elapsed);
-                None
-            }
-        }
     }
 
     /// The key's record exists after this (unless its bucket is damaged).

@@ -1,10 +1,12 @@
-//! Keys that have used up a limit over all workers together, until their next request conforms: published with the shards.
+//! Keys (and tenants) that have used up a limit over all workers together, until their next request conforms: published with
+//! the shards.
 //!
 //! Memory: 1,024 entries of 32 bytes. A full bucket gives up the entry that ends first: that key is then held by its record,
 //! which holds two windows of debt, and by each worker's own limits. Not saved: a restart finds out again from the records.
 
 use super::quota::Debt;
 use crate::engine::hash;
+use crate::engine::limiter::Wait;
 use crate::engine::snapshot::OverEntry;
 use crate::engine::units::Nanos;
 
@@ -46,6 +48,13 @@ impl Over {
         self.0.get(Over::bucket(key))?.iter().find(|e| e.key == key && e.profile == profile).map(|e| e.debt)
     }
 
+    /// The wait that edges are told of.
+    pub fn wait(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
+        let debt = self.debt(key, profile)?;
+        let wait = Nanos::from_secs(u64::from(until_s(&debt))).since(now);
+        (wait != Nanos(0)).then_some(Wait { wait, limit: debt.limit })
+    }
+
     /// Notes a key's debt; `true` if an edge should know.
     pub fn note(&mut self, key: u64, profile: u8, debt: Debt) -> bool {
         let Some(ways) = self.0.get_mut(Over::bucket(key)) else { return false };
@@ -59,7 +68,12 @@ impl Over {
 
     /// Those that are not over yet.
     pub fn live(&self, now_s: u32) -> impl Iterator<Item = OverEntry> {
-        let told = |e: &Entry| OverEntry { key: e.key, until_s: until_s(&e.debt), profile: e.profile };
+        let told = |e: &Entry| OverEntry {
+            key: e.key,
+            until_s: until_s(&e.debt),
+            profile: e.profile,
+            limit: e.debt.limit,
+        };
         self.0.iter().filter(|e| e.key != 0).map(told).filter(move |e| e.until_s > now_s)
     }
 }

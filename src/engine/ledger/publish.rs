@@ -94,6 +94,7 @@ impl Ledger {
         let mut bytes = Vec::new();
         for (i, shard) in shards.iter_mut().enumerate() {
             let Some(s) = shard else { continue };
+            s.now_s = now_s;
             sort::by_key(&mut s.values, |v| v.value);
             sort::by_key(&mut s.cases, |c| c.case);
             sort::by_key(&mut s.keys, |k| k.key);

@@ -1,13 +1,17 @@
-//! Node-wide limits: the first two limits of a profile, charged once a request in the key's record.
+//! Node-wide limits of a key's record: the first two of a profile, charged with what was served.
 //!
 //! GCRA with the theoretical arrival time kept as a backlog in 1/32768 of the limit's window: 4 bytes a key for two
-//! limits; rounding is unbiased. Workers act at once with exact limits of their own; this corrects what several workers let through together.
+//! limits; rounding is unbiased. Workers act at once with exact limits of their own; this corrects what several workers let
+//! through together. Further limits, and those of tenants, have no room here: see `rates`.
 
 use super::keys::KeyState;
 use crate::engine::config::Limit;
 use crate::engine::hash;
+use crate::engine::limiter::{Wait, longest};
 use crate::engine::units::Nanos;
 
+/// Limits that a record has room for.
+pub const LIMITS: usize = 2;
 const STEPS: u64 = 32_768;
 
 /// A limit that is used up over all workers together: the next request conforms from `until` on. The record holds two windows
@@ -20,80 +24,79 @@ pub struct Debt {
     pub until: Nanos,
 }
 
-/// Charges one request that has been served already at `now`, conforming or not, on top of the debt that is known of the key.
-/// The longest debt, if the next request would not conform.
+/// Charges one request of `cost` that has been served already at `now`, conforming or not, on top of the debt that is known
+/// of the key. The longest debt, if the next request would not conform. `elapsed` is the time since the key's last request.
 pub fn owe(
     key: &mut KeyState,
     limits: &[Limit],
+    cost: u16,
     elapsed: Nanos,
     now: Nanos,
     known: Option<Debt>,
 ) -> Option<Debt> {
-    let mut backlog = [0; 2];
+    let mut backlog = [0; LIMITS];
     if let Some(d) = known
         && let (Some(limit), Some(b)) =
             (limits.get(usize::from(d.limit)), backlog.get_mut(usize::from(d.limit)))
     {
         // At `until` there is room for one request.
-        let full = limit.per.0.saturating_sub(cell(limit));
-        *b = d.until.0.saturating_add(full).saturating_sub(now.0);
+        let full = limit.per.since(limit.interval());
+        *b = d.until.plus(full).since(now).0;
     }
-    charge_if(key, limits, elapsed, Some(backlog)).map(|(limit, wait)| Debt { limit, until: now.plus(wait) })
+    let dither = dither(key);
+    let mut waits = [None; LIMITS];
+    let records = [&mut key.tat0, &mut key.tat1].into_iter().zip(backlog).zip(&mut waits);
+    for (i, (limit, ((tat, known), out))) in (0u8..).zip(limits.iter().zip(records)) {
+        let cell = limit.interval().0;
+        let backlog = u64::from(*tat).saturating_mul(step(limit)).saturating_sub(elapsed.0).max(known);
+        let cells = cell.saturating_mul(u64::from(limit.cells(cost)));
+        let after = backlog.saturating_add(cells).min(LONGEST.0.max(backlog));
+        *tat = steps(limit, after, dither);
+        *out = wait(limit, i, after, cell);
+    }
+    longest(waits.into_iter().flatten()).map(|w| Debt { limit: w.limit, until: now.plus(w.wait) })
 }
 
 /// Charges nothing; time passes.
 pub fn rest(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) {
+    let dither = dither(key);
     for (limit, tat) in limits.iter().zip([&mut key.tat0, &mut key.tat1]) {
-        let step = (limit.per.0 / STEPS).max(1);
-        let gone = elapsed.0.checked_div(step).unwrap_or(0);
-        *tat = tat.saturating_sub(u16::try_from(gone).unwrap_or(u16::MAX));
+        let left = u64::from(*tat).saturating_mul(step(limit)).saturating_sub(elapsed.0);
+        *tat = steps(limit, left, dither);
     }
 }
 
-/// Charges one request; the wait until it would conform if a limit is exceeded (then nothing is charged).
-/// `elapsed` is the time since the key's last request.
-pub fn charge(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) -> Option<Nanos> {
-    charge_if(key, limits, elapsed, None).map(|(_, wait)| wait)
+/// Rounding by a hash instead of to the nearest: errors of one direction would add up over a day.
+fn dither(key: &KeyState) -> u64 {
+    hash::mix(key.id ^ u64::from(key.total))
 }
 
-/// `served` already, with a backlog (nanoseconds) that is known of each limit: then it is charged in any case.
-fn charge_if(
-    key: &mut KeyState,
-    limits: &[Limit],
-    elapsed: Nanos,
-    served: Option<[u64; 2]>,
-) -> Option<(u8, Nanos)> {
-    let mut idle = [key.tat0, key.tat1];
-    let mut charged = idle;
-    let known = served.unwrap_or_default();
-    let mut longest: Option<(u8, Nanos)> = None;
-    // Rounding by a hash instead of to the nearest: errors of one direction would add up over a day.
-    let dither = hash::mix(key.id ^ u64::from(key.total));
-    let records = idle.iter_mut().zip(&mut charged).zip(known);
-    for (i, (limit, ((idle, charged), known))) in (0u8..).zip(limits.iter().zip(records)) {
-        let step = (limit.per.0 / STEPS).max(1);
-        let steps = |ns: u64| {
-            let up = dither.checked_rem(step).unwrap_or(0);
-            u16::try_from(ns.saturating_add(up).checked_div(step).unwrap_or(0)).unwrap_or(u16::MAX)
-        };
-        let backlog = u64::from(*idle).saturating_mul(step).saturating_sub(elapsed.0).max(known);
-        let after = backlog.saturating_add(cell(limit));
-        // The record counts whole seconds: one of slack, so that this never refuses before a worker's exact limiter.
-        let next = if served.is_some() { after.saturating_add(cell(limit)) } else { after };
-        let wait = Nanos(next.saturating_sub(limit.per.0));
-        if wait.0 > step.max(1_000_000_000) && longest.is_none_or(|(_, w)| w < wait) {
-            longest = Some((i, wait));
-        }
-        (*idle, *charged) = (steps(backlog), steps(after));
-    }
-    // A refused request is not charged, but time has passed all the same.
-    [key.tat0, key.tat1] = if longest.is_some() && served.is_none() { idle } else { charged };
-    longest
+fn steps(limit: &Limit, backlog: u64, dither: u64) -> u16 {
+    let up = dither.checked_rem(step(limit)).unwrap_or(0);
+    let steps = backlog.saturating_add(up).checked_div(step(limit)).unwrap_or(0);
+    u16::try_from(steps).unwrap_or(u16::MAX)
 }
 
-/// Time that one request takes of a limit.
-fn cell(limit: &Limit) -> u64 {
-    limit.per.0.checked_div(u64::from(limit.requests)).unwrap_or(limit.per.0)
+/// The longest wait until a request of `cost` conforms, as of the key's last request, if it does not. Charges nothing.
+pub fn ask(key: &KeyState, limits: &[Limit], cost: u16) -> Option<Wait> {
+    let ask = |(i, (limit, tat)): (u8, (&Limit, u16))| {
+        let cells = u64::from(limit.cells(cost).min(limit.requests));
+        wait(limit, i, u64::from(tat).saturating_mul(step(limit)), cells.saturating_mul(limit.interval().0))
+    };
+    longest((0u8..).zip(limits.iter().zip([key.tat0, key.tat1])).filter_map(ask))
+}
+
+/// Longest debt: see `limiter`.
+const LONGEST: Nanos = crate::engine::limiter::LONGEST;
+
+fn step(limit: &Limit) -> u64 {
+    (limit.per.0 / STEPS).max(1)
+}
+
+/// The record counts whole seconds: one of slack, so that this never refuses before a worker's exact limiter.
+fn wait(limit: &Limit, i: u8, backlog: u64, cells: u64) -> Option<Wait> {
+    let wait = Nanos(backlog.saturating_add(cells).saturating_sub(limit.per.0));
+    (wait.0 > step(limit).max(1_000_000_000)).then_some(Wait { wait, limit: i })
 }
 
 #[cfg(test)]
@@ -101,7 +104,17 @@ mod tests {
     use super::*;
 
     fn limit(requests: u32, secs: u64) -> Limit {
-        Limit { name: "l".into(), requests, per: Nanos::from_secs(secs) }
+        Limit::new("l", requests, Nanos::from_secs(secs))
+    }
+
+    /// A request that is served if it conforms.
+    fn charge(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) -> Option<Nanos> {
+        rest(key, limits, elapsed);
+        let refused = ask(key, limits, 1);
+        if refused.is_none() {
+            owe(key, limits, 1, Nanos(0), Nanos(0), None);
+        }
+        refused.map(|w| w.wait)
     }
 
     #[test]
@@ -120,7 +133,7 @@ mod tests {
     fn what_was_served_is_owed_and_paid_off_by_time() {
         let limits = [limit(60, 60)];
         let mut key = KeyState::default();
-        let waits: Vec<_> = (0..90).map(|_| owe(&mut key, &limits, Nanos(0), Nanos(0), None)).collect();
+        let waits: Vec<_> = (0..90).map(|_| owe(&mut key, &limits, 1, Nanos(0), Nanos(0), None)).collect();
         let first = waits.iter().position(Option::is_some);
         assert!(first.is_some_and(|n| (58..=62).contains(&n)), "{first:?}");
         // 30 above the quota: a request conforms after about 31 s.
@@ -136,17 +149,17 @@ mod tests {
         let limits = [limit(60, 60), limit(5_000, 86_400)];
         let (mut key, mut debt) = (KeyState::default(), None);
         for _ in 0..600 {
-            debt = owe(&mut key, &limits, Nanos(0), Nanos(0), debt).or(debt);
+            debt = owe(&mut key, &limits, 1, Nanos(0), Nanos(0), debt).or(debt);
         }
         let until = debt.map_or(Nanos(0), |d| d.until);
         assert!((540..=543).contains(&until.secs()), "{until:?}");
         // Half a minute early one more is owed; at the time one conforms.
         let second = Nanos::from_secs(1);
         let soon = until.since(Nanos::from_secs(30));
-        let early = owe(&mut key, &limits, soon, soon, debt);
+        let early = owe(&mut key, &limits, 1, soon, soon, debt);
         assert_eq!(early.map(|d| d.until), Some(until.plus(second)));
         let later = until.plus(Nanos::from_secs(3));
-        assert_eq!(owe(&mut key, &limits, later.since(soon), later, early), None);
+        assert_eq!(owe(&mut key, &limits, 1, later.since(soon), later, early), None);
     }
 
     #[test]

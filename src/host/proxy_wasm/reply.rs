@@ -5,6 +5,7 @@ use crate::engine::Decision;
 use crate::engine::config::Profile;
 use crate::engine::dialect::Reply;
 use crate::engine::edge::session::Session;
+use crate::engine::limiter::Wait;
 use crate::engine::verdict::{Action, Reason};
 
 /// gRPC status of a reply. Envoy's own mapping of 429 is UNAVAILABLE, which clients retry.
@@ -40,7 +41,7 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     let wait = wait_s.to_string();
     // A template's budget is nothing that a client could keep to.
     let (policy, state) =
-        if d.verdict.reason == Reason::Budget { Default::default() } else { quota(profile, wait_s) };
+        if d.verdict.reason == Reason::Rate { quota(profile, d.verdict.wait) } else { Default::default() };
     let kind = if session.problem_json { "application/problem+json" } else { "application/json" };
     let mut headers: Vec<(&str, &str)> = Vec::with_capacity(8);
     // The host writes gRPC's own.
@@ -67,12 +68,14 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     abi::reply(status, &details, &headers, &body, grpc)
 }
 
-/// The quota that was hit, for clients that read it. Only the first limit is named: which one refused is our business.
-fn quota(profile: &Profile, wait_s: u64) -> (String, String) {
-    match profile.limits.first() {
-        Some(l) => {
-            (format!("\"weir\";q={};w={}", l.requests, l.per.secs()), format!("\"weir\";r=0;t={wait_s}"))
-        }
+/// The quota that was hit, for clients that read it, and the true wait: `retry-after` may be shorter, so that client libraries
+/// keep asking.
+fn quota(profile: &Profile, wait: Wait) -> (String, String) {
+    match profile.limits.get(usize::from(wait.limit)) {
+        Some(l) => (
+            format!("\"weir\";q={};w={}", l.requests, l.per.secs()),
+            format!("\"weir\";r=0;t={}", wait.wait.millis().div_ceil(1000).max(1)),
+        ),
         None => Default::default(),
     }
 }
