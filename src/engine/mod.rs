@@ -24,7 +24,7 @@ pub mod wire;
 use config::{Config, ProfileId};
 use edge::extract::{Extracted, Extractor};
 use edge::identity::{Head, KeyId};
-use edge::session::Session;
+use edge::session::{Other, Session};
 use edge::{Edge, actions::LastActions};
 use ledger::{Ledger, Outcome};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// What is decided before a request is looked at: decided already, mode off, or no prompt at all. Otherwise its facts
+    /// What is decided before a request is looked at: decided already, mode off, or a path that is let through. Otherwise its facts
     /// are final after this.
     fn early(config: &Config, session: &mut Session) -> Option<Decision> {
         let mode = config.profile(session.profile).map_or(Mode::Off, |p| p.mode);
@@ -58,7 +58,7 @@ impl Decision {
         if std::mem::replace(&mut session.decided, true) || mode == Mode::Off {
             return Some(base);
         }
-        if session.dialect.is_none() {
+        if session.other == Other::Passed {
             let verdict = Verdict { reason: Reason::NotInference, ..Verdict::default() };
             return Some(Decision { verdict, ..base });
         }
@@ -93,7 +93,9 @@ impl Decision {
     ) -> Decision {
         let (mode, percent) = config.profile(profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
         let action = verdict::enforce(&verdict, mode, percent, key.0);
-        let changed = last.changed(key.0, verdict.action);
+        // What passes without a prompt is no news of its key.
+        let news = verdict.reason != Reason::NotInference || verdict.action != Action::Allow;
+        let changed = news && last.changed(key.0, verdict.action);
         Decision { verdict, action, mode, profile, key, changed }
     }
 }
@@ -310,6 +312,11 @@ impl Engine {
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.edge.prepare(x);
         debug_assert!(self.travels(&x.obs), "the ledger of a node would see something else");
+        if x.other != Other::No {
+            // Without a prompt it teaches nothing: of what was learned only the conviction of its key counts.
+            let known = self.ledger.conviction(x.obs.key).filter(|_| x.obs.key != 0);
+            return self.edge.judge_other(now, x, list, known);
+        }
         let mut outcome = self.ledger.observe_direct(&x.obs);
         if self.ledger.values_changed() {
             self.publish();

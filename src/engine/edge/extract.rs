@@ -1,6 +1,6 @@
 //! A finished session to hashes and counts. Prompt text ends here; what comes out may cross threads and VMs.
 
-use super::session::Session;
+use super::session::{Other, Session};
 use crate::engine::config::ProfileId;
 use crate::engine::dialect::Unreadable;
 use crate::engine::edge::identity::{CREDENTIALS, KeyId};
@@ -27,6 +27,8 @@ pub struct Extracted {
     pub parts: [u64; CREDENTIALS],
     /// Why the body could not be read.
     pub unreadable: Option<Unreadable>,
+    /// What decides, if it carries no prompt.
+    pub other: Other,
 }
 
 impl Extracted {
@@ -78,6 +80,7 @@ impl Extractor {
         out.ambiguous = id.ambiguous;
         out.parts = id.parts;
         out.unreadable = facts.unreadable;
+        out.other = session.other;
         out.obs = Observation {
             time: now,
             key: if id.anonymous { 0 } else { id.key.0 },

@@ -17,11 +17,11 @@ use super::ledger::Outcome;
 use super::observation::{self, Batch, Few, Observation};
 use super::snapshot::{Snapshot, SnapshotError};
 use super::units::Nanos;
-use super::verdict::{Reason, Verdict};
+use super::verdict::{Action, CaseId, Reason, Verdict};
 use decide::listed;
 use extract::{Extracted, Extractor};
 use limiter::Limiter;
-use session::Session;
+use session::{Other, Session};
 use std::sync::Arc;
 
 /// Keys whose limits a worker remembers.
@@ -174,7 +174,7 @@ impl Edge {
         // Two profiles may limit one key differently: each has its own buckets.
         let of_profile = |id: u64| hash::combine(id, u64::from(x.profile));
         let mut limit = || {
-            if limits.is_empty() {
+            if limits.is_empty() || matches!(x.other, Other::Free | Other::Refused) {
                 return None;
             }
             // Each of several credentials pays: a made-up second one must not bring a fresh quota.
@@ -215,6 +215,11 @@ impl Edge {
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.prepare(x);
+        if x.other != Other::No {
+            let now_s = u32::try_from(x.obs.time.secs()).unwrap_or(u32::MAX);
+            let known = self.snapshot.key(x.obs.key, now_s).map(|k| k.campaign);
+            return self.judge_other(now, x, list, known.filter(|_| x.obs.key != 0));
+        }
         let m = self.snapshot.best_match(&x.values);
         let mut outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
         if !outcome.block && self.budgets.is_some() {
@@ -225,6 +230,32 @@ impl Edge {
         let done = if verdict.action.rejects() { observation::REFUSED } else { observation::SERVED };
         x.obs.flags |= done;
         self.queue(&x.obs);
+        Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
+    }
+
+    /// Decides a request without a prompt by its key: lists, then the campaign that its key is convicted of, then limits. The
+    /// ledger hears nothing of it: such a limit holds in each worker, and ends nobody's wait for a limit of all.
+    pub(super) fn judge_other(
+        &mut self,
+        now: Nanos,
+        x: &Extracted,
+        list: Option<Verdict>,
+        known: Option<u32>,
+    ) -> Decision {
+        let outcome = match known {
+            Some(campaign) => {
+                Outcome { block: true, reason: Reason::Convicted, campaign, ..Outcome::default() }
+            }
+            None => Outcome::default(),
+        };
+        let mut verdict = self.settle(now, x, list, &outcome);
+        if x.other == Other::Refused && list.is_none() && !verdict.action.rejects() {
+            let case = CaseId::new(self.case_secret, 0, x.obs.key, Reason::NotInference);
+            let reason = Reason::NotInference;
+            verdict = Verdict { action: Action::Block, reason, case: Some(case), ..Verdict::default() };
+        } else if verdict.reason == Reason::None {
+            verdict.reason = Reason::NotInference;
+        }
         Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 

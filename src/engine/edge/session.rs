@@ -7,10 +7,10 @@ use super::identity::{Head, Identity, Keys, identify};
 use super::scan::Scanner;
 use super::wide::Wide;
 use crate::engine::config::routes::RouteQuery;
-use crate::engine::config::{Config, ProfileId};
+use crate::engine::config::{Config, OtherPaths, ProfileId};
 use crate::engine::dialect::path;
 use crate::engine::dialect::reader::Reader;
-use crate::engine::dialect::{Dialect, Facts, Unreadable, dialect_for};
+use crate::engine::dialect::{Dialect, Facts, Unreadable};
 use crate::engine::verdict::Mode;
 
 /// Header pairs that are looked at.
@@ -27,6 +27,22 @@ pub enum Next {
     Ready,
     /// Too much to hold: let the held bytes go, keep sending more (later answers are `Release` or `Ready`).
     Release,
+}
+
+/// A request that carries no prompt which a dialect reads: what decides it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Other {
+    /// It does carry one, or its profile is off.
+    #[default]
+    No,
+    /// Nothing: it passes.
+    Passed,
+    /// Lists and convictions. It asks for no work: reading methods, preflights, deletions.
+    Free,
+    /// Lists, convictions and limits: its method carries a body, or it is a handshake or a tunnel.
+    Charged,
+    /// Lists; else it is refused.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -52,8 +68,10 @@ pub struct Session {
     pub profile: ProfileId,
     /// Who.
     pub identity: Identity,
-    /// The dialect that claims the path (`None`: not inference).
+    /// The dialect that claims the path (`None`: not inference, see `other`).
     pub dialect: Option<&'static dyn Dialect>,
+    /// Without a dialect: what decides.
+    pub other: Other,
     /// What the body said; complete after `finish`.
     pub facts: Facts,
     /// The request is gRPC: replies carry a status in trailers.
@@ -84,6 +102,7 @@ impl Session {
             profile,
             identity: Identity::default(),
             dialect: None,
+            other: Other::No,
             facts: Facts::default(),
             grpc: false,
             problem_json: false,
@@ -100,8 +119,18 @@ impl Session {
         // take the method from a header.
         let carries =
             facts.overrides || !matches!(head.method, b"GET" | b"HEAD" | b"OPTIONS" | b"CONNECT" | b"TRACE");
-        session.dialect = if carries { dialect_for(&path) } else { None };
-        let Some(dialect) = session.dialect else { return session };
+        let claimed = p.inspect.dialect(&path);
+        session.dialect = claimed.filter(|_| carries);
+        let Some(dialect) = session.dialect else {
+            let works = carries && head.method != b"DELETE" || head.method == b"CONNECT";
+            session.other = match p.inspect.other_paths {
+                OtherPaths::None => Other::Passed,
+                OtherPaths::Reject if claimed.is_none() => Other::Refused,
+                _ if works || facts.upgrade || facts.length.is_some_and(|n| n > 0) => Other::Charged,
+                _ => Other::Free,
+            };
+            return session;
+        };
         // An upgrade without a length has no body that ends: waiting for it would hang.
         let empty =
             head.end_of_stream || facts.length == Some(0) || (facts.upgrade && facts.length.is_none());
@@ -136,6 +165,7 @@ impl Session {
             profile,
             identity,
             dialect: None,
+            other: Other::No,
             facts,
             grpc: false,
             problem_json: false,
