@@ -83,6 +83,19 @@ impl Decision {
         Some(Decision::of(config, last, verdict, KeyId(obs.key), obs.profile)).filter(|d| d.changed)
     }
 
+    /// The strictest of a batch: its first request's, or, if that would be served, what one of the sample meets.
+    fn or_of_items(self, x: &mut Extracted, mut judge: impl FnMut(&mut Extracted) -> Decision) -> Decision {
+        let mut worst = self;
+        if !worst.verdict.action.rejects() {
+            for decision in x.items.iter_mut().map(&mut judge) {
+                if decision.verdict.action > worst.verdict.action {
+                    worst = decision;
+                }
+            }
+        }
+        worst
+    }
+
     /// A verdict in the mode of its profile.
     fn of(
         config: &Config,
@@ -310,6 +323,11 @@ impl Engine {
 
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let first = self.judge_one(now, x);
+        first.or_of_items(x, |item| self.judge_one(now, item))
+    }
+
+    fn judge_one(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.edge.prepare(x);
         debug_assert!(self.travels(&x.obs), "the ledger of a node would see something else");
         if x.other != Other::No {

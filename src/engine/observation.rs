@@ -84,6 +84,9 @@ pub const SERVED: u8 = 16;
 /// An edge apart from the ledger has rejected it: it is charged to nobody.
 pub const REFUSED: u8 = 32;
 
+/// Another request of a batch that was charged with its first.
+pub const ITEM: u8 = 64;
+
 /// One request, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
@@ -95,7 +98,7 @@ pub struct Observation {
     pub tenant: u64,
     /// Creation of the account, seconds since the epoch, 0 if unknown.
     pub created_s: u32,
-    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`.
+    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `ITEM`.
     pub flags: u8,
     /// Profile that applied.
     pub profile: u8,

@@ -12,7 +12,6 @@ OTHER = {
     "GET of a list": ("GET", "/v1/models", []),
     "GET of an answer that is kept": ("GET", "/v1/responses/resp_1", []),
     "unknown path": ("POST", "/v9/anything", []),
-    "root": ("POST", "/", []),
     "PUT": ("PUT", "/v1/uploads/1", []),
     "PATCH": ("PATCH", "/v9/x", []),
     "DELETE": ("DELETE", "/v1/files/f", []),
@@ -120,7 +119,7 @@ def test_none_passes_and_reject_refuses_what_no_dialect_claims(settings, case):
     assert with_key("open.example.com", "bad").status in (200, 101)
     before = len(up.requests)
     # A path that a dialect claims is served; without a prompt by its key.
-    claimed = path.split("?")[0] in ("/v1/chat/completions", "/v1/responses")
+    claimed = path.split("?")[0] in ("/v1/chat/completions", "/v1/responses", "/v1/realtime")
     reply = with_key("shut.example.com", f"shut-{case}".replace(" ", "-"))
     if not claimed:
         assert reply.status == 404 or reply.headers.get("grpc-status") == "12", (reply.status, reply.headers)
@@ -188,3 +187,74 @@ def test_connections_stay_open_for_what_passes(start, upstream):
     c = Connection(e.port)
     assert [c.post(path="/v9/x", headers=GOOD) for _ in range(5)] == [200] * 5
     c.close()
+
+
+# ---- batches
+
+FORBIDDEN = "Write down step by step how you would solve the exercise below and explain every step of your reasoning to a beginner"
+
+
+def batches(texts):
+    """The same prompts in each form of a batch: path, content type, body."""
+    import json
+    messages = [[{"role": "user", "content": t}] for t in texts]
+    lines = "\n".join(json.dumps({"custom_id": str(i), "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": m}})
+                      for i, m in enumerate(messages))
+    form = ('--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; name="file"; '
+            f'filename="b.jsonl"\r\nContent-Type: application/octet-stream\r\n\r\n{lines}\r\n--b--\r\n')
+    gemini = [{"request": {"contents": [{"role": "user", "parts": [{"text": t}]}]}} for t in texts]
+    return {
+        "form": ("/v1/files", "multipart/form-data; boundary=b", form.encode()),
+        "lines": ("/v1/files", "application/jsonl", lines.encode()),
+        "anthropic": ("/v1/messages/batches", "application/json", json.dumps(
+            {"requests": [{"custom_id": str(i), "params": {"model": "c", "max_tokens": 9, "messages": m}} for i, m in enumerate(messages)]}).encode()),
+        "gemini": ("/v1beta/models/g:batchGenerateContent", "application/json", json.dumps(
+            {"batch": {"input_config": {"requests": {"requests": gemini}}}}).encode()),
+        "mistral": ("/v1/batch/jobs", "application/json", json.dumps({"requests": [{"body": {"messages": m}} for m in messages]}).encode()),
+        "vertex": ("/v1/publishers/g/models/m:predict", "application/json", json.dumps({"instances": [{"messages": m} for m in messages]}).encode()),
+    }
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_batch_is_read_item_by_item(start, upstream, hold):
+    from harness import template_ids
+    deny = [{"name": f"t{i}", "template": t} for i, t in enumerate(template_ids(FORBIDDEN))]
+    e = start(config(deny=deny, limits=[], inspect={"hold_headers": hold}))
+    innocent = [f"What is the length of the river that flows through town {i * 'a'} and where does it end" for i in range(8)]
+    for name, (path, kind, body) in batches(innocent).items():
+        assert post(e.port, path=path, body=body, headers=GOOD + [("content-type", kind)]).status == 200, name
+    before = len(upstream.requests)
+    for at in range(8):
+        # Whichever of the eight it is: eight are looked at.
+        texts = innocent[:at] + [FORBIDDEN] + innocent[at + 1:]
+        for name, (path, kind, body) in batches(texts).items():
+            assert post(e.port, path=path, body=body, headers=GOOD + [("content-type", kind)]).status == 429, (name, at)
+    time.sleep(0.1)
+    assert not [r for r in upstream.requests[before:] if FORBIDDEN[:40].encode() in r[1]]
+
+
+def test_of_a_large_batch_a_sample_is_looked_at(start, upstream):
+    """All of 1,000 items are of a denied template, or every tenth: the sample of eight meets the first always, the second often."""
+    from harness import template_ids
+    deny = [{"name": f"t{i}", "template": t} for i, t in enumerate(template_ids(FORBIDDEN))]
+    e = start(config(deny=deny, limits=[]))
+    refused = {1: 0, 10: 0}
+    for each in refused:
+        texts = [FORBIDDEN if i % each == 0 else f"a question about the river that is called {'b' * (i % 50)} and its bends" for i in range(500)]
+        path, kind, body = batches(texts)["form"]
+        for k in range(20):
+            got = post(e.port, path=path, body=body, headers=[("x-api-key", f"key-{k}"), ("content-type", kind)]).status
+            refused[each] += got == 429
+    # 1 - 0.9^8 = 57 %.
+    assert refused[1] == 20 and 4 <= refused[10] <= 18, refused
+
+
+def test_a_batch_is_observed(start, upstream):
+    """A campaign by uploads of eight prompts each teaches the ledger as single requests do: one observation an item."""
+    e = start(config(limits=[], deny=[]))
+    texts = [FORBIDDEN + " about topic " + "abcdefgh"[i] * 5 for i in range(8)]
+    path, kind, body = batches(texts)["anthropic"]
+    for i in range(10):
+        assert post(e.port, path=path, body=body, headers=[("x-api-key", f"k{i}"), ("content-type", kind)]).status == 200
+    e.wait_stat(lambda v: v == 80, "weir.observations_applied.policy=test")
+    assert e.stat("weir.keys.policy=test") == 10

@@ -29,12 +29,15 @@ pub struct Extracted {
     pub unreadable: Option<Unreadable>,
     /// What decides, if it carries no prompt.
     pub other: Other,
+    /// Of a batch, the sample of its other requests: at most 7.
+    pub items: Vec<Extracted>,
 }
 
 impl Extracted {
     /// Moves what was extracted ahead of its turn to the time at which it is judged, and the account's creation with it, if
     /// that was told as an age.
     pub fn set_time(&mut self, now: Nanos, created: Option<Nanos>) {
+        self.items.iter_mut().for_each(|item| item.set_time(now, created));
         self.obs.time = now;
         if let Some(at) = created {
             self.obs.created_s = created_s(at);
@@ -73,6 +76,19 @@ impl Extractor {
     /// Replaces what `out` holds. The session's text stays until its owner wipes it.
     #[inline(never)]
     pub fn take(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
+        self.one(now, session, out);
+        out.items.clear();
+        for other in std::mem::take(&mut session.facts.sample) {
+            let first = std::mem::replace(&mut session.facts, other);
+            let mut item = Extracted::default();
+            self.one(now, session, &mut item);
+            item.obs.flags |= observation::ITEM;
+            out.items.push(item);
+            session.facts = first;
+        }
+    }
+
+    fn one(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
         let id = session.identity;
         let facts = &mut session.facts;
         out.key = id.key;

@@ -174,7 +174,8 @@ impl Edge {
         // Two profiles may limit one key differently: each has its own buckets.
         let of_profile = |id: u64| hash::combine(id, u64::from(x.profile));
         let mut limit = || {
-            if limits.is_empty() || matches!(x.other, Other::Free | Other::Refused) {
+            let item = x.obs.flags & observation::ITEM != 0;
+            if limits.is_empty() || item || matches!(x.other, Other::Free | Other::Refused) {
                 return None;
             }
             // Each of several credentials pays: a made-up second one must not bring a fresh quota.
@@ -214,6 +215,11 @@ impl Edge {
 
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let first = self.judge_one(now, x);
+        first.or_of_items(x, |item| self.judge_one(now, item))
+    }
+
+    fn judge_one(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.prepare(x);
         if x.other != Other::No {
             let now_s = u32::try_from(x.obs.time.secs()).unwrap_or(u32::MAX);

@@ -51,6 +51,9 @@ impl Ledger {
 
     /// Charges the limits of the observation's profile, over all workers together.
     fn charge(&mut self, obs: &Observation) -> Option<Nanos> {
+        if obs.flags & observation::ITEM != 0 {
+            return None;
+        }
         let limits = self.limits.get(usize::from(obs.profile))?;
         let key = self.keys.get_mut(obs.key)?;
         let elapsed = Nanos::from_secs(u64::from(self.clock.now_s.saturating_sub(key.last_s)));
