@@ -25,7 +25,7 @@ pub mod wire;
 use config::{Config, ProfileId};
 use edge::extract::{Extracted, Extractor};
 use edge::identity::{Head, KeyId};
-use edge::session::Session;
+use edge::session::{Other, Session};
 use edge::{Edge, actions::LastActions};
 use ledger::{Ledger, Outcome};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// What is decided before a request is looked at: decided already, mode off, or no prompt at all. Otherwise its facts
+    /// What is decided before a request is looked at: decided already, mode off, or a path that is let through. Otherwise its facts
     /// are final after this.
     fn early(config: &Config, session: &mut Session) -> Option<Decision> {
         let mode = config.profile(session.profile).map_or(Mode::Off, |p| p.mode);
@@ -59,7 +59,7 @@ impl Decision {
         if std::mem::replace(&mut session.decided, true) || mode == Mode::Off {
             return Some(base);
         }
-        if session.dialect.is_none() {
+        if session.other == Other::Passed {
             let verdict = Verdict { reason: Reason::NotInference, ..Verdict::default() };
             return Some(Decision { verdict, ..base });
         }
@@ -84,6 +84,19 @@ impl Decision {
         Some(Decision::of(config, last, verdict, KeyId(obs.key), obs.profile)).filter(|d| d.changed)
     }
 
+    /// The strictest of a batch: its first request's, or, if that would be served, what one of the sample meets.
+    fn or_of_items(self, x: &mut Extracted, mut judge: impl FnMut(&mut Extracted) -> Decision) -> Decision {
+        let mut worst = self;
+        if !worst.verdict.action.rejects() {
+            for decision in x.items.iter_mut().map(&mut judge) {
+                if decision.verdict.action > worst.verdict.action {
+                    worst = decision;
+                }
+            }
+        }
+        worst
+    }
+
     /// A verdict in the mode of its profile.
     fn of(
         config: &Config,
@@ -94,7 +107,9 @@ impl Decision {
     ) -> Decision {
         let (mode, percent) = config.profile(profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
         let action = verdict::enforce(&verdict, mode, percent, key.0);
-        let changed = last.changed(key.0, verdict.action);
+        // What passes without a prompt is no news of its key.
+        let news = verdict.reason != Reason::NotInference || verdict.action != Action::Allow;
+        let changed = news && last.changed(key.0, verdict.action);
         Decision { verdict, action, mode, profile, key, changed }
     }
 }
@@ -309,8 +324,18 @@ impl Engine {
 
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let first = self.judge_one(now, x);
+        first.or_of_items(x, |item| self.judge_one(now, item))
+    }
+
+    fn judge_one(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.edge.prepare(x);
         debug_assert!(self.travels(&x.obs), "the ledger of a node would see something else");
+        if x.other != Other::No {
+            // Without a prompt it teaches nothing: of what was learned only the conviction of its key counts.
+            let known = self.ledger.conviction(x.obs.key).filter(|_| x.obs.key != 0);
+            return self.edge.judge_other(now, x, list, known);
+        }
         let mut outcome = self.ledger.observe_direct(&x.obs);
         if self.ledger.values_changed() {
             self.publish();

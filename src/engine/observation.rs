@@ -85,7 +85,7 @@ pub const SERVED: u8 = 16;
 pub const REFUSED: u8 = 32;
 /// The account's age was told, but could not be read: it is unknown, and not that of a newcomer.
 pub const AGE_UNREAD: u8 = 64;
-/// No limit counts it.
+/// No limit counts it: it is free, or one of a batch that was charged with its first.
 pub const UNCHARGED: u8 = 128;
 
 /// One request, as the ledger sees it.

@@ -98,7 +98,7 @@ fn each_step_to_the_profile_is_told() {
                 "routes[3] does not match: it asks for service llm.svc, none is given",
                 "no selector matches: the top level applies",
                 "profile \"default\", mode shadow",
-                "no API that is known: counted as not_inference",
+                "no API that is known: lists, convictions and limits decide, counted as not_inference",
             ],
         ),
     ] {

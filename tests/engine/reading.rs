@@ -58,6 +58,7 @@ pub fn facts(engine: &Engine, path: &str, body: &[u8], chunk: usize) -> Value {
         "stream": s.facts.stream,
         "media": s.facts.media,
         "lengths": [s.facts.user.text_len(), s.facts.first_user.text_len()],
+        "items": s.facts.items,
         "unreadable": s.facts.unreadable.map(Unreadable::name),
         "shape": s.facts.shape,
         "model": s.facts.model,

@@ -325,8 +325,13 @@ def test_connect_where_it_is_routed(start, upstream):
     edit = lambda y: y.replace("              - name: chat\n", '              - name: tunnel\n                match: {connect_matcher: {}}\n                route: {cluster: inference, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}\n              - name: chat\n').replace(
         "stat_prefix: inference", "stat_prefix: inference\n          upgrade_configs: [{upgrade_type: CONNECT}]")
     e = start(denying(), edit=edit)
-    # A tunnel names no API: it is no inference, and is counted. Whoever routes CONNECT to a model server opens a way around.
-    raw(e.port, b"CONNECT api.example.com:443 HTTP/1.1\r\nhost: api.example.com:443\r\nx-api-key: bad\r\n\r\n", timeout=2)
+    # A tunnel names no API: its key decides, what goes through it is not read. Whoever routes CONNECT to a model server opens a way around.
+    tunnel = b"CONNECT api.example.com:443 HTTP/1.1\r\nhost: api.example.com:443\r\nx-api-key: %s\r\n\r\n"
+    assert raw(e.port, tunnel % b"bad", timeout=2).status == 429
+    assert e.stat("weir.requests", "reason=deny_list") == 1
+    time.sleep(0.2)
+    assert upstream.requests == []
+    raw(e.port, tunnel % b"good", timeout=2)
     assert e.stat("weir.requests", "reason=not_inference") == 1
     time.sleep(0.2)
     assert upstream.requests == [], "the stub speaks no CONNECT; a server that does would get the tunnel"

@@ -4,8 +4,8 @@ use crate::{IO, OK, USAGE};
 use std::io::Read;
 use std::path::PathBuf;
 use weir::engine::config::routes::RouteQuery;
-use weir::engine::config::{Config, ConfigError, parse_with_env};
-use weir::engine::dialect::{dialect_for, path::Normal};
+use weir::engine::config::{Config, ConfigError, OtherPaths, parse_with_env};
+use weir::engine::dialect::path::Normal;
 
 /// Check a configuration: all problems at once, each with its JSON path and the fix
 #[derive(clap::Args)]
@@ -163,9 +163,17 @@ fn explain(args: &Args, config: &Config) {
         println!("profile {:?}, mode {}", p.name, p.mode.name());
     }
     if args.path.is_some() {
-        match dialect_for(&path) {
+        let inspect = config.profile(id).map(|p| &p.inspect);
+        match inspect.and_then(|i| i.dialect(&path)) {
             Some(d) => println!("API {}", d.name()),
-            None => println!("no API that is known: counted as not_inference"),
+            None => println!(
+                "no API that is known: {}, counted as not_inference",
+                match inspect.map(|i| i.other_paths) {
+                    Some(OtherPaths::None) => "it passes",
+                    Some(OtherPaths::Reject) => "it is answered 404",
+                    _ => "lists, convictions and limits decide",
+                }
+            ),
         }
     }
 }

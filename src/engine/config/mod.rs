@@ -6,6 +6,8 @@ mod raw;
 pub mod read;
 pub mod routes;
 
+use super::dialect::path::Normal;
+use super::dialect::{Dialect, dialect_for};
 use super::edge::identity::KeyId;
 use super::hash::Seed;
 use super::units::Nanos;
@@ -129,7 +131,7 @@ pub enum HopsHeader {
 }
 
 /// `inspect`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Inspect {
     /// Held before the body is released, bytes.
     pub max_hold_bytes: u32,
@@ -139,6 +141,39 @@ pub struct Inspect {
     pub hold_headers: bool,
     /// Unreadable bodies.
     pub on_unreadable: OnUnreadable,
+    /// Requests that carry no prompt which a dialect reads.
+    pub other_paths: OtherPaths,
+    /// The operator's own paths, at most 32; they go before those that dialects claim.
+    pub paths: Vec<OwnPath>,
+}
+
+/// An entry of `inspect.paths`.
+#[derive(Clone, Debug)]
+pub struct OwnPath {
+    /// The end of a path, whole segments, in lower case.
+    pub suffix: String,
+    /// How its body is read.
+    pub dialect: &'static dyn Dialect,
+}
+
+impl Inspect {
+    /// The dialect that reads this path: the operator's own word, or the one that claims it.
+    pub fn dialect(&self, path: &Normal) -> Option<&'static dyn Dialect> {
+        let own = self.paths.iter().find(|own| path.end().ends_with(own.suffix.as_bytes()));
+        own.map(|own| own.dialect).or_else(|| dialect_for(path))
+    }
+}
+
+/// `inspect.other_paths`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherPaths {
+    /// Lists and convictions decide; limits too, where the request may carry work.
+    #[default]
+    Keys,
+    /// Pass.
+    None,
+    /// A path that no dialect claims is answered 404; a claimed path without a body is as under `Keys`.
+    Reject,
 }
 
 /// `inspect.on_unreadable`.

@@ -5,7 +5,7 @@ use super::json::{Map, Value};
 use super::read::{Object, Problems, show};
 use super::routes::{Match, Pattern, Routes, Rule};
 use super::*;
-use crate::engine::dialect::path;
+use crate::engine::dialect::{DIALECTS, path};
 use crate::engine::sort::sort;
 
 /// Something wrong (or, as a warning, unwise) in a file.
@@ -43,6 +43,7 @@ const MAX_PROFILES: usize = 64;
 const MAX_ROUTES: usize = 1_024;
 const MAX_LIST: usize = 65_536;
 const MAX_LIMITS: usize = 8;
+const MAX_PATHS: usize = 32;
 /// Keys that belong to the whole policy: one ledger serves all profiles.
 const TOP_ONLY: [&str; 12] = [
     "version", "policy", "seed", "campaign", "profiles", "routes", "_rules_", "demo", "keys", "fleet",
@@ -356,13 +357,56 @@ fn inspect(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Inspect {
     }
     let words =
         [("allow", OnUnreadable::Allow), ("limit", OnUnreadable::Limit), ("reject", OnUnreadable::Reject)];
+    let others = [("keys", OtherPaths::Keys), ("none", OtherPaths::None), ("reject", OtherPaths::Reject)];
     let out = Inspect {
         max_hold_bytes: hold as u32,
         max_inspect_bytes: inspect as u32,
         hold_headers: o.boolean("hold_headers", false, p),
         on_unreadable: o.word("on_unreadable", &words, OnUnreadable::Limit, p),
+        other_paths: o.word("other_paths", &others, OtherPaths::Keys, p),
+        paths: own_paths(&mut o, p),
     };
     o.finish(p);
+    out
+}
+
+/// `inspect.paths`.
+fn own_paths(o: &mut Object<'_>, p: &mut Problems) -> Vec<OwnPath> {
+    let path = o.at("paths");
+    let list = o.list("paths", p).map(Vec::as_slice).unwrap_or_default();
+    if list.len() > MAX_PATHS {
+        p.add(&path, format_args!("has {} entries, at most {MAX_PATHS} are allowed", list.len()));
+        return Vec::new();
+    }
+    let mut out: Vec<OwnPath> = Vec::new();
+    for (i, v) in list.iter().enumerate() {
+        let mut e = Object::new(v, format!("{path}[{i}]"), p);
+        let suffix = e.string("suffix", p).unwrap_or_default().to_ascii_lowercase();
+        let plain = path::Normal::of(suffix.as_bytes());
+        let mut sound = false;
+        if !suffix.starts_with('/') || suffix.len() < 2 {
+            e.problem("suffix", format_args!("is {suffix:?}, must begin with / and name a segment"), p);
+        } else if suffix.len() >= path::MAX {
+            e.problem("suffix", format_args!("is longer than {} bytes", path::MAX.saturating_sub(1)), p);
+        } else if suffix.as_bytes() != plain.start() {
+            let plain = String::from_utf8_lossy(plain.start());
+            e.problem("suffix", format_args!("would never match: paths are compared as \"{plain}\""), p);
+        } else if out.iter().any(|own| suffix.ends_with(&own.suffix)) {
+            e.problem("suffix", "is never reached: an entry before it matches the same paths", p);
+        } else {
+            sound = true;
+        }
+        let name = e.string("as", p).unwrap_or_default();
+        match DIALECTS.iter().find(|d| d.name() == name) {
+            Some(dialect) if sound => out.push(OwnPath { suffix, dialect: *dialect }),
+            Some(_) => {}
+            None => {
+                let names: Vec<&str> = DIALECTS.iter().map(|d| d.name()).collect();
+                e.problem("as", format_args!("is {name:?}, must be one of {}", names.join(", ")), p);
+            }
+        }
+        e.finish(p);
+    }
     out
 }
 

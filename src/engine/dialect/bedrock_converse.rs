@@ -1,6 +1,7 @@
 //! Bedrock converse and converse-stream.
 
 use super::path::split_last;
+use super::tables::holds;
 use super::{CHAT_MESSAGE, Dialect, Field, Reply, Row, common, row};
 
 /// `/model/ID/converse`.
@@ -17,11 +18,10 @@ pub(super) fn error_type(reply: &Reply<'_>, out: &mut Vec<(&'static str, String)
     out.push(("x-amzn-errortype", kind.to_string()));
 }
 
-/// Is `path` `…/model/ID/VERB`?
+/// Is `path` `…/model/ID/VERB`? An id may be an ARN, which has slashes of its own.
 pub(super) fn is_model_path(path: &[u8], verbs: &[&[u8]]) -> bool {
     let (before, verb) = split_last(path);
-    let (before, _) = split_last(before);
-    verbs.contains(&verb) && split_last(before).1 == b"model"
+    verbs.contains(&verb) && holds(before, "/model/")
 }
 
 impl Dialect for Converse {

@@ -22,6 +22,9 @@ impl Dialect for Chat {
                         row("messages", Field::Messages),
                         row("chat_history", Field::History),
                         row("message", Field::Prompt),
+                        // LM Studio's chat of its own.
+                        row("input", Field::Body),
+                        row("system_prompt", Field::Instructions),
                         row("preamble", Field::Instructions),
                         row("conversation_id", Field::ToolCall),
                         row("tool_results", Field::ToolText),

@@ -210,6 +210,16 @@ impl Window {
         }
         (&self.head, &self.tail)
     }
+    /// Bytes that are held.
+    pub fn size_bytes(&self) -> usize {
+        self.head.capacity().saturating_add(self.tail.capacity())
+    }
+    /// Gives back memory that is not needed to keep what is kept. Nothing may be pushed afterwards.
+    pub fn trim(&mut self) {
+        let _ = self.regions();
+        self.head.shrink_to_fit();
+        self.tail.shrink_to_fit();
+    }
     /// Keyed hash of the kept bytes and the length: equal texts have equal hashes.
     pub fn digest(&mut self, key: (u64, u64)) -> u64 {
         let len = self.len;
@@ -236,14 +246,16 @@ pub struct Facts {
     pub model: u64,
     /// Hash of the set of body fields used and of the values of temperature, top_p, n, max_tokens, seed, logprobs, stream.
     pub shape: u64,
-    /// Prompts in the request (0 counts as 1).
-    pub items: u16,
     /// Answers that it asks for to each of them (0 counts as 1).
     pub answers: u16,
     /// The caller asked for a stream.
     pub stream: bool,
     /// Text or structure lies beyond `max_inspect_bytes` (the facts cover what came before).
     pub beyond_window: bool,
+    /// Requests in the body, if it is a batch; 0 if it is one request.
+    pub items: u16,
+    /// Of a batch, a sample of the others: at most 7, what was read of each.
+    pub sample: Vec<Facts>,
     /// Images, audio or files are present: content that is not looked at.
     pub media: bool,
     /// The body could not be read (the other fields hold what was seen before).
@@ -264,5 +276,6 @@ impl Facts {
         self.instructions = Vec::new();
         self.user = Window::default();
         self.first_user = Window::default();
+        self.sample = Vec::new();
     }
 }

@@ -1,21 +1,50 @@
 //! Request wire formats. A dialect is a set of tables that steer the reader, the paths it claims, and its error bodies; it
 //! never decides anything. To add one: a file, a line in `DIALECTS`, fixtures, a row in the README.
 
+mod anthropic_batches;
+mod anthropic_complete;
 mod anthropic_messages;
+mod bedrock_agents;
 mod bedrock_converse;
 mod bedrock_invoke;
+mod cloudflare;
 mod cohere_chat;
+mod conversations;
+mod dashscope;
+mod embed;
 pub mod facts;
+mod gemini_batch;
+mod gemini_cached;
 mod gemini_generate;
+mod gemini_interactions;
+mod huggingface;
+mod invocations;
+mod kserve_infer;
+mod llamacpp_completion;
+mod mistral_batch;
 mod ollama_chat;
 mod ollama_generate;
+mod openai_assistants;
 mod openai_chat;
 mod openai_completions;
 mod openai_embeddings;
+mod openai_evals;
+mod openai_files;
+mod openai_media;
+mod openai_realtime;
 mod openai_responses;
+mod oracle_chat;
 pub mod path;
 pub mod reader;
+mod replicate;
 pub mod reply;
+mod rerank;
+mod tables;
+mod tgi_generate;
+mod vertex_batch;
+mod vertex_predict;
+mod vertex_raw;
+mod watsonx;
 
 pub use facts::{Facts, Unreadable, Window};
 pub use reply::Reply;
@@ -66,6 +95,10 @@ pub enum Field {
     Data,
     /// What kind of `Data` or of part stands beside it.
     Kind,
+    /// A prompt string, a list of messages, or a document of its own.
+    Body,
+    /// A list of requests: each is a document of its own, or a prompt.
+    Items,
     /// A stored prompt with `variables`.
     Template,
     /// Text beside the prompt: documents, titles, variables of a template. Strings, also in objects whose keys the caller
@@ -110,6 +143,10 @@ pub trait Dialect: Sync + std::fmt::Debug {
     fn streams(&self, _path: &[u8]) -> bool {
         false
     }
+    /// Bodies may be lines of JSON, perhaps in a form: each line is a document.
+    fn lines(&self) -> bool {
+        false
+    }
     /// Appends the error body.
     fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>);
     /// Appends headers of its own.
@@ -129,6 +166,34 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &cohere_chat::Chat,
     &ollama_generate::Generate,
     &ollama_chat::Chat,
+    &watsonx::TEXT,
+    &dashscope::SERVICES,
+    &cloudflare::RUN,
+    &anthropic_batches::BATCHES,
+    &gemini_batch::BATCH,
+    &gemini_cached::CACHED,
+    &gemini_interactions::INTERACTIONS,
+    &vertex_raw::RAW,
+    &vertex_batch::JOBS,
+    &vertex_predict::PREDICT,
+    &bedrock_agents::AGENTS,
+    &conversations::CONVERSATIONS,
+    &openai_assistants::THREADS,
+    &openai_evals::EVALS,
+    &openai_realtime::REALTIME,
+    &mistral_batch::JOBS,
+    &openai_files::FILES,
+    &openai_media::MEDIA,
+    &kserve_infer::INFER,
+    &tgi_generate::GENERATE,
+    &invocations::INVOCATIONS,
+    &llamacpp_completion::COMPLETION,
+    &anthropic_complete::COMPLETE,
+    &embed::EMBED,
+    &rerank::RERANK,
+    &oracle_chat::ACTIONS,
+    &replicate::PREDICTIONS,
+    &huggingface::MODELS,
 ];
 
 /// The dialect that claims a path.

@@ -9,6 +9,8 @@ pub struct Chat;
 
 const SAMPLING: &[Row] = &[
     row("messages", Field::Messages),
+    // Perplexity's asynchronous one.
+    row("request", Field::Root),
     // Servers that allow it read it instead of their own, and what it leaves out of the messages the model never sees.
     row("chat_template", Field::Prompt),
     // What the template may put in front of the model: vLLM, TGI.

@@ -12,7 +12,7 @@ impl Dialect for Embeddings {
         "openai_embeddings"
     }
     fn claims(&self, path: &[u8]) -> bool {
-        ends_with(path, "/embeddings")
+        ends_with(path, "/embeddings") && !ends_with(path, "/api/embeddings")
     }
     fn fields(&self, of: Field) -> &'static [Row] {
         match of {
@@ -22,6 +22,8 @@ impl Dialect for Embeddings {
                         row("input", Field::Prompt),
                         // llama.cpp, and vLLM.
                         row("content", Field::Prompt),
+                        // watsonx.
+                        row("inputs", Field::Prompt),
                         row("messages", Field::Messages),
                         row("model", Field::Model),
                         row("dimensions", Field::Param),

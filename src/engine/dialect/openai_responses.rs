@@ -3,7 +3,7 @@
 use super::path::ends_with;
 use super::{Dialect, Field, Reply, Row, common, row};
 
-/// `…/responses`.
+/// `…/responses`, and what shortens their histories.
 #[derive(Debug)]
 pub struct Responses;
 
@@ -12,7 +12,7 @@ impl Dialect for Responses {
         "openai_responses"
     }
     fn claims(&self, path: &[u8]) -> bool {
-        ends_with(path, "/responses")
+        ends_with(path, "/responses") || ends_with(path, "/responses/compact")
     }
     fn fields(&self, of: Field) -> &'static [Row] {
         match of {

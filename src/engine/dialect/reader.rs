@@ -88,7 +88,17 @@ pub struct Reader {
     asked_tool: bool,
     last: Window,
     facts: Facts,
+    /// Requests of a batch that are over, and a uniform sample of them.
+    items: u16,
+    sample: Vec<Facts>,
+    /// What the sample depends on beside the number of the items.
+    seed: u64,
+    /// The first of them that could not be read.
+    unread: Option<Unreadable>,
 }
+
+/// Requests of a batch whose facts are kept: 64 KiB at most.
+pub const SAMPLE: usize = 8;
 
 impl Reader {
     /// A reader for `dialect`.
@@ -119,42 +129,114 @@ impl Reader {
             asked_tool: false,
             last: Window::default(),
             facts: Facts::default(),
+            items: 0,
+            sample: Vec::new(),
+            seed: 0,
+            unread: None,
         }
     }
 
-    /// The facts so far; the reader is empty afterwards.
-    pub fn into_facts(mut self) -> Facts {
+    /// Which items of a batch are kept depends on this, so that nobody knows it.
+    pub fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    /// The facts so far; the reader is empty afterwards. `lines`: a file of lines, which need not hold a prompt.
+    pub fn into_facts(mut self, lines: bool) -> Facts {
+        let own = self.take_facts();
+        if self.items == 0 {
+            let media = own.media || lines;
+            let unreadable = own.unreadable.filter(|u| !lines || *u != Unreadable::Empty);
+            return Facts { media, unreadable, ..own };
+        }
+        let unread = self.unread.or(own.unreadable.filter(|u| *u != Unreadable::Empty));
+        let (items, stream, beyond_window) = (self.items, own.stream, own.beyond_window);
+        // Text beside the items is as good as one of them.
+        if !(own.user.is_empty() && own.instructions.is_empty()) {
+            self.keep(own);
+        }
+        let Some(first) = self.sample.pop() else {
+            return Facts { items, unreadable: unread, ..Facts::default() };
+        };
+        let stream = stream || first.stream;
+        Facts { items, sample: self.sample, unreadable: unread, stream, beyond_window, ..first }
+    }
+
+    /// One request of a batch is over.
+    pub fn end_item(&mut self) {
+        let mut facts = self.take_facts();
+        let empty = facts.unreadable == Some(Unreadable::Empty);
+        // A line without a prompt is no request; an item of a list is.
+        if empty && self.dialect.lines() {
+            return;
+        }
+        if let Some(what) = facts.unreadable.filter(|_| !empty) {
+            self.unread.get_or_insert(what);
+        }
+        self.items = self.items.saturating_add(1);
+        facts.user.trim();
+        facts.first_user.trim();
+        if !empty {
+            self.keep(facts);
+        }
+    }
+
+    /// Forgets what was read of an item that is no JSON.
+    pub fn drop_item(&mut self) {
+        let _ = self.take_facts();
+        (self.depth, self.next, self.claim) = (0, Field::Root, 0);
+    }
+
+    /// Every item is as likely as any other to be in the sample.
+    fn keep(&mut self, facts: Facts) {
+        if self.sample.len() < SAMPLE {
+            return self.sample.push(facts);
+        }
+        let n = u64::from(self.items.max(1));
+        let at = hash::mix(self.seed ^ n).checked_rem(n).unwrap_or(0);
+        if let Some(slot) = usize::try_from(at).ok().and_then(|at| self.sample.get_mut(at)) {
+            *slot = facts;
+        }
+    }
+
+    /// What was read since the last request of a batch ended; the next one starts afresh.
+    fn take_facts(&mut self) -> Facts {
         if self.open_message {
             self.end_message();
         }
         self.end_context();
+        let (mut last, mut prefill) = (std::mem::take(&mut self.last), std::mem::take(&mut self.prefill));
+        let (prompt, mut context) = (std::mem::take(&mut self.prompt), std::mem::take(&mut self.context));
+        let contexts = std::mem::take(&mut self.contexts);
+        (self.context_start, self.above) = (0, 0);
+        (self.fresh_turn, self.asked_tool, self.wrote_instructions) = (false, false, false);
         // With a prompt of its own, an answer at the end of the history is history.
-        if self.prompt.is_empty() && !self.prefill.is_empty() {
-            if self.last.is_empty() {
-                self.last = self.prefill;
+        if prompt.is_empty() && !prefill.is_empty() {
+            if last.is_empty() {
+                last = prefill;
             } else {
-                self.last.absorb(&mut self.prefill);
+                last.absorb(&mut prefill);
             }
         }
         let mut facts = std::mem::take(&mut self.facts);
         // A prompt beside a history (Cohere) is the last word, wherever it stands in the body.
-        if self.prompt.is_empty() {
-            facts.user = self.last;
+        if prompt.is_empty() {
+            facts.user = last;
         } else {
             if facts.first_user.is_empty() {
-                facts.first_user = self.last;
+                facts.first_user = last;
             }
-            facts.user = self.prompt;
+            facts.user = prompt;
         }
         // One place for text that a server does not read must not hide what stands in another.
-        if self.contexts > 1 && self.context.text_len() > INSTRUCTIONS as u64 {
+        if contexts > 1 && context.text_len() > INSTRUCTIONS as u64 {
             facts.unreadable.get_or_insert(Unreadable::BeyondWindow);
         }
         // What stands beside the prompt never takes room from the instructions, wherever it stands in the body.
         if facts.user.is_empty() {
-            facts.user = self.context;
-        } else if !self.context.is_empty() {
-            facts.push_instructions(self.context.regions().0, true);
+            facts.user = context;
+        } else if !context.is_empty() {
+            facts.push_instructions(context.regions().0, true);
         }
         let nothing = facts.user.is_empty() && facts.instructions.is_empty() && !facts.media;
         if nothing && facts.unreadable.is_none() {
@@ -182,6 +264,7 @@ impl Reader {
     fn element(&self) -> Field {
         match self.here() {
             Field::Messages => Field::Message,
+            Field::Items => Field::Root,
             other => other,
         }
     }
@@ -350,6 +433,9 @@ impl Sink for Reader {
             // A string or a list where messages are expected: several formats allow `input` to be either.
             (Field::Input, true) => Field::Messages,
             (Field::Input, false) => Field::Prompt,
+            (Field::Body, true) => Field::Messages,
+            // Some formats put the list of requests a level deeper, under the same name.
+            (Field::Body | Field::Items, false) => Field::Root,
             // One message without its list: Google's servers take it.
             (Field::Messages, false) => Field::Message,
             (field, _) => field,
@@ -392,6 +478,9 @@ impl Sink for Reader {
         if closed == Field::Message && self.here() != Field::Message && self.open_message {
             self.end_message();
         }
+        if closed == Field::Root && self.here() == Field::Items {
+            self.end_item();
+        }
         self.next = self.element();
     }
 
@@ -427,6 +516,9 @@ impl Sink for Reader {
     }
 
     fn string(&mut self) -> bool {
+        if self.next == Field::Body || (self.next == Field::Root && self.here() == Field::Items) {
+            self.next = Field::Prompt;
+        }
         let field = self.next;
         self.note(field);
         self.check_type(field, None);
@@ -456,6 +548,7 @@ impl Sink for Reader {
                 | Field::ToolCall
                 | Field::Root
                 | Field::Messages
+                | Field::Items
                 | Field::History
                 | Field::Template
         )
@@ -516,6 +609,9 @@ impl Sink for Reader {
             Field::Message => self.end_message(),
             _ => {}
         }
+        if self.here() == Field::Items {
+            self.end_item();
+        }
     }
 
     fn scalar(&mut self, text: &[u8]) {
@@ -537,12 +633,14 @@ impl Sink for Reader {
             }
             Field::Stream => self.facts.stream = text == b"true",
             // Token ids: content that is not looked at.
-            Field::Prompt | Field::Input if in_array => self.facts.media = true,
+            Field::Prompt | Field::Input | Field::Body if in_array => self.facts.media = true,
             Field::Messages | Field::History | Field::Root | Field::Message if !null => {
                 self.fail(Unreadable::Shape)
             }
             Field::Prompt
             | Field::Input
+            | Field::Body
+            | Field::Items
             | Field::Content
             | Field::Instructions
             | Field::Role
@@ -605,7 +703,7 @@ fn is_text(field: Field) -> bool {
 fn claim(here: Field, field: Field) -> u64 {
     match (here, field) {
         (Field::Root, Field::Messages | Field::Input) => 3 << 62,
-        (Field::Root, Field::Prompt) => 1 << 62,
+        (Field::Root, Field::Prompt | Field::Body) => 1 << 62,
         (Field::Root, Field::History) => 2 << 62,
         (Field::Root, Field::Instructions) => 1 << 61,
         (

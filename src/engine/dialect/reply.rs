@@ -20,10 +20,10 @@ impl Reply<'_> {
     }
     /// The generic sentence.
     pub fn message(&self) -> String {
-        let what = if self.is_bad_request() {
-            "The request body could not be read."
-        } else {
-            "Request limit reached."
+        let what = match self.status {
+            400 => "The request body could not be read.",
+            404 => "This path is not served.",
+            _ => "Request limit reached.",
         };
         format!("{what} Case {}.", self.case)
     }

@@ -1,6 +1,6 @@
 //! A finished session to hashes and counts. Prompt text ends here; what comes out may cross threads and VMs.
 
-use super::session::Session;
+use super::session::{Other, Session};
 use crate::engine::config::ProfileId;
 use crate::engine::dialect::Unreadable;
 use crate::engine::edge::age;
@@ -34,12 +34,17 @@ pub struct Extracted {
     pub also: Vec<u64>,
     /// Why the body could not be read.
     pub unreadable: Option<Unreadable>,
+    /// What decides, if it carries no prompt.
+    pub other: Other,
+    /// Of a batch, the sample of its other requests: at most 7.
+    pub items: Vec<Extracted>,
 }
 
 impl Extracted {
     /// Moves what was extracted ahead of its turn to the time at which it is judged, and the account's creation with it, if
     /// that was told as an age.
     pub fn set_time(&mut self, now: Nanos, created: Option<Nanos>) {
+        self.items.iter_mut().for_each(|item| item.set_time(now, created));
         self.obs.time = now;
         if let Some(at) = created {
             self.obs.created_s = created_s(at);
@@ -79,20 +84,35 @@ impl Extractor {
     /// Replaces what `out` holds. The session's text stays until its owner wipes it.
     #[inline(never)]
     pub fn take(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
-        let id = &mut session.identity;
         // An account of the future, or older than all of them: somebody writes it in a unit of their own.
+        let id = &mut session.identity;
         if id.created.is_some_and(|at| !age::is_possible(at, now)) {
             (id.created, id.age_unread) = (None, true);
         }
+        self.one(now, session, out);
+        out.items.clear();
+        for other in std::mem::take(&mut session.facts.sample) {
+            let first = std::mem::replace(&mut session.facts, other);
+            let mut item = Extracted::default();
+            self.one(now, session, &mut item);
+            item.obs.flags |= observation::UNCHARGED;
+            out.items.push(item);
+            session.facts = first;
+        }
+    }
+
+    fn one(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
+        let id = &session.identity;
         let facts = &mut session.facts;
         out.key = id.key;
         out.profile = session.profile;
         out.ambiguous = id.ambiguous;
-        out.parts = std::mem::take(&mut id.parts);
+        out.parts.clone_from(&id.parts);
         out.address = id.address;
         out.crowded = id.crowded;
-        out.also = std::mem::take(&mut id.also);
+        out.also.clone_from(&id.also);
         out.unreadable = facts.unreadable;
+        out.other = session.other;
         out.obs = Observation {
             time: now,
             key: if id.anonymous { 0 } else { id.key.0 },

@@ -20,10 +20,10 @@ use super::limiter::{Limiter, Wait, longest, of_key, of_tenant};
 use super::observation::{self, Batch, Few, Observation};
 use super::snapshot::{Snapshot, SnapshotError};
 use super::units::Nanos;
-use super::verdict::{Reason, Verdict};
+use super::verdict::{Action, CaseId, Reason, Verdict};
 use decide::listed;
 use extract::{Extracted, Extractor};
-use session::Session;
+use session::{Other, Session};
 use std::sync::Arc;
 
 /// Keys whose limits a worker remembers.
@@ -178,12 +178,14 @@ impl Edge {
         // Each of several credentials pays: a made-up second one must not bring a fresh quota. Of more than a gateway's and its
         // client's the address pays, too.
         let address = (x.address != 0 && x.parts.len() > FEW).then_some(x.address);
+        let counts =
+            x.obs.flags & observation::UNCHARGED == 0 && !matches!(x.other, Other::Free | Other::Refused);
         let keys = || {
             let all = std::iter::once(x.key.0).chain(x.parts.iter().copied()).chain(address);
-            all.filter(|_| !of_keys.is_empty())
+            all.filter(|_| counts && !of_keys.is_empty())
         };
-        let tenant =
-            (x.obs.tenant != 0 && !of_tenants.is_empty()).then(|| of_tenant(x.obs.tenant, profile_id));
+        let tenant = (counts && x.obs.tenant != 0 && !of_tenants.is_empty())
+            .then(|| of_tenant(x.obs.tenant, profile_id));
         let first = u8::try_from(of_keys.len()).unwrap_or(u8::MAX);
         let budget = profile.actions.budget.filter(|_| outcome.budget != 0).map(|b| [b.limit()]);
         let bucket = of_key(outcome.budget, profile_id);
@@ -237,7 +239,17 @@ impl Edge {
 
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let first = self.judge_one(now, x);
+        first.or_of_items(x, |item| self.judge_one(now, item))
+    }
+
+    fn judge_one(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.prepare(x);
+        if x.other != Other::No {
+            let now_s = u32::try_from(x.obs.time.secs()).unwrap_or(u32::MAX);
+            let known = self.snapshot.key(x.obs.key, now_s).map(|k| k.campaign);
+            return self.judge_other(now, x, list, known.filter(|_| x.obs.key != 0));
+        }
         let m = self.snapshot.best_match(&x.values);
         let mut outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
         if !outcome.block && self.budgets.is_some() {
@@ -255,6 +267,32 @@ impl Edge {
     pub(super) fn uncharged(&self, x: &Extracted) -> u8 {
         let free = self.config.profile(x.profile).is_some_and(|p| decide::is_free(p, x.unreadable));
         if free { observation::UNCHARGED } else { 0 }
+    }
+
+    /// Decides a request without a prompt by its key: lists, then the campaign that its key is convicted of, then limits. The
+    /// ledger hears nothing of it: such a limit holds in each worker, and ends nobody's wait for a limit of all.
+    pub(super) fn judge_other(
+        &mut self,
+        now: Nanos,
+        x: &Extracted,
+        list: Option<Verdict>,
+        known: Option<u32>,
+    ) -> Decision {
+        let outcome = match known {
+            Some(campaign) => {
+                Outcome { block: true, reason: Reason::Convicted, campaign, ..Outcome::default() }
+            }
+            None => Outcome::default(),
+        };
+        let mut verdict = self.settle(now, x, list, &outcome);
+        if x.other == Other::Refused && list.is_none() && !verdict.action.rejects() {
+            let case = CaseId::new(self.case_secret, 0, x.obs.key, Reason::NotInference);
+            let reason = Reason::NotInference;
+            verdict = Verdict { action: Action::Block, reason, case: Some(case), ..Verdict::default() };
+        } else if verdict.reason == Reason::None {
+            verdict.reason = Reason::NotInference;
+        }
+        Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
     /// The same, as done in the mode of its profile: exactly once a request, before it goes upstream. A second call on the

@@ -1,4 +1,4 @@
-//! One request in flight: head and chunks in, `Next` out. Decides nothing; bounded at about 30 KiB.
+//! One request in flight: head and chunks in, `Next` out. Decides nothing; bounded at about 30 KiB (a batch: 100 KiB).
 //!
 //! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so: the empty last
 //! call of a host may come too late to keep the request back.
@@ -7,10 +7,10 @@ use super::identity::{Head, Identity, Keys, identify};
 use super::scan::Scanner;
 use super::wide::Wide;
 use crate::engine::config::routes::RouteQuery;
-use crate::engine::config::{Config, ProfileId};
+use crate::engine::config::{Config, OtherPaths, ProfileId};
 use crate::engine::dialect::path;
 use crate::engine::dialect::reader::Reader;
-use crate::engine::dialect::{Dialect, Facts, Unreadable, dialect_for};
+use crate::engine::dialect::{Dialect, Facts, Unreadable};
 use crate::engine::verdict::Mode;
 
 /// Header pairs that are looked at.
@@ -29,10 +29,82 @@ pub enum Next {
     Release,
 }
 
+/// A request that carries no prompt which a dialect reads: what decides it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Other {
+    /// It does carry one, or its profile is off.
+    #[default]
+    No,
+    /// Nothing: it passes.
+    Passed,
+    /// Lists and convictions. It asks for no work: reading methods, preflights, deletions.
+    Free,
+    /// Lists, convictions and limits: its method carries a body, or it is a handshake or a tunnel.
+    Charged,
+    /// Lists; else it is refused.
+    Refused,
+}
+
+/// Where in a file of lines the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// At the start of one.
+    Start,
+    /// In one that is a document.
+    In,
+    /// In one that is none: the form around the file, or another file.
+    Skip,
+}
+
+impl Line {
+    /// Reads a piece of lines. Whoever sends them, in a form or not, no document has a line break in it.
+    fn feed(&mut self, mut text: &[u8], scanner: &mut Scanner, reader: &mut Reader) {
+        while !text.is_empty() {
+            let end = text.iter().position(|b| *b == b'\n');
+            let (piece, rest) = text.split_at_checked(end.unwrap_or(text.len())).unwrap_or((text, &[]));
+            let mut piece = piece;
+            if *self == Line::Start {
+                let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | 0xef | 0xbb | 0xbf);
+                let first = piece.iter().position(|b| !blank(b)).unwrap_or(piece.len());
+                piece = piece.get(first..).unwrap_or_default();
+                *self = match piece.first() {
+                    None => Line::Start,
+                    Some(b'{') => Line::In,
+                    Some(_) => Line::Skip,
+                };
+                *scanner = Scanner::default();
+            }
+            if *self == Line::In {
+                let blank = |rest: &[u8]| rest.iter().all(u8::is_ascii_whitespace);
+                if !scanner.feed(piece, reader).is_ok_and(blank) {
+                    reader.drop_item();
+                    *self = Line::Skip;
+                }
+            }
+            if end.is_some() {
+                self.end(scanner, reader);
+            }
+            text = rest.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// A line is over. One that is no document is none that a server would take for a request.
+    fn end(&mut self, scanner: &mut Scanner, reader: &mut Reader) {
+        if std::mem::replace(self, Line::Start) == Line::In {
+            match scanner.finish(reader) {
+                Ok(()) => reader.end_item(),
+                Err(_) => reader.drop_item(),
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Body {
     wide: Wide,
     scanner: Scanner,
+    /// The body may be lines of JSON: where in a line the next byte stands.
+    lines: Option<Line>,
     reader: Reader,
     received: u64,
     length: Option<u64>,
@@ -52,8 +124,10 @@ pub struct Session {
     pub profile: ProfileId,
     /// Who.
     pub identity: Identity,
-    /// The dialect that claims the path (`None`: not inference).
+    /// The dialect that claims the path (`None`: not inference, see `other`).
     pub dialect: Option<&'static dyn Dialect>,
+    /// Without a dialect: what decides.
+    pub other: Other,
     /// What the body said; complete after `finish`.
     pub facts: Facts,
     /// The request is gRPC: replies carry a status in trailers.
@@ -84,6 +158,7 @@ impl Session {
             profile,
             identity: Identity::default(),
             dialect: None,
+            other: Other::No,
             facts: Facts::default(),
             grpc: false,
             problem_json: false,
@@ -100,8 +175,21 @@ impl Session {
         // take the method from a header.
         let carries =
             facts.overrides || !matches!(head.method, b"GET" | b"HEAD" | b"OPTIONS" | b"CONNECT" | b"TRACE");
-        session.dialect = if carries { dialect_for(&path) } else { None };
-        let Some(dialect) = session.dialect else { return session };
+        // A deletion without a body asks for nothing.
+        let nothing = facts.length.unwrap_or(0) == 0 && (head.end_of_stream || facts.length.is_some());
+        let carries = carries && !(head.method == b"DELETE" && nothing && !facts.overrides);
+        let claimed = p.inspect.dialect(&path);
+        session.dialect = claimed.filter(|_| carries);
+        let Some(dialect) = session.dialect else {
+            let works = carries || head.method == b"CONNECT";
+            session.other = match p.inspect.other_paths {
+                OtherPaths::None => Other::Passed,
+                OtherPaths::Reject if claimed.is_none() => Other::Refused,
+                _ if works || facts.upgrade || facts.length.is_some_and(|n| n > 0) => Other::Charged,
+                _ => Other::Free,
+            };
+            return session;
+        };
         // An upgrade without a length has no body that ends: waiting for it would hang.
         let empty =
             head.end_of_stream || facts.length == Some(0) || (facts.upgrade && facts.length.is_none());
@@ -115,6 +203,7 @@ impl Session {
             return session;
         }
         let mut reader = Reader::new(dialect);
+        reader.seed(session.identity.key.0);
         if facts.crowded {
             // Told, and no reason to look away from the body.
             reader.fail(Unreadable::Headers);
@@ -122,6 +211,7 @@ impl Session {
         session.body = Some(Box::new(Body {
             wide: Wide::default(),
             scanner: Scanner::default(),
+            lines: dialect.lines().then_some(Line::Start),
             reader,
             received: 0,
             length: facts.length,
@@ -140,6 +230,7 @@ impl Session {
             profile,
             identity,
             dialect: None,
+            other: Other::No,
             facts,
             grpc: false,
             problem_json: false,
@@ -160,10 +251,13 @@ impl Session {
         let room = body.inspect.saturating_sub(body.received);
         let seen = chunk.get(..usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len())).unwrap_or(chunk);
         body.received = body.received.saturating_add(chunk.len() as u64);
-        let Body { wide, scanner, reader, failed, .. } = body.as_mut();
+        let Body { wide, scanner, reader, failed, lines, .. } = body.as_mut();
         wide.feed(seen, &mut |text| {
             if *failed {
                 return;
+            }
+            if let Some(line) = lines {
+                return line.feed(text, scanner, reader);
             }
             match scanner.feed(text, reader) {
                 Ok(rest) if rest.iter().any(|b| !b.is_ascii_whitespace()) => {
@@ -178,7 +272,10 @@ impl Session {
         });
         let complete = body.length.is_some_and(|n| body.received >= n);
         // A complete document in a body of unknown length could be followed by more: wait for the end, within the hold.
-        let told = body.length.is_none() && body.scanner.is_done() && body.received > body.hold;
+        let told = body.length.is_none()
+            && body.lines.is_none()
+            && body.scanner.is_done()
+            && body.received > body.hold;
         if end || complete || body.failed || told || body.received >= body.inspect {
             if end && body.length.is_some_and(|n| body.received < n) {
                 body.reader.fail(Unreadable::Truncated);
@@ -201,7 +298,13 @@ impl Session {
     #[inline(never)]
     pub fn finish(&mut self) {
         let Some(mut body) = self.body.take() else { return };
-        if !body.failed
+        if let Some(line) = &mut body.lines {
+            if body.received >= body.inspect {
+                body.reader.beyond();
+            } else {
+                line.end(&mut body.scanner, &mut body.reader);
+            }
+        } else if !body.failed
             && let Err(what) = body.scanner.finish(&mut body.reader)
         {
             if body.received >= body.inspect {
@@ -210,8 +313,14 @@ impl Session {
                 body.reader.fail(what);
             }
         }
-        self.facts = body.reader.into_facts();
+        self.facts = body.reader.into_facts(body.lines.is_some());
         self.facts.stream |= body.streams;
+        // Of a batch that is longer than what is looked at, the rest is taken to be like it.
+        if body.received >= body.inspect && self.facts.items > 0 {
+            let all = body.length.unwrap_or(body.received).max(body.inspect);
+            let items = u64::from(self.facts.items).saturating_mul(all).checked_div(body.inspect.max(1));
+            self.facts.items = u16::try_from(items.unwrap_or(0)).unwrap_or(u16::MAX);
+        }
     }
 }
 

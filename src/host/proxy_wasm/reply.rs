@@ -11,9 +11,10 @@ use crate::engine::verdict::{Action, Reason};
 /// gRPC status of a reply. Envoy's own mapping of 429 is UNAVAILABLE, which clients retry.
 const fn grpc_status(status: u16) -> i32 {
     match status {
-        400 => 3, // INVALID_ARGUMENT
-        403 => 7, // PERMISSION_DENIED
-        _ => 8,   // RESOURCE_EXHAUSTED
+        400 => 3,  // INVALID_ARGUMENT
+        404 => 12, // UNIMPLEMENTED
+        403 => 7,  // PERMISSION_DENIED
+        _ => 8,    // RESOURCE_EXHAUSTED
     }
 }
 
@@ -23,6 +24,7 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     let throttled = d.verdict.action == Action::Throttle;
     let status = match d.verdict.reason {
         Reason::Unreadable => 400,
+        Reason::NotInference => 404,
         _ if throttled => 429,
         _ => profile.actions.block_status,
     };
@@ -42,7 +44,11 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     // A template's budget is nothing that a client could keep to.
     let (policy, state) =
         if d.verdict.reason == Reason::Rate { quota(profile, d.verdict.wait) } else { Default::default() };
-    let kind = if session.problem_json { "application/problem+json" } else { "application/json" };
+    let kind = if session.problem_json || session.dialect.is_none() {
+        "application/problem+json"
+    } else {
+        "application/json"
+    };
     let mut headers: Vec<(&str, &str)> = Vec::with_capacity(8);
     // The host writes gRPC's own.
     if !session.grpc {
@@ -54,11 +60,13 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
             headers.push(("ratelimit-policy", &policy));
             headers.push(("ratelimit", &state));
         }
-    } else if status != 400 {
+    } else if !matches!(status, 400 | 404) {
         // Client libraries retry a 429 unless they are told not to.
         headers.push(("x-should-retry", "false"));
     }
-    headers.push(("x-envoy-ratelimited", "true"));
+    if status != 404 {
+        headers.push(("x-envoy-ratelimited", "true"));
+    }
     if !request_id.is_empty() {
         headers.push(("x-request-id", request_id));
     }

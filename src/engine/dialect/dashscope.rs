@@ -1,0 +1,9 @@
+//! DashScope: everything stands in `input`.
+use super::tables::{Plain, ends_with_any, holds};
+
+/// The format.
+pub static SERVICES: Plain = Plain::new("dashscope", |path| {
+    (holds(path, "/services/")
+        && ends_with_any(path, &["/generation", "/text-embedding", "/text-rerank", "/image-synthesis"]))
+        || (holds(path, "/apps/") && path.ends_with(b"/completion"))
+});

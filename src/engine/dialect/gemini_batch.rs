@@ -1,0 +1,45 @@
+//! Gemini batches: `requests`, in the body or deeper in it, or a file that was uploaded before.
+
+use super::gemini_generate::Generate;
+use super::tables::{Plain, ends_with_any};
+use super::{Dialect, Field, Reply, Row, row};
+
+/// The format.
+pub static BATCH: Plain = Plain {
+    fields,
+    errors,
+    ..Plain::new("gemini_batch", |path| {
+        ends_with_any(path, &[":batchgeneratecontent", ":batchembedcontents", ":asyncbatchembedcontent"])
+    })
+};
+
+fn errors(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    Generate.body(reply, out);
+}
+
+fn fields(of: Field) -> &'static [Row] {
+    match of {
+        Field::Root => {
+            const {
+                &[
+                    row("requests", Field::Items),
+                    row("request", Field::Root),
+                    row("batch", Field::Root),
+                    row("inputconfig", Field::Root),
+                    row("input_config", Field::Root),
+                    row("filename", Field::Media),
+                    row("file_name", Field::Media),
+                    row("contents", Field::Messages),
+                    row("content", Field::Messages),
+                    row("systeminstruction", Field::Instructions),
+                    row("system_instruction", Field::Instructions),
+                    row("generationconfig", Field::Params),
+                    row("generation_config", Field::Params),
+                    row("model", Field::Model),
+                    row("title", Field::Context),
+                ]
+            }
+        }
+        other => Generate.fields(other),
+    }
+}

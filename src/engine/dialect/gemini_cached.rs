@@ -1,0 +1,38 @@
+//! Gemini: contents that later requests begin with, and embeddings of one.
+
+use super::gemini_generate::Generate;
+use super::tables::{Plain, ends_with_any};
+use super::{Dialect, Field, Reply, Row, row};
+
+/// The format.
+pub static CACHED: Plain = Plain {
+    fields,
+    errors,
+    ..Plain::new("gemini_cached", |path| ends_with_any(path, &["/cachedcontents", ":embedcontent"]))
+};
+
+fn errors(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    Generate.body(reply, out);
+}
+
+fn fields(of: Field) -> &'static [Row] {
+    match of {
+        Field::Root => {
+            const {
+                &[
+                    row("cachedcontent", Field::Root),
+                    row("embedcontentrequest", Field::Root),
+                    row("contents", Field::Messages),
+                    row("content", Field::Messages),
+                    row("systeminstruction", Field::Instructions),
+                    row("system_instruction", Field::Instructions),
+                    row("generationconfig", Field::Params),
+                    row("generation_config", Field::Params),
+                    row("model", Field::Model),
+                    row("title", Field::Context),
+                ]
+            }
+        }
+        other => Generate.fields(other),
+    }
+}

@@ -1,0 +1,43 @@
+//! Rerankers, scores and classifiers: Cohere, Jina, Voyage, TEI, vLLM; Azure's online endpoints share a path with them.
+use super::tables::{Plain, any, ends_with_any};
+use super::{Field, Row, row};
+
+/// The format.
+pub static RERANK: Plain = Plain {
+    fields,
+    ..Plain::new("rerank", |path| {
+        ends_with_any(path, &["/rerank", "/score", "/classify", "/predict", "/similarity", "/summarize"])
+    })
+};
+
+fn fields(of: Field) -> &'static [Row] {
+    match of {
+        Field::Root => {
+            const {
+                &[
+                    row("query", Field::Prompt),
+                    row("queries", Field::Prompt),
+                    row("text_1", Field::Prompt),
+                    row("data_1", Field::Prompt),
+                    row("inputs", Field::Body),
+                    row("input", Field::Body),
+                    row("text", Field::Prompt),
+                    row("texts", Field::Context),
+                    row("documents", Field::Context),
+                    row("text_2", Field::Context),
+                    row("data_2", Field::Context),
+                    row("items", Field::Context),
+                    row("examples", Field::Context),
+                    row("input_data", Field::Root),
+                    row("input_string", Field::Input),
+                    row("messages", Field::Messages),
+                    row("prompt", Field::Prompt),
+                    row("instances", Field::Items),
+                    row("parameters", Field::Params),
+                    row("model", Field::Model),
+                ]
+            }
+        }
+        other => any(other),
+    }
+}

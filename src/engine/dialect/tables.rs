@@ -1,0 +1,166 @@
+//! Formats that are told by tables alone, and the tables that many of them share.
+
+use super::path::{ends_with, split_last};
+use super::{COHERE_TOOL, DOCUMENT, Dialect, Field, PARTS, Reply, Row, common, row};
+
+/// A format without code of its own.
+#[derive(Debug)]
+pub struct Plain {
+    /// Name in reports, metrics and fixtures.
+    pub name: &'static str,
+    /// Does it claim this path (normalised)?
+    pub claims: fn(&[u8]) -> bool,
+    /// What the keys of an object are.
+    pub fields: fn(Field) -> &'static [Row],
+    /// Does the path ask for a stream?
+    pub streams: fn(&[u8]) -> bool,
+    /// Are bodies lines of JSON, perhaps in a form?
+    pub lines: bool,
+    /// Appends the error body.
+    pub errors: fn(&Reply<'_>, &mut Vec<u8>),
+}
+
+impl Plain {
+    /// What most of them have: the tables of `any`, no streams, a document, errors as OpenAI has them.
+    pub const fn new(name: &'static str, claims: fn(&[u8]) -> bool) -> Plain {
+        Plain { name, claims, fields: any, streams: never, lines: false, errors: openai }
+    }
+}
+
+impl Dialect for Plain {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn claims(&self, path: &[u8]) -> bool {
+        (self.claims)(path)
+    }
+    fn fields(&self, of: Field) -> &'static [Row] {
+        (self.fields)(of)
+    }
+    fn streams(&self, path: &[u8]) -> bool {
+        (self.streams)(path)
+    }
+    fn lines(&self) -> bool {
+        self.lines
+    }
+    fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>) {
+        (self.errors)(reply, out);
+    }
+}
+
+fn never(_: &[u8]) -> bool {
+    false
+}
+
+/// Errors as OpenAI has them.
+pub fn openai(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    reply.openai(out);
+}
+
+/// A bare `error`.
+pub fn bare_error(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    reply.bare("error", out);
+}
+
+/// A bare `message`.
+pub fn bare_message(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    reply.bare("message", out);
+}
+
+/// Does the path end with one of these?
+pub fn ends_with_any(path: &[u8], tails: &[&str]) -> bool {
+    tails.iter().any(|tail| ends_with(path, tail))
+}
+
+/// Does this stand in the path, with something behind it?
+pub fn holds(path: &[u8], part: &str) -> bool {
+    let n = part.len();
+    path.windows(n).position(|w| w == part.as_bytes()).is_some_and(|at| at.saturating_add(n) < path.len())
+}
+
+/// Is the segment before the last one this?
+pub fn under(path: &[u8], parent: &str) -> bool {
+    let (before, last) = split_last(path);
+    !last.is_empty() && split_last(before).1 == parent.as_bytes()
+}
+
+/// The union of what servers read under one path: whatever of it a body has is its text. Two that exclude each other are told.
+pub const ANY_ROOT: &[Row] = &[
+    row("messages", Field::Messages),
+    row("contents", Field::Messages),
+    row("chat_history", Field::History),
+    row("history", Field::History),
+    row("prompt", Field::Prompt),
+    row("message", Field::Prompt),
+    row("text", Field::Prompt),
+    row("texts", Field::Prompt),
+    row("text_input", Field::Prompt),
+    row("inputtext", Field::Prompt),
+    row("query", Field::Prompt),
+    row("question", Field::Prompt),
+    row("content", Field::Body),
+    row("input", Field::Body),
+    row("inputs", Field::Body),
+    // Requests within a request.
+    row("body", Field::Root),
+    row("params", Field::Root),
+    row("request", Field::Root),
+    row("modelinput", Field::Root),
+    row("requests", Field::Items),
+    row("instances", Field::Items),
+    row("system", Field::Instructions),
+    row("system_prompt", Field::Instructions),
+    row("instructions", Field::Instructions),
+    row("instruction", Field::Instructions),
+    row("preamble", Field::Instructions),
+    row("systeminstruction", Field::Instructions),
+    row("system_instruction", Field::Instructions),
+    row("context", Field::Context),
+    row("documents", Field::Context),
+    row("suffix", Field::Context),
+    row("tool_results", Field::ToolText),
+    row("input_ids", Field::Media),
+    row("image", Field::Media),
+    row("images", Field::Media),
+    row("image_data", Field::Media),
+    row("audio_data", Field::Media),
+    row("model", Field::Model),
+    row("stream", Field::Stream),
+    row("parameters", Field::Params),
+    row("sampling_params", Field::Params),
+    row("generationconfig", Field::Params),
+    row("generation_config", Field::Params),
+    row("temperature", Field::Param),
+    row("top_p", Field::Param),
+    row("n", Field::Param),
+    row("max_tokens", Field::Param),
+    row("seed", Field::Param),
+];
+
+/// A message of any of them.
+pub const ANY_MESSAGE: &[Row] = &[
+    row("role", Field::Speaker),
+    row("content", Field::Content),
+    row("parts", Field::Content),
+    row("text", Field::Content),
+    row("message", Field::Content),
+    row("images", Field::Media),
+    row("tool_calls", Field::ToolCall),
+    row("tool_call_id", Field::ToolCall),
+    row("function_call", Field::ToolCall),
+    row("tool_results", Field::ToolText),
+    row("output", Field::ToolText),
+    row("result", Field::ToolText),
+];
+
+/// The tables of `ANY_ROOT`.
+pub fn any(of: Field) -> &'static [Row] {
+    match of {
+        Field::Root => ANY_ROOT,
+        Field::Message => ANY_MESSAGE,
+        Field::Content => PARTS,
+        Field::ToolText => COHERE_TOOL,
+        Field::Media => DOCUMENT,
+        other => common(other),
+    }
+}

@@ -1,0 +1,11 @@
+//! Generation as TGI, SGLang, vLLM, Triton and others have it; also Cohere's first one, and TGI at the root of its server.
+use super::tables::{Plain, bare_error, ends_with_any};
+
+/// The format.
+pub static GENERATE: Plain = Plain {
+    streams: |path| path.ends_with(b"stream"),
+    errors: bare_error,
+    ..Plain::new("tgi_generate", |path| {
+        path.is_empty() || ends_with_any(path, &["/generate", "/generate_stream", "/generate/stream"])
+    })
+};

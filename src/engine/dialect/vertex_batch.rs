@@ -1,0 +1,23 @@
+//! Batch jobs of Vertex: their inputs lie in a store that we do not see.
+use super::tables::{Plain, any};
+use super::{Field, Row, row};
+
+/// The format.
+pub static JOBS: Plain =
+    Plain { fields, ..Plain::new("vertex_batch", |path| path.ends_with(b"/batchpredictionjobs")) };
+
+fn fields(of: Field) -> &'static [Row] {
+    match of {
+        Field::Root => {
+            const {
+                &[
+                    row("model", Field::Model),
+                    row("inputconfig", Field::Media),
+                    row("instances", Field::Items),
+                    row("prompt", Field::Prompt),
+                ]
+            }
+        }
+        other => any(other),
+    }
+}

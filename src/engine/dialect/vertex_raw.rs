@@ -1,0 +1,8 @@
+//! Models of others on Vertex: the body is the vendor's own.
+use super::tables::{Plain, ends_with_any};
+
+/// The format.
+pub static RAW: Plain = Plain {
+    streams: |path| path.ends_with(b":streamrawpredict"),
+    ..Plain::new("vertex_raw", |path| ends_with_any(path, &[":rawpredict", ":streamrawpredict"]))
+};
