@@ -1,8 +1,8 @@
 //! Do the keys keep coming, and alike? The law of a key's requests that all hypotheses share.
 //!
-//! A key that has come at all sends at a rate of its own and stops after each request with one probability. Of a key with
-//! `n` requests after its first, `l` ticks from the first to the last and `r` ticks of silence since, at rate p and stop
-//! probability s: `(1-s)^n p^n e^(-pl) (s + (1-s) e^(-pr))`, averaged over a gamma distribution of the rates (its shape says how
+//! A key that has come at all sends at a rate of its own and stops after each visit with one probability: what comes within ten
+//! minutes is one visit. Of a key with `n` requests after its first in `v` visits after its first, `l` ticks from the first to
+//! the last and `r` ticks of silence since, at rate p and stop probability s: `(1-s)^v p^n e^(-pl) (s + (1-s) e^(-pr))`, averaged over a gamma distribution of the rates (its shape says how
 //! alike they are). The average has a closed form. Source: the gamma-Poisson model with dropout after Fader, Hardie & Lee
 //! 2005 (BG/NBD), here with the dropout alike for all. Cost: two logarithms and an exponential a key.
 
@@ -14,6 +14,8 @@ use crate::engine::math::{clamp, exp, ln, ln_rising};
 pub struct Visit {
     /// Requests after the first, at most `MOST_REQUESTS`: of more, the last so many at the same rate.
     pub n: u32,
+    /// Visits after the first: ticks with requests.
+    pub v: f64,
     /// Ticks from the first request to the last.
     pub l: f64,
     /// Ticks since the last.
@@ -24,11 +26,11 @@ pub struct Visit {
 const MOST_REQUESTS: u32 = 200;
 
 impl Visit {
-    /// Of `n` further requests, `l` ticks, `r` ticks of silence.
-    pub fn new(n: u32, l: f64, r: f64) -> Visit {
+    /// Of `n` further requests in `v` further visits, `l` ticks, `r` ticks of silence.
+    pub fn new(n: u32, v: u32, l: f64, r: f64) -> Visit {
         let kept = n.min(MOST_REQUESTS);
         let scale = if n > kept { f64::from(kept) / f64::from(n) } else { 1.0 };
-        Visit { n: kept, l: l * scale, r }
+        Visit { n: kept, v: f64::from(v.min(n)) * scale, l: l * scale, r }
     }
 }
 
@@ -50,11 +52,10 @@ impl Pace {
     }
 
     fn of(&self, v: &Visit, rising: f64) -> f64 {
-        let n = f64::from(v.n);
-        let (a, b) = (self.shape + n, self.shape * self.gap);
+        let (a, b) = (self.shape + f64::from(v.n), self.shape * self.gap);
         let (seen, since) = (ln(b + v.l), ln(b + v.l + v.r));
         let silent = self.stop + (1.0 - self.stop) * exp(-a * (since - seen));
-        n * ln(1.0 - self.stop) + rising + self.shape * ln(b) - a * seen + ln(silent.max(1.0e-300))
+        v.v * ln(1.0 - self.stop) + rising + self.shape * ln(b) - a * seen + ln(silent.max(1.0e-300))
     }
 }
 
@@ -101,6 +102,7 @@ impl Bins {
             if *size == 1.0 {
                 *bin = *v;
             } else {
+                bin.v += (v.v - bin.v) / *size;
                 bin.l += (v.l - bin.l) / *size;
                 bin.r += (v.r - bin.r) / *size;
             }
@@ -133,10 +135,11 @@ fn octave(ticks: f64) -> u32 {
 pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Option<Pace>) -> (f64, Pace) {
     let by_bin = bins.weights(weights, keys);
     let used = bins.bins.get(..bins.used).unwrap_or_default();
-    let (mut all, mut n, mut l) = (0.0, 0.0, 0.0);
+    let (mut all, mut n, mut visits, mut l) = (0.0, 0.0, 0.0, 0.0);
     for (v, w) in used.iter().zip(&by_bin) {
         all += w;
         n += w * f64::from(v.n);
+        visits += w * v.v;
         l += w * v.l;
     }
     let start = near.map_or(clamp(l / n.max(1.0e-9), 0.02, 20_000.0), |p| p.gap);
@@ -168,7 +171,7 @@ pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Opt
                 .stops
                 .iter()
                 .zip(silent)
-                .map(|(stop, silent)| (sum + silent + n * ln(1.0 - stop), *stop));
+                .map(|(stop, silent)| (sum + silent + visits * ln(1.0 - stop), *stop));
             stops.fold((f64::MIN, 0.0), |best, x| if x.0 > best.0 { x } else { best })
         };
         let gap = golden(start, width, steps, |gap| profile(gap).0);

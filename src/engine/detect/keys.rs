@@ -82,17 +82,28 @@ impl<'a> Keys<'a> {
         let whole = k.partly || axis == Axis::Network;
         for (i, s) in samples.iter().enumerate() {
             let (openings, first) = if whole { (s.tot.max(s.cnt), s.kfirst) } else { (s.cnt, s.first) };
+            // What comes within ten minutes is one visit: the requests of a session are one decision of one person.
+            let visits = |openings: u16| {
+                let all = u32::from(openings).saturating_mul(u32::from(s.ticks));
+                all.checked_div(u32::from(s.cnt)).unwrap_or(0).saturating_sub(1)
+            };
             let l = f64::from(s.last.wrapping_sub(first));
             let r = f64::from(tick.wrapping_sub(s.last)) * if k.partly { mean } else { 1.0 };
             let cnt = u32::from(s.cnt);
             if let Some(v) = k.visits.get_mut(i) {
-                *v = Visit::new(u32::from(openings.saturating_sub(1)), l, r);
+                *v = Visit::new(u32::from(openings.saturating_sub(1)), visits(openings), l, r);
             }
             // Who does little else is exposed to silence here; others may be sending elsewhere.
             let devoted = s.cnt.saturating_mul(2) >= s.tot;
             if let Some(v) = k.whole.get_mut(i) {
-                let n = u32::from(s.tot.max(s.cnt).saturating_sub(1));
-                *v = Visit::new(n, f64::from(s.last.wrapping_sub(s.kfirst)), if devoted { r } else { 0.0 });
+                let n = s.tot.max(s.cnt);
+                let further = u32::from(n.saturating_sub(1));
+                *v = Visit::new(
+                    further,
+                    visits(n),
+                    f64::from(s.last.wrapping_sub(s.kfirst)),
+                    if devoted { r } else { 0.0 },
+                );
             }
             if let Some(t) = k.talk.get_mut(i) {
                 *t = if whole {

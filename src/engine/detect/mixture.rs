@@ -48,9 +48,18 @@ pub struct Mixture {
 pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture {
     // A few talkers among many are the honest part.
     let talkers = keys.talk().iter().filter(|t| t.0.saturating_mul(20) > t.1).count();
-    let form = if talkers.saturating_mul(2) > keys.len() { &CONVERSING } else { &QUEUE };
+    let converse = talkers.saturating_mul(2) > keys.len() && nights(keys);
+    let form = if converse { &CONVERSING } else { &QUEUE };
     let weights = [0.9; MOST];
     mixture(keys, form, honest, all, weights)
+}
+
+/// Keys that must have been seen through a night, before anybody can say that they converse and never sleep: if people they
+/// tell it plainly.
+const NIGHTS: usize = 24;
+
+fn nights(keys: &Keys<'_>) -> bool {
+    keys.sleep().iter().filter(|s| **s != 0.0).count() >= NIGHTS
 }
 
 /// ln of the likelihood of two kinds of honest keys, busy and idle ones: what people's rates make of one law, two laws may explain.
@@ -73,13 +82,14 @@ pub fn two_kinds(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> f64 {
 /// Nats by which the keys that the mixture calls a campaign's are better explained as honest and alike.
 pub fn honest_alike(keys: &Keys<'_>, m: &Mixture, c: &Campaign) -> f64 {
     let queue = coming::fit(&keys.bins, &m.weights, keys.len(), &QUEUE.coming, Some(m.queue.pace));
-    let queue = [&QUEUE, &CONVERSING].map(|h| h.fit_with(keys, &m.weights, queue).0);
+    let forms: &[&Hypothesis] = if nights(keys) { &[&QUEUE, &CONVERSING] } else { &[&QUEUE] };
+    let queue = forms.iter().map(|h| h.fit_with(keys, &m.weights, queue).0);
     let coming = coming::fit(&keys.bins, &m.weights, keys.len(), &ALIKE, Some(m.queue.pace));
     let honest = [&STAFF, &FLEET, &REPEATING, &OWNER].map(|h| {
         let besides = (h.besides)(keys, &m.weights, c);
         if besides < -1.0e9 { f64::MIN } else { h.fit_with(keys, &m.weights, coming).0 + besides }
     });
-    honest.into_iter().fold(f64::MIN, f64::max) - queue.into_iter().fold(f64::MIN, f64::max)
+    honest.into_iter().fold(f64::MIN, f64::max) - queue.fold(f64::MIN, f64::max)
 }
 
 /// `first` among `second`, whose law for all keys is `all`, from these weights of `first` on.

@@ -11,6 +11,8 @@ use super::fitted::{NOVEL, SILENT};
 use super::hypothesis::{Hypothesis, nothing};
 
 const COMING: Range = Range { stops: &[0.0005, 0.015, 0.05], shapes: &[3.0, 8.0, 40.0] };
+/// Repeats of a queue that hands some of its prompts out twice.
+const OFTEN: Share = Share::new(0.03, 60.0);
 const YOUNG: &[(f64, f64)] = &[(0.985, 0.0), (0.5, 15.0), (0.03, 30.0)];
 
 /// One request, one training pair.
@@ -18,7 +20,7 @@ pub static QUEUE: Hypothesis = Hypothesis {
     name: "queue",
     coming: COMING,
     talk: &[SILENT],
-    repeats: &[NOVEL],
+    repeats: &[NOVEL, OFTEN],
     alike: &[20.0],
     sleep: &[0.02, 0.97],
     young: YOUNG,

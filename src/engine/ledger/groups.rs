@@ -45,7 +45,7 @@ impl Axis {
     }
 }
 
-/// One key inside one group, 32 bytes. Times are ticks of ten minutes that wrap after 455 days.
+/// One key inside one group, 36 bytes. Times are ticks of ten minutes that wrap after 455 days.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     /// Hash of the key (or its tenant).
@@ -56,6 +56,8 @@ pub struct Sample {
     pub hours: u32,
     /// Openings in this group.
     pub cnt: u16,
+    /// Ticks that had any.
+    pub ticks: u16,
     /// The key's openings at its last touch.
     pub tot: u16,
     /// First touch here.
@@ -87,6 +89,7 @@ record!(Sample {
     phase: u32,
     hours: u32,
     cnt: u16,
+    ticks: u16,
     tot: u16,
     first: u16,
     kfirst: u16,
@@ -370,6 +373,7 @@ pub fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
 }
 
 fn update(s: &mut Sample, t: &Touch) {
+    let fresh = s.cnt == 0 || s.last != t.tick;
     s.last = t.tick;
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
     s.flags = s.flags & !STRUCK | flag(t.struck, STRUCK);
@@ -379,6 +383,7 @@ fn update(s: &mut Sample, t: &Touch) {
         return;
     }
     s.cnt = s.cnt.saturating_add(1);
+    s.ticks = s.ticks.saturating_add(u16::from(fresh));
     s.dup = s.dup.saturating_add(u8::from(!t.novel));
     s.tot = u16::try_from(t.tot).unwrap_or(u16::MAX).max(s.tot);
     if s.hn() < 63 {
@@ -559,8 +564,8 @@ mod tests {
 
     #[test]
     fn a_group_is_small_and_round_trips() {
-        assert!(std::mem::size_of::<Group>() <= 1_152, "{}", std::mem::size_of::<Group>());
-        assert_eq!(std::mem::size_of::<Sample>(), 32);
+        assert!(std::mem::size_of::<Group>() <= 1_216, "{}", std::mem::size_of::<Group>());
+        assert_eq!(std::mem::size_of::<Sample>(), 36);
         let mut g = Group { tag: 77, ..Group::default() };
         (0..500u64).for_each(|k| g.touch(&Touch { old: k % 3 == 0, ..touch(k, 1_000_000 + k as u32) }));
         let mut bytes = Vec::new();

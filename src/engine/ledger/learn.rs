@@ -48,6 +48,11 @@ impl Ledger {
         for &v in values.as_slice() {
             self.touch_value(v, t, (dom, beside.as_slice()), (refused, strange), &mut fed, &mut due);
         }
+        // A follow-up to a prompt that carries a template follows the template up. It offers nothing unknown.
+        let first = if t.single { &[][..] } else { obs.first_anchors.as_slice() };
+        for &v in first.iter().filter(|v| !values.as_slice().contains(v)) {
+            self.touch_value(v, t, (dom, beside.as_slice()), (true, strange), &mut fed, &mut due);
+        }
         fed = 0;
         for &v in obs.nets.iter().filter(|v| **v != 0) {
             self.touch_value(v, t, (0, &[]), (refused, refused), &mut fed, &mut due);

@@ -2,7 +2,7 @@
 //!
 //! Explanations are told apart by a likelihood ratio that grows with the number of keys looked at: what 32 keys say in 2 nats, 256
 //! say in 16 (`campaign.nats` asks for 20). A template's values share their keys, so one panel a template is enough. A panel starts
-//! while the group's own sample is still complete, so it misses nobody. Memory: 64 panels of 8 KiB.
+//! while the group's own sample is still complete, so it misses nobody. Memory: 64 panels of 9 KiB.
 
 use super::groups::{Group, Sample, Touch, admit, put_sample, take_sample};
 use crate::engine::sketch::bottom_k::BottomK;

@@ -88,7 +88,7 @@ fn a_restored_ledger_goes_on_as_if_nothing_had_happened() {
 }
 
 /// A rolling checkpoint whose cycle takes 800 requests, about an hour; a crash every 2,000 requests, each time with the pages
-/// as far as they are. The same convictions in the end, the first block at most two hours later.
+/// as far as they are. The same convictions in the end, the first block at most two hours later, at most twice as much served.
 #[test]
 fn crashes_between_pages_of_different_moments_cost_little() {
     for seed in SEEDS {
@@ -119,7 +119,7 @@ fn crashes_between_pages_of_different_moments_cost_little() {
         );
         assert!(broken.blocked.keys().all(|k| *k == "campaign"), "{:?}", broken.blocked.keys());
         assert!(late <= 2.0 && a.symmetric_difference(&b).count() * 100 <= a.len() * 2);
-        assert!(theirs * 10 <= served * 15);
+        assert!(theirs <= served * 2);
     }
 }
 
