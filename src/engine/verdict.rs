@@ -165,6 +165,8 @@ pub struct Verdict {
     pub campaign: u32,
     /// How long the client should wait, for throttles.
     pub retry_after: Nanos,
+    /// Which of the profile's limits refused, if one did and it is known.
+    pub limit: Option<u8>,
     /// Figures.
     pub evidence: Evidence,
 }

@@ -58,8 +58,8 @@ def test_limit_throttles_with_retry_after_and_refills(start, upstream):
     assert [r.status for r in got] == [200, 200, 200, 429, 429]
     wait = int(got[3].headers["retry-after"])
     assert 1 <= wait <= 60
-    assert got[3].headers["ratelimit-policy"] == '"weir";q=3;w=3'
-    assert got[3].headers["ratelimit"] == f'"weir";r=0;t={wait}'
+    assert got[3].headers["ratelimit-policy"] == '"burst";q=3;w=3'
+    assert got[3].headers["ratelimit"] == f'"burst";r=0;t={wait}'
     assert "x-should-retry" not in got[3].headers
     assert post(e.port, headers=[("x-api-key", "another")]).status == 200
     time.sleep(wait + 0.1)

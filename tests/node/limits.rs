@@ -33,7 +33,7 @@ struct Node {
 impl Node {
     fn new(workers: usize) -> Node {
         let text = format!(
-            r#"{{"mode":"enforce","limits":[{{"name":"l","requests":{LIMIT},"per":"{WINDOW_S}s"}}],"keys":1024,"campaign":{{"groups":64,"doorkeeper_bits":10,"novelty_bits":10}}}}"#
+            r#"{{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","limits":[{{"name":"l","requests":{LIMIT},"per":"{WINDOW_S}s"}}],"keys":1024,"campaign":{{"groups":64,"doorkeeper_bits":10,"novelty_bits":10}}}}"#
         );
         let config = Arc::new(parse(&text).unwrap());
         Node {

@@ -8,6 +8,7 @@ pub mod routes;
 
 use super::edge::identity::KeyId;
 use super::hash::Seed;
+use super::sort;
 use super::units::Nanos;
 use super::verdict::Mode;
 pub use campaign::Campaign;
@@ -21,7 +22,8 @@ pub struct Config {
     pub policy: String,
     /// Secret of all hashes.
     pub seed: Seed,
-    /// True when no seed was configured and the policy's name was used: predictable, warned about.
+    /// True when no seed was configured and the policy's name was used: predictable, warned about, and never in force with mode
+    /// enforce. A host that can gives a random one instead.
     pub seed_is_derived: bool,
     /// `identity.learn`: keys first seen within this time after an empty start are age unknown.
     pub learn: Nanos,
@@ -64,9 +66,9 @@ pub struct Profile {
     /// Ladder settings.
     pub actions: Actions,
     /// Allow classes.
-    pub allow: Vec<ListEntry>,
+    pub allow: List,
     /// Always blocked.
-    pub deny: Vec<ListEntry>,
+    pub deny: List,
     /// What happens when Weir itself cannot decide.
     pub failure_mode: FailureMode,
     /// Which decisions are logged.
@@ -208,6 +210,34 @@ pub struct ListEntry {
     pub name: String,
     /// What it selects.
     pub selector: Selector,
+}
+
+/// Entries of `allow` or `deny`, in the order of what they select: a look-up takes 17 steps at most, whatever the list's length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    entries: Vec<ListEntry>,
+    templates: bool,
+}
+
+impl List {
+    /// Sorts.
+    pub fn new(mut entries: Vec<ListEntry>) -> List {
+        sort::by_key(&mut entries, |e| e.selector);
+        let templates = entries.iter().any(|e| matches!(e.selector, Selector::Template(_)));
+        List { entries, templates }
+    }
+    /// All entries.
+    pub fn entries(&self) -> &[ListEntry] {
+        &self.entries
+    }
+    /// The entry that selects this.
+    pub fn get(&self, what: Selector) -> Option<&ListEntry> {
+        self.entries.binary_search_by_key(&what, |e| e.selector).ok().and_then(|at| self.entries.get(at))
+    }
+    /// Does an entry select a template? (A request has up to 144 values to look up.)
+    pub fn has_templates(&self) -> bool {
+        self.templates
+    }
 }
 
 /// What a list entry selects.

@@ -188,12 +188,13 @@ impl Edge {
             if limits.is_empty() {
                 return None;
             }
-            pays()
-                .filter_map(|k| limiter.charge(now, of_profile(k), limits).err())
-                .map(|d| d.retry_after)
-                .max()
-                .or(outcome.over)
-                .or_else(|| pays().filter_map(over).max())
+            let denied = pays().filter_map(|k| limiter.charge(now, of_profile(k), limits).err());
+            // Which limit the ledger means it does not say.
+            let apart = outcome.over.or_else(|| pays().filter_map(over).max()).map(|wait| (wait, None));
+            denied
+                .map(|d| (d.retry_after, u8::try_from(d.index).ok()))
+                .max_by_key(|(wait, _)| *wait)
+                .or(apart)
         };
         // What all workers together have let through beyond a budget is paid off first.
         let mut budget = || {
@@ -203,7 +204,9 @@ impl Edge {
             (over(bucket).is_some() || spent().is_some()).then_some(decide::BUDGET_WAIT)
         };
         decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, || {
-            limit().map(|wait| (Reason::Rate, wait)).or_else(|| budget().map(|wait| (Reason::Budget, wait)))
+            limit()
+                .map(|(wait, limit)| (Reason::Rate, wait, limit))
+                .or_else(|| budget().map(|wait| (Reason::Budget, wait, None)))
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::abi;
 use crate::engine::Decision;
-use crate::engine::config::Profile;
+use crate::engine::config::{Limit, Profile};
 use crate::engine::dialect::Reply;
 use crate::engine::edge::session::Session;
 use crate::engine::verdict::{Action, Reason};
@@ -40,7 +40,7 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     let wait = wait_s.to_string();
     // A template's budget is nothing that a client could keep to.
     let (policy, state) =
-        if d.verdict.reason == Reason::Budget { Default::default() } else { quota(profile, wait_s) };
+        if d.verdict.reason == Reason::Budget { Default::default() } else { quota(profile, d, wait_s) };
     let kind = if session.problem_json { "application/problem+json" } else { "application/json" };
     let mut headers: Vec<(&str, &str)> = Vec::with_capacity(8);
     // The host writes gRPC's own.
@@ -51,6 +51,8 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
         headers.push(("retry-after", &wait));
         if !policy.is_empty() {
             headers.push(("ratelimit-policy", &policy));
+        }
+        if !state.is_empty() {
             headers.push(("ratelimit", &state));
         }
     } else if status != 400 {
@@ -67,12 +69,15 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     abi::reply(status, &details, &headers, &body, grpc)
 }
 
-/// The quota that was hit, for clients that read it. Only the first limit is named: which one refused is our business.
-fn quota(profile: &Profile, wait_s: u64) -> (String, String) {
-    match profile.limits.first() {
-        Some(l) => {
-            (format!("\"weir\";q={};w={}", l.requests, l.per.secs()), format!("\"weir\";r=0;t={wait_s}"))
-        }
-        None => Default::default(),
+/// The limit that refused, for clients that read it: its quota, and what is left of it. Where the ledger refused for all workers
+/// together, all quotas, and of none what is left.
+fn quota(profile: &Profile, d: &Decision, wait_s: u64) -> (String, String) {
+    let name = |l: &Limit| -> String {
+        l.name.chars().map(|c| if c.is_ascii_graphic() && c != '"' && c != '\\' { c } else { '_' }).collect()
+    };
+    let policy = |l: &Limit| format!("\"{}\";q={};w={}", name(l), l.requests, l.per.secs());
+    match d.verdict.limit.and_then(|at| profile.limits.get(usize::from(at))) {
+        Some(l) => (policy(l), format!("\"{}\";r=0;t={wait_s}", name(l))),
+        None => (profile.limits.iter().map(policy).collect::<Vec<_>>().join(", "), String::new()),
     }
 }
