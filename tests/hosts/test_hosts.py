@@ -253,3 +253,25 @@ def test_without_a_seed_it_is_random_where_the_host_can():
     assert all("this host has no randomness" in "".join(h.logs) for h in none)
     refused = start({**conf, "mode": "enforce"})
     assert not refused.configured and "mode enforce needs a secret of your own" in "".join(refused.logs)
+
+
+def test_short_lived_keys_are_noticed_and_told_once():
+    """Credentials that rotate: each is a newcomer that lives for an hour."""
+    conf = config(limits=[], deny=[], scope="vm")
+    for rotating, stays in ((120, 0), (0, 120), (70, 60)):
+        h = start(conf)
+        for i in range(stays):
+            h.request(f"stays{i}", BODY)
+        for i in range(rotating):
+            h.request(f"made{i}", BODY)
+        for _ in range(20):  # ten minutes at most are believed at once
+            h.pass_time(540)
+        for i in range(stays):
+            h.request(f"stays{i}", BODY)
+        h.pass_time(61)
+        h.pass_time(2)
+        percent = 100 * rotating // (rotating + stays)
+        assert h.stat("weir.short_lived_percent.") == percent
+        said = [line for line in h.logs if "lived shorter than 2 hours" in line]
+        # All are short-lived until those that stay come back.
+        assert len(said) == 1 and said[0].startswith("weir: 100 %")

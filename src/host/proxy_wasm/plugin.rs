@@ -98,7 +98,7 @@ impl State {
             abi::log(
                 Level::Warn,
                 &format!(
-                    "weir: {percent} % of the keys first seen 2 to 24 hours ago lived shorter than 2 hours: credentials that rotate hide their accounts. Name what stays in identity.sources, such as {{\"jwt\": \"sub\"}}"
+                    "weir: {percent} % of the keys first seen 2 to 24 hours ago lived shorter than 2 hours: if they are credentials that rotate, they hide their accounts; name what stays in identity.sources, such as {{\"jwt\": \"sub\"}}"
                 ),
             );
         }
