@@ -78,8 +78,10 @@ pub struct Profile {
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A request header (lower-case name).
+    /// A request header (lower-case name) that holds a name, which a filter in front has written.
     Header(String),
+    /// A request header (lower-case name) whose name speaks of a secret.
+    Secret(String),
     /// The token of `authorization`, whatever its scheme.
     Bearer,
     /// The user name of `authorization: Basic …`.
@@ -101,6 +103,15 @@ pub enum Source {
         /// Prefix bits for IPv6, 16..=128.
         ipv6: u8,
     },
+}
+
+impl Source {
+    /// A header: one whose name has key, token, auth, secret or credential in it holds a secret, any other a name.
+    pub fn header(name: &str) -> Source {
+        let name = name.to_ascii_lowercase();
+        let secret = ["key", "token", "auth", "secret", "credential"].iter().any(|word| name.contains(word));
+        if secret { Source::Secret(name) } else { Source::Header(name) }
+    }
 }
 
 /// `identity`.

@@ -282,9 +282,9 @@ fn identity(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> (IdentityC
 fn default_sources() -> Vec<Source> {
     vec![
         Source::Bearer,
-        Source::Header("x-api-key".into()),
-        Source::Header("api-key".into()),
-        Source::Header("x-goog-api-key".into()),
+        Source::Secret("x-api-key".into()),
+        Source::Secret("api-key".into()),
+        Source::Secret("x-goog-api-key".into()),
         Source::Query("key".into()),
         Source::SigV4,
         Source::Basic,
@@ -311,7 +311,7 @@ fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
         }
         Some(s.to_string())
     };
-    let header = name("header", p).map(|s| Source::Header(s.to_ascii_lowercase()));
+    let header = name("header", p).map(|s| Source::header(&s));
     let query = name("query", p).map(Source::Query);
     let property = name("property", p).map(Source::Property);
     let jwt = name("jwt", p).map(Source::Jwt);
