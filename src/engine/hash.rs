@@ -48,6 +48,11 @@ impl Seed {
         Some(Seed(out))
     }
 
+    /// From random bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Seed {
+        Seed(bytes)
+    }
+
     /// From any text, for example the policy's name. Predictable: a policy without a seed is warned about.
     pub fn from_text(text: &str) -> Seed {
         let mut out = [0u8; 32];

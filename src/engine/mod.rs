@@ -220,6 +220,9 @@ pub struct Status {
     pub profile_alarm: bool,
     /// Bytes of all tables.
     pub state_bytes: u64,
+    /// Of the keys first seen 2 to 24 hours ago, the share that was last seen within 2 hours of that; 0 while they are fewer than
+    /// 100. Told once a minute.
+    pub short_lived_percent: u8,
 }
 
 /// Why saved state was refused.

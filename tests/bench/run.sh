@@ -9,7 +9,7 @@ trace=target/bench-trace.jsonl
 echo "machine: $(nproc) cpus, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); $(rustc --version)"
 echo "module: $(stat -c %s target/weir.wasm) bytes"
 [ -f "$trace" ] || target/weir demo --write-trace "$trace"
-printf '{"mode":"enforce","limits":[],"identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1}}' > target/bench-filter.json
+printf '{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","limits":[],"identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1}}' > target/bench-filter.json
 # Twenty copies of the demo's traffic, each later than the one before: long enough to time.
 long=target/bench-long.jsonl
 [ "$long" -nt "$trace" ] || python3 tests/bench/later.py 20 < "$trace" > "$long"

@@ -28,11 +28,17 @@ fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// What is said behind the first line, and its status.
+/// What is said of the route: all but the first line and what must stand in front.
 fn said(file: &Path, args: &[&str]) -> Vec<String> {
     let o = Command::new(env!("CARGO_BIN_EXE_weir")).arg("check").arg(file).args(args).output().unwrap();
     assert!(o.status.success(), "{}", String::from_utf8_lossy(&o.stdout));
-    String::from_utf8(o.stdout).unwrap().lines().skip(1).map(|l| l.trim().to_string()).collect()
+    String::from_utf8(o.stdout)
+        .unwrap()
+        .lines()
+        .skip(1)
+        .filter(|l| !l.contains(": in front: "))
+        .map(|l| l.trim().to_string())
+        .collect()
 }
 
 #[test]
@@ -125,4 +131,58 @@ fn rules_in_higress_form_are_told_likewise() {
         "_rules_[0] matches, the first one: (route chat or route talk) and service llm.dns:443"
     );
     std::fs::remove_file(f).unwrap();
+}
+
+#[test]
+fn what_must_stand_in_front_is_told_and_looked_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let (address, claims) =
+        ("use_remote_address: true in the connection manager", "a filter that verifies tokens");
+    let all = |config: &Path, envoy: &Path| {
+        let o = Command::new(env!("CARGO_BIN_EXE_weir"))
+            .args(["check", config.to_str().unwrap(), "--envoy", envoy.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert!(o.status.success());
+        String::from_utf8(o.stdout).unwrap()
+    };
+    let plain = file("plain", "{}");
+    let jwt = file("jwt", r#"{"identity": {"sources": [{"jwt": "sub"}]}}"#);
+    let hops = file("hops", r#"{"identity": {"trusted_hops": 1}}"#);
+    let without = file(
+        "without-yaml",
+        &read("envoy.yaml").replace("use_remote_address: true", "# use_remote_address: true"),
+    );
+    let off = file(
+        "off-yaml",
+        &read("envoy.yaml").replace("use_remote_address: true", "use_remote_address: false"),
+    );
+    let shipped = root.join("envoy.yaml");
+    let said = all(&plain, &shipped);
+    assert!(
+        said.contains(address) && !said.contains(claims) && !said.contains("a connection manager without"),
+        "{said}"
+    );
+    for bad in [&without, &off] {
+        assert!(all(&plain, bad).contains("a connection manager without use_remote_address: true"));
+        assert!(!all(&hops, bad).contains("use_remote_address"), "the operator trusts a header");
+    }
+    let said = all(&jwt, &shipped);
+    assert!(said.contains(claims) && said.contains("no jwt_authn in front of the Wasm filter"), "{said}");
+    assert!(
+        said.contains("warning: identity.sources: claims of a token are believed as they stand"),
+        "{said}"
+    );
+    assert!(!all(&jwt, &root.join("identity/jwt.yaml")).contains("no jwt_authn"));
+    // Every example that has a connection manager.
+    for dir in ["", "routes", "lds", "identity"] {
+        for f in std::fs::read_dir(root.join(dir)).unwrap().map(|f| f.unwrap().path()) {
+            if f.extension().is_some_and(|e| e == "yaml")
+                && std::fs::read_to_string(&f).unwrap().contains("HttpConnectionManager")
+            {
+                assert!(!all(&plain, &f).contains("a connection manager without"), "{}", f.display());
+            }
+        }
+    }
 }

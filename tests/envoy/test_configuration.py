@@ -1,4 +1,5 @@
 """Configuration on a real Envoy: refused with a precise line, chosen by route, kept apart by policy."""
+import re
 import struct
 
 from harness import BAD, GOOD, WASM, config, key_id, post, second_filter
@@ -14,9 +15,36 @@ def test_a_bad_configuration_stops_the_start_and_says_why(start):
 
 
 def test_warnings_are_logged(start):
-    e = start({"mode": "enforce", "demo": {"time_scale": 10}})
+    e = start({"mode": "shadow", "demo": {"time_scale": 10}})
     e.wait_log("the clock runs fast")
-    e.wait_log("hashes are derived from the policy's name")
+    e.wait_log("seed: absent: the module takes a random one for as long as its process lives")
+
+
+def test_nothing_is_enforced_without_a_seed(start):
+    for conf in ({"mode": "enforce"}, {"profiles": {"s": {"mode": "enforce"}}}, {"routes": [{"match": {"path": "/v1/chat"}, "mode": "enforce"}]}):
+        e = start(conf, expect_failure=True)
+        assert not e.started
+        assert "configuration refused: seed: is missing: mode enforce needs a secret of your own" in e.log()
+
+
+def kids(e, n=3):
+    """The keys of three clients, as decision lines of every worker name them."""
+    for _ in range(8):
+        for i in range(n):
+            post(e.port, headers=[("x-api-key", f"k{i}")] * 2 + [("api-key", f"made{i}")])
+    e.wait_log('"key":"kid:')
+    return set(re.findall(r'"key":"(kid:[0-9a-f]{16})"', e.log()))
+
+
+def test_without_a_seed_all_workers_share_a_random_one_that_no_other_process_has(start):
+    conf = {"mode": "shadow", "log": {"decisions": "all"}}
+    e = start(conf, workers=4, lds=True)
+    first = kids(e)
+    assert len(first) == 3, first
+    e.push({**conf, "limits": []})
+    assert kids(e) == first, "a push keeps it"
+    other = kids(start(conf, workers=1))
+    assert len(other) == 3 and not other & first
 
 
 def test_routes_choose_profiles(start, upstream):
@@ -115,7 +143,7 @@ def sections(path):
 
 def test_the_module_imports_and_exports_only_what_it_needs():
     size, imports, exports = sections(WASM)
-    assert struct.calcsize("I") == 4 and size <= 440_000, size
+    assert struct.calcsize("I") == 4 and size <= 480_000, size
     wasi = {"clock_time_get", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"}
     for i in imports:
         module, field = i.split(".")

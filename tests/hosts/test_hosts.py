@@ -2,6 +2,7 @@
 never traps. `make test-hosts`.
 """
 import json
+import re
 import random
 
 import pytest
@@ -228,3 +229,49 @@ def test_headers_alone():
     h = start({**LIMITED, "inspect": {"max_inspect_bytes": "0B"}})
     assert h.request("bad", BODY) == 429 and "body" not in h.spent, "decided before any body"
     assert [h.request("a", BODY) for _ in range(4)] == [0, 0, 0, 429]
+
+
+def test_a_short_read_of_a_body_is_told():
+    """Bytes that the host told of and did not hand over: what is left may still be JSON."""
+    for cut in (0, 5):
+        h = start(config(limits=[], inspect={"on_unreadable": "reject"}))
+        give = Host.on_get_buffer_bytes
+        h.on_get_buffer_bytes = lambda c, kind, at, n, out, length: give(h, c, kind, at, n - cut if kind == 0 and n == 65_536 else n, out, length)
+        chunked = [(":method", "POST"), (":path", "/v1/chat/completions"), (":authority", "a"), ("x-api-key", "good")]
+        body = b'{"messages":[' + b" " * 70_000 + b'{"role":"user","content":"a question of four words"}]}'
+        assert h.request(body=body, headers=list(chunked)) == (400 if cut else 0)
+        assert h.stat("weir.unreadable.", "kind=truncated") == (1 if cut else 0)
+
+
+def test_without_a_seed_it_is_random_where_the_host_can():
+    conf = {"mode": "shadow", "log": {"decisions": "all"}, "limits": [{"name": "l", "requests": 1, "per": "1h"}]}
+    line = lambda h: [h.request("a", BODY) for _ in range(2)] and re.search(r'"key":"(kid:[0-9a-f]+)"', "".join(h.logs)).group(1)
+    with_random = [start(conf), start(conf), start(conf, refuse={"proxy_set_shared_data": 12}), start(conf, refuse={"proxy_get_shared_data": 12})]
+    assert len({line(h) for h in with_random}) == 4
+    none = [start(conf, refuse={"random_get": 52}) for _ in range(2)]
+    assert len({line(h) for h in none}) == 1, "derived, and said so"
+    assert all("this host has no randomness" in "".join(h.logs) for h in none)
+    refused = start({**conf, "mode": "enforce"})
+    assert not refused.configured and "mode enforce needs a secret of your own" in "".join(refused.logs)
+
+
+def test_short_lived_keys_are_noticed_and_told_once():
+    """Credentials that rotate: each is a newcomer that lives for an hour."""
+    conf = config(limits=[], deny=[], scope="vm")
+    for rotating, stays in ((120, 0), (0, 120), (70, 60)):
+        h = start(conf)
+        for i in range(stays):
+            h.request(f"stays{i}", BODY)
+        for i in range(rotating):
+            h.request(f"made{i}", BODY)
+        for _ in range(20):  # ten minutes at most are believed at once
+            h.pass_time(540)
+        for i in range(stays):
+            h.request(f"stays{i}", BODY)
+        h.pass_time(61)
+        h.pass_time(2)
+        percent = 100 * rotating // (rotating + stays)
+        assert h.stat("weir.short_lived_percent.") == percent
+        said = [line for line in h.logs if "lived shorter than 2 hours" in line]
+        # All are short-lived until those that stay come back.
+        assert len(said) == 1 and said[0].startswith("weir: 100 %")

@@ -55,7 +55,12 @@ fn held() -> usize {
 }
 
 fn config() -> Arc<Config> {
-    Arc::new(parse(r#"{"mode":"enforce"}"#).unwrap())
+    Arc::new(
+        parse(
+            r#"{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4"}"#,
+        )
+        .unwrap(),
+    )
 }
 
 fn request(n: u64, t: Nanos) -> Request {

@@ -92,7 +92,7 @@ impl Node {
 
 fn config(watch: &str) -> Arc<Config> {
     let text = format!(
-        r#"{{"mode":"enforce","limits":[],"identity":{{"learn":"0s"}},"actions":{{"watch":"{watch}","budget":{{"requests":{BUDGET},"per":"1h"}}}}}}"#
+        r#"{{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","limits":[],"identity":{{"learn":"0s"}},"actions":{{"watch":"{watch}","budget":{{"requests":{BUDGET},"per":"1h"}}}}}}"#
     );
     Arc::new(parse(&text).unwrap())
 }

@@ -143,7 +143,7 @@ fn a_convicted_credential_stays_convicted_beside_another_one() {
 #[test]
 fn a_limit_holds_over_all_edges_once_the_ledger_knows() {
     let config =
-        Arc::new(parse(r#"{"mode":"enforce","limits":[{"name":"l","requests":60,"per":"1m"}]}"#).unwrap());
+        Arc::new(parse(r#"{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","limits":[{"name":"l","requests":60,"per":"1m"}]}"#).unwrap());
     let keys = Keys::new(&config.seed);
     let mut batch = Vec::new();
     for n in [1usize, 2, 4] {

@@ -38,7 +38,7 @@ struct Node {
 
 fn config(limits: &str) -> Arc<Config> {
     let text = format!(
-        r#"{{"mode":"enforce","limits":{limits},"keys":1024,"campaign":{{"groups":64,"doorkeeper_bits":10,"novelty_bits":10}}}}"#
+        r#"{{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","limits":{limits},"keys":1024,"campaign":{{"groups":64,"doorkeeper_bits":10,"novelty_bits":10}}}}"#
     );
     Arc::new(parse(&text).unwrap())
 }

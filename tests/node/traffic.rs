@@ -60,7 +60,7 @@ pub fn traffic() -> Vec<Request> {
 }
 
 pub fn config() -> Arc<Config> {
-    let text = r#"{"mode":"enforce","identity":{"learn":"0s","age":{"header":"x-created"}},"limits":[]}"#;
+    let text = r#"{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","identity":{"learn":"0s","age":{"header":"x-created"}},"limits":[]}"#;
     Arc::new(parse(text).unwrap())
 }
 

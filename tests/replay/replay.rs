@@ -147,7 +147,7 @@ fn compressed_traces_and_split_replays_give_the_same() {
 fn traces_of(dir: &Dir, threads: &str, traces: &[&Path]) -> (Option<i32>, Value, String, [Vec<u8>; 3]) {
     let config = dir.file(
         "c.json",
-        br#"{"mode":"enforce","identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1}}"#,
+        br#"{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1}}"#,
     );
     let files = ["decisions", "records", "state"].map(|name| dir.0.join(name));
     let mut args = vec!["replay", "--json", "--threads", threads, "--config", path(&config)];
@@ -206,7 +206,7 @@ fn the_demos_traffic_replays_to_the_same_verdicts() {
     assert_eq!(weir(&["demo", "--write-trace", path(&trace)]).status.code(), Some(0));
     let config = dir.file(
         "c.json",
-        br#"{"mode":"enforce","identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1},"limits":[]}"#,
+        br#"{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1},"limits":[]}"#,
     );
     let o = weir(&["replay", "--config", path(&config), "--json", path(&trace)]);
     assert_eq!(o.status.code(), Some(0));
@@ -228,7 +228,7 @@ fn edges_follow_the_scope_and_verdicts_arrive_a_step_late() {
     assert_eq!(weir(&["demo", "--write-trace", path(&trace)]).status.code(), Some(0));
     let config = |scope: &str| {
         let text = format!(
-            r#"{{"mode":"enforce","scope":"{scope}","identity":{{"age":{{"header":"x-account-created"}},"learn":"0s","trusted_hops":1}},"limits":[]}}"#
+            r#"{{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","scope":"{scope}","identity":{{"age":{{"header":"x-account-created"}},"learn":"0s","trusted_hops":1}},"limits":[]}}"#
         );
         dir.file(&format!("{scope}.json"), text.as_bytes())
     };
@@ -288,7 +288,7 @@ fn idle_time_costs_nothing_and_a_restart_with_state_is_none() {
     let (a, b) = (dir.file("a.jsonl", a.join("\n").as_bytes()), dir.file("b.jsonl", b.join("\n").as_bytes()));
     let config = dir.file(
         "c.json",
-        br#"{"mode":"enforce","identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1},"limits":[]}"#,
+        br#"{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1},"limits":[]}"#,
     );
     let (state, run) = (dir.0.join("state"), ["replay", "--json", "--config", path(&config)]);
     weir(&[&run[..], &["--write-state", path(&state), path(&a)]].concat());

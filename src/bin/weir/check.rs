@@ -4,8 +4,9 @@ use crate::{IO, OK, USAGE};
 use std::io::Read;
 use std::path::PathBuf;
 use weir::engine::config::routes::RouteQuery;
-use weir::engine::config::{Config, ConfigError, OtherPaths, parse_with_env};
+use weir::engine::config::{Config, ConfigError, OtherPaths, Source, parse_with_env};
 use weir::engine::dialect::path::Normal;
+use weir::engine::verdict::Mode;
 
 /// Check a configuration: all problems at once, each with its JSON path and the fix
 #[derive(clap::Args)]
@@ -30,6 +31,9 @@ pub struct Args {
     /// Profile named by the route's metadata, likewise
     #[arg(long)]
     metadata_profile: Option<String>,
+    /// Envoy's own configuration (YAML or JSON): does it have in front of Weir what the identity needs?
+    #[arg(long)]
+    envoy: Option<PathBuf>,
     /// Print the shared cells that the policy's workers use, and their bytes
     #[arg(long)]
     cells: bool,
@@ -84,7 +88,9 @@ pub fn run(args: &Args) -> u8 {
             Ok(c) => (Vec::new(), list(&c.warnings)),
             Err(e) => (list(&e.0), Vec::new()),
         };
-        println!("{}", serde_json::json!({"ok": parsed.is_ok(), "problems": problems, "warnings": warnings}));
+        let needs: Vec<&str> = parsed.iter().flat_map(|c| needs(c)).map(|n| n.what).collect();
+        let all = serde_json::json!({"ok": parsed.is_ok(), "problems": problems, "warnings": warnings, "in_front": needs});
+        println!("{all}");
         return if parsed.is_ok() { OK } else { USAGE };
     }
     let config = match parsed {
@@ -106,11 +112,81 @@ pub fn run(args: &Args) -> u8 {
         config.profiles.len(),
         config.routes.len()
     );
+    for need in needs(&config) {
+        println!("{name}: in front: {}", need.what);
+    }
+    if let Some(file) = &args.envoy {
+        match read(file) {
+            Ok(text) => missing(&config, &text)
+                .iter()
+                .for_each(|what| println!("{}: warning: {what}", file.display())),
+            Err(e) => {
+                eprintln!("weir: {}: {e}", file.display());
+                return IO;
+            }
+        }
+    }
     explain(args, &config);
     if args.cells {
         cells(&config);
     }
     OK
+}
+
+/// What the proxy must do in front of Weir for a configuration's identities to be true.
+struct Need {
+    what: &'static str,
+    /// Is it there, as far as the text of Envoy's configuration shows?
+    is_there: fn(&str) -> bool,
+    missing: &'static str,
+}
+
+const REMOTE_ADDRESS: Need = Need {
+    what: "use_remote_address: true in the connection manager (identity.trusted_hops is 0: addresses are those of connections)",
+    is_there: |text| {
+        let managers = text.matches("v3.HttpConnectionManager").count();
+        let on = text.lines().filter(|l| is_on(l)).count();
+        managers > 0 && on >= managers
+    },
+    missing: "a connection manager without use_remote_address: true: its clients' addresses come from x-forwarded-for, and Weir believes none of them",
+};
+const JWT: Need = Need {
+    what: "a filter that verifies tokens and refuses requests without one, such as envoy.filters.http.jwt_authn with forward: true (identity names a claim)",
+    is_there: |text| {
+        let at = |what: &str| text.find(what);
+        at("jwt_authn.v3.JwtAuthentication")
+            .is_some_and(|jwt| at("filters.http.wasm.v3.Wasm").is_none_or(|w| jwt < w))
+    },
+    missing: "no jwt_authn in front of the Wasm filter: claims are believed as they stand",
+};
+
+fn is_on(line: &str) -> bool {
+    let plain: String = line
+        .split('#')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '"')
+        .collect();
+    plain.contains("use_remote_address:true") || plain.contains("useRemoteAddress:true")
+}
+
+fn needs(config: &Config) -> Vec<&'static Need> {
+    let mut out = Vec::new();
+    let identities = || config.profiles.iter().filter(|p| p.mode != Mode::Off).map(|p| &p.identity);
+    if identities().any(|i| i.trusted_hops == 0) {
+        out.push(&REMOTE_ADDRESS);
+    }
+    if identities()
+        .any(|i| i.sources.iter().chain(&i.tenant).chain(&i.age).any(|s| matches!(s, Source::Jwt(_))))
+    {
+        out.push(&JWT);
+    }
+    out
+}
+
+fn missing(config: &Config, envoy: &str) -> Vec<&'static str> {
+    needs(config).iter().filter(|n| !(n.is_there)(envoy)).map(|n| n.missing).collect()
 }
 
 /// The shared cells of the policy, as the node protocol makes them.

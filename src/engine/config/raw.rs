@@ -100,6 +100,13 @@ fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
     named_profiles(value, &mut top, &mut profiles, p);
     let routes = routes_of(value, &mut top, &mut profiles, p);
     top.finish(p);
+    let told = p.0.iter().any(|p| matches!(p.path.as_str(), "seed" | "WEIR_SEED"));
+    if seed_is_derived && !told && profiles.iter().any(|p| p.mode == Mode::Enforce) {
+        p.add(
+            "seed",
+            "is missing: mode enforce needs a secret of your own, or anybody could compute whom it acts on; set seed (or WEIR_SEED) to 64 hexadecimal digits, for example from: openssl rand -hex 32",
+        );
+    }
     Config {
         policy,
         seed,
@@ -146,7 +153,7 @@ fn seed(
         },
         None => w.add(
             "seed",
-            "absent: hashes are derived from the policy's name and can be predicted; set seed or WEIR_SEED",
+            "absent: the module takes a random one for as long as its process lives, so that after a restart every kid:, tid: and nid: is another (lists by them match nothing, records of before belong to nobody), and so they are on each node; commands derive it from the policy's name; set seed or WEIR_SEED",
         ),
     }
     (Seed::from_text(policy), true)
@@ -192,8 +199,8 @@ fn profile(o: &mut Object<'_>, name: &str, p: &mut Problems, w: &mut Problems) -
         inspect: inspect(o.object("inspect", p), p, w),
         limits: limits(o, p),
         actions: actions(o.object("actions", p), p, w),
-        allow: entries(o, "allow", p),
-        deny: entries(o, "deny", p),
+        allow: List::new(entries(o, "allow", p)),
+        deny: List::new(entries(o, "deny", p)),
         failure_mode: o.word(
             "failure_mode",
             &[("open", FailureMode::Open), ("closed", FailureMode::Closed)],
@@ -208,7 +215,7 @@ fn profile(o: &mut Object<'_>, name: &str, p: &mut Problems, w: &mut Problems) -
             "has a limit by tenant, which has no effect: identity.tenant names the source of a tenant",
         );
     }
-    for entry in profile.allow.iter().filter(|a| profile.deny.iter().any(|d| d.selector == a.selector)) {
+    for entry in profile.allow.entries().iter().filter(|a| profile.deny.get(a.selector).is_some()) {
         o.problem("allow", format_args!("{:?} is in deny too: remove one of the two", entry.name), p);
     }
     (profile, learn)
@@ -282,9 +289,9 @@ fn identity(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> (IdentityC
 fn default_sources() -> Vec<Source> {
     vec![
         Source::Bearer,
-        Source::Header("x-api-key".into()),
-        Source::Header("api-key".into()),
-        Source::Header("x-goog-api-key".into()),
+        Source::Secret("x-api-key".into()),
+        Source::Secret("api-key".into()),
+        Source::Secret("x-goog-api-key".into()),
         Source::Query("key".into()),
         Source::SigV4,
         Source::Basic,
@@ -311,7 +318,7 @@ fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
         }
         Some(s.to_string())
     };
-    let header = name("header", p).map(|s| Source::Header(s.to_ascii_lowercase()));
+    let header = name("header", p).map(|s| Source::header(&s));
     let query = name("query", p).map(Source::Query);
     let property = name("property", p).map(Source::Property);
     let jwt = name("jwt", p).map(Source::Jwt);

@@ -1,7 +1,9 @@
-//! Whether a key's action differs from its last one: for logs that tell changes only.
+//! Which decisions are worth a line: whether a key's action differs from its last one, and how many lines there may be.
 
 use crate::engine::hash;
-use crate::engine::verdict::Action;
+use crate::engine::sketch::gcra;
+use crate::engine::units::Nanos;
+use crate::engine::verdict::{Action, Reason};
 
 /// The last action of recent keys, to log changes only: 4,096 cells, overwritten.
 #[derive(Debug)]
@@ -23,5 +25,72 @@ impl LastActions {
         let changed = if known { *cell != want } else { action != Action::Allow };
         *cell = want;
         changed
+    }
+}
+
+/// Lines of one key at once, and then one a second.
+pub const KEY_LINES: u64 = 60;
+/// Lines of a VM at once, and then a hundred a second.
+pub const LINES: u64 = 1_000;
+const KEY_EVERY_NS: u64 = 1_000_000_000;
+const EVERY_NS: u64 = 10_000_000;
+
+/// Rates of decision lines, 8 KiB: a flood of requests does not become one of lines. Keys that share a cell share its rate.
+/// Requests with several credentials are one key here: whoever makes up a second one would be another each time.
+#[derive(Debug)]
+pub struct Lines {
+    keys: Vec<u64>,
+    all: u64,
+}
+
+impl Default for Lines {
+    fn default() -> Lines {
+        Lines { keys: vec![0; 1_024], all: 0 }
+    }
+}
+
+impl Lines {
+    /// May a line be written? `now` never steps back.
+    pub fn allow(&mut self, now: Nanos, key: u64, reason: Reason) -> bool {
+        let place = if reason == Reason::Ambiguous { 0 } else { hash::mix(key) as usize & 1_023 };
+        let Some(cell) = self.keys.get_mut(place) else { return false };
+        let own =
+            gcra::check(*cell, now.0, KEY_EVERY_NS, KEY_EVERY_NS.saturating_mul(KEY_LINES.saturating_sub(1)));
+        let all = gcra::check(self.all, now.0, EVERY_NS, EVERY_NS.saturating_mul(LINES.saturating_sub(1)));
+        let (Ok(own), Ok(all)) = (own, all) else { return false };
+        (*cell, self.all) = (own, all);
+        true
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_requests_is_no_flood_of_lines() {
+        let at = |ms: u64| Nanos(1_000_000_000_000_000_000 + ms * 1_000_000);
+        let mut lines = Lines::default();
+        let n = |lines: &mut Lines, of: &mut dyn FnMut(u64) -> (u64, Reason)| {
+            (0..100_000u64)
+                .filter(|i| {
+                    let (k, r) = of(*i);
+                    lines.allow(at(i / 10), k, r)
+                })
+                .count()
+        };
+        // 10,000 requests a second for ten seconds. One key; made-up second credentials; keys made up each time.
+        assert_eq!(n(&mut lines, &mut |_| (7, Reason::Rate)), 60 + 9);
+        assert_eq!(n(&mut Lines::default(), &mut |i| (i, Reason::Ambiguous)), 60 + 9);
+        let all = n(&mut Lines::default(), &mut |i| (i, Reason::Rate));
+        assert!((1_990..=2_000).contains(&all), "{all}");
+        // Beside the made-up credentials another key is still told.
+        let mut lines = Lines::default();
+        let told = (0..10_000u64).filter(|i| {
+            lines.allow(at(*i), *i, Reason::Ambiguous);
+            i % 1_000 == 0 && lines.allow(at(*i), 99, Reason::Template)
+        });
+        assert_eq!(told.count(), 10);
     }
 }

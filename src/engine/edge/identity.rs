@@ -140,7 +140,7 @@ impl Keys {
     /// addresses) are hashed with kind and place, under another key: no secret of a client's choice is somebody's name.
     fn of(&self, source: &Source, value: &[u8]) -> u64 {
         let (kind, place): (u8, &str) = match source {
-            Source::Header(name) if !is_secret(name) => (1, name),
+            Source::Header(name) => (1, name),
             Source::Property(name) => (4, name),
             Source::Address { .. } => (5, ""),
             Source::Jwt(claim) => (6, claim),
@@ -154,17 +154,16 @@ impl Keys {
 /// Tells the hash of names from that of secrets.
 const NAMES: u64 = 0x6e61_6d65_6e61_6d65;
 
-/// A header whose name speaks of a secret holds one; any other holds a name, which a filter in front has written.
-pub fn is_secret(header: &str) -> bool {
-    ["key", "token", "auth", "secret", "credential"].iter().any(|word| header.contains(word))
-}
-
 /// Does the source yield secrets? Two different ones in one request are two identities.
 fn is_credential(source: &Source) -> bool {
     match source {
-        Source::Bearer | Source::Basic | Source::SigV4 | Source::Query(_) | Source::Cookie(_) => true,
-        Source::Header(name) => is_secret(name),
-        Source::Property(_) | Source::Address { .. } | Source::Jwt(_) => false,
+        Source::Bearer
+        | Source::Basic
+        | Source::SigV4
+        | Source::Secret(_)
+        | Source::Query(_)
+        | Source::Cookie(_) => true,
+        Source::Header(_) | Source::Property(_) | Source::Address { .. } | Source::Jwt(_) => false,
     }
 }
 
@@ -251,12 +250,12 @@ fn values(source: &Source, known: &Known<'_>, each: &mut dyn FnMut(&[u8], What))
         }
     };
     match source {
-        Source::Header(name) if name == "authorization" => authorizations(head, &mut |c| {
+        Source::Secret(name) if name == "authorization" => authorizations(head, &mut |c| {
             if let Credential::Token(v) = c {
                 names(v);
             }
         }),
-        Source::Header(name) if is_secret(name) => head.all(name).for_each(|v| names(credentials::bare(v))),
+        Source::Secret(name) => head.all(name).for_each(|v| names(credentials::bare(v))),
         Source::Header(name) => head.all(name).for_each(names),
         Source::Bearer => authorizations(head, &mut |c| {
             if let Credential::Token(v) = c {

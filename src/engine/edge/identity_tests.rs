@@ -19,7 +19,7 @@ fn all() -> Vec<Source> {
     vec![
         Source::Header("x-client-id".into()),
         Source::Bearer,
-        Source::Header("x-api-key".into()),
+        Source::header("X-Api-Key"),
         Source::Query("key".into()),
         Source::Cookie("sid".into()),
         Source::Basic,

@@ -13,6 +13,7 @@ pub mod groups;
 pub mod homes;
 pub mod keys;
 mod learn;
+mod lives;
 mod mend;
 pub mod novelty;
 mod observe;
@@ -120,6 +121,7 @@ pub struct Ledger {
     over: over::Over,
     rollout_keys: u32,
     alarms: u64,
+    short_lived_percent: u8,
     publisher: publish::Publisher,
 }
 
@@ -154,6 +156,7 @@ impl Ledger {
             over: over::Over::default(),
             rollout_keys: 0,
             alarms: 0,
+            short_lived_percent: 0,
             publisher: publish::Publisher::default(),
         };
         ledger.reconfigure(config);
@@ -174,7 +177,7 @@ impl Ledger {
         self.allow = config
             .profiles
             .iter()
-            .flat_map(|p| &p.allow)
+            .flat_map(|p| p.allow.entries())
             .filter_map(|e| match e.selector {
                 Selector::Template(v) => Some(Axis::Text.tag(v)),
                 Selector::Network(v) => Some(Axis::Network.tag(v)),
@@ -246,6 +249,7 @@ impl Ledger {
             self.release(value);
         }
         self.sweep_alarms();
+        self.short_lived_percent = lives::short_percent(self.keys.slots(), tick_of(self.clock.now_s));
         // What is confirmed or watched about once an hour, whatever its traffic: what holds no longer is let go.
         let turn = (self.clock.now_s / 60) as usize % panels::PANELS;
         let value = self.panels.slots().get(turn).map_or(0, |p| p.tag);

@@ -19,7 +19,7 @@ use std::ops::Range;
 pub const PAGE: usize = 16_384;
 const MAGIC: u16 = 0x5057;
 /// Layout of pages and of state files.
-pub(super) const VERSION: u16 = 9;
+pub(super) const VERSION: u16 = 10;
 /// Header and checksum.
 const AROUND: usize = 32;
 

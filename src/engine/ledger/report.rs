@@ -22,6 +22,7 @@ impl Ledger {
             clock_steps_back: self.clock.steps_back,
             profile_alarm: self.profile_alarm(),
             state_bytes: self.size_bytes() as u64,
+            short_lived_percent: self.short_lived_percent,
         }
     }
 

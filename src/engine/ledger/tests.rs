@@ -66,7 +66,10 @@ fn hourly(_: &mut Rng, _: f64, _: f64) -> f64 {
 }
 
 fn config(extra: impl FnOnce(&mut Config)) -> Config {
-    let mut c = crate::engine::config::parse(r#"{"mode":"enforce"}"#).unwrap();
+    let mut c = crate::engine::config::parse(
+        r#"{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4"}"#,
+    )
+    .unwrap();
     c.learn = Nanos(0);
     extra(&mut c);
     c

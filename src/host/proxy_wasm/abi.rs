@@ -102,6 +102,7 @@ mod raw {
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
     unsafe extern "C" {
         pub fn clock_time_get(id: u32, precision: u64, out: *mut u64) -> u32;
+        pub fn random_get(out: *mut u8, n: usize) -> u32;
     }
 }
 
@@ -150,6 +151,14 @@ pub fn monotonic() -> u64 {
         0 if t != 0 => t,
         _ => now(),
     }
+}
+
+/// Random bytes, unless the host has none.
+pub fn random() -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    // SAFETY: pointer and length of a live array.
+    let status = unsafe { raw::random_get(out.as_mut_ptr(), out.len()) };
+    (status == 0 && out != [0; 32]).then_some(out)
 }
 
 /// Value and version of a cell of shared data.

@@ -31,6 +31,8 @@ pub enum Event {
     TagLate = 5,
     /// A stream hung at its headers and was let go.
     HoldWatchdog = 6,
+    /// A decision was not logged: too many lines.
+    LogSuppressed = 7,
 }
 
 impl Event {
@@ -42,6 +44,7 @@ impl Event {
             Event::Aborted => "aborted",
             Event::TagLate => "tag_late",
             Event::HoldWatchdog => "hold_watchdog",
+            Event::LogSuppressed => "log_suppressed",
         }
     }
 }
@@ -129,7 +132,7 @@ impl Metrics {
 
     /// Sets the gauges.
     pub fn status(&mut self, s: &Status) {
-        let gauges: [(&str, u64); 9] = [
+        let gauges: [(&str, u64); 10] = [
             ("keys", s.keys.into()),
             ("groups", s.groups.into()),
             ("confirmed", s.confirmed.into()),
@@ -139,6 +142,7 @@ impl Metrics {
             ("keys_evicted", s.keys_evicted),
             ("profile_alarm", s.profile_alarm.into()),
             ("state_bytes", s.state_bytes),
+            ("short_lived_percent", s.short_lived_percent.into()),
         ];
         for (name, value) in gauges {
             self.gauge(name, value);

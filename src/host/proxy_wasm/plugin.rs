@@ -3,9 +3,10 @@
 use super::abi::{self, Level, Map};
 use super::metrics::{Event, Metrics};
 use super::reply;
-use super::shared::{RANK, Shared};
+use super::shared::{RANK, Shared, process_seed};
 use super::stream::{VERDICT_HEADER, is_verdict_header};
 use crate::engine::config::{Config, FailureMode, LogDecisions, ProfileId, Scope, parse_with_env};
+use crate::engine::edge::actions::Lines;
 use crate::engine::edge::identity::{Head, Properties};
 use crate::engine::edge::session::Session;
 use crate::engine::hash::Seed;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 const FAST_TICK: u64 = TICK / 5;
 /// So many streams must hang at their headers before holding counts as broken: one may be a slow client.
 const HUNG: u32 = 3;
+/// Percent of short-lived keys that is most.
+const MOST: u8 = 50;
 /// Gauges are written once a second.
 const GAUGES_NS: u64 = 1_000_000_000;
 
@@ -35,6 +38,9 @@ struct State {
     told: Counts,
     /// It was said that addresses are not believed.
     warned_of_addresses: bool,
+    /// It was said that most keys are short-lived.
+    warned_of_lives: bool,
+    lines: Lines,
 }
 
 /// Where a policy learns.
@@ -72,8 +78,9 @@ impl State {
 impl State {
     /// Writes gauges and counters.
     fn tell(&mut self) {
+        let mut told = None;
         match &mut self.brain {
-            Brain::Vm(Some(engine)) => self.metrics.status(&engine.status()),
+            Brain::Vm(Some(engine)) => told = Some(engine.status()),
             Brain::Vm(None) => {}
             Brain::Node(node) => {
                 let counts = node.counts();
@@ -81,10 +88,19 @@ impl State {
                 self.told = counts;
                 let health = node.health(&mut Shared);
                 self.metrics.health(&health);
-                if let Some(status) = node.status() {
-                    self.metrics.status(&Status { state_bytes: node.size_bytes() as u64, ..status });
-                }
+                told = node.status().map(|status| Status { state_bytes: node.size_bytes() as u64, ..status });
             }
+        }
+        let Some(status) = told else { return };
+        self.metrics.status(&status);
+        if status.short_lived_percent >= MOST && !std::mem::replace(&mut self.warned_of_lives, true) {
+            let percent = status.short_lived_percent;
+            abi::log(
+                Level::Warn,
+                &format!(
+                    "weir: {percent} % of the keys first seen 2 to 24 hours ago lived shorter than 2 hours: if they are credentials that rotate, they hide their accounts; name what stays in identity.sources, such as {{\"jwt\": \"sub\"}}"
+                ),
+            );
         }
     }
 }
@@ -156,6 +172,8 @@ pub struct Plugin {
     hung: u32,
     /// Does this host say that a body ends, also after its last byte? Not known until the first that did or did not.
     end_told: Option<bool>,
+    /// For policies without a seed, where the host shares no data.
+    own_seed: Option<Seed>,
     /// The host has no timer: requests do the upkeep. When they last did, and how many have come since.
     timerless: bool,
     kept_at: u64,
@@ -201,9 +219,18 @@ impl Plugin {
         }
         let env = std::env::var("WEIR_SEED").ok();
         match parse_with_env(&text, env.as_deref()) {
-            Ok(config) => {
+            Ok(mut config) => {
                 for w in &config.warnings {
                     abi::log(Level::Warn, &format!("weir: {w}"));
+                }
+                if config.seed_is_derived {
+                    match process_seed(&config.policy, &mut self.own_seed) {
+                        Some(seed) => config.seed = seed,
+                        None => abi::log(
+                            Level::Warn,
+                            "weir: this host has no randomness: the seed is derived from the policy's name, and all hashes can be predicted",
+                        ),
+                    }
                 }
                 let config = Arc::new(config);
                 if self.state(&config).is_none() {
@@ -218,6 +245,8 @@ impl Plugin {
                         told_at: 0,
                         told,
                         warned_of_addresses: false,
+                        warned_of_lives: false,
+                        lines: Lines::default(),
                     });
                 }
                 self.timerless = !abi::set_tick_period((period(&config) / 1_000_000) as u32);
@@ -407,8 +436,10 @@ impl Plugin {
             LogDecisions::Changes => decision.changed,
             LogDecisions::All => decision.verdict.action != Action::Allow,
         };
-        if logged {
+        if logged && state.lines.allow(Nanos(abi::monotonic()), decision.key.0, decision.verdict.reason) {
             abi::log(Level::Info, &state.brain.record(&config, now, &decision));
+        } else if logged {
+            state.metrics.event(Event::LogSuppressed);
         }
         Some(decision)
     }

@@ -2,7 +2,7 @@
 
 use super::abi;
 use crate::engine::Decision;
-use crate::engine::config::Profile;
+use crate::engine::config::{Limit, Profile};
 use crate::engine::dialect::Reply;
 use crate::engine::edge::session::Session;
 use crate::engine::limiter::Wait;
@@ -76,13 +76,16 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     abi::reply(status, &details, &headers, &body, grpc)
 }
 
-/// The quota that was hit, for clients that read it, and the true wait: `retry-after` may be shorter, so that client libraries
+/// The limit that refused, for clients that read it, and the true wait: `retry-after` may be shorter, so that client libraries
 /// keep asking.
 fn quota(profile: &Profile, wait: Wait) -> (String, String) {
+    let name = |l: &Limit| -> String {
+        l.name.chars().map(|c| if c.is_ascii_graphic() && c != '"' && c != '\\' { c } else { '_' }).collect()
+    };
     match profile.limits.get(usize::from(wait.limit)) {
         Some(l) => (
-            format!("\"weir\";q={};w={}", l.requests, l.per.secs()),
-            format!("\"weir\";r=0;t={}", wait.wait.millis().div_ceil(1000).max(1)),
+            format!("\"{}\";q={};w={}", name(l), l.requests, l.per.secs()),
+            format!("\"{}\";r=0;t={}", name(l), wait.wait.millis().div_ceil(1000).max(1)),
         ),
         None => Default::default(),
     }

@@ -1,6 +1,7 @@
 //! Shared data and the monotonic clock of the host, as the node protocol wants them.
 
 use super::abi;
+use crate::engine::hash::Seed;
 use crate::node::{Cells, Set};
 
 /// The host's cells. Holds nothing.
@@ -31,6 +32,29 @@ const fn decimal(text: &str) -> u32 {
         i = i.wrapping_add(1);
     }
     out
+}
+
+/// Creates a cell that is not there; where it is, no value has this version.
+const CREATE: u32 = u32::MAX;
+
+/// The secret of a policy without one: random, the same for all VMs of the process and as long as it lives. Where the host shares
+/// no data each VM has `own`. `None`: the host has no randomness.
+pub fn process_seed(policy: &str, own: &mut Option<Seed>) -> Option<Seed> {
+    let name = ["weir1/seed/", policy].concat();
+    for _ in 0..2 {
+        let known = abi::shared(&name).and_then(|(bytes, _)| <[u8; 32]>::try_from(bytes).ok());
+        if let Some(bytes) = known {
+            return Some(Seed::from_bytes(bytes));
+        }
+        let fresh = abi::random()?;
+        match abi::set_shared(&name, &fresh, CREATE) {
+            0 => return Some(Seed::from_bytes(fresh)),
+            // Another VM was first.
+            8 => {}
+            _ => return Some(own.get_or_insert(Seed::from_bytes(fresh)).clone()),
+        }
+    }
+    None
 }
 
 impl Cells for Shared {
