@@ -72,6 +72,7 @@ impl Extractor {
     #[inline(never)]
     pub fn take(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
         let id = session.identity;
+        let by_item = session.dialect.is_some_and(|d| d.charges_items());
         let facts = &mut session.facts;
         out.key = id.key;
         out.profile = session.profile;
@@ -84,7 +85,7 @@ impl Extractor {
             tenant: id.tenant,
             created_s: id.created.map_or(0, created_s),
             profile: session.profile,
-            cost: facts.answers.max(1).saturating_mul(facts.items.max(1)),
+            cost: facts.answers.max(1).saturating_mul(if by_item { facts.items.max(1) } else { 1 }),
             ..Observation::default()
         };
         let obs = &mut out.obs;

@@ -11,7 +11,10 @@ use std::borrow::Cow;
 pub struct Headers<'a>(pub Vec<(Text<'a>, Text<'a>)>);
 
 /// A value of a header: none, one or several.
-struct Values<'a>(Vec<Text<'a>>);
+enum Values<'a> {
+    One(Text<'a>),
+    Many(Vec<Text<'a>>),
+}
 
 /// An element of a list of headers: a pair, or a text of a flat list.
 enum Element<'a> {
@@ -28,32 +31,35 @@ impl<'de: 'a, 'a> Deserialize<'de> for Values<'a> {
                 f.write_str("a header's value")
             }
             fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Values<'de>, E> {
-                Ok(Values(vec![Text(Cow::Borrowed(s))]))
+                Ok(Values::One(Text(Cow::Borrowed(s))))
             }
             fn visit_str<E>(self, s: &str) -> Result<Values<'de>, E> {
-                Ok(Values(vec![Text(Cow::Owned(s.into()))]))
+                Ok(Values::One(Text(Cow::Owned(s.into()))))
             }
             fn visit_bool<E>(self, b: bool) -> Result<Values<'de>, E> {
-                Ok(Values(vec![Text(Cow::Owned(b.to_string()))]))
+                Ok(Values::One(Text(Cow::Owned(b.to_string()))))
             }
             fn visit_u64<E>(self, n: u64) -> Result<Values<'de>, E> {
-                Ok(Values(vec![Text(Cow::Owned(n.to_string()))]))
+                Ok(Values::One(Text(Cow::Owned(n.to_string()))))
             }
             fn visit_i64<E>(self, n: i64) -> Result<Values<'de>, E> {
-                Ok(Values(vec![Text(Cow::Owned(n.to_string()))]))
+                Ok(Values::One(Text(Cow::Owned(n.to_string()))))
             }
             fn visit_f64<E>(self, n: f64) -> Result<Values<'de>, E> {
-                Ok(Values(vec![Text(Cow::Owned(n.to_string()))]))
+                Ok(Values::One(Text(Cow::Owned(n.to_string()))))
             }
             fn visit_unit<E>(self) -> Result<Values<'de>, E> {
-                Ok(Values(Vec::new()))
+                Ok(Values::Many(Vec::new()))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Values<'de>, A::Error> {
                 let mut all = Vec::new();
-                while let Some(Values(some)) = seq.next_element()? {
-                    all.extend(some);
+                while let Some(some) = seq.next_element::<Values<'de>>()? {
+                    match some {
+                        Values::One(v) => all.push(v),
+                        Values::Many(some) => all.extend(some),
+                    }
                 }
-                Ok(Values(all))
+                Ok(Values::Many(all))
             }
         }
         d.deserialize_any(V)
@@ -69,13 +75,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Element<'a> {
                 f.write_str("a header: [name, value] or {\"name\": …, \"value\": …}")
             }
             fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Element<'de>, E> {
-                Ok(Element::Flat(Values(vec![Text(Cow::Borrowed(s))])))
+                Ok(Element::Flat(Values::One(Text(Cow::Borrowed(s)))))
             }
             fn visit_str<E>(self, s: &str) -> Result<Element<'de>, E> {
-                Ok(Element::Flat(Values(vec![Text(Cow::Owned(s.into()))])))
+                Ok(Element::Flat(Values::One(Text(Cow::Owned(s.into())))))
             }
             fn visit_unit<E>(self) -> Result<Element<'de>, E> {
-                Ok(Element::Flat(Values(Vec::new())))
+                Ok(Element::Flat(Values::Many(Vec::new())))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Element<'de>, A::Error> {
                 use serde::de::Error;
@@ -96,7 +102,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Element<'a> {
                     }
                 }
                 let name = name.ok_or_else(|| A::Error::custom("a header without a name"))?;
-                Ok(Element::Pair(name, value.unwrap_or(Values(Vec::new()))))
+                Ok(Element::Pair(name, value.unwrap_or(Values::Many(Vec::new()))))
             }
         }
         d.deserialize_any(V)
@@ -122,12 +128,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Headers<'a> {
                     match (element, flat.take()) {
                         (Element::Pair(name, values), None) => out.add(&name, values),
                         (Element::Flat(name), None) => flat = Some(name),
-                        (Element::Flat(value), Some(name)) => {
-                            name.0
-                                .first()
-                                .into_iter()
-                                .for_each(|name| out.add(name, Values(value.0.clone())));
-                        }
+                        (Element::Flat(value), Some(Values::One(name))) => out.add(&name, value),
                         _ => return Err(A::Error::custom("headers mix pairs and texts")),
                     }
                 }
@@ -150,7 +151,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Headers<'a> {
 
 impl<'a> Headers<'a> {
     fn add(&mut self, name: &Text<'a>, values: Values<'a>) {
-        self.0.extend(values.0.into_iter().map(|v| (name.clone(), v)));
+        match values {
+            Values::One(v) => self.0.push((name.clone(), v)),
+            Values::Many(all) => self.0.extend(all.into_iter().map(|v| (name.clone(), v))),
+        }
     }
     /// Takes out a pseudo-header, as HTTP/2 and Envoy's tap write them.
     pub fn take(&mut self, name: &str) -> Option<Text<'a>> {
