@@ -83,8 +83,6 @@ pub const UNREADABLE: u8 = 8;
 pub const SERVED: u8 = 16;
 /// An edge apart from the ledger has rejected it: it is charged to nobody.
 pub const REFUSED: u8 = 32;
-/// No limit counts it.
-pub const UNCHARGED: u8 = 64;
 
 /// One request, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,11 +95,11 @@ pub struct Observation {
     pub tenant: u64,
     /// Creation of the account, seconds since the epoch, 0 if unknown.
     pub created_s: u32,
-    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `UNCHARGED`.
+    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`.
     pub flags: u8,
     /// Profile that applied.
     pub profile: u8,
-    /// What it costs of a limit: answers that it asks for, all prompts together (saturating; 0 counts as 1).
+    /// What it costs of a limit: answers that it asks for, all prompts together (saturating). 0: no limit counts it.
     pub cost: u16,
     /// Values of the request, all regions (saturating).
     pub nfp: u8,

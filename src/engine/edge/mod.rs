@@ -106,6 +106,9 @@ impl Edge {
     /// Looks values and lists up. What a list says, if one names the request.
     #[inline(never)]
     pub(super) fn prepare(&mut self, x: &mut Extracted) -> Option<Verdict> {
+        if self.config.profile(x.profile).is_some_and(|p| decide::is_free(p, x.unreadable)) {
+            x.obs.cost = 0;
+        }
         let obs = &mut x.obs;
         if !self.snapshot.is_empty() {
             let anchored =
@@ -169,6 +172,7 @@ impl Edge {
         }
         let (of_keys, of_tenants) = by_owner(&profile.limits);
         let (profile_id, cost) = (x.profile, x.obs.cost);
+        let free = cost == 0;
         // Each of several credentials pays: a made-up second one must not bring a fresh quota.
         let keys = || std::iter::once(x.key.0).chain(parts()).filter(|_| !of_keys.is_empty());
         let tenant =
@@ -178,6 +182,9 @@ impl Edge {
         let bucket = of_key(outcome.budget, profile_id);
         // The worker's own word, and that of all workers together: the longest wait is the true one.
         let ask = || {
+            if free {
+                return None;
+            }
             let (limiter, snapshot) = (&mut self.limiter, &self.snapshot);
             let over = |id: u64| snapshot.over(id, profile_id, now);
             let mut own = |id: u64| limiter.ask(now, of_key(id, profile_id), of_keys, 0, cost);
@@ -196,7 +203,7 @@ impl Edge {
         };
         let verdict = decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, ask);
         // What is refused, by whichever limit, is charged to none: who asks too early waits no longer for it.
-        if !verdict.action.rejects() && !decide::is_free(profile, x.unreadable) {
+        if !verdict.action.rejects() && !free {
             for id in keys() {
                 self.limiter.charge(now, of_key(id, profile_id), of_keys, 0, cost);
             }
@@ -235,15 +242,9 @@ impl Edge {
         let verdict = self.settle(now, x, list, &outcome);
         // The ledger charges what goes through, over all workers together; in shadow mode as if it were enforced.
         let done = if verdict.action.rejects() { observation::REFUSED } else { observation::SERVED };
-        x.obs.flags |= done | self.uncharged(x);
+        x.obs.flags |= done;
         self.queue(&x.obs);
         Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
-    }
-
-    /// The flag of a request that no limit counts.
-    pub(super) fn uncharged(&self, x: &Extracted) -> u8 {
-        let free = self.config.profile(x.profile).is_some_and(|p| decide::is_free(p, x.unreadable));
-        if free { observation::UNCHARGED } else { 0 }
     }
 
     /// The same, as done in the mode of its profile: exactly once a request, before it goes upstream. A second call on the
