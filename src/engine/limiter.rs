@@ -246,4 +246,33 @@ mod tests {
         let refused = (1..=10_000).filter(|k| l.pass(t0, *k, &hourly, 1).is_err()).count();
         assert_eq!(refused, 0);
     }
+
+    #[test]
+    fn a_request_of_several_cells_conforms_where_they_do_and_what_is_refused_is_charged_to_none() {
+        let t0 = Nanos::from_secs(1_000_000);
+        let mut requests = Limit::new("r", 3, Nanos::from_secs(3_600));
+        let both = [Limit::new("m", 60, Nanos::from_secs(60)), Limit::new("d", 100, Nanos::from_hours(24))];
+        let mut l = Limiter::new(64, 2);
+        assert_eq!(l.pass(t0, 7, &both, 50), Ok(()));
+        let no = Wait { wait: Nanos::from_secs(1), limit: 0 };
+        (0..9).for_each(|_| assert_eq!(l.pass(t0, 7, &both, 11), Err(no), "nine refusals push nothing"));
+        assert_eq!(l.pass(t0, 7, &both, 10), Ok(()));
+        // Forty are left of the day, and of the minute one a second.
+        let t1 = t0.plus(Nanos::from_secs(60));
+        let day = Nanos::from_hours(24).0 / 100 - Nanos::from_secs(60).0;
+        assert_eq!(l.pass(t1, 7, &both, 41), Err(Wait { wait: Nanos(day), limit: 1 }));
+        assert_eq!(l.pass(t1, 7, &both, 40), Ok(()));
+        // More than the limit holds: when nothing is owed, and in full.
+        let three = [requests.clone()];
+        assert_eq!(l.pass(t0, 8, &three, 5), Ok(()));
+        assert_eq!(l.pass(t0, 8, &three, 1), Err(Wait { wait: Nanos::from_secs(3_600), limit: 0 }));
+        assert_eq!(l.pass(t0.plus(Nanos::from_secs(3_600)), 8, &three, 1), Ok(()));
+        assert_eq!(l.pass(t0, 9, &three, u16::MAX), Ok(()));
+        let wait = l.pass(t0, 9, &three, 1).unwrap_err().wait;
+        assert!(wait < LONGEST && wait > Nanos::from_hours(24 * 30), "{wait:?}");
+        // By requests each is one.
+        requests.cost = crate::engine::config::Cost::Requests;
+        let passed = (0..5).filter(|_| l.pass(t0, 10, &[requests.clone()], 1_000).is_ok()).count();
+        assert_eq!(passed, 3);
+    }
 }

@@ -351,7 +351,6 @@ impl Engine {
         }
         let verdict = self.edge.settle(now, x, list, &outcome);
         if !verdict.action.rejects() {
-            x.obs.flags |= self.edge.uncharged(x);
             self.ledger.served(&x.obs);
         }
         Decision::of(&self.config, &mut self.edge.last, verdict, x.key, x.profile)

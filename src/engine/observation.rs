@@ -85,8 +85,6 @@ pub const SERVED: u8 = 16;
 pub const REFUSED: u8 = 32;
 /// The account's age was told, but could not be read: it is unknown, and not that of a newcomer.
 pub const AGE_UNREAD: u8 = 64;
-/// No limit counts it: it is free, or one of a batch that was charged with its first.
-pub const UNCHARGED: u8 = 128;
 
 /// One request, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,11 +97,11 @@ pub struct Observation {
     pub tenant: u64,
     /// Creation of the account, seconds since the epoch, 0 if unknown.
     pub created_s: u32,
-    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `AGE_UNREAD`, `UNCHARGED`.
+    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `AGE_UNREAD`.
     pub flags: u8,
     /// Profile that applied.
     pub profile: u8,
-    /// What it costs of a limit: answers that it asks for, all prompts together (saturating; 0 counts as 1).
+    /// What it costs of a limit: answers that it asks for, all prompts together (saturating). 0: no limit counts it.
     pub cost: u16,
     /// Values of the request, all regions (saturating).
     pub nfp: u8,

@@ -105,3 +105,15 @@ proptest! {
         let _ = parse(&format!("{{\"{}\":{v}}}", keys.get(key).unwrap()));
     }
 }
+
+#[test]
+fn a_limit_by_tenant_without_a_tenant_is_warned_of_and_stands_behind_those_of_keys() {
+    let text = std::fs::read_to_string(root().join("good/limit_by_tenant.json")).unwrap();
+    let told = |text: &str| {
+        let c = parse(text).unwrap();
+        let names: Vec<String> = c.profiles.first().unwrap().limits.iter().map(|l| l.name.clone()).collect();
+        (names, c.warnings.iter().any(|w| w.path == "limits" && w.message.contains("identity.tenant")))
+    };
+    assert_eq!(told(&text), (vec!["calls".into(), "org".into()], false));
+    assert!(told(&text.replace("tenant\": {\"header", "ja4\": {\"header")).1);
+}

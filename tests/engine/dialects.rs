@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use weir::engine::Engine;
 use weir::engine::dialect::path::Normal;
 use weir::engine::dialect::{DIALECTS, Reply, Unreadable, dialect_for};
+use weir::engine::edge::extract::{Extracted, Extractor};
 use weir::engine::edge::session::Next;
+use weir::engine::units::Nanos;
 
 fn fixtures() -> Vec<(String, Value)> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -282,4 +284,27 @@ fn answers_asked_for_are_counted() {
     ] {
         assert_eq!(told(path, body, body.len()), want, "{path} {body}");
     }
+}
+
+/// What a request costs a limit: its answers for each of its prompts; a list of texts to embed is one call.
+#[test]
+fn a_request_costs_its_answers_times_its_prompts() {
+    let engine = engine();
+    let mut extractor = Extractor::new(&engine.config().seed);
+    let mut cost = |path: &str, body: &str, items: u16| {
+        let mut s = open(&engine, path, &[]);
+        s.push(body.as_bytes(), true);
+        s.finish();
+        s.facts.items = items;
+        let mut x = Extracted::default();
+        extractor.take(Nanos::from_secs(1_780_000_000), &mut s, &mut x);
+        x.obs.cost
+    };
+    let of = |n: u32| format!(r#"{{"prompt":"four words are here","n":{n}}}"#);
+    for (n, items, want) in
+        [(1, 0, 1), (1, 1, 1), (5, 0, 5), (5, 7, 35), (1, 2_048, 2_048), (999, 999, 65_535)]
+    {
+        assert_eq!(cost("/v1/completions", &of(n), items), want, "{n} answers, {items} prompts");
+    }
+    assert_eq!(cost("/v1/embeddings", r#"{"input":"four words are here"}"#, 2_048), 1);
 }

@@ -369,3 +369,186 @@ fn the_sample_line_of_the_readme_is_a_line() {
     assert_eq!(o.status.code(), Some(0), "{}", String::from_utf8_lossy(&o.stderr));
     assert_eq!((&json_of(&o)["requests"], &json_of(&o)["unreadable"]), (&json!(1), &json!({})));
 }
+
+/// What one line of a trace decided, under a deny list that names the key of `Bearer k`; the same request in every shape.
+fn decided(dir: &Dir, line: &str) -> Value {
+    let config = json!({"mode": "enforce", "seed": "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+        "limits": [{"name": "l", "requests": 1, "per": "24h"}]});
+    let config = dir.file("c.json", config.to_string().as_bytes());
+    // The same key, an hour before: a line that names it is above its limit.
+    let first = r#"{"t":1777630000,"path":"/v1/chat/completions","headers":[["authorization","Bearer k"]],"body":{"messages":[{"role":"user","content":"a"}]}}"#;
+    let (trace, out) = (dir.file("t.jsonl", format!("{first}\n{line}\n").as_bytes()), dir.0.join("d.jsonl"));
+    let o = weir(&[
+        "replay",
+        "--json",
+        "--edges",
+        "0",
+        "--threads",
+        "1",
+        "--config",
+        path(&config),
+        "--decisions",
+        path(&out),
+        path(&trace),
+    ]);
+    let err = String::from_utf8_lossy(&o.stderr).to_string();
+    let lines = std::fs::read_to_string(&out).unwrap();
+    let mut v: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
+    v["span_s"] = json_of(&o)["span_s"].clone();
+    v["err"] = json!(err);
+    v
+}
+
+#[test]
+fn headers_and_paths_in_every_shape_of_logs() {
+    let dir = Dir::new("shapes");
+    let body = r#""body":{"messages":[{"role":"user","content":"a"}]}"#;
+    let key = r#""headers":[["authorization","Bearer k"]]"#;
+    let chat = r#""path":"/v1/chat/completions""#;
+    let found = [
+        format!("{chat},{key}"),
+        format!(r#"{chat},"headers":{{"Authorization":"Bearer k","x":null,"n":5,"f":1.5,"b":true}}"#),
+        format!(r#"{chat},"headers":{{"authorization":["Bearer k"],"accept":["a","b"],"none":[]}}"#),
+        format!(r#"{chat},"headers":[{{"name":"authorization","value":"Bearer k"}},{{"name":"x","value":null}},{{"name":"y"}}]"#),
+        format!(r#"{chat},"headers":[{{"key":"authorization","value":"Bearer k","raw":[1]}}]"#),
+        format!(r#"{chat},"headers":["accept","*/*","authorization","Bearer k"]"#),
+        format!(r#"{chat},"headers":[["x",null],["authorization",["Bearer k"]],["n",7]]"#),
+        format!(r#"{chat},"headers":{{"authoriz\u0061tion":"Bearer \u006b"}}"#),
+        r#""headers":{":path":"/v1/chat/completions",":method":"POST",":authority":"h","authorization":"Bearer k"}"#.to_string(),
+        format!(r#""path":"https://api.example.com/v1/chat/completions?x=1",{key}"#),
+        format!(r#""path":"POST /v1/chat/completions HTTP/1.1",{key}"#),
+        format!(r#""path":"POST https://api.example.com/v1/chat/completions HTTP/2",{key},"method":null,"authority":null,"route":null,
+            "source":null,"label":null,"tenant":null,"ja4":null,"properties":{{"a":null}},"response":null,"key_age_s":null,"body_text":null,"body_base64":null"#).replace('\n', ""),
+    ];
+    for shape in found {
+        let v = decided(&dir, &format!(r#"{{"t":1777633600,{shape},{body}}}"#));
+        assert_eq!(v["would"], "throttle", "{shape}: {v}");
+    }
+    let nobody = [
+        format!(r#"{chat},"headers":null"#),
+        format!(r#"{chat},"headers":[]"#),
+        format!(r#"{chat},"headers":{{}}"#),
+        format!(r#"{chat},"headers":{{"authorization":null}}"#),
+        chat.to_string(),
+    ];
+    for shape in nobody {
+        let v = decided(&dir, &format!(r#"{{"t":1777633600,{shape},{body}}}"#));
+        assert_eq!(v["would"], "allow", "{shape}: {v}");
+    }
+    let v = decided(&dir, &format!(r#"{{"t":1777633600,"path":"GET /v1/chat/completions HTTP/1.1",{key}}}"#));
+    assert_eq!(v["reason"], "not_inference");
+    let bad = [
+        format!(r#"{chat},"headers":[["a"]]"#),
+        format!(r#"{chat},"headers":[["a","b","c"]]"#),
+        format!(r#"{chat},"headers":["a","b","c"]"#),
+        format!(r#"{chat},"headers":["a",["b","c"]]"#),
+        format!(r#"{chat},"headers":[{{"value":"b"}}]"#),
+        format!(r#"{chat},"headers":"authorization: Bearer k""#),
+        format!(r#"{chat},"headers":{{"a":{{}}}}"#),
+        format!(r#"{key},"path":null"#),
+        key.to_string(),
+    ];
+    for shape in bad {
+        let v = decided(&dir, &format!(r#"{{"t":1777633600,{shape},{body}}}"#));
+        assert!(v["error"].is_string(), "{shape}: {v}");
+        assert!(v["err"].as_str().unwrap().contains("t.jsonl:2: skipped:"), "{shape}: {v}");
+    }
+}
+
+#[test]
+fn times_in_every_form_of_logs() {
+    let dir = Dir::new("times");
+    // An hour after the first request of `decided`: 2026-05-01T11:06:40Z is 1777633600.
+    let at = |t: &str| {
+        let rest = r#""path":"/v1/chat/completions","headers":[],"body":{"messages":[{"role":"user","content":"a"}]}"#;
+        let trace = dir.file(
+            "t.jsonl",
+            format!("{{\"t\":1777630000,{rest}}}\n{{\"t\":{t},{rest},\"label\":\"l\"}}\n{{\"t\":1777633600.5,{rest}}}\n").as_bytes(),
+        );
+        let o = weir(&["replay", "--json", path(&trace)]);
+        (o.status.code().unwrap(), json_of(&o)["clock_steps_back"].as_u64().unwrap())
+    };
+    for same in [
+        r#""2026-05-01T11:06:40.4Z""#,
+        r#""2026-05-01T11:06:40.4z""#,
+        r#""2026-05-01T11:06:40,400Z""#,
+        r#""2026-05-01T11:06:40.4+0000""#,
+        r#""2026-05-01T13:06:40.4+0200""#,
+        r#""2026-05-01T13:06:40.4+02:00""#,
+        r#""2026-05-01T05:36:40.4-0530""#,
+        r#""2026-05-01T09:06:40.4-02""#,
+        r#""2026-05-01 11:06:40.4 +0000""#,
+        r#""2026-05-01 11:06:40.4 UTC""#,
+        r#""2026-05-01T11:06:40.4""#,
+        "1777633600.4",
+        "1.7776336004e9",
+        "1777633600400",
+        "1777633600400.25",
+        "1777633600400000",
+        "1777633600400000000",
+        r#""1777633600.400""#,
+        r#""1777633600400""#,
+        r#"" 1777633600400000 ""#,
+    ] {
+        assert_eq!(at(same), (0, 0), "{same}");
+        // Half a second later it would be behind the third.
+        assert_eq!(at("1777633601"), (0, 1));
+    }
+    for bad in [
+        "5000000000",
+        "50000000000",
+        "-1",
+        "\"yesterday\"",
+        "\"2026-05-01\"",
+        "\"2026-05-01T11:06:40+00000\"",
+        "\"\"",
+        "null",
+        "{}",
+        "1e300",
+        "\"nan\"",
+        "\"inf\"",
+    ] {
+        assert_eq!(at(bad).0, 3, "{bad}");
+    }
+}
+
+#[test]
+fn many_bad_lines_are_a_handful_of_messages() {
+    let dir = Dir::new("many");
+    let mut text = line(1.78e9, "a", "four words of text") + "\n";
+    for i in 0..200_000 {
+        let bad = match i % 5 {
+            0 => format!("not json {i}"),
+            1 => format!(r#"{{"t":"tomorrow {i}","path":"/"}}"#),
+            2 => format!(r#"{{"t":{i},"path":"/x","headers":"{i}"}}"#),
+            3 => format!(r#"{{"t":{i},"path":"/x","headers":[["{i}"]]"#),
+            _ => format!(r#"{{"t":1780000001,"path":"/v1/chat/completions","body_base64":"!{i}"}}"#),
+        };
+        text += &bad;
+        text += "\n";
+    }
+    let trace = dir.file("t.jsonl", text.as_bytes());
+    let said = |threads: &str| {
+        let o = weir(&["replay", "--json", "--threads", threads, path(&trace)]);
+        assert_eq!(o.status.code(), Some(3));
+        let v = json_of(&o);
+        assert_eq!((v["requests"].as_u64(), v["skipped"].as_u64()), (Some(1), Some(200_000)));
+        String::from_utf8_lossy(&o.stderr).to_string()
+    };
+    let err = said("1");
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 5, "{err}");
+    for (i, line) in lines.iter().enumerate() {
+        assert!(line.contains(&format!("t.jsonl:{}: skipped: ", i + 2)), "{line}");
+        assert!(line.ends_with(" (and 39999 more lines of this kind)"), "{line}");
+    }
+    assert_eq!(said("2"), err);
+    // Faults without number, each of its own kind: the first fifteen, and the rest in one.
+    let text: String = (0..1_000)
+        .map(|i| format!("{{\"t\":1780000001,\"path\":\"/\",\"{0}\":1,\"{0}\":1,\"t\":{1}}}\n", "x", i))
+        .collect();
+    let trace = dir.file("u.jsonl", text.as_bytes());
+    let o = weir(&["replay", path(&trace)]);
+    assert_eq!(o.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&o.stderr).lines().count() <= 16);
+}

@@ -14,6 +14,7 @@ mod explain;
 mod lines;
 mod replay;
 mod simulate;
+mod skip;
 mod trace;
 
 use clap::{Parser, Subcommand};

@@ -7,6 +7,7 @@ mod summary;
 mod threads;
 
 use crate::deployment::{self, Deployment};
+use crate::skip::Skipped;
 use crate::{IO, OK, SKIPPED, USAGE, check};
 use batch::{Batch, End, Request};
 use serde_json::json;
@@ -78,6 +79,8 @@ struct Replay {
     index: u64,
     requests: u64,
     skipped: u64,
+    /// What was wrong with lines of the open file.
+    faults: Skipped,
     steps_back: u64,
     bytes: u64,
     actions: [u64; 4],
@@ -118,6 +121,7 @@ fn replay(args: &Args) -> Result<u64, u8> {
         index: 0,
         requests: 0,
         skipped: 0,
+        faults: Skipped::default(),
         steps_back: 0,
         bytes: 0,
         actions: [0; 4],
@@ -193,17 +197,20 @@ impl Replay {
                     let d = self.judge(&mut line.request, *early, label);
                     self.write(&d)
                 }
-                Err(why) => {
-                    let number = self.number + line.number;
-                    bar.suspend(|| eprintln!("{}:{number}: skipped: {why}", path.display()));
+                Err(skip) => {
+                    self.faults.add(self.number + line.number, skip);
                     self.skipped += 1;
-                    self.write_error(why)
+                    self.write_error(&skip.why)
                 }
             };
             written.map_err(|e| fail(path, e))?;
             self.index += 1;
         }
         self.number += batch.count;
+        if !matches!(batch.end, End::Open) {
+            let messages = self.faults.messages(path);
+            bar.suspend(|| messages.iter().for_each(|m| eprintln!("{m}")));
+        }
         match &batch.end {
             End::Open => {}
             End::File { bytes } => {

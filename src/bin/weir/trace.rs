@@ -1,5 +1,9 @@
-//! The trace format: one JSON object a line.
+//! The trace format: one JSON object a line, in the shapes that proxies and log shippers write.
 
+mod headers;
+
+use crate::skip::Skip;
+use headers::Headers;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -11,7 +15,7 @@ use weir::engine::units::Nanos;
 const LATEST_S: u64 = 4_000_000_000;
 
 /// A string of the line, borrowed where it has no escapes. (Of a bare `Cow` in an `Option` or a list serde makes an owned one.)
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl AsRef<str> for Text<'_> {
@@ -29,14 +33,14 @@ pub struct Line<'a> {
     pub method: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub authority: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub path: Text<'a>,
+    #[serde(borrow, default)]
+    pub path: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub route: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub source: Option<Text<'a>>,
     #[serde(borrow, default)]
-    headers: Vec<(Text<'a>, Text<'a>)>,
+    headers: Headers<'a>,
     #[serde(borrow, default)]
     body: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -52,7 +56,7 @@ pub struct Line<'a> {
     #[serde(borrow, default)]
     ja4: Option<Text<'a>>,
     #[serde(default)]
-    properties: Option<HashMap<String, String>>,
+    properties: Option<HashMap<String, Option<String>>>,
     #[serde(default)]
     #[allow(dead_code, reason = "its shape is checked; nothing uses it yet")]
     response: Option<Response>,
@@ -72,69 +76,106 @@ struct Response {
 
 /// Properties of a line.
 pub struct LineProperties {
-    map: HashMap<String, String>,
+    map: HashMap<String, Option<String>>,
 }
 
 impl Properties for LineProperties {
     fn get(&self, path: &str) -> Option<Vec<u8>> {
-        self.map.get(path).map(|v| v.as_bytes().to_vec())
+        self.map.get(path)?.as_ref().map(|v| v.as_bytes().to_vec())
     }
 }
 
 impl<'a> Line<'a> {
     /// Parses a line.
-    pub fn parse(text: &'a [u8]) -> Result<Line<'a>, String> {
+    pub fn parse(text: &'a [u8]) -> Result<Line<'a>, Skip> {
         if !text.starts_with(b"{") {
-            return Err("is not a JSON object".into());
+            return Err(Skip::new("is not a JSON object"));
         }
         // Checked as a whole, bytes are UTF-8 sooner than string by string.
-        let line: Line<'a> = match std::str::from_utf8(text) {
+        let mut line: Line<'a> = match std::str::from_utf8(text) {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(text),
         }
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| Skip::json(&e))?;
         let bodies = [line.body.is_some(), line.body_text.is_some(), line.body_base64.is_some()];
         if bodies.iter().filter(|b| **b).count() > 1 {
-            return Err("more than one of body, body_text, body_base64".into());
+            return Err(Skip::new("more than one of body, body_text, body_base64"));
         }
         if line.key_age_s.is_some_and(|a| !a.is_finite() || a < 0.0) {
-            return Err("key_age_s must be a number of seconds, not negative".into());
+            return Err(Skip::new("key_age_s must be a number of seconds, not negative"));
         }
+        line.settle_path()?;
         Ok(line)
     }
 
-    /// The time.
-    pub fn time(&self) -> Result<Nanos, String> {
-        let raw = self.t.get();
-        let bad = || format!("t is {raw:.40}, must be RFC 3339 or seconds since the epoch");
-        if let Some(text) = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')) {
-            let whole = parse_time(text.as_bytes()).ok_or_else(bad)?;
-            // parse_time reads whole seconds; the fraction orders requests within one.
-            let digits: String = text
-                .split_once('.')
-                .map(|(_, f)| f.chars().take_while(char::is_ascii_digit).take(9).collect())
-                .unwrap_or_default();
-            let nanos = format!("{digits:0<9}").parse().unwrap_or(0);
-            // One wild time would hold the clock there for the rest of the trace.
-            if whole > Nanos::from_secs(LATEST_S) {
-                return Err(format!("t is {raw:.40}, after the year 2096"));
+    /// Logs tell a path in several ways: as such, as a pseudo-header, as a URL, or as the request line
+    /// (`POST /v1/messages HTTP/1.1`).
+    fn settle_path(&mut self) -> Result<(), Skip> {
+        let pseudo = [":path", ":method", ":authority"];
+        if self.headers.0.iter().any(|(n, _)| n.as_ref().starts_with(':')) {
+            let [path, method, authority] = pseudo.map(|name| self.headers.take(name));
+            self.path = self.path.take().or(path);
+            self.method = self.method.take().or(method);
+            self.authority = self.authority.take().or(authority);
+        }
+        let path = self.path.as_ref().ok_or_else(|| Skip::new("missing field `path`"))?;
+        if path.as_ref().starts_with('/') {
+            return Ok(());
+        }
+        let mut target = path.as_ref().to_string();
+        if let Some((method, rest)) = path.as_ref().split_once(' ') {
+            let uri =
+                rest.rsplit_once(' ').filter(|(_, v)| v.starts_with("HTTP/")).map_or(rest, |(uri, _)| uri);
+            if !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase()) {
+                self.method.get_or_insert(Text(Cow::Owned(method.to_string())));
+                target = uri.trim().to_string();
             }
-            return Ok(whole.plus(Nanos(nanos)));
         }
-        let secs: f64 = raw.parse().map_err(|_| bad())?;
-        if !(0.0..=LATEST_S as f64).contains(&secs) {
-            return Err(bad());
+        if let Some((_, rest)) =
+            target.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))
+        {
+            let at = rest.find(['/', '?']).unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(at);
+            self.authority.get_or_insert(Text(Cow::Owned(authority.to_string())));
+            target = if path.starts_with('/') { path.to_string() } else { format!("/{path}") };
         }
-        Ok(Nanos((secs * 1e9) as u64))
+        self.path = Some(Text(Cow::Owned(target)));
+        Ok(())
+    }
+
+    /// The time: RFC 3339 and its common variants, or the time since the epoch, whose unit its size tells.
+    pub fn time(&self) -> Result<Nanos, Skip> {
+        let raw = self.t.get();
+        let what = "must be RFC 3339, or seconds, ms, µs or ns since the epoch";
+        let bad = || Skip::of(format!("t is {raw:.40}, {what}"), "t cannot be read");
+        let Some(text) = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')) else {
+            return since_epoch(raw).ok_or_else(bad);
+        };
+        if let Some(t) = since_epoch(text.trim()) {
+            return Ok(t);
+        }
+        let text = rfc3339(text.trim());
+        let whole = parse_time(text.as_bytes()).ok_or_else(bad)?;
+        // parse_time reads whole seconds; the fraction orders requests within one.
+        let digits: String = text
+            .split_once('.')
+            .map(|(_, f)| f.chars().take_while(char::is_ascii_digit).take(9).collect())
+            .unwrap_or_default();
+        let nanos = format!("{digits:0<9}").parse().unwrap_or(0);
+        // One wild time would hold the clock there for the rest of the trace.
+        if whole > Nanos::from_secs(LATEST_S) {
+            return Err(Skip::of(format!("t is {raw:.40}, after the year 2096"), "t is after the year 2096"));
+        }
+        Ok(whole.plus(Nanos(nanos)))
     }
 
     /// The headers' bytes.
     pub fn headers(&self) -> Vec<(&[u8], &[u8])> {
-        self.headers.iter().map(|(k, v)| (k.as_ref().as_bytes(), v.as_ref().as_bytes())).collect()
+        self.headers.0.iter().map(|(k, v)| (k.as_ref().as_bytes(), v.as_ref().as_bytes())).collect()
     }
 
     /// The body's bytes as they stand in the line; `None` without a body.
-    pub fn body(&self) -> Result<Option<Cow<'_, [u8]>>, String> {
+    pub fn body(&self) -> Result<Option<Cow<'_, [u8]>>, Skip> {
         use base64::Engine as _;
         if let Some(raw) = self.body {
             return Ok(Some(Cow::Borrowed(raw.get().as_bytes())));
@@ -147,7 +188,7 @@ impl<'a> Line<'a> {
             Some(text) => base64::engine::general_purpose::STANDARD
                 .decode(text.as_ref())
                 .map(|b| Some(Cow::Owned(b)))
-                .map_err(|e| format!("body_base64: {e}")),
+                .map_err(|e| Skip::of(format!("body_base64: {e}"), "body_base64 is not base64")),
         }
     }
 
@@ -155,8 +196,45 @@ impl<'a> Line<'a> {
     pub fn properties(&mut self) -> LineProperties {
         let mut map = self.properties.take().unwrap_or_default();
         if let Some(ja4) = &self.ja4 {
-            map.insert("filter_state.weir.ja4".into(), ja4.as_ref().to_string());
+            map.insert("filter_state.weir.ja4".into(), Some(ja4.as_ref().to_string()));
         }
         LineProperties { map }
     }
+}
+
+/// Seconds with a fraction, milliseconds, microseconds or nanoseconds since the epoch: between 2001 and 2096 their sizes do not
+/// meet, and smaller numbers are seconds.
+fn since_epoch(text: &str) -> Option<Nanos> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) || !whole.bytes().all(|b| b.is_ascii_digit()) {
+        let secs: f64 = text.parse().ok()?;
+        let exact = text.starts_with(|c: char| c.is_ascii_digit()) && (0.0..=LATEST_S as f64).contains(&secs);
+        return exact.then_some(Nanos((secs * 1e9) as u64));
+    }
+    let whole: u64 = whole.parse().ok()?;
+    for (unit_ns, per_s) in [(1_000_000_000, 1), (1_000_000, 1_000), (1_000, 1_000_000), (1, 1_000_000_000)] {
+        let from = if per_s == 1 { 0 } else { 1_000_000_000 * per_s };
+        if (from..=LATEST_S * per_s).contains(&whole) {
+            let part: u64 = format!("{fraction:0<9.9}").parse().unwrap_or(0);
+            return Some(Nanos(whole * unit_ns + part * unit_ns / 1_000_000_000));
+        }
+    }
+    None
+}
+
+/// `+0000`, `+00`, ` UTC` and a comma before the fraction, as RFC 3339 writes them.
+fn rfc3339(text: &str) -> Cow<'_, str> {
+    let Some((clock, rest)) = text.split_at_checked(19) else { return Cow::Borrowed(text) };
+    let digits = rest.trim_start_matches([',', '.']).trim_start_matches(|c: char| c.is_ascii_digit());
+    let fraction = &rest[..rest.len() - digits.len()];
+    let zone = digits.trim_start();
+    let zone = match zone.as_bytes() {
+        b"UTC" | b"GMT" => "Z".to_string(),
+        [b'+' | b'-', h @ ..] if h.len() == 4 && h.iter().all(u8::is_ascii_digit) => {
+            format!("{}:{}", &zone[..3], &zone[3..])
+        }
+        [b'+' | b'-', h @ ..] if h.len() == 2 && h.iter().all(u8::is_ascii_digit) => format!("{zone}:00"),
+        _ => zone.to_string(),
+    };
+    Cow::Owned(format!("{clock}{}{zone}", fraction.replace(',', ".")))
 }

@@ -34,6 +34,9 @@ impl Dialect for Embeddings {
             other => common(other),
         }
     }
+    fn charges_items(&self) -> bool {
+        false
+    }
     fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>) {
         reply.openai(out);
     }

@@ -112,7 +112,7 @@ pub fn verdict(
             ..base
         };
     }
-    if let Some((reason, wait)) = if is_free(profile, unreadable) { None } else { charge() } {
+    if let Some((reason, wait)) = charge() {
         return Verdict {
             action: Action::Throttle,
             reason,

@@ -95,7 +95,8 @@ impl Extractor {
             let first = std::mem::replace(&mut session.facts, other);
             let mut item = Extracted::default();
             self.one(now, session, &mut item);
-            item.obs.flags |= observation::UNCHARGED;
+            // A batch is charged with its first.
+            item.obs.cost = 0;
             out.items.push(item);
             session.facts = first;
         }
@@ -103,6 +104,7 @@ impl Extractor {
 
     fn one(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
         let id = &session.identity;
+        let by_item = session.dialect.is_some_and(|d| d.charges_items());
         let facts = &mut session.facts;
         out.key = id.key;
         out.profile = session.profile;
@@ -119,7 +121,7 @@ impl Extractor {
             tenant: id.tenant,
             created_s: id.created.map_or(0, created_s),
             profile: session.profile,
-            cost: facts.answers.max(1).saturating_mul(facts.items.max(1)),
+            cost: facts.answers.max(1).saturating_mul(if by_item { facts.items.max(1) } else { 1 }),
             ..Observation::default()
         };
         let obs = &mut out.obs;

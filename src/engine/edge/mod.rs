@@ -111,6 +111,9 @@ impl Edge {
     /// Looks values and lists up. What a list says, if one names the request.
     #[inline(never)]
     pub(super) fn prepare(&mut self, x: &mut Extracted) -> Option<Verdict> {
+        if self.config.profile(x.profile).is_some_and(|p| decide::is_free(p, x.unreadable)) {
+            x.obs.cost = 0;
+        }
         let obs = &mut x.obs;
         if !self.snapshot.is_empty() {
             let anchored =
@@ -178,19 +181,21 @@ impl Edge {
         // Each of several credentials pays: a made-up second one must not bring a fresh quota. Of more than a gateway's and its
         // client's the address pays, too.
         let address = (x.address != 0 && x.parts.len() > FEW).then_some(x.address);
-        let counts =
-            x.obs.flags & observation::UNCHARGED == 0 && !matches!(x.other, Other::Free | Other::Refused);
+        let free = cost == 0 || matches!(x.other, Other::Free | Other::Refused);
         let keys = || {
             let all = std::iter::once(x.key.0).chain(x.parts.iter().copied()).chain(address);
-            all.filter(|_| counts && !of_keys.is_empty())
+            all.filter(|_| !free && !of_keys.is_empty())
         };
-        let tenant = (counts && x.obs.tenant != 0 && !of_tenants.is_empty())
+        let tenant = (!free && x.obs.tenant != 0 && !of_tenants.is_empty())
             .then(|| of_tenant(x.obs.tenant, profile_id));
         let first = u8::try_from(of_keys.len()).unwrap_or(u8::MAX);
         let budget = profile.actions.budget.filter(|_| outcome.budget != 0).map(|b| [b.limit()]);
         let bucket = of_key(outcome.budget, profile_id);
         // The worker's own word, and that of all workers together: the longest wait is the true one.
         let ask = || {
+            if free {
+                return None;
+            }
             let (limiter, snapshot) = (&mut self.limiter, &self.snapshot);
             let over = |id: u64| snapshot.over(id, profile_id, now);
             let mut own = |id: u64| limiter.ask(now, of_key(id, profile_id), of_keys, 0, cost);
@@ -209,7 +214,7 @@ impl Edge {
         };
         let verdict = decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, ask);
         // What is refused, by whichever limit, is charged to none: who asks too early waits no longer for it.
-        if !verdict.action.rejects() && !decide::is_free(profile, x.unreadable) {
+        if !verdict.action.rejects() && !free {
             for id in keys() {
                 self.limiter.charge(now, of_key(id, profile_id), of_keys, 0, cost);
             }
@@ -258,15 +263,9 @@ impl Edge {
         let verdict = self.settle(now, x, list, &outcome);
         // The ledger charges what goes through, over all workers together; in shadow mode as if it were enforced.
         let done = if verdict.action.rejects() { observation::REFUSED } else { observation::SERVED };
-        x.obs.flags |= done | self.uncharged(x);
+        x.obs.flags |= done;
         self.queue(&x.obs);
         Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
-    }
-
-    /// The flag of a request that no limit counts.
-    pub(super) fn uncharged(&self, x: &Extracted) -> u8 {
-        let free = self.config.profile(x.profile).is_some_and(|p| decide::is_free(p, x.unreadable));
-        if free { observation::UNCHARGED } else { 0 }
     }
 
     /// Decides a request without a prompt by its key: lists, then the campaign that its key is convicted of, then limits. The

@@ -69,7 +69,7 @@ impl Ledger {
         let elapsed = self.keys.get(obs.key).map_or(0, |k| self.clock.now_s.saturating_sub(k.last_s));
         let elapsed = Nanos::from_secs(u64::from(elapsed));
         let done = obs.flags & (observation::SERVED | observation::REFUSED);
-        if done == observation::SERVED && obs.flags & observation::UNCHARGED == 0 {
+        if done == observation::SERVED && obs.cost != 0 {
             self.owe(obs, elapsed);
             return None;
         }
@@ -90,7 +90,7 @@ impl Ledger {
 
     /// Charges what nobody had decided when it was observed, and was served then.
     pub(in crate::engine) fn served(&mut self, obs: &Observation) {
-        if obs.flags & (observation::ALLOWED | observation::UNCHARGED) == 0 {
+        if obs.flags & observation::ALLOWED == 0 && obs.cost != 0 {
             self.owe(obs, Nanos(0));
         }
     }

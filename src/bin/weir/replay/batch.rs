@@ -1,6 +1,7 @@
 //! What travels between the threads of a replay: a block of lines, and what became of each of them.
 
 use crate::lines::{Block, Item};
+use crate::skip::Skip;
 use indicatif::ProgressBar;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ pub struct Judgeable {
     /// Within the batch, from 1.
     pub number: u64,
     /// A decision made without the ledger, none yet, or why the line was skipped.
-    pub outcome: Result<Option<Decision>, String>,
+    pub outcome: Result<Option<Decision>, Skip>,
     pub request: Request,
     pub labelled: bool,
     pub label: Range<usize>,

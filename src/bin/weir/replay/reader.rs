@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, Request};
 use crate::lines::{Item, MAX_LINE};
+use crate::skip::Skip;
 use crate::trace::{Line, Text};
 use std::sync::Arc;
 use weir::engine::config::Config;
@@ -32,7 +33,7 @@ impl Reader {
         batch.split(|item, line, labels| {
             let from = labels.len();
             line.outcome = match item {
-                Item::TooLong => Err(format!("line is longer than {MAX_LINE} bytes")),
+                Item::TooLong => Err(Skip::new(format!("line is longer than {MAX_LINE} bytes"))),
                 Item::Line(text) => Line::parse(text).and_then(|mut parsed| {
                     let early = self.line(&mut parsed, &mut line.request)?;
                     line.labelled = parsed.label.is_some();
@@ -44,7 +45,7 @@ impl Reader {
         });
     }
 
-    fn line(&mut self, line: &mut Line<'_>, out: &mut Request) -> Result<Option<Decision>, String> {
+    fn line(&mut self, line: &mut Line<'_>, out: &mut Request) -> Result<Option<Decision>, Skip> {
         out.time = line.time()?;
         out.age = line.key_age_s.map(|age| Nanos((age * 1e9) as u64));
         let properties = line.properties();
@@ -55,7 +56,7 @@ impl Reader {
         }
         let head = Head {
             method: line.method.as_ref().map_or("POST", |m| m.as_ref()).as_bytes(),
-            path: line.path.as_ref().as_bytes(),
+            path: bytes(&line.path),
             authority: bytes(&line.authority),
             headers: &headers,
             source: bytes(&line.source),

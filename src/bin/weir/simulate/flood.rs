@@ -35,6 +35,7 @@ impl Flood {
         x.obs = Observation {
             time: now,
             key,
+            cost: 1,
             nfp: 10,
             exact: rng.u64(),
             last_user: user,
