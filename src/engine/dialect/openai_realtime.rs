@@ -7,6 +7,7 @@ pub static REALTIME: Plain = Plain {
     fields,
     ..Plain::new("openai_realtime", |path| {
         path.ends_with(b"/realtime")
+            || path.ends_with(b".bidigeneratecontent")
             || under(path, "realtime")
             || (holds(path, "/realtime/")
                 && ends_with_any(path, &["/sessions", "/client_secrets", "/calls", "/accept"]))

@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod decide;
 pub mod extract;
+pub mod frames;
 pub mod identity;
 pub mod limiter;
 pub mod marks;
