@@ -114,6 +114,8 @@ struct Body {
     failed: bool,
     /// The path asks for a stream.
     streams: bool,
+    /// A body without a prompt is sound.
+    may_be_empty: bool,
     /// After a handshake there is no end.
     upgrade: bool,
 }
@@ -206,6 +208,10 @@ impl Session {
             head.end_of_stream || facts.length == Some(0) || (facts.upgrade && facts.length.is_none());
         let failure = match facts.failure {
             None if session.identity.crowded => Some(Unreadable::Headers),
+            None if empty && dialect.may_be_empty(path.end()) => {
+                session.facts.media = true;
+                return session;
+            }
             None if empty => Some(Unreadable::Empty),
             None if p.inspect.max_inspect_bytes == 0 => Some(Unreadable::BeyondWindow),
             failure => failure,
@@ -228,6 +234,7 @@ impl Session {
             failed: false,
             upgrade: facts.upgrade,
             streams: dialect.streams(path.end()),
+            may_be_empty: dialect.may_be_empty(path.end()),
         }));
         session
     }
@@ -331,6 +338,9 @@ impl Session {
         }
         self.facts = body.reader.into_facts(body.lines.is_some());
         self.facts.stream |= body.streams;
+        if body.may_be_empty && self.facts.unreadable == Some(Unreadable::Empty) {
+            (self.facts.unreadable, self.facts.media) = (None, true);
+        }
         // Of a batch that is longer than what is looked at, the rest is taken to be like it.
         if body.received >= body.inspect && self.facts.items > 0 {
             let all = body.length.unwrap_or(body.received).max(body.inspect);
