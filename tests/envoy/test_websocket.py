@@ -8,6 +8,9 @@ import struct
 import threading
 import time
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 from harness import config, key_id, template_ids
 from traffic import Traffic, learned, settle
@@ -277,3 +280,40 @@ def test_a_path_that_is_not_known_is_decided_by_its_handshake_alone(start, upstr
     c.send(frame(item(FORBIDDEN)))
     assert c.answers()
     assert Client(e.port, "/ws", key="x-api-key: bad").status == 429
+
+
+def over_http2(port, key, text):
+    """Extended CONNECT (RFC 8441): the status, and whether the stream was ended after the message."""
+    with socket.create_connection(("127.0.0.1", port), timeout=3) as s:
+        c = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
+        c.initiate_connection()
+        s.sendall(c.data_to_send())
+        time.sleep(0.1)
+        c.receive_data(s.recv(65536))
+        c.send_headers(1, [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":path", "/v1/realtime"), (":authority", "a"),
+                           ("sec-websocket-version", "13"), ("x-api-key", key)])
+        s.sendall(c.data_to_send())
+        status, ended, sent, end = None, False, False, time.time() + 2
+        s.settimeout(0.3)
+        while time.time() < end and not ended:
+            try:
+                data = s.recv(65536)
+            except socket.timeout:
+                continue
+            for event in c.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived):
+                    status = int(dict(event.headers)[b":status"])
+                ended |= isinstance(event, (h2.events.StreamReset, h2.events.StreamEnded))
+            if status == 200 and not sent:
+                sent = True
+                c.send_data(1, frame(item(text)))
+            s.sendall(c.data_to_send())
+        return status, ended
+
+
+def test_over_http2(start, upstream):
+    e = start(denying(), edit=lambda y: y.replace("codec_type: AUTO", "codec_type: AUTO\n          http2_protocol_options: {allow_connect: true}"))
+    assert over_http2(e.port, "good", "what is the difference between a weir and a dam") == (200, False)
+    assert over_http2(e.port, "bad", FORBIDDEN)[0] == 429
+    assert over_http2(e.port, "good", FORBIDDEN) == (200, True)
+    assert not server_saw(upstream, FORBIDDEN)
