@@ -88,7 +88,7 @@ impl Decision {
     fn or_of_items(self, x: &mut Extracted, mut judge: impl FnMut(&mut Extracted) -> Decision) -> Decision {
         let mut worst = self;
         if !worst.verdict.action.rejects() {
-            for decision in x.items.iter_mut().map(&mut judge) {
+            for decision in x.others.iter_mut().map(&mut judge) {
                 if decision.verdict.action > worst.verdict.action {
                     worst = decision;
                 }
@@ -107,9 +107,8 @@ impl Decision {
     ) -> Decision {
         let (mode, percent) = config.profile(profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
         let action = verdict::enforce(&verdict, mode, percent, key.0);
-        // What passes without a prompt is no news of its key.
-        let news = verdict.reason != Reason::NotInference || verdict.action != Action::Allow;
-        let changed = news && last.changed(key.0, verdict.action);
+        // A path is no news of its key.
+        let changed = verdict.reason != Reason::NotInference && last.changed(key.0, verdict.action);
         Decision { verdict, action, mode, profile, key, changed }
     }
 }

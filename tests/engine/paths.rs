@@ -235,3 +235,55 @@ fn a_batch_does_not_hold_much_memory() {
     let all = s.facts.sample.iter().map(bytes).sum::<usize>() + bytes(&s.facts);
     assert!(all <= 64 << 10, "{all}");
 }
+
+#[test]
+fn what_holds_no_prompt_by_its_nature_is_sound_and_other_bodies_are_not() {
+    let engine = engine();
+    for path in [
+        "/v1/threads",
+        "/v1/assistants",
+        "/v1/conversations",
+        "/v1/realtime/sessions",
+        "/v1/evals",
+        "/v1/batches",
+        "/v1/agents/a",
+        "/",
+        "/v1/projects/p/locations/l/batchPredictionJobs",
+        "/v1/files",
+    ] {
+        let s = read(&engine, path, "k", b"{\"name\":\"a\"}", 3);
+        assert_eq!((s.facts.unreadable, s.facts.media), (None, true), "{path}");
+        let s = read(&engine, path, "k", b"", 1);
+        assert_eq!(s.facts.unreadable, None, "{path} without a body");
+    }
+    for path in [
+        "/v1/chat/completions",
+        "/generate",
+        "/invocations",
+        "/v1/predictions",
+        "/v1/messages/batches",
+        "/x:rawPredict",
+    ] {
+        let s = read(&engine, path, "k", b"{\"name\":\"a\"}", 3);
+        assert!(s.facts.unreadable.is_some(), "{path}");
+    }
+}
+
+#[test]
+fn paths_that_manage_models_are_no_inference() {
+    for path in [
+        "/v1/models/m/permissions",
+        "/v2/models/m/load",
+        "/v2/repository/models/m/unload",
+        "/v2/models/m/ready",
+        "/v1/models",
+        "/api/show",
+        "/v1beta/models/g:countTokens",
+        "/v1/messages/count_tokens",
+        "/model/m/count-tokens",
+        "/v1/responses/input_tokens",
+        "/models/m",
+    ] {
+        assert!(dialect_for(&Normal::of(path.as_bytes())).is_none(), "{path}");
+    }
+}

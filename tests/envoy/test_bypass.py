@@ -268,7 +268,7 @@ REFUSED = {
     "br that is none": (compressed("br", lambda b: b), {400, 429}),
     "gzip twice": (compressed("gzip, gzip", lambda b: gzip.compress(gzip.compress(b))), {400, 429}),
     "HTTP/1.0": (plain(version="1.0"), {426, 400, 429}),
-    "CONNECT": (lambda p, k, t: raw(p, f"CONNECT api.example.com:443 HTTP/1.1\r\nhost: api.example.com:443\r\nx-api-key: {k}\r\n\r\n".encode()).status, {403, 404, 405}),
+    "CONNECT": (lambda p, k, t: raw(p, f"CONNECT api.example.com:443 HTTP/1.1\r\nhost: api.example.com:443\r\nx-api-key: {k}\r\n\r\n".encode()).status, {403, 404, 405, 429}),
     "gRPC frames": (lambda p, k, t: raw(p, head(k, "content-type: application/grpc", length(body_of(t))) + body_of(t)).status, {200, 400, 429}),
     "header flood": (plain(*[f"x-f-{i}: {i}" for i in range(99)] + [f"x-api-key: k{i}" for i in range(9)]), {400, 429, 431}),
     "UTF-16": (lambda p, k, t: raw(p, request(CHAT, json.dumps(chat(t)).encode("utf-16"), [("x-api-key", k)])).status, {400, 429}),

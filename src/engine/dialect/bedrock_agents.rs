@@ -1,5 +1,5 @@
 //! Bedrock agents, flows, retrieve-and-generate, and asynchronous invocations.
-use super::tables::{Plain, any, bare_message, ends_with_any, holds, under};
+use super::tables::{Plain, always, any, bare_message, ends_with_any, holds, under};
 use super::{Field, Row, row};
 
 /// The format.
@@ -7,6 +7,7 @@ pub static AGENTS: Plain = Plain {
     fields,
     streams: |path| path.ends_with(b"stream"),
     errors: bare_message,
+    empty: always,
     ..Plain::new("bedrock_agents", |path| {
         ends_with_any(path, &["/retrieveandgenerate", "/retrieveandgeneratestream", "/async-invoke"])
             || (path.ends_with(b"/text") && holds(path, "/agents/"))

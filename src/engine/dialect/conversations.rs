@@ -1,10 +1,11 @@
 //! Conversations that the server keeps: Mistral and OpenAI.
-use super::tables::{Plain, any, ends_with_any, holds, under};
+use super::tables::{Plain, always, any, ends_with_any, holds, under};
 use super::{Field, Row, row};
 
 /// The format.
 pub static CONVERSATIONS: Plain = Plain {
     fields,
+    empty: always,
     ..Plain::new("conversations", |path| {
         path.ends_with(b"/conversations")
             || under(path, "conversations")

@@ -1,13 +1,14 @@
 //! Gemini batches: `requests`, in the body or deeper in it, or a file that was uploaded before.
 
 use super::gemini_generate::Generate;
-use super::tables::{Plain, ends_with_any};
+use super::tables::{Plain, always, ends_with_any};
 use super::{Dialect, Field, Reply, Row, row};
 
 /// The format.
 pub static BATCH: Plain = Plain {
     fields,
     errors,
+    empty: always,
     ..Plain::new("gemini_batch", |path| {
         ends_with_any(path, &[":batchgeneratecontent", ":batchembedcontents", ":asyncbatchembedcontent"])
     })

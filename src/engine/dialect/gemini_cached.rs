@@ -1,13 +1,14 @@
 //! Gemini: contents that later requests begin with, and embeddings of one.
 
 use super::gemini_generate::Generate;
-use super::tables::{Plain, ends_with_any};
+use super::tables::{Plain, always, ends_with_any};
 use super::{Dialect, Field, Reply, Row, row};
 
 /// The format.
 pub static CACHED: Plain = Plain {
     fields,
     errors,
+    empty: always,
     ..Plain::new("gemini_cached", |path| ends_with_any(path, &["/cachedcontents", ":embedcontent"]))
 };
 

@@ -6,8 +6,9 @@ use super::tables::{Plain, bare_error, holds, under};
 pub static MODELS: Plain = Plain {
     errors: bare_error,
     ..Plain::new("huggingface", |path| {
-        let (before, last) = split_last(path);
-        (!last.contains(&b':') && under(before, "models") && !before.ends_with(b"/models/"))
-            || holds(path, "/pipeline/")
+        // Not `/v1/models/NAME/…` or `/v2/models/NAME/load`, which manage models.
+        let (before, _) = split_last(path);
+        let own = before.starts_with(b"/models/") || holds(before, "/hf-inference/models/");
+        (own && under(before, "models")) || holds(path, "/pipeline/")
     })
 };

@@ -1,10 +1,13 @@
 //! Batch jobs whose requests stand in the body, or in a file that was uploaded before.
-use super::tables::{Plain, any, ends_with_any};
+use super::tables::{Plain, always, any, ends_with_any};
 use super::{Field, Row, row};
 
 /// The format.
-pub static JOBS: Plain =
-    Plain { fields, ..Plain::new("mistral_batch", |path| ends_with_any(path, &["/batch/jobs", "/batches"])) };
+pub static JOBS: Plain = Plain {
+    fields,
+    empty: always,
+    ..Plain::new("mistral_batch", |path| ends_with_any(path, &["/batch/jobs", "/batches"]))
+};
 
 fn fields(of: Field) -> &'static [Row] {
     match of {

@@ -151,6 +151,14 @@ pub trait Dialect: Sync + std::fmt::Debug {
     fn lines(&self) -> bool {
         false
     }
+    /// On this path a body without a prompt is sound: it makes an object that prompts follow for, or names a file.
+    fn may_be_empty(&self, _path: &[u8]) -> bool {
+        false
+    }
+    /// What reads the messages of a WebSocket on its paths: events as Realtime, Responses and Gemini Live have them.
+    fn frames(&self) -> &'static dyn Dialect {
+        &openai_realtime::REALTIME
+    }
     /// Appends the error body.
     fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>);
     /// Appends headers of its own.

@@ -1,10 +1,11 @@
 //! OpenAI assistants: threads, messages and runs.
-use super::tables::{Plain, any, ends_with_any, holds, under};
+use super::tables::{Plain, always, any, ends_with_any, holds, under};
 use super::{Field, Row, TOOL_PARTS, row};
 
 /// The format.
 pub static THREADS: Plain = Plain {
     fields,
+    empty: always,
     ..Plain::new("openai_assistants", |path| {
         ends_with_any(path, &["/threads", "/threads/runs", "/assistants"])
             || (holds(path, "/threads/")

@@ -1,10 +1,11 @@
 //! OpenAI evals: prompts and the data that fill them.
-use super::tables::{Plain, any, holds};
+use super::tables::{Plain, always, any, holds};
 use super::{Field, Row, row};
 
 /// The format.
 pub static EVALS: Plain = Plain {
     fields,
+    empty: always,
     ..Plain::new("openai_evals", |path| {
         path.ends_with(b"/evals") || (path.ends_with(b"/runs") && holds(path, "/evals/"))
     })

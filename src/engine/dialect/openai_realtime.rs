@@ -1,12 +1,14 @@
 //! OpenAI Realtime: sessions, and the events that clients send over WebSocket. Responses over WebSocket are the same events.
-use super::tables::{Plain, any, ends_with_any, holds, under};
+use super::tables::{Plain, always, any, ends_with_any, holds, under};
 use super::{Field, Row, row};
 
 /// The format.
 pub static REALTIME: Plain = Plain {
     fields,
+    empty: always,
     ..Plain::new("openai_realtime", |path| {
         path.ends_with(b"/realtime")
+            || path.ends_with(b".bidigeneratecontent")
             || under(path, "realtime")
             || (holds(path, "/realtime/")
                 && ends_with_any(path, &["/sessions", "/client_secrets", "/calls", "/accept"]))

@@ -14,6 +14,8 @@ pub struct Plain {
     pub fields: fn(Field) -> &'static [Row],
     /// Does the path ask for a stream?
     pub streams: fn(&[u8]) -> bool,
+    /// Is a body without a prompt sound on this path?
+    pub empty: fn(&[u8]) -> bool,
     /// Are bodies lines of JSON, perhaps in a form?
     pub lines: bool,
     /// Appends the error body.
@@ -23,7 +25,7 @@ pub struct Plain {
 impl Plain {
     /// What most of them have: the tables of `any`, no streams, a document, errors as OpenAI has them.
     pub const fn new(name: &'static str, claims: fn(&[u8]) -> bool) -> Plain {
-        Plain { name, claims, fields: any, streams: never, lines: false, errors: openai }
+        Plain { name, claims, fields: any, streams: never, empty: never, lines: false, errors: openai }
     }
 }
 
@@ -40,12 +42,20 @@ impl Dialect for Plain {
     fn streams(&self, path: &[u8]) -> bool {
         (self.streams)(path)
     }
+    fn may_be_empty(&self, path: &[u8]) -> bool {
+        (self.empty)(path)
+    }
     fn lines(&self) -> bool {
         self.lines
     }
     fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>) {
         (self.errors)(reply, out);
     }
+}
+
+/// On every path.
+pub fn always(_: &[u8]) -> bool {
+    true
 }
 
 fn never(_: &[u8]) -> bool {

@@ -5,6 +5,7 @@ use super::tables::{Plain, bare_error, ends_with_any};
 pub static GENERATE: Plain = Plain {
     streams: |path| path.ends_with(b"stream"),
     errors: bare_error,
+    empty: |path| path.is_empty(),
     ..Plain::new("tgi_generate", |path| {
         path.is_empty() || ends_with_any(path, &["/generate", "/generate_stream", "/generate/stream"])
     })

@@ -1,10 +1,13 @@
 //! Batch jobs of Vertex: their inputs lie in a store that we do not see.
-use super::tables::{Plain, any};
+use super::tables::{Plain, always, any};
 use super::{Field, Row, row};
 
 /// The format.
-pub static JOBS: Plain =
-    Plain { fields, ..Plain::new("vertex_batch", |path| path.ends_with(b"/batchpredictionjobs")) };
+pub static JOBS: Plain = Plain {
+    fields,
+    empty: always,
+    ..Plain::new("vertex_batch", |path| path.ends_with(b"/batchpredictionjobs"))
+};
 
 fn fields(of: Field) -> &'static [Row] {
     match of {

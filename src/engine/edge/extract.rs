@@ -37,14 +37,14 @@ pub struct Extracted {
     /// What decides, if it carries no prompt.
     pub other: Other,
     /// Of a batch, the sample of its other requests: at most 7.
-    pub items: Vec<Extracted>,
+    pub others: Vec<Extracted>,
 }
 
 impl Extracted {
     /// Moves what was extracted ahead of its turn to the time at which it is judged, and the account's creation with it, if
     /// that was told as an age.
     pub fn set_time(&mut self, now: Nanos, created: Option<Nanos>) {
-        self.items.iter_mut().for_each(|item| item.set_time(now, created));
+        self.others.iter_mut().for_each(|item| item.set_time(now, created));
         self.obs.time = now;
         if let Some(at) = created {
             self.obs.created_s = created_s(at);
@@ -90,14 +90,14 @@ impl Extractor {
             (id.created, id.age_unread) = (None, true);
         }
         self.one(now, session, out);
-        out.items.clear();
+        out.others.clear();
         for other in std::mem::take(&mut session.facts.sample) {
             let first = std::mem::replace(&mut session.facts, other);
             let mut item = Extracted::default();
             self.one(now, session, &mut item);
             // A batch is charged with its first.
             item.obs.cost = 0;
-            out.items.push(item);
+            out.others.push(item);
             session.facts = first;
         }
     }

@@ -6,6 +6,7 @@ pub mod age;
 pub mod credentials;
 pub mod decide;
 pub mod extract;
+pub mod frames;
 pub mod identity;
 pub mod marks;
 pub mod scan;

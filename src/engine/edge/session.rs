@@ -3,6 +3,7 @@
 //! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so: the empty last
 //! call of a host may come too late to keep the request back.
 
+use super::frames::Frames;
 use super::identity::{Head, Identity, Keys, identify};
 use super::scan::Scanner;
 use super::wide::Wide;
@@ -113,6 +114,8 @@ struct Body {
     failed: bool,
     /// The path asks for a stream.
     streams: bool,
+    /// A body without a prompt is sound.
+    may_be_empty: bool,
     /// After a handshake there is no end.
     upgrade: bool,
 }
@@ -138,6 +141,8 @@ pub struct Session {
     pub decided: bool,
     /// All bytes that `content-length` told have come, and the host has not yet said that it is the end.
     pub end_due: bool,
+    /// A handshake of a WebSocket on a path that is known: what reads the client's frames once it is through.
+    pub frames: Option<Box<Frames>>,
     body: Option<Box<Body>>,
 }
 
@@ -164,6 +169,7 @@ impl Session {
             problem_json: false,
             decided: false,
             end_due: false,
+            frames: None,
             body: None,
         };
         let Some(p) = config.profile(profile).filter(|p| p.mode != Mode::Off) else { return session };
@@ -188,12 +194,23 @@ impl Session {
                 _ if works || facts.upgrade || facts.length.is_some_and(|n| n > 0) => Other::Charged,
                 _ => Other::Free,
             };
+            if let Some(dialect) = claimed.filter(|_| facts.websocket && session.other == Other::Charged)
+                && p.inspect.max_inspect_bytes > 0
+            {
+                // Whatever the path: the events of the servers that have them share one table.
+                let inspect = u64::from(p.inspect.max_inspect_bytes);
+                session.frames = Some(Box::new(Frames::new(dialect.frames(), inspect)));
+            }
             return session;
         };
         // An upgrade without a length has no body that ends: waiting for it would hang.
         let empty =
             head.end_of_stream || facts.length == Some(0) || (facts.upgrade && facts.length.is_none());
         let failure = match facts.failure {
+            None if empty && dialect.may_be_empty(path.end()) => {
+                session.facts.media = true;
+                return session;
+            }
             None if empty => Some(Unreadable::Empty),
             None if p.inspect.max_inspect_bytes == 0 => Some(Unreadable::BeyondWindow),
             failure => failure,
@@ -220,6 +237,7 @@ impl Session {
             failed: false,
             upgrade: facts.upgrade,
             streams: dialect.streams(path.end()),
+            may_be_empty: dialect.may_be_empty(path.end()),
         }));
         session
     }
@@ -236,8 +254,23 @@ impl Session {
             problem_json: false,
             decided: false,
             end_due: false,
+            frames: None,
             body: None,
         }
+    }
+
+    /// A message of a WebSocket as a request of its own, of whoever shook hands. Without a prompt only its key is asked about.
+    pub fn of_message(&self, dialect: &'static dyn Dialect, facts: Facts) -> Session {
+        let prompt = facts.unreadable != Some(Unreadable::Empty)
+            && !(facts.user.is_empty() && facts.instructions.is_empty() && facts.unreadable.is_none());
+        let mut session = Session::from_facts(self.profile, self.identity, facts);
+        if prompt {
+            session.dialect = Some(dialect);
+        } else {
+            session.facts = Facts::default();
+            session.other = if self.other == Other::Passed { Other::Passed } else { Other::Free };
+        }
+        session
     }
 
     /// Can the request be decided without a body?
@@ -315,6 +348,9 @@ impl Session {
         }
         self.facts = body.reader.into_facts(body.lines.is_some());
         self.facts.stream |= body.streams;
+        if body.may_be_empty && self.facts.unreadable == Some(Unreadable::Empty) {
+            (self.facts.unreadable, self.facts.media) = (None, true);
+        }
         // Of a batch that is longer than what is looked at, the rest is taken to be like it.
         if body.received >= body.inspect && self.facts.items > 0 {
             let all = body.length.unwrap_or(body.received).max(body.inspect);
@@ -332,6 +368,8 @@ struct HeaderFacts {
     /// More pairs or bytes than are looked at.
     crowded: bool,
     upgrade: bool,
+    /// To a WebSocket.
+    websocket: bool,
     /// Another method is asked for in a header.
     overrides: bool,
     grpc: bool,
@@ -358,6 +396,7 @@ impl HeaderFacts {
                 out.overrides = true;
             } else if is("upgrade") {
                 out.upgrade = !value.is_empty();
+                out.websocket = value.trim_ascii().eq_ignore_ascii_case(b"websocket");
             } else if is("content-type") {
                 let lower = value.to_ascii_lowercase();
                 out.grpc = lower.starts_with(b"application/grpc");

@@ -8,6 +8,7 @@ mod metrics;
 mod plugin;
 mod reply;
 mod shared;
+mod socket;
 mod stream;
 
 use plugin::Plugin;

@@ -3,6 +3,7 @@
 use super::abi::{self, Buffer, CONTINUE, Map, PAUSE};
 use super::metrics::Event;
 use super::plugin::Plugin;
+use super::socket::Socket;
 use crate::engine::Decision;
 use crate::engine::config::ProfileId;
 use crate::engine::edge::session::{Next, Session};
@@ -18,7 +19,7 @@ pub fn is_verdict_header(name: &[u8]) -> bool {
 }
 
 /// Bytes of a body that are read at once: a large body is read while it is in the cache, and takes no more memory than this.
-const PIECE: usize = 64 << 10;
+pub const PIECE: usize = 64 << 10;
 
 /// A request between callbacks.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Stream {
     pub held_since: u64,
     /// A local reply was sent.
     rejected: bool,
+    /// After the handshake of a WebSocket.
+    socket: Option<Box<Socket>>,
     /// It waits for the end of the request: a proxy that answers before that closes the connection.
     refusal: Option<Box<Refusal>>,
     request_id: String,
@@ -59,6 +62,7 @@ impl Stream {
             read: 0,
             held_since: 0,
             rejected: false,
+            socket: None,
             refusal: None,
             request_id: String::new(),
         }
@@ -93,6 +97,17 @@ impl Stream {
     pub fn body(&mut self, plugin: &mut Plugin, size: usize, end: bool) -> u32 {
         if self.rejected {
             return PAUSE;
+        }
+        if let Some(socket) = &mut self.socket {
+            return match socket.data(plugin, self.root, size) {
+                Ok(answer) => answer,
+                // The answer to the handshake has gone: the host resets the stream instead of sending this one.
+                Err(r) => {
+                    plugin.reply(self.root, &r.decision, &r.session, &self.request_id);
+                    self.rejected = true;
+                    PAUSE
+                }
+            };
         }
         if self.refusal.is_some() {
             if !end {
@@ -169,6 +184,7 @@ impl Stream {
         };
         let verdict = &decision.verdict;
         if verdict.action == Action::Allow {
+            self.socket = Socket::of(session, plugin.holds_bytes(self.root, decision.profile));
             return CONTINUE;
         }
         // For the access log, in shadow mode, too: what would have been done.
@@ -187,6 +203,7 @@ impl Stream {
         {
             plugin.event(self.root, Event::TagLate);
         }
+        self.socket = Socket::of(session, plugin.holds_bytes(self.root, decision.profile));
         CONTINUE
     }
 

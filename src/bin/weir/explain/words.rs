@@ -86,6 +86,9 @@ pub fn reason(r: &Record) -> String {
              a campaign's is not decided. Keys that are old, talk, or send something else pay nothing."
                 .into()
         }
+        "not_inference" => {
+            "No API that is known claims the path, and the profile refuses such paths (`inspect.other_paths`).".into()
+        }
         "deny_list" => "An entry of the `deny` list names the key, or what it sent.".into(),
         "allow_list" => "An entry of the `allow` list names the key, or what it sent.".into(),
         "ambiguous" => "The request carried two different credentials.".into(),
@@ -240,6 +243,10 @@ pub fn remedy(r: &Record) -> String {
             "  Nothing in a few seconds (`retry-after`). Raise `actions.budget`, put the template on the `allow` list (see `weir explain` of \
              a tag), or the key:\n{key}"
         ),
+        "not_inference" => {
+            "  Add the path to `inspect.paths`, or set `inspect.other_paths` to `keys` for its route.\n"
+                .into()
+        }
         "deny_list" => {
             "  Remove the entry from the `deny` list that names the key, its tenant, template or network.\n"
                 .into()
@@ -332,7 +339,7 @@ mod tests {
         assert_eq!(names, std::iter::once("campaign").chain(honest).collect::<Vec<_>>());
         assert_eq!(FACTORS.map(|f| f.0), rules::FACTORS);
         let line = r#"{"t_ms":1,"case":null,"campaign":"0","key":"kid:0000000000000001","policy":"p","profile":"d","mode":"shadow","action":"allow","would":"block","reason":"none","evidence":{"matched":0,"values":9,"strikes":0,"requests":7}}"#;
-        for r in Reason::ALL.iter().filter(|r| **r != Reason::NotInference) {
+        for r in Reason::ALL {
             let mut record: Record = serde_json::from_str(line).unwrap();
             record.reason = r.name().into();
             assert!(!reason(&record).starts_with("Reason "), "{}", r.name());
