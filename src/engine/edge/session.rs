@@ -263,7 +263,7 @@ impl Session {
     pub fn of_message(&self, dialect: &'static dyn Dialect, facts: Facts) -> Session {
         let prompt = facts.unreadable != Some(Unreadable::Empty)
             && !(facts.user.is_empty() && facts.instructions.is_empty() && facts.unreadable.is_none());
-        let mut session = Session::from_facts(self.profile, self.identity, facts);
+        let mut session = Session::from_facts(self.profile, self.identity.clone(), facts);
         if prompt {
             session.dialect = Some(dialect);
         } else {
