@@ -134,9 +134,6 @@ fn bodies_end_where_they_end() {
     assert_eq!(states[4], Next::Release, "held at most 16 KiB");
     assert_eq!(states.len(), 256, "inspected at most 1 MiB");
     assert_eq!(s.facts.unreadable, Some(Unreadable::BeyondWindow));
-    let s = open(&engine, "/v1/chat/completions", &[("content-encoding", "gzip")]);
-    assert!(s.is_ready());
-    assert_eq!(s.facts.unreadable, Some(Unreadable::Compressed));
     let many: Vec<(&str, &str)> = (0..200).map(|_| ("x", "y")).collect();
     assert_eq!(open(&engine, "/v1/messages", &many).facts.unreadable, Some(Unreadable::Headers));
     let upgrade = open(&engine, "/v1/chat/completions", &[("upgrade", "websocket")]);

@@ -35,7 +35,12 @@ pub fn open(engine: &Engine, path: &str, headers: &[(&str, &str)]) -> Session {
 
 /// What Weir sees of a body that comes in chunks.
 pub fn facts(engine: &Engine, path: &str, body: &[u8], chunk: usize) -> Value {
-    let mut s = open(engine, path, &[]);
+    facts_with(engine, path, &[], body, chunk)
+}
+
+/// The same, with headers.
+pub fn facts_with(engine: &Engine, path: &str, headers: &[(&str, &str)], body: &[u8], chunk: usize) -> Value {
+    let mut s = open(engine, path, headers);
     let name = s.dialect.map(|d| d.name());
     let mut last = Next::More;
     for c in body.chunks(chunk.max(1)) {

@@ -141,6 +141,11 @@ def http2(size=None, trailers=(), with_length=False):
     return send
 
 
+# What `content-encoding` says of a body that is none of it.
+LIES = ["identity", "IDENTITY", "identity, identity", "gzip", "x-gzip", "gzip, identity", "deflate", "zstd", "br", "compress", "x", "none",
+        "utf-8", "aws-chunked", ""]
+
+
 # Name, how it is sent. All of these are read.
 READ = {
     "content-length": plain(),
@@ -164,7 +169,8 @@ READ = {
     "GET with a body, overridden to POST": plain("x-http-method-override: POST", method="GET"),
     "content-type says text": plain("content-type: text/plain"),
     "content-type says form": plain("content-type: application/x-www-form-urlencoded"),
-    "content-encoding: identity": plain("content-encoding: identity"),
+    **{f"content-encoding: {lie}, a lie": plain(f"content-encoding: {lie}") for lie in LIES},
+    "content-encoding, four of them": plain(*[f"content-encoding: {lie}" for lie in ("x", "gzip", "", "identity")]),
     "accept-encoding": plain("accept-encoding: gzip, br"),
     "path: //": plain(path="//v1//chat///completions"),
     "path: trailing /": plain(path=CHAT + "/"),
@@ -265,7 +271,6 @@ REFUSED = {
     "transfer-encoding: gzip, chunked": (lambda p, k, t: raw(p, head(k, "transfer-encoding: gzip, chunked") + chunked(body_of(t), 64)).status, {400, 501}),
     "gzip, no decompressor": (compressed("gzip", gzip.compress), {400, 429}),
     "deflate, no decompressor": (compressed("deflate", zlib.compress), {400, 429}),
-    "br that is none": (compressed("br", lambda b: b), {400, 429}),
     "gzip twice": (compressed("gzip, gzip", lambda b: gzip.compress(gzip.compress(b))), {400, 429}),
     "HTTP/1.0": (plain(version="1.0"), {426, 400, 429}),
     "CONNECT": (lambda p, k, t: raw(p, f"CONNECT api.example.com:443 HTTP/1.1\r\nhost: api.example.com:443\r\nx-api-key: {k}\r\n\r\n".encode()).status, {403, 404, 405, 429}),

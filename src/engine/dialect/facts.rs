@@ -15,7 +15,7 @@ pub const INSTRUCTIONS: usize = 2_048;
 pub enum Unreadable {
     /// More than 128 header pairs or 64 KiB of headers.
     Headers,
-    /// `content-encoding` other than identity.
+    /// Compressed, as the first bytes of the body tell, whatever the headers say.
     Compressed,
     /// Not JSON.
     NotJson,
@@ -242,6 +242,8 @@ pub struct Facts {
     pub conversation: bool,
     /// Messages seen.
     pub messages: u32,
+    /// Prompts in the request: those of a list (`prompt: [..]`, `input: [..]`), else 1; 0 where no body was read.
+    pub prompts: u16,
     /// Hash of the model's name (0 = absent).
     pub model: u64,
     /// Hash of the set of body fields used and of the values of temperature, top_p, n, max_tokens, seed, logprobs, stream.

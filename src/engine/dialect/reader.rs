@@ -24,6 +24,8 @@ enum Role {
 /// Bits of `met` above those of the tables: a part has a `text`, its type is not one of text. Some servers pass over those.
 const PART_TEXT: u64 = 1 << 59;
 const OTHER_KIND: u64 = 1 << 60;
+/// And: the container is a list.
+const LIST: u64 = 1 << 58;
 
 /// Roles as written; for those of the system's side, which one.
 const ROLES: &[(&str, Role, u8)] = &[
@@ -219,6 +221,7 @@ impl Reader {
             }
         }
         let mut facts = std::mem::take(&mut self.facts);
+        facts.prompts = facts.prompts.max(1);
         // A prompt beside a history (Cohere) is the last word, wherever it stands in the body.
         if prompt.is_empty() {
             facts.user = last;
@@ -389,6 +392,11 @@ impl Reader {
         self.context_start = len;
     }
 
+    /// Directly in a list of prompts of the document.
+    fn in_list(&self) -> bool {
+        self.depth == 2 && self.here() == Field::Prompt && self.met.get(1).is_some_and(|met| met & LIST != 0)
+    }
+
     /// Twice the same key, or two that exclude each other: servers differ in which one they read.
     fn meet(&mut self, bits: u64) {
         if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
@@ -400,8 +408,11 @@ impl Reader {
         }
     }
 
-    /// A value that is there at all (not null) says something.
-    fn note(&mut self, field: Field) {
+    /// A value that is there at all (not null) says something. `number`: a token id, of which a list is one prompt.
+    fn note(&mut self, field: Field, number: bool) {
+        if field == Field::Prompt && self.in_list() && !number {
+            self.facts.prompts = self.facts.prompts.saturating_add(1);
+        }
         self.meet(self.claim);
         self.claim = 0;
         match field {
@@ -440,7 +451,7 @@ impl Sink for Reader {
             (Field::Messages, false) => Field::Message,
             (field, _) => field,
         };
-        self.note(field);
+        self.note(field, false);
         self.check_type(field, Some(array));
         if field == Field::Message && !array {
             if self.open_message {
@@ -455,7 +466,7 @@ impl Sink for Reader {
         }
         if let (Some(slot), Some(met)) = (self.stack.get_mut(self.depth), self.met.get_mut(self.depth)) {
             *slot = field;
-            *met = 0;
+            *met = if array { LIST } else { 0 };
         }
         self.depth = self.depth.saturating_add(1);
         self.next = if array { self.element() } else { Field::Ignore };
@@ -520,7 +531,7 @@ impl Sink for Reader {
             self.next = Field::Prompt;
         }
         let field = self.next;
-        self.note(field);
+        self.note(field, false);
         self.check_type(field, None);
         match field {
             Field::Role
@@ -619,7 +630,7 @@ impl Sink for Reader {
         let field = self.take_next();
         let null = text == b"null";
         if !null {
-            self.note(field);
+            self.note(field, true);
         }
         match field {
             Field::Param | Field::Params | Field::Count => {

@@ -112,6 +112,7 @@ struct Body {
     hold: u64,
     inspect: u64,
     failed: bool,
+    first: FirstBytes,
     /// The path asks for a stream.
     streams: bool,
     /// A body without a prompt is sound.
@@ -235,6 +236,7 @@ impl Session {
             hold: u64::from(p.inspect.max_hold_bytes),
             inspect: u64::from(p.inspect.max_inspect_bytes),
             failed: false,
+            first: FirstBytes { no_magic: facts.no_magic, ..FirstBytes::default() },
             upgrade: facts.upgrade,
             streams: dialect.streams(path.end()),
             may_be_empty: dialect.may_be_empty(path.end()),
@@ -284,7 +286,8 @@ impl Session {
         let room = body.inspect.saturating_sub(body.received);
         let seen = chunk.get(..usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len())).unwrap_or(chunk);
         body.received = body.received.saturating_add(chunk.len() as u64);
-        let Body { wide, scanner, reader, failed, lines, .. } = body.as_mut();
+        let Body { wide, scanner, reader, failed, lines, first, .. } = body.as_mut();
+        first.take(seen);
         wide.feed(seen, &mut |text| {
             if *failed {
                 return;
@@ -299,7 +302,7 @@ impl Session {
                 Ok(_) => {}
                 Err(what) => {
                     *failed = true;
-                    reader.fail(what);
+                    reader.fail(if first.is_packed() { Unreadable::Compressed } else { what });
                 }
             }
         });
@@ -343,7 +346,7 @@ impl Session {
             if body.received >= body.inspect {
                 body.reader.beyond();
             } else {
-                body.reader.fail(what);
+                body.reader.fail(if body.first.is_packed() { Unreadable::Compressed } else { what });
             }
         }
         self.facts = body.reader.into_facts(body.lines.is_some());
@@ -360,6 +363,35 @@ impl Session {
     }
 }
 
+/// The first two bytes of a body tell whether it is compressed, whatever `content-encoding` says: no document begins like that.
+/// Brotli (and deflate without its header) begins with any byte: what is said to be so, and is no JSON, counts as compressed.
+#[derive(Clone, Copy, Debug, Default)]
+struct FirstBytes {
+    bytes: [u8; 2],
+    len: usize,
+    /// The headers name a coding that is not told by its first bytes.
+    no_magic: bool,
+}
+
+impl FirstBytes {
+    fn take(&mut self, chunk: &[u8]) {
+        for (to, from) in self.bytes.iter_mut().skip(self.len).zip(chunk) {
+            *to = *from;
+            self.len = self.len.saturating_add(1);
+        }
+    }
+
+    /// Asked only of what is no JSON: a header that lies changes nothing.
+    fn is_packed(self) -> bool {
+        match self.bytes {
+            // gzip, compress, zstd, deflate in the header of zlib.
+            [0x1f, 0x8b | 0x9d] | [0x28, 0xb5] | [0x78, 0x01 | 0x5e | 0x9c | 0xda] => true,
+            [b' ' | b'\t' | b'\r' | b'\n', b' ' | b'\t' | b'\r' | b'\n' | b'{'] | [b'{', _] => false,
+            _ => self.no_magic,
+        }
+    }
+}
+
 /// What the headers say about the body.
 #[derive(Default)]
 struct HeaderFacts {
@@ -367,6 +399,8 @@ struct HeaderFacts {
     failure: Option<Unreadable>,
     /// More pairs or bytes than are looked at.
     crowded: bool,
+    /// `content-encoding` names brotli or deflate.
+    no_magic: bool,
     upgrade: bool,
     /// To a WebSocket.
     websocket: bool,
@@ -389,9 +423,13 @@ impl HeaderFacts {
             if is("content-length") {
                 out.length = std::str::from_utf8(value).ok().and_then(|v| v.trim().parse().ok());
             } else if is("content-encoding") {
-                if !value.is_empty() && !value.eq_ignore_ascii_case(b"identity") {
-                    out.failure.get_or_insert(Unreadable::Compressed);
-                }
+                // The first 128 bytes: a list of more codings than that names nothing that a server undoes.
+                let codings = value.get(..128).unwrap_or(value).split(|b| *b == b',');
+                let names = |coding: &[u8]| {
+                    let name = coding.trim_ascii();
+                    [&b"br"[..], b"deflate", b"dcb"].iter().any(|n| name.eq_ignore_ascii_case(n))
+                };
+                out.no_magic |= codings.into_iter().any(names);
             } else if is("x-http-method-override") || is("x-method-override") || is("x-http-method") {
                 out.overrides = true;
             } else if is("upgrade") {
