@@ -12,6 +12,7 @@ from harness import chat, post, raw
 from host import UNIMPLEMENTED, Host
 from manifests import check, discovered, gateway, gateway_policy, load
 from test_bypass import chunked, head
+from test_compressed import PACKERS
 from test_routes import low, statuses, version
 
 ROUTES = os.path.join(harness.ROOT, "envoy", "routes")
@@ -51,9 +52,18 @@ def held(e):
     assert e.stat("cluster.inference.upstream_rq_total") == before
 
 
+def unpacks(e):
+    """Compressed bodies arrive as text: none is unreadable."""
+    before = e.stat("weir.unreadable")
+    body = json.dumps(chat("a question of four words")).encode()
+    for coding, pack in PACKERS.items():
+        post(e.port, path="/v2/chat/completions", body=pack(body), headers=[("content-encoding", coding)])
+    assert e.stat("weir.unreadable") == before
+
+
 MANIFESTS = {
     "istio/wasmplugin.yaml": None, "istio/envoyfilter.yaml": None, "higress/wasmplugin.yaml": None, "envoy-gateway/policy.yaml": None,
-    "envoy-gateway/patch.yaml": None, "envoy-gateway/patch-filter-chain.yaml": None, "google/extension.yaml": "LbTrafficExtension",
+    "envoy-gateway/patch.yaml": None, "envoy-gateway/patch-decompress.yaml": None, "envoy-gateway/patch-filter-chain.yaml": None, "google/extension.yaml": "LbTrafficExtension",
     "fastedge/app.json": "FastEdgeApp",
 }
 
@@ -93,12 +103,14 @@ def test_what_a_vendor_refuses_is_refused(name, path, value):
 
 
 def test_istio_wasmplugin(start, upstream):
-    [doc] = load("istio/wasmplugin.yaml")
-    routed(run(start, discovered(manifests.istio_plugin(doc, few)), "ecds"), upstream)
+    doc, decompress = load("istio/wasmplugin.yaml")
+    e = run(start, discovered(manifests.istio_plugin(doc, few), manifests.istio_filters(decompress)), "ecds")
+    routed(e, upstream)
+    unpacks(e)
 
 
 def test_istio_wasmplugin_a_refused_push_changes_nothing(start):
-    [doc] = load("istio/wasmplugin.yaml")
+    doc, decompress = load("istio/wasmplugin.yaml")
     e = run(start, discovered(manifests.istio_plugin(doc, few)), "ecds")
     assert statuses(e, "/v1/chat/completions", 4) == [200, 200, 200, 429]
     with open(e.values["ECDS"]) as h:
@@ -108,7 +120,7 @@ def test_istio_wasmplugin_a_refused_push_changes_nothing(start):
 
 
 def test_istio_wasmplugin_cannot_hold_headers_and_the_watchdog_lets_go(start):
-    [doc] = load("istio/wasmplugin.yaml")
+    doc, decompress = load("istio/wasmplugin.yaml")
     e = run(start, discovered(manifests.istio_plugin(doc, lambda c: {**few(c), "inspect": {"hold_headers": True}})), "ecds")
     assert [post(e.port, path="/v2/chat").status for _ in range(4)] == [200] * 4, "none hangs"
     assert e.stat("weir.hold_watchdog") == 3
@@ -117,15 +129,18 @@ def test_istio_wasmplugin_cannot_hold_headers_and_the_watchdog_lets_go(start):
 
 def test_istio_envoyfilter_stands_in_its_place(start, upstream):
     [doc] = load("istio/envoyfilter.yaml")
-    e = run(start, manifests.Proxy(manifests.istio_filter(doc, lambda t: t.replace('\\"requests\\": 5000', '\\"requests\\": 3'))))
+    e = run(start, manifests.Proxy(*manifests.istio_filters(doc, lambda t: t.replace('\\"requests\\": 5000', '\\"requests\\": 3'))))
     routed(e, upstream)
     held(e)
+    unpacks(e)
 
 
 @LAYOUTS
 def test_envoy_gateway_policy(start, upstream, chains):
     policy, _ = load("envoy-gateway/policy.yaml")
-    routed(run(start, gateway({None: gateway_policy(policy, few)}, chains=chains)), upstream)
+    e = run(start, gateway({None: gateway_policy(policy, few)}, chains=chains, patches=load("envoy-gateway/patch-decompress.yaml")))
+    routed(e, upstream)
+    unpacks(e)
 
 
 @LAYOUTS

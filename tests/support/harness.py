@@ -53,6 +53,11 @@ def render(values, template=TEMPLATE):
     return text
 
 
+def bare(text):
+    """An edit: without the decompressors in front of Weir."""
+    return re.sub(r"(?m)^( *)- name: decompress-\w+\n(?:\1  .*\n)*", "", text)
+
+
 class Upstream:
     """Answers every whole request with `answer(path, body) -> (status, content_type, body)`; keeps what it saw."""
 

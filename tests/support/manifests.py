@@ -55,11 +55,15 @@ def istio_plugin(doc, edit=lambda c: c, hold=None):
                                                failure_policy=POLICIES[spec.get("failStrategy", "FAIL_CLOSE")], **more)}
 
 
-def istio_filter(doc, edit=lambda text: text):
-    [patch] = doc["spec"]["configPatches"]
-    value = json.loads(edit(json.dumps(patch["patch"]["value"])))
-    value["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"] = os.path.abspath(harness.WASM)
-    return value
+def istio_filters(doc, edit=lambda text: text):
+    """What an EnvoyFilter puts in front of the router, in its order (INSERT_FIRST: the last comes first)."""
+    out = []
+    for patch in doc["spec"]["configPatches"]:
+        value, operation = json.loads(edit(json.dumps(patch["patch"]["value"]))), patch["patch"]["operation"]
+        if value["name"] == "weir":
+            value["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"] = os.path.abspath(harness.WASM)
+        out.insert(0 if operation == "INSERT_FIRST" else len(out), value)
+    return out
 
 
 def higress(doc, edit=lambda c: c):
@@ -103,7 +107,7 @@ class Proxy:
 
     def __init__(self, *filters):
         self.filters, self.host, self.routes = list(filters), {}, {}
-        self.listener, self.patches, self.discovered = {}, [], None
+        self.listener, self.patches, self.discovered, self.first = {}, [], None, []
 
     def __call__(self, text):
         doc = yaml.safe_load(text)
@@ -112,7 +116,9 @@ class Proxy:
         [listener] = doc["static_resources"]["listeners"]
         hcm = listener["filter_chains"][0]["filters"][0]["typed_config"]
         if self.discovered:
-            hcm["http_filters"][0]["name"] = self.discovered["name"]
+            # Of the example's decompressors none is left: a manifest brings its own.
+            hcm["http_filters"][:-2] = self.first
+            hcm["http_filters"][-2]["name"] = self.discovered["name"]
         else:
             hcm["http_filters"][:-1] = self.filters
         listener.update(self.listener)
@@ -127,10 +133,10 @@ class Proxy:
         return json.dumps(doc)
 
 
-def discovered(f):
-    """Istio hands its plugins over by extension discovery: an edit of envoy/routes/ecds.yaml."""
+def discovered(f, first=()):
+    """Istio hands its plugins over by extension discovery: an edit of envoy/routes/ecds.yaml. `first`: filters in front."""
     p = Proxy()
-    p.discovered = f
+    p.discovered, p.first = f, list(first)
     return p
 
 
@@ -167,4 +173,8 @@ def apply(patch, resources):
         found = list(jsonpath.finditer("$" + op["jsonPath"], resource))
         assert found, "the expression finds nothing"
         for m in found:
-            m.obj[op["path"].removeprefix("/")] = op["value"]
+            name, _, at = op["path"].removeprefix("/").partition("/")
+            if at:
+                m.obj[name].insert(int(at), op["value"])
+            else:
+                m.obj[name] = op["value"]
