@@ -105,10 +105,13 @@ ablation: weir ## what each evidence term buys: the same scenarios without it
 envoy-config: wasm ## write target/envoy.yaml with working values, to run by hand; CONFIG=my.json for your own, EXAMPLE=routes/selectors for another of envoy/
 	@CONFIG=$(CONFIG) $(PYTHON) tests/support/harness.py target/envoy.yaml $(EXAMPLE)
 
+unicode: setup ## write src/engine/fingerprint/tables.rs from Unicode's data: look-alikes, and what is not seen
+	@$(PYTHON) tests/support/unicode_tables.py
+
 oci: wasm ## write target/oci: the module as an image (and as an artifact) in an OCI layout, ready to be pushed
 	@$(PYTHON) tests/support/oci.py $(WEIR_WASM) target/oci
 
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config oci clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode oci clean

@@ -1,4 +1,7 @@
-//! Code points to folded text: what looks the same folds to the same bytes, what is invisible disappears.
+//! Code points to folded text: what looks the same folds to the same bytes, what is invisible disappears. Latin, Greek, Cyrillic and Han
+//! are decided here, all else by Unicode's own data (`tables.rs`). Cost of a code point of neither: a binary search in 2,000.
+
+use super::tables::{DROPPED, KEYS_0, KEYS_1, SEVERAL, VALUES_0, VALUES_1};
 
 /// What a code point folds to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +12,8 @@ pub enum Fold {
     Break,
     /// This ASCII letter or digit.
     Ascii(u8),
+    /// These letters of ASCII: ligatures, Roman numerals.
+    Several(&'static str),
     /// This code point, as UTF-8.
     Keep(u32),
     /// A word of its own (Han, kana, Hangul).
@@ -18,23 +23,9 @@ pub enum Fold {
 /// Folds a non-ASCII code point.
 pub fn fold(c: u32) -> Fold {
     match c {
-        0x00ad
-        | 0x034f
-        | 0x061c
-        | 0x115f..=0x1160
-        | 0x17b4..=0x17b5
-        | 0x180b..=0x180e
-        | 0x200b..=0x200f
-        | 0x202a..=0x202e
-        | 0x2060..=0x206f
-        | 0xfe00..=0xfe0f
-        | 0xfeff
-        | 0xffa0
-        | 0xfff0..=0xfffb
-        | 0xe0000..=0xe0fff
-        | 0x0300..=0x036f
-        | 0x1ab0..=0x1aff
-        | 0x20d0..=0x20ff => Fold::Drop,
+        // The usual ones of `DROPPED`, told before the ranges below.
+        0x00ad | 0x0300..=0x036f | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f => Fold::Drop,
+        0x1ab0..=0x1aff | 0x20d0..=0x20ff | 0xffa0 | 0xfff0..=0xfffb => Fold::Drop,
         0x00aa => Fold::Ascii(b'a'),
         0x00ba => Fold::Ascii(b'o'),
         0x00a0..=0x00bf
@@ -68,7 +59,25 @@ pub fn fold(c: u32) -> Fold {
         | 0xac00..=0xd7a3
         | 0xf900..=0xfaff => Fold::Alone(c),
         0x20000..=0x3ffff => Fold::Alone(c),
-        _ => Fold::Keep(c),
+        _ => by_table(c),
+    }
+}
+
+/// What Unicode's data say.
+fn by_table(c: u32) -> Fold {
+    let dropped = DROPPED.partition_point(|(first, _)| *first <= c).checked_sub(1);
+    if dropped.and_then(|at| DROPPED.get(at)).is_some_and(|(_, last)| c <= *last) {
+        return Fold::Drop;
+    }
+    let (keys, values) = match c >> 16 {
+        0 => (KEYS_0, VALUES_0),
+        1 => (KEYS_1, VALUES_1),
+        _ => return Fold::Keep(c),
+    };
+    match keys.binary_search(&(c as u16)).ok().and_then(|at| values.get(at)) {
+        Some(b @ ..0x80) => Fold::Ascii(*b),
+        Some(b) => SEVERAL.get(usize::from(b & 0x7f)).map_or(Fold::Keep(c), |s| Fold::Several(s)),
+        None => Fold::Keep(c),
     }
 }
 
@@ -96,6 +105,8 @@ fn letterlike(c: u32) -> Fold {
         0x2131 => Fold::Ascii(b'f'),
         0x2133 => Fold::Ascii(b'm'),
         0x2134 => Fold::Ascii(b'o'),
+        // Roman numerals.
+        0x2160..=0x2188 => by_table(c),
         _ => Fold::Break,
     }
 }
@@ -144,7 +155,7 @@ fn greek(c: u32) -> Fold {
         0x03f2 | 0x03f9 => b'c',
         0x03f3 => b'j',
         0x0391..=0x03a9 => return Fold::Keep(c.wrapping_add(32)),
-        _ => return Fold::Keep(c),
+        _ => return by_table(c),
     };
     Fold::Ascii(to)
 }
@@ -171,7 +182,7 @@ fn cyrillic(c: u32) -> Fold {
         0x051c..=0x051d => b'w',
         0x0410..=0x042f => return Fold::Keep(c.wrapping_add(32)),
         0x0400..=0x040f => return Fold::Keep(c.wrapping_add(80)),
-        _ => return Fold::Keep(c),
+        _ => return by_table(c),
     };
     Fold::Ascii(to)
 }
@@ -230,6 +241,53 @@ mod tests {
         assert_eq!(fold(0x4e2d), Fold::Alone(0x4e2d));
         assert_eq!(fold(0x2014), Fold::Break);
         assert_eq!(fold(0x0416), Fold::Keep(0x0436));
+    }
+
+    /// What an ASCII reader takes a text for.
+    fn seen(text: &str) -> String {
+        let mut out = String::new();
+        for c in text.chars() {
+            match (c.is_ascii(), fold(c as u32)) {
+                (true, _) => out.push(c.to_ascii_lowercase()),
+                (_, Fold::Ascii(b)) => out.push(b as char),
+                (_, Fold::Several(letters)) => out.push_str(letters),
+                (_, Fold::Keep(c) | Fold::Alone(c)) => out.extend(char::from_u32(c)),
+                (_, Fold::Break) => out.push(' '),
+                (_, Fold::Drop) => {}
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn unicode_says_what_looks_alike_and_what_is_not_seen() {
+        for (text, want) in [
+            (
+                "a\u{3164}b\u{1d173}c\u{1bca0}d\u{115f}e\u{fe0f}f\u{e0041}g\u{180e}h\u{34f}i\u{2065}j",
+                "abcdefghij",
+            ),
+            ("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz"),
+            ("ɑıɡȷ", "aigj"),
+            ("ᎪᏴᏟᎠᎬᎻᎫᏦᏞᎷᏢᎡᏚᎢᏙᎳᏃ", "abcdehjklmprstvwz"),
+            ("ꭺꮯꭼꭻꮶꮮꮇꮲꮪꮩꮃ", "acejklmpsvw"),
+            ("ⅠⅤⅩⅬⅭⅮⅯ ⅰⅴⅹⅼⅽⅾⅿ ⅳ", "ivxlcdm ivxlcdm iv"),
+            ("ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", "abcdefghijklmnoprstuvwxyz"),
+            ("ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁᵂ ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", "abdeghijklmnoprtuw aehijklmnoprstuvx"),
+            ("ɓɗɖƙƭƴȥɲ", "bddktyzn"),
+            ("օոѕցհ ⲟⲥⲣ 𐐬 ꓮꓐꓚ", "onsgh ocp o abc"),
+            ("ﬁﬂﬀ", "fiflff"),
+            ("٣ ३ ๓ ３", "3 3 3 3"),
+            ("привет мир", "пpиbet mиp"),
+            ("日本 ", "日本 "),
+        ] {
+            assert_eq!(seen(text), want, "{text}");
+        }
+        assert!(KEYS_0.is_sorted() && KEYS_1.is_sorted() && DROPPED.is_sorted());
+        assert_eq!((KEYS_0.len(), KEYS_1.len()), (VALUES_0.len(), VALUES_1.len()));
+        let ok =
+            |v: &u8| v.is_ascii_lowercase() || v.is_ascii_digit() || SEVERAL.len() > usize::from(v & 0x7f);
+        assert!(VALUES_0.iter().chain(VALUES_1).all(ok));
+        println!("{} and {} code points, {} ranges", KEYS_0.len(), KEYS_1.len(), DROPPED.len());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod classes;
 mod fold;
+mod tables;
 
 use crate::engine::hash::read_u64;
 use classes::{BLOCK, Classes, classify};
@@ -379,6 +380,7 @@ impl Words<'_> {
         match c.map(fold) {
             Some(Fold::Drop) => {}
             Some(Fold::Ascii(b)) => self.push_ascii(b),
+            Some(Fold::Several(letters)) => letters.bytes().for_each(|b| self.push_ascii(b)),
             Some(Fold::Keep(c)) => self.push_char(c),
             Some(Fold::Alone(c)) => {
                 self.end();

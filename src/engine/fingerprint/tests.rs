@@ -26,6 +26,7 @@ fn slow_words(text: &[u8]) -> Vec<Vec<u8>> {
                 Fold::Drop => {}
                 Fold::Break => words.push(Vec::new()),
                 Fold::Ascii(b) => push(u32::from(b)),
+                Fold::Several(letters) => letters.chars().for_each(|c| push(u32::from(c))),
                 Fold::Keep(c) => push(c),
                 Fold::Alone(c) => {
                     push(c);
