@@ -87,10 +87,11 @@ def test_no_number_of_credentials_hides_a_denied_one(start, upstream, n):
     assert e.stat("weir.unreadable") == 0
 
 
-def test_many_credentials_are_charged_to_each_and_to_the_address(start):
+def test_many_credentials_are_charged_to_each_and_more_than_two_to_the_address(start):
     e = start(config(deny=[], limits=[{"name": "two", "requests": 2, "per": "1h"}]), workers=1)
-    pairs = lambda i: [("x-api-key", f"made{i}a"), ("api-key", f"made{i}b")]
-    assert served(e, [("/v1/chat/completions", pairs(i)) for i in range(5)]) == [200, 200, 429, 429, 429], "made up anew each time"
+    made = lambda i, n: [("x-api-key", f"made{i}{c}") for c in "abc"[:n]]
+    assert served(e, [("/v1/chat/completions", made(i, 3)) for i in range(5)]) == [200, 200, 429, 429, 429], "made up anew each time"
+    assert served(e, [("/v1/chat/completions", made(i, 2)) for i in range(9, 14)]) == [200] * 5, "a gateway's and its clients', behind one address"
     ten = [("x-api-key", f"k{i}") for i in range(10)]
     assert served(e, [("/v1/chat/completions", ten[:1])] * 3) == [200, 200, 429]
     assert served(e, [("/v1/chat/completions", ten)]) == [429], "one of them has used its quota up"

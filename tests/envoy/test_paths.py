@@ -142,7 +142,7 @@ def test_shadow_mode_refuses_nothing(start, upstream):
 
 
 def test_who_has_no_key_is_on_no_list(start, upstream):
-    e = start(config(identity={"sources": [{"header": "x-user"}]}, deny=[{"name": "u", "key": key_id("evil", name="x-user")}]))
+    e = start(config(identity={"sources": [{"header": "x-user"}]}, deny=[{"name": "u", "key": key_id("evil", kind=1, name="x-user")}]))
     assert post(e.port, path="/any", headers=[("x-user", "evil")]).status == 429
     assert post(e.port, path="/any").status == 200
 

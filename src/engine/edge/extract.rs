@@ -121,7 +121,11 @@ impl Extractor {
             tenant: id.tenant,
             created_s: id.created.map_or(0, created_s),
             profile: session.profile,
-            cost: facts.answers.max(1).saturating_mul(if by_item { facts.items.max(facts.prompts).max(1) } else { 1 }),
+            cost: facts.answers.max(1).saturating_mul(if by_item {
+                facts.items.max(facts.prompts).max(1)
+            } else {
+                1
+            }),
             ..Observation::default()
         };
         let obs = &mut out.obs;

@@ -12,7 +12,7 @@ use crate::engine::hash;
 const WAYS: usize = 4;
 /// Cells for each slot of the key table.
 const PER_KEY: usize = 4;
-/// Cells at most, 512 KiB: a table of 131,072 keys must fit into a VM of 16 MiB.
+/// Cells at most, 512 KiB: a table of 65,536 keys must fit into a VM of 16 MiB with room to spare.
 const CELLS: usize = 131_072;
 /// Births are remembered within this many ticks (227 days): those of cells that are never overwritten stay told from the future.
 const MOST: u32 = 0x7fff;
