@@ -112,7 +112,7 @@ fn decide(engine: &mut Engine, now: u64, method: &str, path: &str, key: &str) ->
 fn requests_without_a_prompt_teach_nothing_and_are_charged_where_they_ask_for_work() {
     let config = |other: &str| {
         let text = format!(
-            r#"{{"mode":"enforce","inspect":{{"other_paths":"{other}"}},"limits":[{{"name":"l","requests":3,"per":"1h"}}]}}"#
+            r#"{{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","inspect":{{"other_paths":"{other}"}},"limits":[{{"name":"l","requests":3,"per":"1h"}}]}}"#
         );
         Engine::new(Arc::new(config::parse(&text).unwrap()))
     };
