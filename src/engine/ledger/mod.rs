@@ -249,7 +249,10 @@ impl Ledger {
             self.release(value);
         }
         self.sweep_alarms();
-        self.short_lived_percent = lives::short_percent(self.keys.slots(), tick_of(self.clock.now_s));
+        // A table of few keys tells nothing, and is not looked through.
+        let few = self.keys.used() < lives::LEAST;
+        self.short_lived_percent =
+            if few { 0 } else { lives::short_percent(self.keys.slots(), tick_of(self.clock.now_s)) };
         // What is confirmed or watched about once an hour, whatever its traffic: what holds no longer is let go.
         let turn = (self.clock.now_s / 60) as usize % panels::PANELS;
         let value = self.panels.slots().get(turn).map_or(0, |p| p.tag);
