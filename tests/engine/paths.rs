@@ -10,13 +10,12 @@
 #[path = "reading.rs"]
 mod reading;
 
-use reading::{engine, facts};
+use reading::{begin, engine, facts};
 use serde_json::Value;
 use std::sync::Arc;
 use weir::engine::config;
 use weir::engine::dialect::dialect_for;
 use weir::engine::dialect::path::Normal;
-use weir::engine::edge::identity::{Head, NoProperties};
 use weir::engine::edge::session::{Other, Session};
 use weir::engine::units::Nanos;
 use weir::engine::verdict::{Action, Reason};
@@ -36,27 +35,14 @@ fn table() -> Vec<[String; 5]> {
 }
 
 fn open(engine: &Engine, method: &str, path: &str, key: &str, upgrade: bool) -> Session {
-    let mut headers: Vec<(&[u8], &[u8])> = vec![(b"x-api-key", key.as_bytes())];
+    let mut headers = vec![("x-api-key", key)];
     if upgrade {
-        headers.push((b"upgrade", b"websocket"));
+        headers.push(("upgrade", "websocket"));
     }
     if method == "POST" {
-        headers.push((b"content-length", b"2"));
+        headers.push(("content-length", "2"));
     }
-    let head = Head {
-        method: method.as_bytes(),
-        path: path.as_bytes(),
-        authority: b"api.example.com",
-        headers: &headers,
-        source: b"203.0.113.7:1",
-        route: b"",
-        virtual_host: b"",
-        service: b"",
-        metadata_profile: b"",
-        properties: &NoProperties,
-        end_of_stream: method != "POST",
-    };
-    engine.open(Nanos(0), &head)
+    begin(engine, method, path, &headers, method != "POST")
 }
 
 #[test]

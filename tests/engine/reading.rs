@@ -16,9 +16,14 @@ pub fn engine() -> Engine {
 
 /// A request without its body.
 pub fn open(engine: &Engine, path: &str, headers: &[(&str, &str)]) -> Session {
+    begin(engine, "POST", path, headers, false)
+}
+
+/// The same by any method; `end`: no body follows.
+pub fn begin(engine: &Engine, method: &str, path: &str, headers: &[(&str, &str)], end: bool) -> Session {
     let pairs: Vec<(&[u8], &[u8])> = headers.iter().map(|(k, v)| (k.as_bytes(), v.as_bytes())).collect();
     let head = Head {
-        method: b"POST",
+        method: method.as_bytes(),
         path: path.as_bytes(),
         authority: b"api.example.com",
         headers: &pairs,
@@ -28,7 +33,7 @@ pub fn open(engine: &Engine, path: &str, headers: &[(&str, &str)]) -> Session {
         service: b"",
         metadata_profile: b"",
         properties: &NoProperties,
-        end_of_stream: false,
+        end_of_stream: end,
     };
     engine.open(Nanos(0), &head)
 }

@@ -2,9 +2,10 @@
 //!
 //! A key that has come at all sends at a rate of its own and stops after each visit with one probability: what comes within ten
 //! minutes is one visit. Of a key with `n` requests after its first in `v` visits after its first, `l` ticks from the first to
-//! the last and `r` ticks of silence since, at rate p and stop probability s: `(1-s)^v p^n e^(-pl) (s + (1-s) e^(-pr))`, averaged over a gamma distribution of the rates (its shape says how
-//! alike they are). The average has a closed form. Source: the gamma-Poisson model with dropout after Fader, Hardie & Lee
-//! 2005 (BG/NBD), here with the dropout alike for all. Cost: two logarithms and an exponential a key.
+//! the last and `r` ticks of silence since, at rate p and stop probability s: `(1-s)^v p^n e^(-pl) (s + (1-s) e^(-pr))`,
+//! averaged over a gamma distribution of the rates (its shape says how alike they are). The average has a closed form.
+//! Source: the gamma-Poisson model with dropout after Fader, Hardie & Lee 2005 (BG/NBD), here with the dropout alike for all.
+//! Cost: two logarithms and an exponential a key.
 
 use super::keys::{MOST, Weights};
 use crate::engine::math::{clamp, exp, ln, ln_rising};
@@ -31,6 +32,10 @@ impl Visit {
         let kept = n.min(MOST_REQUESTS);
         let scale = if n > kept { f64::from(kept) / f64::from(n) } else { 1.0 };
         Visit { n: kept, v: f64::from(v.min(n)) * scale, l: l * scale, r }
+    }
+    /// The same where nobody has counted visits: as many as there can be, one a tick.
+    pub fn uncounted(n: u32, ticks: u32, r: f64) -> Visit {
+        Visit::new(n, n.min(ticks), f64::from(ticks), r)
     }
 }
 

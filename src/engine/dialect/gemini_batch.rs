@@ -2,21 +2,17 @@
 
 use super::gemini_generate::Generate;
 use super::tables::{Plain, always, ends_with_any};
-use super::{Dialect, Field, Reply, Row, row};
+use super::{Dialect, Field, Row, row};
 
 /// The format.
 pub static BATCH: Plain = Plain {
     fields,
-    errors,
+    errors: |reply, out| Generate.body(reply, out),
     empty: always,
     ..Plain::new("gemini_batch", |path| {
         ends_with_any(path, &[":batchgeneratecontent", ":batchembedcontents", ":asyncbatchembedcontent"])
     })
 };
-
-fn errors(reply: &Reply<'_>, out: &mut Vec<u8>) {
-    Generate.body(reply, out);
-}
 
 fn fields(of: Field) -> &'static [Row] {
     match of {

@@ -2,19 +2,15 @@
 
 use super::gemini_generate::Generate;
 use super::tables::{Plain, always, ends_with_any};
-use super::{Dialect, Field, Reply, Row, row};
+use super::{Dialect, Field, Row, row};
 
 /// The format.
 pub static CACHED: Plain = Plain {
     fields,
-    errors,
+    errors: |reply, out| Generate.body(reply, out),
     empty: always,
     ..Plain::new("gemini_cached", |path| ends_with_any(path, &["/cachedcontents", ":embedcontent"]))
 };
-
-fn errors(reply: &Reply<'_>, out: &mut Vec<u8>) {
-    Generate.body(reply, out);
-}
 
 fn fields(of: Field) -> &'static [Row] {
     match of {

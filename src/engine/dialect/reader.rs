@@ -534,13 +534,7 @@ impl Sink for Reader {
         self.note(field, false);
         self.check_type(field, None);
         match field {
-            Field::Role
-            | Field::Speaker
-            | Field::Model
-            | Field::Param
-            | Field::Params
-            | Field::Count
-            | Field::Kind => {
+            field if is_word(field) => {
                 (self.word, self.word_len) = ([0; WORD], 0);
             }
             field if is_text(field) => {
@@ -571,13 +565,7 @@ impl Sink for Reader {
             Field::Instructions => {
                 self.facts.push_instructions(bytes, !std::mem::replace(&mut self.wrote_instructions, true));
             }
-            Field::Role
-            | Field::Speaker
-            | Field::Model
-            | Field::Param
-            | Field::Params
-            | Field::Count
-            | Field::Kind => {
+            field if is_word(field) => {
                 self.push_word(bytes);
             }
             Field::Data => {
@@ -707,6 +695,20 @@ fn is_text(field: Field) -> bool {
     matches!(
         field,
         Field::Content | Field::ToolText | Field::Message | Field::Prompt | Field::Input | Field::Context
+    )
+}
+
+/// A value of one word, which is kept for a moment.
+fn is_word(field: Field) -> bool {
+    matches!(
+        field,
+        Field::Role
+            | Field::Speaker
+            | Field::Model
+            | Field::Param
+            | Field::Params
+            | Field::Count
+            | Field::Kind
     )
 }
 

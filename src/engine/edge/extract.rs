@@ -106,6 +106,7 @@ impl Extractor {
         let id = &session.identity;
         let by_item = session.dialect.is_some_and(|d| d.charges_items());
         let facts = &mut session.facts;
+        let prompts = if by_item { facts.items.max(facts.prompts).max(1) } else { 1 };
         out.key = id.key;
         out.profile = session.profile;
         out.ambiguous = id.ambiguous;
@@ -121,11 +122,7 @@ impl Extractor {
             tenant: id.tenant,
             created_s: id.created.map_or(0, created_s),
             profile: session.profile,
-            cost: facts.answers.max(1).saturating_mul(if by_item {
-                facts.items.max(facts.prompts).max(1)
-            } else {
-                1
-            }),
+            cost: facts.answers.max(1).saturating_mul(prompts),
             ..Observation::default()
         };
         let obs = &mut out.obs;

@@ -160,19 +160,7 @@ impl Session {
             service: head.service,
             metadata_profile: head.metadata_profile,
         });
-        let mut session = Session {
-            profile,
-            identity: Identity::default(),
-            dialect: None,
-            other: Other::No,
-            facts: Facts::default(),
-            grpc: false,
-            problem_json: false,
-            decided: false,
-            end_due: false,
-            frames: None,
-            body: None,
-        };
+        let mut session = Session::from_facts(profile, Identity::default(), Facts::default());
         let Some(p) = config.profile(profile).filter(|p| p.mode != Mode::Off) else { return session };
         let facts = HeaderFacts::of(head);
         session.grpc = facts.grpc;

@@ -104,22 +104,15 @@ const SLEEPLESS: f64 = -4.0;
 
 impl Ledger {
     /// Notes the match in its cases, runs the ladder, and counts a block against the key.
-    pub(super) fn settle(
-        &mut self,
-        obs: &Observation,
-        t: &Touch,
-        m: &Matched,
-        watched: u32,
-        refused: bool,
-    ) -> Outcome {
+    pub(super) fn settle(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> Outcome {
         // A case lives by what is served, and by what the ladder itself blocks: while the campaign goes on its values stay. What
         // a worker refused for another reason (a limit, a list, an older snapshot) does not keep it alive.
-        if !refused {
+        if !t.refused {
             self.note(m);
         }
         let was = self.keys.get(obs.key).is_some_and(|k| k.has(flag::CONVICTED));
-        let (mut out, own) = self.ladder(obs, t, m, watched, refused);
-        if refused && out.block {
+        let (mut out, own) = self.ladder(obs, t, m, watched);
+        if t.refused && out.block {
             self.note(m);
         }
         let strikes = self.c.strikes;
@@ -198,17 +191,8 @@ impl Ledger {
     }
 
     /// What follows for the key, and what its own facts say if it is to be convicted by them.
-    fn ladder(
-        &mut self,
-        obs: &Observation,
-        t: &Touch,
-        m: &Matched,
-        watched: u32,
-        refused: bool,
-    ) -> (Outcome, f32) {
+    fn ladder(&mut self, obs: &Observation, t: &Touch, m: &Matched, watched: u32) -> (Outcome, f32) {
         let mut out = Outcome { evidence: self.evidence(m), ..Outcome::default() };
-        let alarm = self.alarm(obs, t);
-        let burst = alarm && self.in_burst(obs.key, t);
         let Some(mut key) = self.keys.get(obs.key).copied() else { return (out, 0.0) };
         let campaign = |case: u16| self.cases.case(case).map_or(0, |c| c.id);
         let block = |reason: Reason, campaign: u32| Outcome { block: true, reason, campaign, ..out };
@@ -217,7 +201,7 @@ impl Ledger {
             // A conviction stands while its case stands, and until later facts overrule it: the case's, and the key's own if it
             // is served all the same.
             let stands = match self.cases.case(case).filter(|_| case != 0) {
-                Some(c) if refused => {
+                Some(c) if t.refused => {
                     rules::ruling(f64::from(c.numbers.prior + key.own()), self.c.block_odds) >= Ruling::Watch
                 }
                 Some(c) => {
@@ -258,11 +242,10 @@ impl Ledger {
                 return (Outcome { block: true, reason: Reason::Network, campaign: case.id, ..out }, own);
             }
         }
-        (self.by_load(out, obs, t, m, &key, (alarm, burst), (watch, watched)), 0.0)
+        (self.by_load(out, obs, t, m, &key, (watch, watched)), 0.0)
     }
 
     /// The rungs of a key that no case blocks: a load, a breadth of prompts, and what is only watched.
-    #[allow(clippy::too_many_arguments, reason = "the second half of one ladder")]
     fn by_load(
         &mut self,
         mut out: Outcome,
@@ -270,10 +253,10 @@ impl Ledger {
         t: &Touch,
         m: &Matched,
         key: &KeyState,
-        (alarm, burst): (bool, bool),
         (watch, watched): (Ruling, u32),
     ) -> Outcome {
-        if burst {
+        let alarm = self.alarm(obs, t);
+        if alarm && self.in_burst(obs.key, t) {
             let octave = octave(key, t.tick);
             self.rests_on([&[self.alarmed(octave)], &[]], 0, &mut out.evidence);
             return Outcome { block: true, reason: Reason::Profile, ..out };

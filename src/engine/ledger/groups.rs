@@ -213,6 +213,8 @@ pub struct Touch {
     pub age: u16,
     /// The key was blocked before.
     pub struck: bool,
+    /// This request is refused: see `Ledger::is_refused`.
+    pub refused: bool,
 }
 
 /// Group flags.

@@ -23,7 +23,7 @@ const FEED: usize = 8;
 
 impl Ledger {
     /// Groups, doorkeeper, profile: what the observation teaches, and how many of its values are under watch.
-    pub(super) fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched, refused: bool) -> u32 {
+    pub(super) fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> u32 {
         let values = learnt_values(obs, t.single);
         let allowed = |v: &u64| self.allow.binary_search(v).is_ok();
         if !self.allow.is_empty() && values.as_slice().iter().chain(&obs.nets).any(allowed) {
@@ -42,6 +42,7 @@ impl Ledger {
             watched = watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
             beside.push(u64::from(g.total) << 32 | u64::from(g.distinct() as u32));
         }
+        let refused = t.refused;
         let strange = refused && m.count == 0;
         let mut due = Few::<40>::default();
         let mut fed = 0usize;

@@ -45,10 +45,9 @@ impl Ledger {
         let seen = if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, kh, now_s / 60) };
         let matched = conviction::find(&self.cases, obs);
         let over = self.charge(obs);
-        let refused = self.is_refused(obs);
-        let touch = self.update_key(obs, kh, single, seen, &matched, refused);
-        let watched = self.learn(obs, &touch, &matched, refused);
-        let settled = self.settle(obs, &touch, &matched, watched, refused);
+        let touch = self.update_key(obs, kh, single, seen, &matched);
+        let watched = self.learn(obs, &touch, &matched);
+        let settled = self.settle(obs, &touch, &matched, watched);
         let budget = if settled.block { 0 } else { self.pay(obs, &matched) };
         Outcome { over, budget, ..settled }
     }
@@ -122,15 +121,8 @@ impl Ledger {
     }
 
     /// Brings the key's record up to date and says what the groups should know.
-    fn update_key(
-        &mut self,
-        obs: &Observation,
-        kh: u32,
-        single: bool,
-        seen: Seen,
-        m: &Matched,
-        refused: bool,
-    ) -> Touch {
+    fn update_key(&mut self, obs: &Observation, kh: u32, single: bool, seen: Seen, m: &Matched) -> Touch {
+        let refused = self.is_refused(obs);
         let now_s = self.clock.now_s;
         let (c, block_for_s, epoch) = (&self.c, self.block_for_s, self.clock.epoch as u8);
         let Some(key) = self.keys.get_mut(obs.key) else { return Touch::default() };
@@ -193,6 +185,7 @@ impl Ledger {
             habits: habits(key),
             age: u16::try_from((now_s / 60).saturating_sub(key.first_min) / 10).unwrap_or(u16::MAX),
             struck: key.strikes > 0,
+            refused,
         };
         if donor
             && let Some((at, tag)) = origin_of(obs)

@@ -525,6 +525,16 @@ fn a_credential_that_is_rotated_daily_or_weekly_never_becomes_young() {
     }
 }
 
+/// A ledger's first case, of a template of eight values: whoever sends it is the campaign's at e^9 to one.
+fn accused(l: &mut Ledger) -> (Vec<u64>, u16) {
+    let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
+    l.observe_one(&opening(0.0, 99, 99));
+    let case = l.cases.open(template[0], l.clock.now_s);
+    template.iter().for_each(|v| l.mark(*v, case));
+    accuse(l, case, 9.0);
+    (template, case)
+}
+
 /// From now on whoever shows a value of this case is the campaign's, by `nats` to one, unless he follows up.
 fn accuse(l: &mut Ledger, case: u16, nats: f32) {
     let values: Vec<u64> =
@@ -727,11 +737,7 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
     for (what, campaign) in [("the campaign goes on", true), ("strangers are refused", false)] {
         let c = config(|_| ());
         let mut l = Ledger::new(&c);
-        let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
-        l.observe_one(&opening(0.0, 99, 99));
-        let case = l.cases.open(template[0], l.clock.now_s);
-        template.iter().for_each(|v| l.mark(*v, case));
-        accuse(&mut l, case, 9.0);
+        let (template, _) = accused(&mut l);
         // An old account (its requests are refused for some other reason), or the campaign's convicted one, once an hour.
         for hour in 0..8 * 24u32 {
             let at_s = f64::from(hour) * HOUR;
@@ -751,11 +757,7 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
 #[test]
 fn a_phrase_that_others_use_does_not_free_a_convicted_key() {
     let mut l = Ledger::new(&config(|_| ()));
-    let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
-    l.observe_one(&opening(0.0, 99, 99));
-    let case = l.cases.open(template[0], l.clock.now_s);
-    template.iter().for_each(|v| l.mark(*v, case));
-    accuse(&mut l, case, 9.0);
+    let (template, _) = accused(&mut l);
     l.cases.set_prior(template[7], -1.0);
     assert!(l.observe_one(&told(0, 60.0, 7, &template)).block);
     assert!(l.observe_one(&told(0, 120.0, 7, &[])).block, "nothing of the template");
@@ -769,11 +771,7 @@ fn what_is_refused_frees_nobody() {
     use crate::engine::observation::{REFUSED, SERVED};
     for news in [false, true] {
         let mut l = Ledger::new(&config(|_| ()));
-        let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
-        l.observe_one(&opening(0.0, 99, 99));
-        let case = l.cases.open(template[0], l.clock.now_s);
-        template.iter().for_each(|v| l.mark(*v, case));
-        accuse(&mut l, case, 9.0);
+        let (template, case) = accused(&mut l);
         let of_campaign = |obs: Observation| Observation { created_s: START as u32 - 86_400, ..obs };
         for n in 0..20 {
             l.observe_one(&of_campaign(told(SERVED, 60.0 + f64::from(n), 7, &template)));

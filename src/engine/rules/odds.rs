@@ -43,7 +43,7 @@ impl Odds {
 /// The odds that a key is one of the campaign's.
 pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     let share = |a: Share, b: Share, k: u32, of: u32| a.ln_likelihood(k, of) - b.ln_likelihood(k, of);
-    let visit = Visit::new(key.further, key.further.min(key.ticks), f64::from(key.ticks), 0.0);
+    let visit = Visit::uncounted(key.further, key.ticks, 0.0);
     let (queue, honest) = (Pace::from(n.queue), Pace::from(n.honest));
     // Half of the honest try and stop, half stay.
     let stays = Pace { stop: queue.stop.min(honest.stop), ..honest };

@@ -43,8 +43,7 @@ pub struct Key {
 impl Key {
     /// As the law of coming sees it.
     pub fn visit(&self) -> Visit {
-        let (further, ticks) = (self.openings.saturating_sub(1), (self.last - self.first) as u32);
-        Visit::new(further, further.min(ticks), f64::from(ticks), self.silent as f64)
+        Visit::uncounted(self.openings.saturating_sub(1), (self.last - self.first) as u32, self.silent as f64)
     }
     /// What its map of hours says for sleep, nats; 0 for nothing.
     pub fn sleeper(&self) -> f64 {
