@@ -307,5 +307,23 @@ fn a_request_costs_its_answers_times_its_prompts() {
     {
         assert_eq!(cost("/v1/completions", &of(n), items), want, "{n} answers, {items} prompts");
     }
-    assert_eq!(cost("/v1/embeddings", r#"{"input":"four words are here"}"#, 2_048), 1);
+    // Texts to embed or to rank are one call, whoever's the path is.
+    let texts = r#"{"input":"four words are here"}"#;
+    for path in [
+        "/v1/embeddings",
+        "/embed",
+        "/v2/embed",
+        "/api/embeddings",
+        "/v1beta/models/x:batchEmbedContents",
+        "/api/v1/services/embeddings/text-embedding/text-embedding",
+        "/20231130/actions/embedText",
+        "/v2/rerank",
+    ] {
+        assert_eq!(cost(path, texts, 2_048), 1, "{path}");
+    }
+    for path in
+        ["/v1beta/models/x:batchGenerateContent", "/v1/messages/batches", "/20231130/actions/generateText"]
+    {
+        assert_eq!(cost(path, texts, 2_048), 2_048, "{path}");
+    }
 }

@@ -2,8 +2,11 @@
 use super::tables::{Plain, ends_with_any, holds};
 
 /// The format.
-pub static SERVICES: Plain = Plain::new("dashscope", |path| {
-    (holds(path, "/services/")
-        && ends_with_any(path, &["/generation", "/text-embedding", "/text-rerank", "/image-synthesis"]))
-        || (holds(path, "/apps/") && path.ends_with(b"/completion"))
-});
+pub static SERVICES: Plain = Plain {
+    one_call: |path| ends_with_any(path, &["/text-embedding", "/text-rerank"]),
+    ..Plain::new("dashscope", |path| {
+        (holds(path, "/services/")
+            && ends_with_any(path, &["/generation", "/text-embedding", "/text-rerank", "/image-synthesis"]))
+            || (holds(path, "/apps/") && path.ends_with(b"/completion"))
+    })
+};

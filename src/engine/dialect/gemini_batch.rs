@@ -4,13 +4,17 @@ use super::gemini_generate::Generate;
 use super::tables::{Plain, always, ends_with_any};
 use super::{Dialect, Field, Row, row};
 
+/// Texts to embed.
+const EMBEDS: &[&str] = &[":batchembedcontents", ":asyncbatchembedcontent"];
+
 /// The format.
 pub static BATCH: Plain = Plain {
     fields,
     errors: |reply, out| Generate.body(reply, out),
     empty: always,
+    one_call: |path| ends_with_any(path, EMBEDS),
     ..Plain::new("gemini_batch", |path| {
-        ends_with_any(path, &[":batchgeneratecontent", ":batchembedcontents", ":asyncbatchembedcontent"])
+        path.ends_with(b":batchgeneratecontent") || ends_with_any(path, EMBEDS)
     })
 };
 

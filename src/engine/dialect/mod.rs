@@ -139,8 +139,9 @@ pub trait Dialect: Sync + std::fmt::Debug {
     fn claims(&self, path: &[u8]) -> bool;
     /// What the keys of an object are that is itself `of`. The name `*` stands for all keys that the table does not hold.
     fn fields(&self, of: Field) -> &'static [Row];
-    /// Does each prompt of a list cost a limit as much as a request of its own? Not where a list is one call by its nature.
-    fn charges_items(&self) -> bool {
+    /// Does each prompt of a list cost a limit as much as a request of its own on this path? Not where a list is one call by its
+    /// nature: texts to embed, or to rank.
+    fn charges_items(&self, _path: &[u8]) -> bool {
         true
     }
     /// The asker may want a stream that the path, not the body, asks for.

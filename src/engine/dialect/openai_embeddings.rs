@@ -34,7 +34,7 @@ impl Dialect for Embeddings {
             other => common(other),
         }
     }
-    fn charges_items(&self) -> bool {
+    fn charges_items(&self, _path: &[u8]) -> bool {
         false
     }
     fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>) {

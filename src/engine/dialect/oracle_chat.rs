@@ -5,6 +5,7 @@ use super::{Field, Row, row};
 /// The format.
 pub static ACTIONS: Plain = Plain {
     fields,
+    one_call: |path| path.ends_with(b"/actions/embedtext"),
     ..Plain::new("oracle_chat", |path| {
         ends_with_any(
             path,

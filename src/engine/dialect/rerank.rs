@@ -5,6 +5,7 @@ use super::{Field, Row, row};
 /// The format.
 pub static RERANK: Plain = Plain {
     fields,
+    one_call: |path| ends_with_any(path, &["/rerank", "/score", "/classify", "/similarity"]),
     ..Plain::new("rerank", |path| {
         ends_with_any(path, &["/rerank", "/score", "/classify", "/predict", "/similarity", "/summarize"])
     })

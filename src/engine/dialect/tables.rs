@@ -16,6 +16,8 @@ pub struct Plain {
     pub streams: fn(&[u8]) -> bool,
     /// Is a body without a prompt sound on this path?
     pub empty: fn(&[u8]) -> bool,
+    /// Is a list of texts one call on this path?
+    pub one_call: fn(&[u8]) -> bool,
     /// Are bodies lines of JSON, perhaps in a form?
     pub lines: bool,
     /// Appends the error body.
@@ -25,7 +27,16 @@ pub struct Plain {
 impl Plain {
     /// What most of them have: the tables of `any`, no streams, a document, errors as OpenAI has them.
     pub const fn new(name: &'static str, claims: fn(&[u8]) -> bool) -> Plain {
-        Plain { name, claims, fields: any, streams: never, empty: never, lines: false, errors: openai }
+        Plain {
+            name,
+            claims,
+            fields: any,
+            streams: never,
+            empty: never,
+            one_call: never,
+            lines: false,
+            errors: openai,
+        }
     }
 }
 
@@ -38,6 +49,9 @@ impl Dialect for Plain {
     }
     fn fields(&self, of: Field) -> &'static [Row] {
         (self.fields)(of)
+    }
+    fn charges_items(&self, path: &[u8]) -> bool {
+        !(self.one_call)(path)
     }
     fn streams(&self, path: &[u8]) -> bool {
         (self.streams)(path)

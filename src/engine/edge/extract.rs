@@ -104,9 +104,8 @@ impl Extractor {
 
     fn one(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
         let id = &session.identity;
-        let by_item = session.dialect.is_some_and(|d| d.charges_items());
         let facts = &mut session.facts;
-        let prompts = if by_item { facts.items.max(facts.prompts).max(1) } else { 1 };
+        let prompts = if session.by_item { facts.items.max(facts.prompts).max(1) } else { 1 };
         out.key = id.key;
         out.profile = session.profile;
         out.ambiguous = id.ambiguous;

@@ -130,6 +130,8 @@ pub struct Session {
     pub identity: Identity,
     /// The dialect that claims the path (`None`: not inference, see `other`).
     pub dialect: Option<&'static dyn Dialect>,
+    /// Each prompt of a list costs a limit as much as a request of its own.
+    pub by_item: bool,
     /// Without a dialect: what decides.
     pub other: Other,
     /// What the body said; complete after `finish`.
@@ -192,6 +194,7 @@ impl Session {
             }
             return session;
         };
+        session.by_item = dialect.charges_items(path.end());
         // An upgrade without a length has no body that ends: waiting for it would hang.
         let empty =
             head.end_of_stream || facts.length == Some(0) || (facts.upgrade && facts.length.is_none());
@@ -238,6 +241,7 @@ impl Session {
             profile,
             identity,
             dialect: None,
+            by_item: false,
             other: Other::No,
             facts,
             grpc: false,
@@ -255,7 +259,7 @@ impl Session {
             && !(facts.user.is_empty() && facts.instructions.is_empty() && facts.unreadable.is_none());
         let mut session = Session::from_facts(self.profile, self.identity.clone(), facts);
         if prompt {
-            session.dialect = Some(dialect);
+            (session.dialect, session.by_item) = (Some(dialect), true);
         } else {
             session.facts = Facts::default();
             session.other = if self.other == Other::Passed { Other::Passed } else { Other::Free };
