@@ -1,9 +1,9 @@
 //! Is the template the campaign's alone, or do others live by it, too? Asked of all requests, not only of a panel's keys.
 //!
 //! Honest users tell themselves from a campaign's accounts in a share `sign` (`Fitted`) of their requests at least: they follow up, repeat
-//! somebody, or are old. Two explanations of the number of signs compete: the campaign is alone but for passers-by (signs in at
-//! most one request of `1/PASSING`), or a share of its requests, any share, is honest. Most templates of campaigns are nobody
-//! else's (`ALONE`). The answer is the share of honest keys to be reckoned with.
+//! somebody, or are old. Explanations of the number of signs compete: the campaign is alone but for passers-by, or a share of its
+//! requests is honest. Of that share nobody knows the order of magnitude, so each is as likely as the next (Jeffreys' prior of a
+//! scale); accidents of the campaign's own come at an unknown rate up to `PASSING`. The answer is the mean share of honest keys.
 
 use crate::engine::math::{clamp, exp, ln};
 
@@ -13,29 +13,54 @@ const ALONE: f64 = 0.9;
 const PASSING: f64 = 0.002;
 /// Honest keys in a template that is the campaign's alone: passers-by whose first request looks like a campaign's.
 const FEW: f64 = 1.0e-4;
+/// Honest shares looked at: from 1 downwards by this factor, ...
+const STEP: f64 = 0.5;
+/// ... so many, to about `FEW`.
+const STEPS: u32 = 13;
 
 /// Probable share of honest keys, given `signs` among `requests`, a panel's share where it sees such keys, and what the panel says
 /// (nats) for there being any. `sign`: see `Fitted`.
 pub fn honest_share(sign: f64, signs: u32, requests: u32, panel: Option<f64>, nats: f64) -> f64 {
     let (c, m) = (f64::from(signs) + 1.0, f64::from(requests).max(1.0));
-    // P(a gamma variable of shape c is below the accidents allowed), by a logistic curve.
-    let z = (PASSING * m + 1.0 - c) / c.sqrt();
-    let accidents = 1.0 / (1.0 + exp(-1.7 * z));
-    let alone = ln(ALONE / (1.0 - ALONE)) + ln(sign / PASSING) + ln(accidents.max(1.0e-30)) - nats.max(0.0);
+    // Likelihood of the signs at an honest share, but for a constant: accidents at any rate up to `PASSING` come on top.
+    let likelihood = |share: f64| {
+        let least = m * sign * share;
+        (below(c, least + m * PASSING) - below(c, least)).max(1.0e-30)
+    };
+    let (mut all, mut mean, mut share) = (0.0, 0.0, 1.0);
+    for _ in 0..STEPS {
+        let likelihood = likelihood(share);
+        (all, mean) = (all + likelihood, mean + likelihood * share);
+        share *= STEP;
+    }
+    let alone = ln(ALONE / (1.0 - ALONE)) + ln(likelihood(0.0)) - ln(all / f64::from(STEPS)) - nats.max(0.0);
     let shared = 1.0 / (1.0 + exp(clamp(alone, -60.0, 60.0)));
-    let among = panel.unwrap_or(c / (sign * m)).min(0.999);
+    let among = panel.unwrap_or(mean / all).min(0.999);
     (shared * among + (1.0 - shared) * FEW).max(1.0e-6)
+}
+
+/// Probability that a gamma variable of shape `c` is below `x` (Wilson & Hilferty 1931; the normal law by a logistic curve).
+fn below(c: f64, x: f64) -> f64 {
+    if x <= 0.0 {
+        return 0.0;
+    }
+    let root = exp(ln(x / c) / 3.0);
+    let z = (root - 1.0 + 1.0 / (9.0 * c)) * 3.0 * c.sqrt();
+    1.0 / (1.0 + exp(clamp(-1.7 * z, -60.0, 60.0)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn odds(signs: u32, requests: u32) -> f64 {
+        1.0 / honest_share(0.2, signs, requests, None, 0.0)
+    }
+
     #[test]
     fn signs_tell_a_template_that_is_shared() {
-        let odds = |signs, requests| 1.0 / honest_share(0.2, signs, requests, None, 0.0);
         assert!(
-            odds(0, 1_000) > 1_000.0 && odds(2, 1_000) > 1_000.0,
+            odds(0, 1_000) > 5_000.0 && odds(2, 1_000) > 1_000.0,
             "{} {}",
             odds(0, 1_000),
             odds(2, 1_000)
@@ -50,5 +75,31 @@ mod tests {
         assert!(odds(300, 25_000) < 20.0);
         // What the panel sees counts, too.
         assert!(1.0 / honest_share(0.2, 0, 1_000, Some(0.1), 12.0) < 20.0);
+    }
+
+    /// Who has seen little must not be sure: a few users in a hundred have not told themselves yet.
+    #[test]
+    fn few_requests_leave_more_doubt() {
+        for signs in [0, 1, 3] {
+            let odds: Vec<f64> = [100, 400, 1_600, 6_400, 25_600].map(|m| odds(signs, m)).into();
+            assert!(odds.windows(2).all(|w| w[1] > w[0]), "{signs}: {odds:?}");
+        }
+        assert!(odds(0, 100) < 2_000.0 && odds(0, 25_000) > 9_000.0);
+    }
+
+    /// Against the sum of the Poisson law, of which the gamma law is the other side.
+    #[test]
+    fn the_gamma_law_is_near_the_exact_one() {
+        for c in [1u32, 2, 5, 20] {
+            for x in [0.1, 0.5, 1.0, 3.0, 8.0, 25.0] {
+                let (mut term, mut sum) = (exp(-x), 0.0);
+                for i in 1..=c {
+                    sum += term;
+                    term *= x / f64::from(i);
+                }
+                let (exact, ours) = (1.0 - sum, below(f64::from(c), x));
+                assert!((exact - ours).abs() < 0.03, "{c} {x}: {ours} for {exact}");
+            }
+        }
     }
 }
