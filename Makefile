@@ -84,7 +84,7 @@ bench-edges: weir ## the same with two edges and with both halves in one process
 	@for n in 0 2; do ./target/weir simulate -s all --honest 0.1 --campaign 0.4 $(CORPUS) --edges $$n --json || [ $$? -eq 4 ]; done \
 	  | $(PYTHON) tests/bench/table.py
 
-bench-table: weir ## every scenario at full scale on five seeds, as the README's table (three quarters of an hour)
+bench-table: weir ## every scenario at full scale on five seeds, as the table of tests/detection/README.md (three quarters of an hour)
 	@./target/weir simulate -s all --honest 0.3 --seeds 5 $(CORPUS) --json | $(PYTHON) tests/bench/table.py
 
 fit: weir ## measure the numbers of src/engine/detect/fitted.rs on every honest family and eight campaigns (a minute)
@@ -108,10 +108,13 @@ envoy-config: wasm ## write target/envoy.yaml with working values, to run by han
 unicode: setup ## write src/engine/fingerprint/tables.rs from Unicode's data: look-alikes, and what is not seen
 	@$(PYTHON) tests/support/unicode_tables.py
 
+picture: ## write src/architecture.svg, the picture of the system, from the text in its script
+	@python3 -B tests/support/picture.py src/architecture.svg
+
 oci: wasm ## write target/oci: the module as an image (and as an artifact) in an OCI layout, ready to be pushed
 	@$(PYTHON) tests/support/oci.py $(WEIR_WASM) target/oci
 
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode oci clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci clean

@@ -3,7 +3,7 @@
 //! Every case is checked before it is timed. A row is the least of several rounds: time a call, a byte, and the ratio to a
 //! yardstick of the same run. `--quick` takes a tenth of the time; `--only NAME` one case; `--calls N` runs it so often
 //! and prints nothing (for instruction counts: the difference of two runs); `--body FILE` one request body (openai_chat) of your
-//! own instead of the made ones. Texts are this project's own README and source.
+//! own instead of the made ones. Texts are this project's own pages and source.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -31,7 +31,12 @@ use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
 use weir::engine::units::Nanos;
 
-const PROSE: &str = include_str!("../../README.md");
+const PROSE: &str = concat!(
+    include_str!("../../README.md"),
+    include_str!("../../src/ARCHITECTURE.md"),
+    include_str!("../../src/bin/weir/README.md"),
+    include_str!("../../envoy/CONFIGURATION.md")
+);
 const CODE: &str = include_str!("../../src/engine/edge/scan.rs");
 const START: u64 = 1_780_000_000_000_000_000;
 

@@ -1,6 +1,6 @@
-"""`weir simulate --json` on standard input to the README's table: one row a scenario, mean and worst over the seeds.
+"""`weir simulate --json` on standard input to the table of tests/detection/README.md: one row a scenario, mean and worst over the seeds.
 
-Runs with different numbers of edges become the table of tests/detection/README.md: one row a scenario, a column a number.
+Runs with different numbers of edges become that of both modes there: one row a scenario, a column a number.
 """
 import collections
 import json
@@ -49,17 +49,16 @@ def main():
     if len({r["edges"] for rows in runs.values() for r in rows}) > 1:
         return by_edges(runs)
     told = {}
-    with open("README.md") as h:
-        for line in h:
-            m = re.match(r"\| ([A-Z][A-Za-z0-9-]*) \| ([^|]+) \|(.*)", line)
+    with open("tests/detection/README.md") as h:
+        page = h.read()
+        for line in page[page.index("## Detection, measured"):].splitlines():
+            m = re.match(r"\| ([A-Z][A-Za-z0-9-]*) \| ([^|]+) \|", line)
             if m and m.group(1) in runs:
-                cells = m.group(3).split("|")
-                told.setdefault(m.group(1), (m.group(2), cells[2].strip() if len(cells) >= 7 else ""))
+                told.setdefault(m.group(1), m.group(2))
     keys = requests = blocked = 0
-    print("| scenario | campaign | served %, mean (worst) | aim | convicted %, worst | first block h, mean (worst) | honest keys blocked |")
-    print("|---|---|--:|--:|--:|--:|--:|")
+    print("| scenario | campaign | served %, mean (worst) | convicted %, worst | first block h, mean (worst) | honest keys blocked |")
+    print("|---|---|--:|--:|--:|--:|")
     for name, rows in runs.items():
-        text, aim = told.get(name, ("", ""))
         honest = [c for r in rows for c in r["honest"].values()]
         k, b = sum(c["keys"] for c in honest), sum(c["blocked"] for c in honest)
         keys, blocked = keys + k, blocked + b
@@ -69,10 +68,10 @@ def main():
             first = [x["first_block_h"] for x in a if x["first_block_h"] is not None]
             first = f"{sum(first) / len(first):.1f} ({max(first):.1f})" if first else "–"
             convicted = min(100 * x["convicted"] / x["accounts"] for x in a)
-            cells = f"{sum(served) / len(served):.2f} ({max(served):.2f}) | {aim} | {convicted:.1f} | {first}"
+            cells = f"{sum(served) / len(served):.2f} ({max(served):.2f}) | {convicted:.1f} | {first}"
         else:
-            cells = " | | | "
-        print(f"| {name} | {text} | {cells} | {b} of {k:,} |")
+            cells = " | | "
+        print(f"| {name} | {told.get(name, '')} | {cells} | {b} of {k:,} |")
     print(f"\n{sum(map(len, runs.values()))} runs; honest keys blocked: {blocked} of {keys:,} key-runs", file=sys.stderr)
 
 

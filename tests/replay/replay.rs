@@ -360,9 +360,10 @@ fn odd_lines_and_broken_files_cost_nothing_else() {
 }
 
 #[test]
-fn the_sample_line_of_the_readme_is_a_line() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let sample = readme.lines().find(|l| l.starts_with("{\"t\":")).unwrap();
+fn the_sample_line_of_the_page_is_a_line() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin/weir/README.md")).unwrap();
+    let sample = page.lines().find(|l| l.starts_with("{\"t\":")).unwrap();
     let dir = Dir::new("readme");
     let trace = dir.file("t.jsonl", sample.as_bytes());
     let o = weir(&["replay", "--json", path(&trace)]);

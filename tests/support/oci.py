@@ -2,7 +2,7 @@
 
 `:VERSION` is an ordinary image whose one layer holds plugin.wasm (what Istio, Envoy Gateway and Higress pull, and any registry takes);
 `:VERSION-artifact` holds the bare module under the media types of Wasm artifacts. The same module gives the same bytes. Push with
-any client that copies layouts, for example `oras cp --from-oci-layout target/oci:0.1.0 REGISTRY/weir/weir:0.1.0`.
+any client that copies layouts, for example `oras cp --from-oci-layout target/oci:0.2.0 REGISTRY/weir/weir:0.2.0`.
 """
 import gzip
 import hashlib
