@@ -87,11 +87,11 @@ bench-edges: weir ## the same with two edges and with both halves in one process
 bench-table: weir ## every scenario at full scale on five seeds, as the table of tests/detection/README.md (three quarters of an hour)
 	@./target/weir simulate -s all --honest 0.3 --seeds 5 $(CORPUS) --json | $(PYTHON) tests/bench/table.py
 
-fit: weir ## measure the numbers of src/engine/detect/fitted.rs on every honest family and eight campaigns (a minute)
+fit: weir ## measure the numbers of src/engine/config/fitted.rs on every honest family and eight campaigns (a minute)
 	@./target/weir simulate --fit $(CORPUS) --json > target/fit.json || [ $$? -eq 4 ]
 	@./target/weir simulate --fit $(CORPUS) || [ $$? -eq 4 ]
 	@echo "judge by it:  target/weir simulate -s S3,S9,S16,E-launch,lookalikes --fitted target/fit.json --honest 0.1 --campaign 0.4"
-	@echo "keep it:      put the literal into Fitted::default() of src/engine/detect/fitted.rs, and the table into tests/detection/README.md"
+	@echo "keep it:      put the literal into Fitted::default() of src/engine/config/fitted.rs, and the table into tests/detection/README.md"
 
 leave-one-out: weir ## each honest family judged by numbers that were fitted without it; SIZES=small, FAMILIES=hall,desks for a quick look
 	@./target/weir simulate --leave-one-out $(CORPUS) $(if $(SIZES),--sizes $(SIZES)) $(if $(FAMILIES),-s $(FAMILIES)) $(if $(JSON),--json) || [ $$? -eq 4 ]

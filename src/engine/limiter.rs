@@ -10,7 +10,7 @@
 use super::config::Limit;
 use super::hash;
 use super::sketch::gcra;
-use super::units::Nanos;
+use super::units::{Nanos, Wait};
 
 const WAYS: usize = 8;
 /// Longest debt: the longest window. One request that asks for very much does not shut its key out for years.
@@ -30,22 +30,6 @@ pub fn of_tenant(tenant: u64, profile: u8) -> u64 {
 struct Slot {
     key: u64,
     last: u64,
-}
-
-/// Why a request must wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wait {
-    /// Until it would conform.
-    pub wait: Nanos,
-    /// Which limit of the profile, the one with the longest wait.
-    pub limit: u8,
-}
-
-impl Wait {
-    /// The longer one.
-    pub fn longer(self, other: Option<Wait>) -> Wait {
-        other.filter(|o| o.wait > self.wait).unwrap_or(self)
-    }
 }
 
 /// The longest wait of some.

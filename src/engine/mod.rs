@@ -1,252 +1,50 @@
 //! The engine: pure, host-free, deterministic. All control flow between stages is in this file, and only here.
 #![forbid(unsafe_code)]
 
+// ground: numbers, bytes, time
+mod beta_binomial;
 pub mod hash;
+pub mod math;
+pub mod sketch;
 pub mod sort;
 pub mod units;
-// data flow order from here
-pub mod config;
+pub mod value;
+pub mod wire;
+// reading
 pub mod dialect;
-pub mod edge;
 pub mod fingerprint;
+pub mod json;
+// what is asked for, counted and remembered
+pub mod config;
 pub mod limiter;
 pub mod observation;
-// the learning half
-pub mod detect;
-pub mod ledger;
-pub mod math;
-mod record;
-pub mod rules;
-pub mod sketch;
-pub mod snapshot;
+pub mod outcome;
+pub mod tables;
 pub mod verdict;
-pub mod wire;
+// judging: of a value, of a key
+pub mod detect;
+pub mod report;
+pub mod rules;
+// the half that learns, what it publishes, the half that decides
+pub mod decision;
+pub mod edge;
+pub mod ledger;
+mod record;
+pub mod snapshot;
 
-use config::{Config, ProfileId};
+pub use decision::Decision;
+pub use ledger::StateError;
+pub use report::{GroupReport, Inspection, KeyReport, Status};
+
+use config::Config;
+use edge::Edge;
 use edge::extract::{Extracted, Extractor};
-use edge::identity::{Head, KeyId};
+use edge::identity::Head;
 use edge::session::{Other, Session};
-use edge::{Edge, actions::LastActions};
-use ledger::{Ledger, Outcome};
+use ledger::Ledger;
+use outcome::Outcome;
 use std::sync::Arc;
 use units::Nanos;
-use verdict::{Action, Mode, Reason, Verdict};
-
-/// What came of one request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Decision {
-    /// As decided, before the mode.
-    pub verdict: Verdict,
-    /// As done, in the profile's mode.
-    pub action: Action,
-    /// The mode that was applied.
-    pub mode: Mode,
-    /// The profile that was applied.
-    pub profile: ProfileId,
-    /// Who.
-    pub key: KeyId,
-    /// The key's action (as decided) differs from its previous one: worth a log line under `log.decisions: changes`.
-    pub changed: bool,
-}
-
-impl Decision {
-    /// What is decided before a request is looked at: decided already, mode off, or a path that is let through. Otherwise its facts
-    /// are final after this.
-    fn early(config: &Config, session: &mut Session) -> Option<Decision> {
-        let mode = config.profile(session.profile).map_or(Mode::Off, |p| p.mode);
-        let base =
-            Decision { mode, profile: session.profile, key: session.identity.key, ..Decision::default() };
-        if std::mem::replace(&mut session.decided, true) || mode == Mode::Off {
-            return Some(base);
-        }
-        if session.other == Other::Passed {
-            let verdict = Verdict { reason: Reason::NotInference, ..Verdict::default() };
-            return Some(Decision { verdict, ..base });
-        }
-        session.finish();
-        None
-    }
-
-    /// What the ledger makes of an observation: the evidence behind what the edges do, if it is news.
-    pub fn at_ledger(
-        config: &Config,
-        last: &mut LastActions,
-        obs: &observation::Observation,
-        outcome: &Outcome,
-    ) -> Option<Decision> {
-        if !outcome.block || !outcome.reason.is_campaign() {
-            last.changed(obs.key, Action::Allow);
-            return None;
-        }
-        let profile = config.profile(obs.profile)?;
-        let secret = config.seed.key(hash::Purpose::Case).0;
-        let verdict = edge::decide::verdict(secret, profile, obs, outcome, None, || None);
-        Some(Decision::of(config, last, verdict, KeyId(obs.key), obs.profile)).filter(|d| d.changed)
-    }
-
-    /// The strictest of a batch: its first request's, or, if that would be served, what one of the sample meets.
-    fn or_of_items(self, x: &mut Extracted, mut judge: impl FnMut(&mut Extracted) -> Decision) -> Decision {
-        let mut worst = self;
-        if !worst.verdict.action.rejects() {
-            for decision in x.others.iter_mut().map(&mut judge) {
-                if decision.verdict.action > worst.verdict.action {
-                    worst = decision;
-                }
-            }
-        }
-        worst
-    }
-
-    /// A verdict in the mode of its profile.
-    fn of(
-        config: &Config,
-        last: &mut LastActions,
-        verdict: Verdict,
-        key: KeyId,
-        profile: ProfileId,
-    ) -> Decision {
-        let (mode, percent) = config.profile(profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
-        let action = verdict::enforce(&verdict, mode, percent, key.0);
-        // A path is no news of its key.
-        let changed = verdict.reason != Reason::NotInference && last.changed(key.0, verdict.action);
-        Decision { verdict, action, mode, profile, key, changed }
-    }
-}
-
-/// A template, network or profile group, for reports.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct GroupReport {
-    /// Campaign (case) number, 0 if none.
-    pub campaign: u32,
-    /// `text`, `network` or `profile`.
-    pub axis: &'static str,
-    /// `confirmed`, `alarm`, `watch`, `honest` or `open`.
-    pub state: &'static str,
-    /// The value, as it is written in allow lists (`tid:…`, `nid:…`).
-    pub id: String,
-    /// Estimated distinct keys.
-    pub keys: u32,
-    /// Requests (aged).
-    pub requests: u32,
-    /// Nats of a campaign over the best honest explanation.
-    pub nats: i32,
-    /// The explanations by name, nats behind the likeliest. Empty without a panel.
-    pub explanations: Vec<(&'static str, i32)>,
-    /// Share of its keys that is the campaign's, if it is one.
-    pub campaign_percent: Option<u8>,
-    /// Its case was first confirmed, seconds since the epoch; 0 if it has none.
-    pub since_s: u32,
-    /// Share of its keys that were young at their first request here.
-    pub young_percent: u8,
-    /// Share of its openings whose text nobody had sent before.
-    pub novel_percent: u8,
-    /// Share of its requests that open a conversation.
-    pub single_percent: u8,
-    /// Share of its openings that come from old keys.
-    pub old_percent: u8,
-    /// Hashes of the keys in its sample.
-    pub sampled_keys: Vec<u32>,
-}
-
-/// A group as it is now, for diagnosis.
-#[derive(Clone, Debug)]
-pub struct Inspection {
-    /// As reports have it.
-    pub group: GroupReport,
-    /// Consecutive evaluations that would confirm it.
-    pub armed: u8,
-    /// Requests beside something far more frequent.
-    pub under: u32,
-    /// What an evaluation finds now, if it has a panel.
-    pub finding: Option<detect::Finding>,
-    /// What its case is judged by.
-    pub numbers: Option<rules::Numbers>,
-}
-
-/// What is known of one key, for decision records.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct KeyReport {
-    /// Known to be young.
-    pub young: bool,
-    /// How its age is known: `created` (told by the request), `seen` (since its first request) or `unknown`.
-    pub age: &'static str,
-    /// Age, hours.
-    pub age_hours: u32,
-    /// Never sleeps, spread over the hour, one-shot, never repeats.
-    pub automatic: bool,
-    /// Convicted at present.
-    pub convicted: bool,
-    /// Requests.
-    pub requests: u32,
-    /// Share of openings among its recent requests.
-    pub openings_percent: u32,
-    /// Share of repeats among them.
-    pub repeats_percent: u32,
-    /// Share of matches among them.
-    pub matches_percent: u32,
-    /// Openings that matched its case.
-    pub hits: u8,
-    /// Blocks.
-    pub strikes: u8,
-    /// Of 64 buckets of prompts, those in which another key had sent the same within the hour.
-    pub shared: u32,
-    /// Follow-ups that carried its case's template.
-    pub talk: u8,
-    /// The odds that it is one of its case's campaign, factor by factor.
-    pub odds: Option<rules::Odds>,
-}
-
-/// Sizes and counts for gauges and reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Keys in the table.
-    pub keys: u32,
-    /// Groups in use.
-    pub groups: u32,
-    /// Confirmed values.
-    pub confirmed: u32,
-    /// Open cases.
-    pub campaigns: u32,
-    /// Keys convicted at present.
-    pub convicted: u32,
-    /// Groups evicted so far.
-    pub groups_evicted: u64,
-    /// Keys evicted so far.
-    pub keys_evicted: u64,
-    /// Times the clock stepped back.
-    pub clock_steps_back: u64,
-    /// A profile alarm is on.
-    pub profile_alarm: bool,
-    /// Bytes of all tables.
-    pub state_bytes: u64,
-    /// Of the keys first seen 2 to 24 hours ago, the share that was last seen within 2 hours of that; 0 while they are fewer than
-    /// 100. Told once a minute.
-    pub short_lived_percent: u8,
-}
-
-/// Why saved state was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StateError {
-    /// Not a Weir state file, or cut short.
-    Malformed,
-    /// Another layout version.
-    Version(u16),
-    /// Another seed.
-    Seed,
-    /// The checksum does not match.
-    Checksum,
-}
-
-impl std::fmt::Display for StateError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StateError::Malformed => f.write_str("not a state file, cut short, or of other table sizes"),
-            StateError::Version(v) => write!(f, "layout version {v} is not ours"),
-            StateError::Seed => f.write_str("written under another seed"),
-            StateError::Checksum => f.write_str("damaged: the checksum does not match"),
-        }
-    }
-}
 
 /// The first step of a decision, which needs nothing that was learned: for threads that work ahead of `Engine::judge`. A
 /// decision, if the request needs no judging; else what is to be judged is in `x`.

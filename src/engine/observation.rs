@@ -179,6 +179,19 @@ pub enum BatchError {
     Checksum,
 }
 
+impl std::fmt::Display for BatchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BatchError::Malformed => f.write_str("not a batch, cut short, or with something behind it"),
+            BatchError::Version(v) => write!(f, "layout version {v} is not ours"),
+            BatchError::Seed => f.write_str("written under another seed"),
+            BatchError::Checksum => f.write_str("damaged: the checksum does not match"),
+        }
+    }
+}
+
+impl std::error::Error for BatchError {}
+
 /// Collects observations; one a worker.
 #[derive(Debug, Default)]
 pub struct Batch {

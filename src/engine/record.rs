@@ -5,9 +5,9 @@
 use super::config::json::quote;
 use super::config::{Campaign, Config};
 use super::ledger::Ledger;
-use super::ledger::groups::Axis;
 use super::rules::FACTORS;
 use super::units::Nanos;
+use super::value::Axis;
 use super::{Decision, Engine, GroupReport, KeyReport};
 use std::fmt::Write;
 

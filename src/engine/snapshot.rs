@@ -5,11 +5,13 @@
 //! second filter, sixteen bits a proven key or more): without one those take four bytes a shard each.
 
 use super::hash;
-use super::limiter::Wait;
-use super::rules::{self, Numbers, Pieces};
+use super::rules::{self, Pieces};
 use super::sketch::bloom;
+use super::tables::numbers::Numbers;
+pub use super::tables::overdrawn::OverEntry;
 use super::units::Nanos;
 use super::wire::{self, Reader, Record, Writer};
+use crate::engine::units::Wait;
 
 /// Shards.
 pub const SHARDS: usize = 64;
@@ -60,19 +62,6 @@ pub struct KeyEntry {
     pub until_s: u32,
 }
 
-/// A key, or all keys of a tenant, that have used up a limit over all workers together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OverEntry {
-    /// `KeyId`, or the bucket of a tenant (see `limiter::of_tenant`) or budget.
-    pub key: u64,
-    /// Its next request conforms from then on, seconds since the epoch.
-    pub until_s: u32,
-    /// The profile whose limit it is.
-    pub profile: u8,
-    /// Which of its limits.
-    pub limit: u8,
-}
-
 /// One shard, decoded.
 #[derive(Clone, Debug, Default)]
 pub struct Shard {
@@ -106,6 +95,19 @@ pub enum SnapshotError {
     /// The checksum does not match.
     Checksum,
 }
+
+impl std::fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SnapshotError::Malformed => f.write_str("not a shard, cut short, or unsorted"),
+            SnapshotError::Version(v) => write!(f, "layout version {v} is not ours"),
+            SnapshotError::Seed => f.write_str("published under another seed"),
+            SnapshotError::Checksum => f.write_str("damaged: the checksum does not match"),
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}
 
 impl Shard {
     /// Encodes the shard into `out`, replacing it.

@@ -61,3 +61,27 @@ pub fn scaled(now: Nanos, scale: u32) -> Nanos {
     let origin = now.0.saturating_sub(now.0.checked_rem(period).unwrap_or(0));
     Nanos(origin.saturating_add(now.0.saturating_sub(origin).saturating_mul(scale)))
 }
+/// Tick of ten minutes, wrapping.
+pub fn tick_of(now_s: u32) -> u16 {
+    (now_s / 600) as u16
+}
+
+/// A tick that is not after `now` (ticks wrap after 455 days: up to a quarter of it ahead is the future).
+pub fn past(tick: u16, now: u16) -> u16 {
+    if now.wrapping_sub(tick) > 0xc000 { now } else { tick }
+}
+/// Why a request must wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// Until it would conform.
+    pub wait: Nanos,
+    /// Which limit of the profile, the one with the longest wait.
+    pub limit: u8,
+}
+
+impl Wait {
+    /// The longer one.
+    pub fn longer(self, other: Option<Wait>) -> Wait {
+        other.filter(|o| o.wait > self.wait).unwrap_or(self)
+    }
+}

@@ -3,8 +3,8 @@
 //! `enforce` is the only reader of the mode: shadow and enforce differ in nothing else.
 
 use super::hash;
-use super::limiter::Wait;
 use super::units::Nanos;
+use crate::engine::units::Wait;
 
 /// What happens to a request, mildest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

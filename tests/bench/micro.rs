@@ -23,11 +23,11 @@ use weir::engine::dialect::Unreadable;
 use weir::engine::edge::Edge;
 use weir::engine::edge::extract::{Extracted, Extractor};
 use weir::engine::edge::identity::{Head, Keys, NoProperties};
-use weir::engine::edge::marks::{any, marks, plain, special};
-use weir::engine::edge::scan::{Scanner, Sink};
 use weir::engine::edge::session::{Next, Session};
 use weir::engine::fingerprint::{Fingerprint, Fingerprinter};
 use weir::engine::hash::mix;
+use weir::engine::json::scan::{Scanner, Sink};
+use weir::engine::json::string_bits::{any, marks, plain, special};
 use weir::engine::ledger::Ledger;
 use weir::engine::units::Nanos;
 
@@ -37,7 +37,7 @@ const PROSE: &str = concat!(
     include_str!("../../src/bin/weir/README.md"),
     include_str!("../../envoy/CONFIGURATION.md")
 );
-const CODE: &str = include_str!("../../src/engine/edge/scan.rs");
+const CODE: &str = include_str!("../../src/engine/json/scan.rs");
 const START: u64 = 1_780_000_000_000_000_000;
 
 struct Bench {

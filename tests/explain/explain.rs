@@ -16,10 +16,11 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, LazyLock};
 use weir::engine::config::{Config, parse};
 use weir::engine::detect::HONEST;
-use weir::engine::edge::identity::{Head, KeyId, Keys, NoProperties};
+use weir::engine::edge::identity::{Head, Keys, NoProperties};
 use weir::engine::edge::session::Session;
 use weir::engine::hash;
 use weir::engine::rules::FACTORS;
+use weir::engine::value::KeyId;
 
 const START: u64 = 1_780_000_000;
 const ACCOUNTS: u64 = 120;

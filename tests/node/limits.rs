@@ -11,11 +11,12 @@ use weir::engine::Engine;
 use weir::engine::config::{Config, parse};
 use weir::engine::edge::Edge;
 use weir::engine::edge::extract::Extracted;
-use weir::engine::edge::identity::{KeyId, Keys};
+use weir::engine::edge::identity::Keys;
 use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
 use weir::engine::observation::Observation;
 use weir::engine::units::Nanos;
+use weir::engine::value::KeyId;
 use weir::engine::verdict::{Action, Verdict};
 
 const LIMIT: u64 = 20;

@@ -1,5 +1,5 @@
 //! Detection parameters: one place, each with its unit and the measurement behind it. Laws that were fitted are in
-//! `detect::fitted`.
+//! `config::fitted`.
 //!
 //! | parameter | measurement |
 //! |---|---|
@@ -9,8 +9,8 @@
 //! | `dominance` 4, half of the requests | by the largest total ever met: S3 served 1.3 instead of 0.4 % |
 //! | `arm` 2, `fleet_cap` | DETECTION 5.6; `make ablation` repeats it |
 
+use super::fitted::Fitted;
 use super::read::{Object, Problems};
-use crate::engine::detect::fitted::Fitted;
 use crate::engine::units::Nanos;
 
 /// `campaign` of the configuration.

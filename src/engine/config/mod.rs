@@ -1,6 +1,7 @@
 //! Configuration, valid by construction. `raw` holds the strict JSON half; nothing here knows JSON.
 
 pub mod campaign;
+pub mod fitted;
 pub mod json;
 mod raw;
 pub mod read;
@@ -8,10 +9,10 @@ pub mod routes;
 
 use super::dialect::path::Normal;
 use super::dialect::{Dialect, dialect_for};
-use super::edge::identity::KeyId;
 use super::hash::Seed;
 use super::sort;
 use super::units::Nanos;
+use super::value::KeyId;
 use super::verdict::Mode;
 pub use campaign::Campaign;
 pub use raw::{ConfigError, Problem, parse, parse_with_env};

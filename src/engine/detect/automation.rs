@@ -1,7 +1,7 @@
 //! Is a key a program: never asleep, spread over the hour, one-shot, never repeating? For load profiles (`burst`) and reports.
 
-use crate::engine::ledger::keys::KeyState;
 use crate::engine::math;
+use crate::engine::tables::keys::KeyState;
 
 /// Hours with openings in the quietest seven in a row. A sleeper's are empty, whatever his time zone; a queue's are not.
 fn quietest(hours: u32) -> u32 {

@@ -9,6 +9,7 @@
 
 use super::keys::{MOST, Weights};
 use crate::engine::math::{clamp, exp, ln, ln_rising};
+use crate::engine::tables::numbers::Rhythm;
 
 /// What a key's requests were.
 #[derive(Clone, Copy, Debug, Default)]
@@ -210,4 +211,15 @@ fn golden(from: f64, width: f64, steps: u32, of: impl Fn(f64) -> f64) -> f64 {
         }
     }
     at((lo + hi) / 2.0)
+}
+impl From<Pace> for Rhythm {
+    fn from(p: Pace) -> Rhythm {
+        Rhythm { stop: p.stop as f32, gap: p.gap as f32, shape: p.shape as f32 }
+    }
+}
+
+impl From<Rhythm> for Pace {
+    fn from(r: Rhythm) -> Pace {
+        Pace { stop: f64::from(r.stop), gap: f64::from(r.gap), shape: f64::from(r.shape) }
+    }
 }

@@ -4,30 +4,7 @@
 //! Skellam 1948. Cost: three rising factorials a key.
 
 use super::keys::{MOST, Weights};
-use crate::engine::math::ln_rising;
-
-/// A beta distribution of shares.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Share {
-    /// Mean.
-    pub mean: f64,
-    /// Precision: the two parameters' sum.
-    pub precision: f64,
-}
-
-impl Share {
-    /// In a list of laws: what the caller of `fit` says is rare.
-    pub const RARE: Share = Share::new(0.0, 0.0);
-    /// With this mean and precision.
-    pub const fn new(mean: f64, precision: f64) -> Share {
-        Share { mean, precision }
-    }
-    /// ln P that `k` of `n` in a given order were of the kind.
-    pub fn ln_likelihood(&self, k: u32, n: u32) -> f64 {
-        let (a, b) = (self.mean * self.precision, (1.0 - self.mean) * self.precision);
-        ln_rising(a, k) + ln_rising(b, n.saturating_sub(k)) - ln_rising(a + b, n)
-    }
-}
+pub use crate::engine::beta_binomial::Share;
 
 /// The likeliest of several laws for weighted counts, and ln of that likelihood. Equal counts are looked at once.
 /// `Share::RARE` among the laws stands for `rare`.

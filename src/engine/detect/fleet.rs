@@ -8,9 +8,9 @@ use super::keys::{Keys, MOST, Weights};
 use super::people;
 use super::repeaters::ALIKE;
 use crate::engine::config::Campaign;
-use crate::engine::ledger::groups::Sample;
 use crate::engine::math;
 use crate::engine::sort::sort;
+use crate::engine::tables::groups::Sample;
 
 /// See above.
 pub static FLEET: Hypothesis = Hypothesis {

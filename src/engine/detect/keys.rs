@@ -1,11 +1,12 @@
 //! What a panel's keys did, as all hypotheses look at it. Filled once an evaluation; nothing is allocated.
 
 use super::coming::{Bins, Visit};
-use super::fitted::Fitted;
 use super::hours;
-use crate::engine::ledger::groups::{Axis, Sample};
-use crate::engine::ledger::homes::Homes;
-use crate::engine::ledger::panels::KEYS;
+use crate::engine::config::fitted::Fitted;
+use crate::engine::tables::groups::Sample;
+use crate::engine::tables::homes::Homes;
+use crate::engine::tables::panels::KEYS;
+use crate::engine::value::Axis;
 
 /// Keys that are looked at.
 pub const MOST: usize = KEYS;

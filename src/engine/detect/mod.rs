@@ -6,10 +6,9 @@
 //! Cost of an evaluation: see `make bench-micro`.
 
 pub mod automation;
-mod burst;
+mod birth_burst;
 pub mod coming;
 pub mod counts;
-pub mod fitted;
 mod fleet;
 pub mod hours;
 pub mod hypothesis;
@@ -25,14 +24,15 @@ mod staff;
 mod visitors;
 
 use crate::engine::config::Campaign;
-use crate::engine::ledger::groups::{Axis, Group, Sample};
-use crate::engine::ledger::homes::Homes;
 use crate::engine::math::{clamp, ln};
-use crate::engine::rules::Numbers;
 use crate::engine::sketch::bottom_k::BottomK;
+use crate::engine::tables::groups::{Group, Sample};
+use crate::engine::tables::homes::Homes;
+use crate::engine::tables::numbers::Numbers;
+use crate::engine::value::Axis;
 use hypothesis::Hypothesis;
 
-pub use burst::{Burst, burst};
+pub use birth_burst::{Burst, burst};
 pub use keys::{Age, Keys};
 pub use numbers::{CONVERSES, honest_talk, prior};
 
@@ -191,8 +191,8 @@ pub fn share(part: u32, whole: u32) -> f64 {
 mod tests {
     use super::*;
     use crate::engine::hash::mix;
-    use crate::engine::ledger::groups::Touch;
-    use crate::engine::ledger::panels::KEYS;
+    use crate::engine::tables::groups::Touch;
+    use crate::engine::tables::panels::KEYS;
 
     /// A panel of 200 young keys that send every hour at random for so many hours, never the same, never following up.
     fn queue(hours: u32, seed: u64) -> (Group, BottomK<Sample, KEYS>, u16) {
@@ -230,9 +230,9 @@ mod tests {
                     ..Touch::default()
                 };
                 g.touch(&t);
-                crate::engine::ledger::groups::admit(&mut panel, &t);
+                crate::engine::tables::groups::admit(&mut panel, &t);
                 let secs = -unit().ln() * 3_600.0;
-                gap = crate::engine::ledger::keys::gap_code(secs as u32);
+                gap = crate::engine::tables::keys::gap_code(secs as u32);
                 at += secs;
             }
         }

@@ -2,15 +2,15 @@
 
 use super::coming::{self, Pace};
 use super::counts::Share;
-use super::fitted::Fitted;
 use super::hypothesis::ln_sleep;
 use super::keys::{Age, Keys, MOST, Weights};
 use super::mixture::{Mixture, OWN};
 use super::{people, queue, shared};
-use crate::engine::ledger::groups::Group;
+use crate::engine::config::fitted::Fitted;
 use crate::engine::math::{clamp, ln};
-use crate::engine::rules::Numbers;
 use crate::engine::sort::sort;
+use crate::engine::tables::groups::Group;
+use crate::engine::tables::numbers::Numbers;
 
 /// What the counters of a value alone say: odds that a key which sends it is a campaign's, nats. `converses`: follow-ups are the
 /// campaign's own; `old_honest`: so much of old keys' openings is not.

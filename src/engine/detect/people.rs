@@ -2,8 +2,8 @@
 
 use super::coming::Range;
 use super::counts::Share;
-use super::fitted::{NOVEL, REPEATERS, SILENT, TALKERS};
 use super::hypothesis::{Hypothesis, nothing};
+use crate::engine::config::fitted::{NOVEL, REPEATERS, SILENT, TALKERS};
 
 /// Follow-ups of people: any.
 pub const TALK: &[Share] =

@@ -7,8 +7,8 @@
 
 use super::coming::Range;
 use super::counts::Share;
-use super::fitted::{NOVEL, SILENT};
 use super::hypothesis::{Hypothesis, nothing};
+use crate::engine::config::fitted::{NOVEL, SILENT};
 
 const COMING: Range = Range { stops: &[0.0005, 0.015, 0.05], shapes: &[3.0, 8.0, 40.0] };
 /// Repeats of a queue that hands some of its prompts out twice.

@@ -1,9 +1,9 @@
 //! Repeaters: the same texts again, across keys. Evaluations, continuous integration, lessons, paid annotation, retries.
 
 use super::coming::Range;
-use super::fitted::REPEATERS;
 use super::hypothesis::{Hypothesis, nothing};
 use super::people;
+use crate::engine::config::fitted::REPEATERS;
 
 /// Any pace at which honest keys may be alike.
 pub const ALIKE: Range = Range { stops: &[0.0005, 0.015, 0.05, 0.15], shapes: &[2.0, 8.0, 40.0] };

@@ -1,9 +1,9 @@
 //! Staff: they stay, are alike within an order, sleep, and follow up. Roll-outs, classes, support desks.
 
-use super::fitted::TALKERS;
 use super::hypothesis::{Hypothesis, nothing};
 use super::people;
 use super::repeaters::ALIKE;
+use crate::engine::config::fitted::TALKERS;
 
 /// See above.
 pub static STAFF: Hypothesis = Hypothesis {

@@ -46,7 +46,8 @@ mod vertex_predict;
 mod vertex_raw;
 mod watsonx;
 
-pub use facts::{Facts, Unreadable, Window};
+pub use crate::engine::json::unreadable::Unreadable;
+pub use facts::{Facts, Window};
 pub use reply::Reply;
 
 /// What a value in a body is, to the reader.

@@ -1,9 +1,10 @@
 //! Scanner events to `Facts`, steered by a dialect's tables. Parsing never decides: a malformed body is a fact.
 
-use super::facts::{Facts, INSTRUCTIONS, Unreadable, Window};
+use super::facts::{Facts, INSTRUCTIONS, Window};
 use super::{Dialect, Field};
-use crate::engine::edge::scan::{DEPTH, KEY, Sink};
 use crate::engine::hash;
+use crate::engine::json::scan::{DEPTH, KEY, Sink};
+use crate::engine::json::unreadable::Unreadable;
 
 /// Messages beyond this make a request unreadable.
 pub const MESSAGES: u32 = 4_096;

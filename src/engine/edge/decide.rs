@@ -1,14 +1,15 @@
 //! The edge's own ladder: lists, then the ledger's verdicts as the snapshot holds them, then limits.
 
-use super::identity::KeyId;
 use crate::engine::config::{Campaign, List, ListEntry, OnUnreadable, Profile, Selector};
 use crate::engine::dialect::Unreadable;
-use crate::engine::ledger::{Outcome, bucket};
-use crate::engine::limiter::Wait;
 use crate::engine::observation::{self, Observation};
+use crate::engine::outcome::Outcome;
 use crate::engine::rules::{self, Facts, Ruling};
 use crate::engine::snapshot::{Match, Snapshot};
 use crate::engine::units::Nanos;
+use crate::engine::units::Wait;
+use crate::engine::value::KeyId;
+use crate::engine::value::bucket;
 use crate::engine::verdict::{Action, CaseId, Evidence, Reason, Verdict};
 
 /// An entry that selects the request. `others`: keys that the request may belong to as well.

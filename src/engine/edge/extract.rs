@@ -4,12 +4,12 @@ use super::session::{Other, Session};
 use crate::engine::config::ProfileId;
 use crate::engine::dialect::Unreadable;
 use crate::engine::edge::age;
-use crate::engine::edge::identity::KeyId;
 use crate::engine::fingerprint::{Fingerprint, Fingerprinter, unite};
 use crate::engine::hash::{self, Purpose, Seed};
-use crate::engine::ledger::groups::Axis;
 use crate::engine::observation::{self, Few, Observation};
 use crate::engine::units::Nanos;
+use crate::engine::value::Axis;
+use crate::engine::value::KeyId;
 
 /// What is left of a request once its text is gone: about 600 bytes, and 8 for each value.
 #[derive(Clone, Debug, Default)]

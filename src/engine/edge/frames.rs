@@ -3,9 +3,9 @@
 //! Bounded: a frame's head and one reader, about 12 KiB a connection while a message is under way, 100 bytes between messages.
 //! Frames that are fragments of a message are put together, control frames between them are passed over, masks are taken off.
 
-use super::scan::Scanner;
 use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
+use crate::engine::json::scan::Scanner;
 
 /// Bytes of a frame's head: two, eight of length, four of the mask.
 const HEAD: usize = 14;

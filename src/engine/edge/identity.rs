@@ -14,16 +14,7 @@ use std::net::IpAddr;
 
 pub use super::address::parse_address;
 pub use super::age::parse_time;
-
-/// Keyed hash that names a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(pub u64);
-
-impl std::fmt::Display for KeyId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "kid:{:016x}", self.0)
-    }
-}
+use crate::engine::value::KeyId;
 
 /// Host properties (JWT claims, dynamic metadata, filter state), by dotted path.
 pub trait Properties {

@@ -5,13 +5,13 @@
 
 use super::frames::Frames;
 use super::identity::{Head, Identity, Keys, identify};
-use super::scan::Scanner;
-use super::wide::Wide;
 use crate::engine::config::routes::RouteQuery;
 use crate::engine::config::{Config, OtherPaths, ProfileId};
 use crate::engine::dialect::path;
 use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
+use crate::engine::json::scan::Scanner;
+use crate::engine::json::transcode::Wide;
 use crate::engine::verdict::Mode;
 
 /// Header pairs that are looked at.

@@ -12,16 +12,18 @@
 
 use super::Ledger;
 use super::conviction::Matched;
-use super::groups::{self, Axis};
-use super::keys::KeyState;
-use super::quota::Debt;
 use crate::engine::config::{Config, Limit};
 use crate::engine::hash;
 use crate::engine::observation::{self, Observation};
 use crate::engine::sketch::gcra;
 use crate::engine::snapshot::{Shard, filter_bytes, shard_of};
 use crate::engine::sort::sort;
+use crate::engine::tables::groups;
+use crate::engine::tables::keys::KeyState;
+use crate::engine::tables::quota::Debt;
 use crate::engine::units::Nanos;
+use crate::engine::value::Axis;
+use crate::engine::value::bucket;
 
 const BUCKETS: usize = 1_024;
 const WAYS: usize = 8;
@@ -29,15 +31,6 @@ const WAYS: usize = 8;
 const OTHERS: u8 = 5;
 /// In a key's mark: edges know that it is proven.
 const PROVEN: u8 = 0x80;
-
-/// The bucket of a case, else of a suspicious value, else 0.
-pub fn bucket(case: u16, suspect: u64) -> u64 {
-    match (case, suspect) {
-        (0, 0) => 0,
-        (0, v) => hash::combine(v, 1).max(1),
-        (case, _) => hash::combine(u64::from(case), 2).max(1),
-    }
-}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {

@@ -8,8 +8,10 @@
 //! a host that was asleep or a log with a quiet night goes on (a replay ticks through the gap), and a clock that was set back is
 //! followed: what the tables hold of the future counts as now. A clock that was saved in the future is left behind the same way.
 
-use super::{Ledger, over, publish, tick_of};
-use crate::engine::ledger::groups::Axis;
+use super::{Ledger, publish};
+use crate::engine::tables::overdrawn;
+use crate::engine::units::{past, tick_of};
+use crate::engine::value::Axis;
 
 /// Between two times that may both be right, seconds.
 const NEAR_S: u32 = 600;
@@ -147,14 +149,9 @@ impl Ledger {
             (c.first_s, c.last_s) = (c.first_s.min(now_s), c.last_s.min(now_s));
         }
         self.door.step_back(now_min);
-        self.over = over::Over::default();
+        self.over = overdrawn::Over::default();
         self.publisher = publish::Publisher::default();
     }
-}
-
-/// A tick that is not after `now` (ticks wrap after 455 days: up to a quarter of it ahead is the future).
-pub(super) fn past(tick: u16, now: u16) -> u16 {
-    if now.wrapping_sub(tick) > 0xc000 { now } else { tick }
 }
 
 #[cfg(test)]

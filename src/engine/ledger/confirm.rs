@@ -4,11 +4,14 @@
 //! `arm` evaluations in a row together with the values of the same request that are on the same keys, or later, because its
 //! keys are those of a confirmed panel. It is released as soon as an honest explanation is the better one.
 
-use super::groups::{self, Axis, Group};
-use super::{Ledger, cases, panels, tick_of};
+use super::Ledger;
 use crate::engine::config::campaign::off;
 use crate::engine::detect::{self, Finding};
 use crate::engine::sketch::bottom_k::BottomK;
+use crate::engine::tables::groups::{self, Group};
+use crate::engine::tables::{cases, panels};
+use crate::engine::units::tick_of;
+use crate::engine::value::Axis;
 
 impl Ledger {
     /// Re-evaluates one group and acts on the result.

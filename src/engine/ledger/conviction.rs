@@ -1,13 +1,15 @@
 //! What a request matched, and what follows for its key: the rule's answer, in the ladder's order; first that applies wins.
 
-use super::cases::{Case, Cases};
-use super::groups::{Axis, Group, Touch};
-use super::keys::{KeyState, flag};
+use super::Ledger;
 use super::profile::octave;
-use super::{Ledger, Outcome};
 use crate::engine::detect::hours;
 use crate::engine::observation::{Few, Observation};
+use crate::engine::outcome::Outcome;
 use crate::engine::rules::{self, Facts, Odds, Pieces, Ruling};
+use crate::engine::tables::cases::{Case, Cases};
+use crate::engine::tables::groups::{Group, Touch};
+use crate::engine::tables::keys::{KeyState, flag};
+use crate::engine::value::Axis;
 use crate::engine::verdict::{Evidence, Reason};
 
 /// Confirmed values that a request carries, and the case that most of them belong to.
@@ -327,7 +329,9 @@ impl Ledger {
     pub(super) fn rests_on(&self, lists: [&[u64]; 2], case: u16, evidence: &mut Evidence) {
         let mut best = (false, false, i16::MIN);
         for g in lists.into_iter().flatten().filter_map(|v| self.groups.get(*v)).filter(|g| g.tag != 0) {
-            let told = g.has(super::groups::flag::CONFIRMED | super::groups::flag::WATCH);
+            let told = g.has(
+                crate::engine::tables::groups::flag::CONFIRMED | crate::engine::tables::groups::flag::WATCH,
+            );
             let rank = (self.case_of(g) == case, told, g.score);
             if rank > best {
                 best = rank;

@@ -2,7 +2,7 @@
 //!
 //! One pass over the key table a minute; keys that had to leave the table are not counted. Ages are in ticks of ten minutes.
 
-use super::keys::KeyState;
+use crate::engine::tables::keys::KeyState;
 
 /// Keys first seen so many ticks ago have had the time to live longer: 2 to 24 hours.
 const SEEN: std::ops::Range<u16> = 12..144;
@@ -17,7 +17,9 @@ pub fn short_percent(keys: &[KeyState], tick: u16) -> u8 {
     let (mut all, mut short) = (0u32, 0u32);
     for key in keys.iter().filter(|k| k.id != 0 && SEEN.contains(&tick.wrapping_sub(k.born))) {
         all = all.saturating_add(1);
-        short = short.saturating_add(u32::from(super::tick_of(key.last_s).wrapping_sub(key.born) < SHORT));
+        short = short.saturating_add(u32::from(
+            crate::engine::units::tick_of(key.last_s).wrapping_sub(key.born) < SHORT,
+        ));
     }
     if all < LEAST { 0 } else { short.saturating_mul(100).checked_div(all).unwrap_or(0) as u8 }
 }
@@ -31,11 +33,11 @@ mod tests {
         let hour = |h: u32| 1_780_000_200 + h * 3_600; // on a tick
         let key = |first: u32, last: u32| KeyState {
             id: u64::from(first) << 32 | u64::from(last) | 1,
-            born: super::super::tick_of(hour(first)),
+            born: crate::engine::units::tick_of(hour(first)),
             last_s: hour(last),
             ..KeyState::default()
         };
-        let now = super::super::tick_of(hour(48));
+        let now = crate::engine::units::tick_of(hour(48));
         let of = |n: u32, first: u32, last: u32| (0..n).map(move |_| key(first, last));
         let percent = |keys: Vec<KeyState>| short_percent(&keys, now);
         assert_eq!(percent(of(99, 30, 31).collect()), 0, "too few");

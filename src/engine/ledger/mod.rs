@@ -3,66 +3,38 @@
 //! One a node. Memory is allocated in `new` and does not grow. Time is what the witnesses say, see `clock`.
 
 mod budget;
-pub mod cases;
 mod clock;
 mod confirm;
 pub mod conviction;
-pub mod doorkeeper;
-mod ghosts;
-pub mod groups;
-pub mod homes;
-pub mod keys;
-mod learn;
 mod lives;
-mod mend;
-pub mod novelty;
 mod observe;
-pub mod over;
 pub mod pages;
-pub mod panels;
 mod profile;
 mod publish;
-pub mod quota;
 pub mod rates;
+mod repair;
 mod report;
 mod state;
+mod touch_groups;
 
 use crate::engine::config::{Campaign, Config, Selector};
-use crate::engine::limiter::Wait;
 use crate::engine::observation::{self, BatchError, Observation};
+use crate::engine::outcome::Outcome;
 use crate::engine::sort::sort;
-use crate::engine::units::Nanos;
-use crate::engine::verdict::{Evidence, Reason};
-use cases::Cases;
+use crate::engine::tables::cases::Cases;
+use crate::engine::tables::doorkeeper::Doorkeeper;
+use crate::engine::tables::groups::{self, Groups};
+use crate::engine::tables::keys::KeyTable;
+use crate::engine::tables::novelty::{Novelty, Openings};
+use crate::engine::tables::panels::{self, Panels};
+use crate::engine::tables::{homes, overdrawn};
+use crate::engine::units::{Nanos, tick_of};
+use crate::engine::value::Axis;
 use clock::Clock;
-use doorkeeper::Doorkeeper;
-use groups::{Axis, Groups};
-use keys::KeyTable;
-use novelty::{Novelty, Openings};
 use observe::{ORIGINS, Origin};
-use panels::Panels;
 
-pub use budget::bucket;
 pub use conviction::Matched;
-
-/// What the ladder says of one observation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Block (campaign evidence), or only watch.
-    pub block: bool,
-    /// A limit is exceeded over all workers together.
-    pub over: Option<Wait>,
-    /// Bucket of the template's budget that the request is charged to, 0 if none (see `bucket`).
-    pub budget: u64,
-    /// Mark for the upstream and the reports, no other effect.
-    pub watch: bool,
-    /// Why.
-    pub reason: Reason,
-    /// Campaign number, 0 if none.
-    pub campaign: u32,
-    /// Figures.
-    pub evidence: Evidence,
-}
+pub use state::StateError;
 
 /// Sizes of the tables that are configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,7 +90,7 @@ pub struct Ledger {
     cases: Cases,
     origins: Vec<Origin>,
     homes: homes::Homes,
-    over: over::Over,
+    over: overdrawn::Over,
     rollout_keys: u32,
     alarms: u64,
     short_lived_percent: u8,
@@ -153,7 +125,7 @@ impl Ledger {
             cases: Cases::default(),
             origins: vec![Origin::default(); ORIGINS],
             homes: homes::Homes::default(),
-            over: over::Over::default(),
+            over: overdrawn::Over::default(),
             rollout_keys: 0,
             alarms: 0,
             short_lived_percent: 0,
@@ -262,11 +234,6 @@ impl Ledger {
             self.evaluate(value, &[]);
         }
     }
-}
-
-/// Tick of ten minutes, wrapping.
-fn tick_of(now_s: u32) -> u16 {
-    (now_s / 600) as u16
 }
 
 #[cfg(test)]

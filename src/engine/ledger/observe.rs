@@ -4,15 +4,17 @@
 //! new state of it, the ladder judges last. An allowed or anonymous request moves the clock and
 //! leaves no other trace (but what its tenant owes).
 
+use super::Ledger;
 use super::conviction::{self, Matched};
-use super::groups::Touch;
-use super::keys::{self, KeyState, flag};
-use super::novelty::Seen;
-use super::{Ledger, Outcome, tick_of};
 use crate::engine::config::campaign::off;
 use crate::engine::detect::automation;
 use crate::engine::hash;
 use crate::engine::observation::{self, Observation};
+use crate::engine::outcome::Outcome;
+use crate::engine::tables::groups::Touch;
+use crate::engine::tables::keys::{self, KeyState, flag};
+use crate::engine::tables::novelty::Seen;
+use crate::engine::units::tick_of;
 
 /// Who left a network origin last: a key whose credential may be rotated.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,13 +5,14 @@
 //! fit together: `finish_restore` mends what refers to nothing (see `mend`). Cost: one pass
 //! over the slice; nothing is allocated but `out`.
 
-use super::cases::{Case, Confirmed, Pair};
-use super::doorkeeper::{Candidate, Doorkeeper};
-use super::groups::Group;
-use super::keys::KeyState;
-use super::panels::Panel;
-use super::{Clock, Ledger, Origin, homes, publish};
-use crate::engine::StateError;
+use super::state::StateError;
+use super::{Clock, Ledger, Origin, publish};
+use crate::engine::tables::cases::{Case, Confirmed, Pair};
+use crate::engine::tables::doorkeeper::{Candidate, Doorkeeper};
+use crate::engine::tables::groups::Group;
+use crate::engine::tables::homes;
+use crate::engine::tables::keys::KeyState;
+use crate::engine::tables::panels::Panel;
 use crate::engine::wire::{self, Reader, Record, Writer, record};
 use std::ops::Range;
 
@@ -287,7 +288,7 @@ mod tests {
     use super::*;
     use crate::engine::config::{Config, parse};
     use crate::engine::hash::mix;
-    use crate::engine::ledger::groups::{Sample, Touch};
+    use crate::engine::tables::groups::{Sample, Touch};
 
     fn config(extra: &str) -> Config {
         parse(&format!(

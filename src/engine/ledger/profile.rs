@@ -4,12 +4,14 @@
 //! enough openings and tells a burst of births, which with the alarm on may block. Keys of a campaign that is known already
 //! are left out, or it would keep the alarm on.
 
+use super::Ledger;
 use super::conviction::Matched;
-use super::groups::{self, Axis, Touch};
-use super::keys::{KeyState, flag};
-use super::{Ledger, tick_of};
 use crate::engine::detect::{self, automation};
 use crate::engine::observation::{Few, Observation};
+use crate::engine::tables::groups::{self, Touch};
+use crate::engine::tables::keys::{KeyState, flag};
+use crate::engine::units::tick_of;
+use crate::engine::value::Axis;
 
 /// Octaves from here on hold everybody of an octave of load, not only the tireless.
 const EVERYBODY: u8 = 64;

@@ -2,11 +2,11 @@
 
 use super::Ledger;
 use super::budget::is_marked;
-use super::cases::number_of;
-use super::keys::{KeyState, flag};
 use crate::engine::sketch::bloom;
 use crate::engine::snapshot::{CaseEntry, KeyEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of};
 use crate::engine::sort;
+use crate::engine::tables::cases::number_of;
+use crate::engine::tables::keys::{KeyState, flag};
 
 /// Which shards differ from what was published.
 #[derive(Debug)]

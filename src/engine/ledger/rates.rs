@@ -5,11 +5,12 @@
 //! tenants). Who has no room is still held by each worker's own limits. Not saved: after a restart these begin anew.
 
 use super::Ledger;
-use super::quota::{self, Debt};
 use crate::engine::config::{Config, Limit, by_owner};
-use crate::engine::limiter::{Limiter, Wait, longest, of_key, of_tenant};
+use crate::engine::limiter::{Limiter, longest, of_key, of_tenant};
 use crate::engine::observation::{self, Observation};
+use crate::engine::tables::quota::{self, Debt};
 use crate::engine::units::Nanos;
+use crate::engine::units::Wait;
 
 /// Keys and tenants whose limits beyond those of a record are remembered.
 pub const RATES: usize = 4_096;

@@ -1,12 +1,13 @@
 //! What the ledger tells people: counts for gauges, groups with their evidence.
 
 use super::Ledger;
-use super::groups::{Axis, Group, flag};
-use super::keys::flag as key_flag;
 use crate::engine::detect::{self, HONEST};
+use crate::engine::report::{GroupReport, Inspection, KeyReport, Status};
 use crate::engine::rules::Pieces;
+use crate::engine::tables::groups::{Group, flag};
+use crate::engine::tables::keys::flag as key_flag;
+use crate::engine::value::Axis;
 use crate::engine::verdict::{Reason, Verdict};
-use crate::engine::{GroupReport, Inspection, KeyReport, Status};
 
 impl Ledger {
     /// Counts for gauges. One pass over the tables: call it at the pace of a scrape.
@@ -106,7 +107,7 @@ impl Ledger {
         let k = self.keys.get(key)?;
         let now_s = self.clock.now_s;
         let case = self.cases.case(self.cases.resolve(k.case));
-        let tick = super::tick_of(now_s);
+        let tick = crate::engine::units::tick_of(now_s);
         Some(KeyReport {
             young: k.is_young(now_s, self.c.young_for_s),
             age: match () {
@@ -149,8 +150,8 @@ mod tests {
     use super::*;
     use crate::engine::config::parse;
     use crate::engine::hash::mix;
-    use crate::engine::ledger::groups::Touch;
-    use crate::engine::ledger::keys::KeyState;
+    use crate::engine::tables::groups::Touch;
+    use crate::engine::tables::keys::KeyState;
     use crate::engine::verdict::{Action, Evidence};
 
     const NOW_S: u32 = 1_780_000_000;
@@ -244,7 +245,7 @@ mod tests {
             id: 5,
             case,
             first_min,
-            born: super::super::tick_of(NOW_S),
+            born: crate::engine::units::tick_of(NOW_S),
             total: 9,
             single: 7,
             hits: 6,
@@ -269,7 +270,7 @@ mod tests {
         // The odds are those that the ladder weighs, factor by factor.
         let odds = r.odds.unwrap();
         let c = l.cases.case(case).unwrap();
-        assert_eq!(odds, l.odds(&key, NOW_S, super::super::tick_of(NOW_S), c, &Pieces::of(4)));
+        assert_eq!(odds, l.odds(&key, NOW_S, crate::engine::units::tick_of(NOW_S), c, &Pieces::of(4)));
         let factor = |name| odds.0[FACTORS.iter().position(|f| *f == name).unwrap()];
         assert_eq!((factor("template"), factor("age"), factor("birth")), (6.0, 1.25, 0.0));
         assert!(factor("follow-ups") < -1.0 && factor("blocked before") > 0.0, "{odds:?}");

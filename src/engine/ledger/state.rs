@@ -5,10 +5,35 @@
 
 use super::Ledger;
 use super::pages::{PAGE, VERSION, open};
-use crate::engine::StateError;
 use crate::engine::wire::{self, Writer};
 
 const MAGIC: u64 = 0x0031_5453_5249_4557;
+
+/// Why saved state was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateError {
+    /// Not a Weir state file, or cut short.
+    Malformed,
+    /// Another layout version.
+    Version(u16),
+    /// Another seed.
+    Seed,
+    /// The checksum does not match.
+    Checksum,
+}
+
+impl std::fmt::Display for StateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StateError::Malformed => f.write_str("not a state file, cut short, or of other table sizes"),
+            StateError::Version(v) => write!(f, "layout version {v} is not ours"),
+            StateError::Seed => f.write_str("written under another seed"),
+            StateError::Checksum => f.write_str("damaged: the checksum does not match"),
+        }
+    }
+}
+
+impl std::error::Error for StateError {}
 
 impl Ledger {
     /// Writes everything learned.

@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::detect;
 use crate::engine::hash::mix;
 use crate::engine::observation::Few;
+use crate::engine::tables::{cases, keys};
 use groups::Touch;
 use std::collections::{HashMap, HashSet};
 

@@ -1,7 +1,7 @@
 //! The facts of a key that the rule asks for: from its record, or of one that nobody has seen before.
 
 use crate::engine::detect::Age;
-use crate::engine::ledger::keys::{KeyState, flag};
+use crate::engine::tables::keys::{KeyState, flag};
 
 /// The confirmed values that a request shows, and what the best three say of who sends them.
 #[derive(Clone, Copy, Debug, PartialEq)]

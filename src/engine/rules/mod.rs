@@ -5,11 +5,10 @@
 //! factor is P(fact | campaign's key) / P(fact | honest user of this template), bounded so that no single fact decides.
 
 mod facts;
-mod numbers;
 mod odds;
 
+pub use crate::engine::tables::numbers::{BYTES, Beta, Numbers, Rhythm};
 pub use facts::{Facts, Pieces};
-pub use numbers::{BYTES, Beta, Numbers, Rhythm};
 pub use odds::{FACTORS, Odds, odds};
 
 use crate::engine::math::ln;

@@ -1,8 +1,8 @@
 //! The odds of a key: a prior, and a factor for each fact.
 
 use super::{Facts, Numbers};
+use crate::engine::beta_binomial::Share;
 use crate::engine::detect::coming::{Pace, Visit};
-use crate::engine::detect::counts::Share;
 use crate::engine::detect::hypothesis::ln_sleep;
 use crate::engine::detect::{Age, hours};
 use crate::engine::math::{clamp, ln, ln_sum};

@@ -5,7 +5,7 @@ use crate::engine::Decision;
 use crate::engine::config::{Limit, Profile};
 use crate::engine::dialect::Reply;
 use crate::engine::edge::session::Session;
-use crate::engine::limiter::Wait;
+use crate::engine::units::Wait;
 use crate::engine::verdict::{Action, Reason};
 
 /// gRPC status of a reply. Envoy's own mapping of 429 is UNAVAILABLE, which clients retry.

@@ -1,4 +1,4 @@
-//! `--fit`: the numbers of `detect::fitted`, measured on keys whose class the simulator knows.
+//! `--fit`: the numbers of `config::fitted`, measured on keys whose class the simulator knows.
 //!
 //! Each family weighs the same, however many keys it has: a deployment has a few of these templates, not a mean of all. A number is
 //! fitted on at least `ENOUGH` keys, or its committed value stays, by name.
@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use weir::engine::config::Config;
+use weir::engine::config::fitted::Fitted;
 use weir::engine::detect::coming::{Pace, Visit};
 use weir::engine::detect::counts::Share;
-use weir::engine::detect::fitted::Fitted;
 use weir::engine::math::ln_sum;
 
 /// Keys of a fit, at least.

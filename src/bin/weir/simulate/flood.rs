@@ -4,9 +4,9 @@
 use super::rng::Rng;
 use super::world::START_S;
 use weir::engine::edge::extract::Extracted;
-use weir::engine::edge::identity::KeyId;
 use weir::engine::observation::{Few, Observation};
 use weir::engine::units::Nanos;
+use weir::engine::value::KeyId;
 
 /// The requests of a run, in order of time, at an even rate.
 pub struct Flood {

@@ -45,7 +45,7 @@ pub struct Args {
     /// List the scenarios and their targets
     #[arg(long)]
     list: bool,
-    /// Measure the numbers of `detect::fitted` on the traffic of these scenarios (default: every honest family, N150 and eight
+    /// Measure the numbers of `config::fitted` on the traffic of these scenarios (default: every honest family, N150 and eight
     /// campaigns) and print them; nothing is judged
     #[arg(long, conflicts_with = "leave_one_out")]
     fit: bool,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use weir::engine::config::Config;
-use weir::engine::detect::fitted::Fitted;
+use weir::engine::config::fitted::Fitted;
 use weir::engine::dialect::Facts;
 use weir::engine::edge::extract::{Extracted, Extractor};
 use weir::engine::edge::session::Session;

@@ -7,8 +7,9 @@ use super::rng::Rng;
 use super::texts::{Pool, Text};
 use std::ops::Range;
 use weir::engine::dialect::Facts;
-use weir::engine::edge::identity::{Identity, KeyId};
+use weir::engine::edge::identity::Identity;
 use weir::engine::units::Nanos;
+use weir::engine::value::KeyId;
 
 /// Monday 2026-03-02, 00:00 UTC.
 pub const START_S: u64 = 1_772_409_600;

@@ -1,8 +1,9 @@
 //! Ledgers that were restored from pages: of one moment, of several, with some missing.
 
 use super::*;
-use crate::engine::ledger::keys::flag as key_flag;
 use crate::engine::ledger::pages::PAGE;
+use crate::engine::tables::cases;
+use crate::engine::tables::keys::flag as key_flag;
 
 const SEEDS: std::ops::Range<u64> = 1..4;
 

@@ -6,6 +6,7 @@ use crate::engine::edge::decide;
 use crate::engine::hash::Seed;
 use crate::engine::rules::{Beta, Numbers, Rhythm};
 use crate::engine::snapshot::Snapshot;
+use crate::engine::verdict::Reason;
 use proptest::prelude::*;
 
 const NOW_S: u32 = START as u32;

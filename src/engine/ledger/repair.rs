@@ -6,9 +6,9 @@
 //! over keys, groups and values; nothing is allocated.
 
 use super::Ledger;
-use super::cases::{self, CASES, Case, Cases, Confirmed, place_of};
-use super::groups::{self, flag};
-use super::keys::flag as key_flag;
+use crate::engine::tables::cases::{self, CASES, Case, Cases, Confirmed, place_of};
+use crate::engine::tables::groups::{self, flag};
+use crate::engine::tables::keys::flag as key_flag;
 
 impl Ledger {
     /// After the last page.

@@ -1,30 +1,17 @@
 //! What is published of a case: the numbers by which its keys are judged. Single precision, 104 bytes.
 
-use crate::engine::detect::coming::Pace;
-use crate::engine::detect::counts::Share;
+use crate::engine::beta_binomial::Share;
 use crate::engine::wire::{Reader, Record, Writer};
 
-/// A `Pace` in single precision.
+/// How keys send: `detect::coming::Pace` in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rhythm {
-    /// See `Pace`.
+    /// Probability to stop after a visit.
     pub stop: f32,
-    /// See `Pace`.
+    /// Mean gap between visits, ticks.
     pub gap: f32,
-    /// See `Pace`.
+    /// How alike keys' rates are: shape of their gamma distribution.
     pub shape: f32,
-}
-
-impl From<Pace> for Rhythm {
-    fn from(p: Pace) -> Rhythm {
-        Rhythm { stop: p.stop as f32, gap: p.gap as f32, shape: p.shape as f32 }
-    }
-}
-
-impl From<Rhythm> for Pace {
-    fn from(r: Rhythm) -> Pace {
-        Pace { stop: f64::from(r.stop), gap: f64::from(r.gap), shape: f64::from(r.shape) }
-    }
 }
 
 /// A `Share` in single precision.

@@ -1,7 +1,7 @@
 //! Confirmed values and the cases they belong to. A case is one template (or one network): values that co-occur.
 
+use super::numbers::Numbers;
 use crate::engine::hash;
-use crate::engine::rules::Numbers;
 use crate::engine::wire::{Reader, Record, Writer, record};
 
 /// A confirmed value, 24 bytes.
@@ -81,12 +81,12 @@ impl Record for Case {
 const TURNS: u16 = 127;
 
 /// Number of the case in a slot.
-pub(super) fn number_of(at: usize, turn: u16) -> u16 {
+pub(in crate::engine) fn number_of(at: usize, turn: u16) -> u16 {
     (turn % TURNS).saturating_mul(CASES as u16).saturating_add(at as u16).saturating_add(1)
 }
 
 /// Slot and turn that a number names.
-pub(super) fn place_of(case: u16) -> Option<(usize, u16)> {
+pub(in crate::engine) fn place_of(case: u16) -> Option<(usize, u16)> {
     let n = case.checked_sub(1)?;
     let cases = CASES as u16;
     Some((usize::from(n.checked_rem(cases)?), n.checked_div(cases)?))
@@ -117,7 +117,7 @@ pub struct Pair {
 record!(Pair { a: u16, b: u16, count: u32 });
 
 const VALUES: usize = 4_096;
-pub(super) const WAYS: usize = 8;
+pub(in crate::engine) const WAYS: usize = 8;
 /// Cases kept.
 pub const CASES: usize = 512;
 const PAIRS: usize = 1_024;
@@ -252,7 +252,7 @@ impl Cases {
         let (at, turn) = place_of(case)?;
         self.cases.get(at).filter(|c| c.id != 0 && c.turn == turn)
     }
-    pub(super) fn case_mut(&mut self, case: u16) -> Option<&mut Case> {
+    pub(in crate::engine) fn case_mut(&mut self, case: u16) -> Option<&mut Case> {
         let (at, turn) = place_of(case)?;
         self.cases.get_mut(at).filter(|c| c.id != 0 && c.turn == turn)
     }

@@ -3,47 +3,9 @@
 use crate::engine::hash;
 use crate::engine::math;
 use crate::engine::sketch::bottom_k::{BottomK, Hashed};
+use crate::engine::value::Axis;
 use crate::engine::wire::{Reader, Record, Writer, record};
 use std::ops::RangeInclusive;
-
-/// What a group's value stands for: the top two bits of the tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Axis {
-    /// A sampled shingle of the prompt.
-    Text,
-    /// An octave of load of automatic young keys.
-    Profile,
-    /// An address prefix or a request shape.
-    Network,
-}
-
-impl Axis {
-    /// The axis of a tag.
-    pub const fn of(tag: u64) -> Axis {
-        match tag >> 62 {
-            0 => Axis::Text,
-            1 => Axis::Profile,
-            _ => Axis::Network,
-        }
-    }
-    /// The tag of a hash on this axis.
-    pub const fn tag(self, hash: u64) -> u64 {
-        let low = hash & (u64::MAX >> 2);
-        match self {
-            Axis::Text => low,
-            Axis::Profile => low | (1 << 62),
-            Axis::Network => low | (2 << 62),
-        }
-    }
-    /// For reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Axis::Text => "text",
-            Axis::Profile => "profile",
-            Axis::Network => "network",
-        }
-    }
-}
 
 /// One key inside one group, 36 bytes. Times are ticks of ten minutes that wrap after 455 days.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,7 +123,7 @@ impl Sample {
     /// Nothing happened after `now`.
     pub fn until(&mut self, now: u16) {
         for tick in [&mut self.first, &mut self.kfirst, &mut self.last] {
-            *tick = super::clock::past(*tick, now);
+            *tick = crate::engine::units::past(*tick, now);
         }
     }
     /// Ticks since the key's birth.
@@ -468,7 +430,7 @@ fn take_items(r: &mut Reader<'_>) -> Option<Vec<Sample>> {
     (0..n).map(|_| Sample::take(r)).collect()
 }
 
-pub(super) const WAYS: usize = 8;
+pub(in crate::engine) const WAYS: usize = 8;
 
 /// All groups.
 #[derive(Debug)]

@@ -6,9 +6,9 @@
 
 use super::Sampled;
 use crate::engine::config::Campaign;
-use crate::engine::ledger::groups::Sample;
-use crate::engine::ledger::panels::KEYS;
 use crate::engine::sort::sort;
+use crate::engine::tables::groups::Sample;
+use crate::engine::tables::panels::KEYS;
 
 /// Keys of a load profile that were made in one burst.
 #[derive(Clone, Copy, Debug)]

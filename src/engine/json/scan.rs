@@ -6,8 +6,8 @@
 //! does not hide the prompt behind it; comments and trailing commas end the scan: an explicit verdict, never a silent one.
 //! Cost: one pass; strings nobody wants are skipped at the speed of a byte search.
 
-use super::marks::{BLOCK, letter, special, stretch};
-use crate::engine::dialect::Unreadable;
+use super::string_bits::{BLOCK, letter, special, stretch};
+use super::unreadable::Unreadable;
 
 /// Nesting allowed.
 pub const DEPTH: usize = 64;

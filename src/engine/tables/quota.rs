@@ -7,8 +7,9 @@
 use super::keys::KeyState;
 use crate::engine::config::Limit;
 use crate::engine::hash;
-use crate::engine::limiter::{Wait, longest};
+use crate::engine::limiter::longest;
 use crate::engine::units::Nanos;
+use crate::engine::units::Wait;
 
 /// Limits that a record has room for.
 pub const LIMITS: usize = 2;

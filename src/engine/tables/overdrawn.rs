@@ -6,9 +6,21 @@
 
 use super::quota::Debt;
 use crate::engine::hash;
-use crate::engine::limiter::Wait;
-use crate::engine::snapshot::OverEntry;
 use crate::engine::units::Nanos;
+use crate::engine::units::Wait;
+
+/// A key, or all keys of a tenant, that have used up a limit over all workers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverEntry {
+    /// `KeyId`, or the bucket of a tenant (see `limiter::of_tenant`) or budget.
+    pub key: u64,
+    /// Its next request conforms from then on, seconds since the epoch.
+    pub until_s: u32,
+    /// The profile whose limit it is.
+    pub profile: u8,
+    /// Which of its limits.
+    pub limit: u8,
+}
 
 const ENTRIES: usize = 1_024;
 const WAYS: usize = 8;

@@ -3,7 +3,7 @@
 //! `weir simulate --fit` measures them on keys whose class the simulator knows, `weir simulate --leave-one-out` fits them without
 //! each honest family and judges that family. Both are reported in `tests/detection/README.md`.
 
-use super::counts::Share;
+use crate::engine::beta_binomial::Share;
 
 /// Stands for `Fitted::silent` in a hypothesis' list of laws.
 pub const SILENT: Share = Share::RARE;

@@ -10,9 +10,10 @@
 
 use super::Ledger;
 use super::conviction::Matched;
-use super::groups::{self, Axis, Touch};
 use crate::engine::config::campaign::off;
 use crate::engine::observation::{Few, Observation};
+use crate::engine::tables::groups::{self, Touch};
+use crate::engine::value::Axis;
 
 /// Values of one observation that may touch the learning tables, per axis.
 const ANCHORS: usize = 12;

@@ -6,8 +6,8 @@
 //! minutes).  Cost: one hash, four cells.  Not for: what a key has done.
 
 use super::keys::{KeyState, flag};
-use super::tick_of;
 use crate::engine::hash;
+use crate::engine::units::tick_of;
 
 const WAYS: usize = 4;
 /// Cells for each slot of the key table.

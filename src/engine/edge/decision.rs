@@ -1,0 +1,80 @@
+//! A request's way to its `Decision`: what needs no judging, what the ledger says later, the strictest of a batch.
+
+use super::actions::LastActions;
+use super::extract::Extracted;
+use super::session::{Other, Session};
+use crate::engine::config::{Config, ProfileId};
+use crate::engine::decision::Decision;
+use crate::engine::hash;
+use crate::engine::observation;
+use crate::engine::outcome::Outcome;
+use crate::engine::value::KeyId;
+use crate::engine::verdict::{self, Action, Mode, Reason, Verdict};
+
+impl Decision {
+    /// What is decided before a request is looked at: decided already, mode off, or a path that is let through. Otherwise its facts
+    /// are final after this.
+    pub(in crate::engine) fn early(config: &Config, session: &mut Session) -> Option<Decision> {
+        let mode = config.profile(session.profile).map_or(Mode::Off, |p| p.mode);
+        let base =
+            Decision { mode, profile: session.profile, key: session.identity.key, ..Decision::default() };
+        if std::mem::replace(&mut session.decided, true) || mode == Mode::Off {
+            return Some(base);
+        }
+        if session.other == Other::Passed {
+            let verdict = Verdict { reason: Reason::NotInference, ..Verdict::default() };
+            return Some(Decision { verdict, ..base });
+        }
+        session.finish();
+        None
+    }
+
+    /// What the ledger makes of an observation: the evidence behind what the edges do, if it is news.
+    pub fn at_ledger(
+        config: &Config,
+        last: &mut LastActions,
+        obs: &observation::Observation,
+        outcome: &Outcome,
+    ) -> Option<Decision> {
+        if !outcome.block || !outcome.reason.is_campaign() {
+            last.changed(obs.key, Action::Allow);
+            return None;
+        }
+        let profile = config.profile(obs.profile)?;
+        let secret = config.seed.key(hash::Purpose::Case).0;
+        let verdict = super::decide::verdict(secret, profile, obs, outcome, None, || None);
+        Some(Decision::of(config, last, verdict, KeyId(obs.key), obs.profile)).filter(|d| d.changed)
+    }
+
+    /// The strictest of a batch: its first request's, or, if that would be served, what one of the sample meets.
+    pub(in crate::engine) fn or_of_items(
+        self,
+        x: &mut Extracted,
+        mut judge: impl FnMut(&mut Extracted) -> Decision,
+    ) -> Decision {
+        let mut worst = self;
+        if !worst.verdict.action.rejects() {
+            for decision in x.others.iter_mut().map(&mut judge) {
+                if decision.verdict.action > worst.verdict.action {
+                    worst = decision;
+                }
+            }
+        }
+        worst
+    }
+
+    /// A verdict in the mode of its profile.
+    pub(in crate::engine) fn of(
+        config: &Config,
+        last: &mut LastActions,
+        verdict: Verdict,
+        key: KeyId,
+        profile: ProfileId,
+    ) -> Decision {
+        let (mode, percent) = config.profile(profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
+        let action = verdict::enforce(&verdict, mode, percent, key.0);
+        // A path is no news of its key.
+        let changed = verdict.reason != Reason::NotInference && last.changed(key.0, verdict.action);
+        Decision { verdict, action, mode, profile, key, changed }
+    }
+}

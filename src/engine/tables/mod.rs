@@ -1,0 +1,14 @@
+//! What is remembered, table by table: bounded, allocated once, counts and hashes only. A table knows its own layout and rules of
+//! eviction, and nothing of what is concluded from it.
+
+pub mod cases;
+pub mod doorkeeper;
+pub mod ghosts;
+pub mod groups;
+pub mod homes;
+pub mod keys;
+pub mod novelty;
+pub mod numbers;
+pub mod overdrawn;
+pub mod panels;
+pub mod quota;
