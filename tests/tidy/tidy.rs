@@ -252,7 +252,7 @@ fn used(file: &Path) -> Vec<String> {
     };
     let mut found = up(&text, "crate::engine::");
     let is_mod = file.ends_with("mod.rs");
-    match depth - usize::from(is_mod) {
+    match depth.saturating_sub(usize::from(is_mod)) {
         1 => found.extend(up(&text, "super::")),
         2 => found.extend(up(&text, "super::super::")),
         _ => {}
