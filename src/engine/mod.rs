@@ -1,4 +1,5 @@
-//! The engine: pure, host-free, deterministic. All control flow between stages is in this file, and only here.
+//! The engine: pure, host-free, deterministic. This file composes its two halves in one process; what each floor holds and may use is in
+//! `src/ARCHITECTURE.md`.
 #![forbid(unsafe_code)]
 
 // ground: numbers, bytes, time

@@ -36,8 +36,11 @@ pub use birth_burst::{Burst, burst};
 pub use keys::{Age, Keys};
 pub use numbers::{CONVERSES, honest_talk, prior};
 
+/// How many honest explanations there are.
+const EXPLANATIONS: usize = 6;
+
 /// The honest explanations.
-pub static HONEST: [&Hypothesis; 6] = [
+pub static HONEST: [&Hypothesis; EXPLANATIONS] = [
     &visitors::VISITORS,
     &people::PEOPLE,
     &staff::STAFF,
@@ -67,7 +70,7 @@ pub struct Finding {
     /// Nats of the mixture with a campaign over the best honest explanation.
     pub nats: f64,
     /// Nats of each honest explanation under the best one of all, in the order of `HONEST`; 0 for the best.
-    pub behind: [f64; 6],
+    pub behind: [f64; EXPLANATIONS],
     /// The best honest explanation, an index into `HONEST`.
     pub best: usize,
     /// Estimated distinct keys.
@@ -109,8 +112,8 @@ pub fn judge(
         return f;
     }
     let all = [1.0; keys::MOST];
-    let mut lns = [f64::MIN; 6];
-    let mut laws = [hypothesis::Law::default(); 6];
+    let mut lns = [f64::MIN; EXPLANATIONS];
+    let mut laws = [hypothesis::Law::default(); EXPLANATIONS];
     let mut alike = None;
     for (i, h) in HONEST.iter().enumerate() {
         if c.is_off(1u32 << (i as u32 & 31)) {
@@ -135,8 +138,8 @@ pub fn judge(
             (*slot, *to) = (ln + besides, law);
         }
     }
-    let best =
-        (0..6).max_by(|a, b| lns.get(*a).unwrap_or(&f64::MIN).total_cmp(lns.get(*b).unwrap_or(&f64::MIN)));
+    let best = (0..EXPLANATIONS)
+        .max_by(|a, b| lns.get(*a).unwrap_or(&f64::MIN).total_cmp(lns.get(*b).unwrap_or(&f64::MIN)));
     f.best = best.unwrap_or(0);
     let (Some(h), Some(ln), Some(law)) = (HONEST.get(f.best), lns.get(f.best), laws.get(f.best)) else {
         return f;
