@@ -12,8 +12,10 @@ pub mod fingerprint;
 pub mod limiter;
 pub mod observation;
 // the learning half
+mod decimal;
 pub mod detect;
 pub mod ledger;
+pub mod map;
 pub mod math;
 mod record;
 pub mod rules;

@@ -29,8 +29,8 @@ mod state;
 
 use crate::engine::config::{Campaign, Config, Selector};
 use crate::engine::limiter::Wait;
+use crate::engine::map::{self, Map};
 use crate::engine::observation::{self, BatchError, Observation};
-use crate::engine::sort::sort;
 use crate::engine::units::Nanos;
 use crate::engine::verdict::{Evidence, Reason};
 use cases::Cases;
@@ -105,7 +105,8 @@ pub struct Ledger {
     block_for_s: u32,
     time_scale: u32,
     seed_check: u32,
-    allow: Vec<u64>,
+    /// Values that are not learnt from, with their axes.
+    allow: Map<Selector, usize>,
     rates: rates::Rates,
     budgets: budget::Budgets,
     clock: Clock,
@@ -140,7 +141,7 @@ impl Ledger {
             block_for_s: 0,
             time_scale: 1,
             seed_check: config.seed.check(),
-            allow: Vec::new(),
+            allow: map::places([], map::fixed()),
             rates: rates::Rates::default(),
             budgets: budget::Budgets::default(),
             clock: Clock::default(),
@@ -174,17 +175,13 @@ impl Ledger {
         self.budgets.configure(config);
         self.keys.mark(self.budgets.exist());
         // Values on an allow list are never confirmed and requests that carry them are not learnt from.
-        self.allow = config
-            .profiles
-            .iter()
-            .flat_map(|p| p.allow.entries())
-            .filter_map(|e| match e.selector {
-                Selector::Template(v) => Some(Axis::Text.tag(v)),
-                Selector::Network(v) => Some(Axis::Network.tag(v)),
-                _ => None,
-            })
-            .collect();
-        sort(&mut self.allow);
+        let allowed = config.profiles.iter().flat_map(|p| p.allow.entries());
+        let values = allowed.filter_map(|e| match e.selector {
+            Selector::Template(v) => Some(Selector::Template(Axis::Text.tag(v))),
+            Selector::Network(v) => Some(Selector::Network(Axis::Network.tag(v))),
+            _ => None,
+        });
+        self.allow = map::places(values, map::fixed());
     }
 
     /// Bytes of all tables.
