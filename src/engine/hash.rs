@@ -4,6 +4,8 @@
 //! compared with a text hash. Identities use SipHash-1-3 (keyed, Aumasson & Bernstein 2012); text uses the multiply and
 //! xor-shift hash of `fingerprint`, because 64x64->128 multiplication and AES are slow or missing in wasm.
 
+use siphasher::sip::SipHasher13;
+
 /// The secret of a policy. Shared by all nodes of a fleet; never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seed([u8; 32]);
@@ -130,43 +132,7 @@ pub fn text(seed: u64, bytes: &[u8]) -> u64 {
 
 /// SipHash-1-3 of `bytes` under `key`.
 pub fn sip13(key: (u64, u64), bytes: &[u8]) -> u64 {
-    let mut v = [
-        key.0 ^ 0x736f_6d65_7073_6575,
-        key.1 ^ 0x646f_7261_6e64_6f6d,
-        key.0 ^ 0x6c79_6765_6e65_7261,
-        key.1 ^ 0x7465_6462_7974_6573,
-    ];
-    let blocks = bytes.chunks_exact(8);
-    let tail = blocks.remainder();
-    for block in blocks {
-        let m = read_u64(block, 0);
-        v[3] ^= m;
-        sip_round(&mut v);
-        v[0] ^= m;
-    }
-    let m = read_u64(tail, 0) | ((bytes.len() as u64) << 56);
-    v[3] ^= m;
-    sip_round(&mut v);
-    v[0] ^= m;
-    v[2] ^= 0xff;
-    sip_round(&mut v);
-    sip_round(&mut v);
-    sip_round(&mut v);
-    v[0] ^ v[1] ^ v[2] ^ v[3]
-}
-
-fn sip_round(v: &mut [u64; 4]) {
-    let [a, b, c, d] = v;
-    *a = a.wrapping_add(*b);
-    *b = b.rotate_left(13) ^ *a;
-    *a = a.rotate_left(32);
-    *c = c.wrapping_add(*d);
-    *d = d.rotate_left(16) ^ *c;
-    *a = a.wrapping_add(*d);
-    *d = d.rotate_left(21) ^ *a;
-    *c = c.wrapping_add(*b);
-    *b = b.rotate_left(17) ^ *c;
-    *c = c.rotate_left(32);
+    SipHasher13::new_with_keys(key.0, key.1).hash(bytes)
 }
 
 #[cfg(test)]

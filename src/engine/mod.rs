@@ -4,7 +4,9 @@
 
 // ground: numbers, bytes, time
 mod beta_binomial;
+mod decimal;
 pub mod hash;
+pub mod map;
 pub mod math;
 pub mod sketch;
 pub mod sort;

@@ -2,8 +2,9 @@
 //!
 //! It is rendered only when a line is really written, and read by `weir explain`. Shares are whole percent.
 
-use super::config::json::quote;
+use super::config::read::quote;
 use super::config::{Campaign, Config};
+use super::decimal::Tenths;
 use super::ledger::Ledger;
 use super::rules::FACTORS;
 use super::units::Nanos;
@@ -89,10 +90,10 @@ fn own(out: &mut String, k: &KeyReport, c: &Campaign) -> std::fmt::Result {
     )?;
     if let Some(odds) = k.odds {
         // Nats with one decimal: e^0.1 is a tenth more.
-        write!(out, ",\"block_odds\":{},\"odds_nats\":{:.1},\"factors\":{{", c.block_odds, odds.nats())?;
+        write!(out, ",\"block_odds\":{},\"odds_nats\":{},\"factors\":{{", c.block_odds, Tenths(odds.nats()))?;
         let mut comma = "";
         for (name, nats) in FACTORS.iter().zip(odds.0) {
-            write!(out, "{comma}\"{name}\":{nats:.1}")?;
+            write!(out, "{comma}\"{name}\":{}", Tenths(nats.into()))?;
             comma = ",";
         }
         out.push('}');

@@ -199,15 +199,16 @@ fn cells(config: &Config) {
     let ledger = weir::engine::ledger::Ledger::new(config);
     let table = cells::table(ledger.page_count());
     println!("shared cells {}…, at most:", cells::prefix(config));
-    println!("{:<24} {:>6} {:>8} {:>11}", "cell", "number", "bytes", "together");
+    let mut rows = crate::table::new(1, &["cell", "number", "bytes", "together"]);
     let (mut policy, mut vm) = (0, 0);
     for (name, number, bytes) in table {
         let own = name == "s" || name == "r";
         let all = number * bytes as u64;
         *(if own { &mut vm } else { &mut policy }) += all;
         let what = if own { format!("{name} (each VM)") } else { name.to_string() };
-        println!("{what:<24} {number:>6} {bytes:>8} {all:>11}");
+        rows.add_row([what, number.to_string(), bytes.to_string(), all.to_string()]);
     }
+    println!("{}", rows.trim_fmt());
     println!(
         "{policy} bytes for the policy and {vm} for each VM that serves, at most {} of them",
         cells::SLOTS

@@ -160,22 +160,22 @@ pub fn run(args: &Args) -> u8 {
 }
 
 fn table(traffic: &Traffic, score: &Score) {
-    println!("\n{:<12} {:>6} {:>9} {:>9} {:>13}", "class", "keys", "requests", "rejected", "keys rejected");
+    let mut rows = crate::table::new(1, &["class", "keys", "requests", "rejected", "keys rejected"]);
     let mut classes: Vec<&str> = traffic.keys.iter().map(|k| k.class).collect();
     classes.dedup();
     for class in classes {
         let of = || {
             score.fates.iter().enumerate().filter(|(k, _)| traffic.keys[*k].class == class).map(|(_, f)| f)
         };
-        println!(
-            "{class:<12} {:>6} {:>9} {:>9} {:>13}",
-            of().count(),
-            of().map(|f| u64::from(f.sent)).sum::<u64>(),
-            of().map(|f| u64::from(f.blocked)).sum::<u64>(),
-            of().filter(|f| f.blocked > 0).count()
-        );
+        rows.add_row([
+            class.to_string(),
+            of().count().to_string(),
+            of().map(|f| u64::from(f.sent)).sum::<u64>().to_string(),
+            of().map(|f| u64::from(f.blocked)).sum::<u64>().to_string(),
+            of().filter(|f| f.blocked > 0).count().to_string(),
+        ]);
     }
-    println!();
+    println!("\n{}\n", rows.trim_fmt());
 }
 
 fn write_trace(path: &PathBuf, traffic: &Traffic) -> u8 {

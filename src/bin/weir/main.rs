@@ -15,6 +15,7 @@ mod lines;
 mod replay;
 mod simulate;
 mod skip;
+mod table;
 mod trace;
 
 use clap::{Parser, Subcommand};

@@ -4,11 +4,12 @@ mod headers;
 
 use crate::skip::Skip;
 use headers::Headers;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use weir::engine::edge::identity::{Properties, parse_time};
+use weir::engine::edge::identity::Properties;
 use weir::engine::units::Nanos;
 
 /// Latest time of a line, seconds since the epoch.
@@ -154,19 +155,12 @@ impl<'a> Line<'a> {
         if let Some(t) = since_epoch(text.trim()) {
             return Ok(t);
         }
-        let text = rfc3339(text.trim());
-        let whole = parse_time(text.as_bytes()).ok_or_else(bad)?;
-        // parse_time reads whole seconds; the fraction orders requests within one.
-        let digits: String = text
-            .split_once('.')
-            .map(|(_, f)| f.chars().take_while(char::is_ascii_digit).take(9).collect())
-            .unwrap_or_default();
-        let nanos = format!("{digits:0<9}").parse().unwrap_or(0);
+        let time = rfc3339(text.trim()).ok_or_else(bad)?;
         // One wild time would hold the clock there for the rest of the trace.
-        if whole > Nanos::from_secs(LATEST_S) {
+        if time.as_second() > LATEST_S as i64 {
             return Err(Skip::of(format!("t is {raw:.40}, after the year 2096"), "t is after the year 2096"));
         }
-        Ok(whole.plus(Nanos(nanos)))
+        u64::try_from(time.as_nanosecond()).map(Nanos).map_err(|_| bad())
     }
 
     /// The headers' bytes.
@@ -222,19 +216,14 @@ fn since_epoch(text: &str) -> Option<Nanos> {
     None
 }
 
-/// `+0000`, `+00`, ` UTC` and a comma before the fraction, as RFC 3339 writes them.
-fn rfc3339(text: &str) -> Cow<'_, str> {
-    let Some((clock, rest)) = text.split_at_checked(19) else { return Cow::Borrowed(text) };
-    let digits = rest.trim_start_matches([',', '.']).trim_start_matches(|c: char| c.is_ascii_digit());
-    let fraction = &rest[..rest.len() - digits.len()];
-    let zone = digits.trim_start();
-    let zone = match zone.as_bytes() {
-        b"UTC" | b"GMT" => "Z".to_string(),
-        [b'+' | b'-', h @ ..] if h.len() == 4 && h.iter().all(u8::is_ascii_digit) => {
-            format!("{}:{}", &zone[..3], &zone[3..])
-        }
-        [b'+' | b'-', h @ ..] if h.len() == 2 && h.iter().all(u8::is_ascii_digit) => format!("{zone}:00"),
-        _ => zone.to_string(),
+/// RFC 3339, also as loggers write it: without a zone or with the word for it, a space in front, more digits than nanoseconds.
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    let (clock, rest) = text.split_at_checked(19)?;
+    let zone = rest.trim_start_matches([',', '.']).trim_start_matches(|c: char| c.is_ascii_digit());
+    let fraction = &rest[..rest.len() - zone.len()];
+    let zone = match zone.trim_start() {
+        "" | "UTC" | "GMT" => "Z",
+        zone => zone,
     };
-    Cow::Owned(format!("{clock}{}{zone}", fraction.replace(',', ".")))
+    format!("{clock}{fraction:.10}{zone}").parse().ok()
 }

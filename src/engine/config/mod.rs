@@ -2,15 +2,15 @@
 
 pub mod campaign;
 pub mod fitted;
-pub mod json;
 mod raw;
 pub mod read;
 pub mod routes;
+pub mod tree;
 
 use super::dialect::path::Normal;
 use super::dialect::{Dialect, dialect_for};
 use super::hash::Seed;
-use super::sort;
+use super::map::{self, Map};
 use super::units::Nanos;
 use super::value::KeyId;
 use super::verdict::Mode;
@@ -307,19 +307,32 @@ pub struct ListEntry {
     pub selector: Selector,
 }
 
-/// Entries of `allow` or `deny`, in the order of what they select: a look-up takes 17 steps at most, whatever the list's length.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Entries of `allow` or `deny`, in the file's order, and where what they select stands: a look-up takes the same time whatever
+/// the list's length.
+#[derive(Clone, Debug)]
 pub struct List {
     entries: Vec<ListEntry>,
+    places: Map<Selector, usize>,
     templates: bool,
 }
 
+impl Default for List {
+    fn default() -> List {
+        List::new(Vec::new())
+    }
+}
+
 impl List {
-    /// Sorts.
-    pub fn new(mut entries: Vec<ListEntry>) -> List {
-        sort::by_key(&mut entries, |e| e.selector);
+    /// A list of these; of two that select the same the first counts.
+    pub fn new(entries: Vec<ListEntry>) -> List {
+        let places = map::places(entries.iter().map(|e| e.selector), map::fixed());
         let templates = entries.iter().any(|e| matches!(e.selector, Selector::Template(_)));
-        List { entries, templates }
+        List { entries, places, templates }
+    }
+    /// Entries that select what one before them selects, by number.
+    pub fn twins(&self) -> impl Iterator<Item = usize> {
+        let first = |e: &ListEntry| self.places.get(&e.selector).copied();
+        self.entries.iter().enumerate().filter(move |(at, e)| first(e) != Some(*at)).map(|(at, _)| at)
     }
     /// All entries.
     pub fn entries(&self) -> &[ListEntry] {
@@ -327,7 +340,7 @@ impl List {
     }
     /// The entry that selects this.
     pub fn get(&self, what: Selector) -> Option<&ListEntry> {
-        self.entries.binary_search_by_key(&what, |e| e.selector).ok().and_then(|at| self.entries.get(at))
+        self.places.get(&what).and_then(|at| self.entries.get(*at))
     }
     /// Does an entry select a template? (A request has up to 144 values to look up.)
     pub fn has_templates(&self) -> bool {
@@ -336,7 +349,7 @@ impl List {
 }
 
 /// What a list entry selects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Selector {
     /// `kid:` + 16 hex digits.
     Key(KeyId),

@@ -1,12 +1,12 @@
 //! The strict JSON half: unknown keys, wrong units, empty selectors and contradictions are problems that name the JSON
 //! path, the value, what is allowed and the fix. All problems of a file are told at once.
 
-use super::json::{Map, Value};
-use super::read::{Object, Problems, show};
+use super::read::{Object, Problems, leaf, of_text, show};
 use super::routes::{Match, Pattern, Routes, Rule};
 use super::*;
 use crate::engine::dialect::{DIALECTS, path};
-use crate::engine::sort::sort;
+use serde::de::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 /// Something wrong (or, as a warning, unwise) in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub fn parse_with_env(json: &str, env_seed: Option<&str>) -> Result<Config, Conf
     // Some editors put a byte order mark in front.
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     let json = if json.chars().all(char::is_whitespace) { "{}" } else { json };
-    let value = match super::json::read(json, &mut p) {
+    let value = match super::tree::read(json, &mut p) {
         Ok(v) => v,
         Err(e) => {
             p.add("", format_args!("is not JSON: {e}"));
@@ -199,8 +199,8 @@ fn profile(o: &mut Object<'_>, name: &str, p: &mut Problems, w: &mut Problems) -
         inspect: inspect(o.object("inspect", p), p, w),
         limits: limits(o, p),
         actions: actions(o.object("actions", p), p, w),
-        allow: List::new(entries(o, "allow", p)),
-        deny: List::new(entries(o, "deny", p)),
+        allow: entries(o, "allow", p),
+        deny: entries(o, "deny", p),
         failure_mode: o.word(
             "failure_mode",
             &[("open", FailureMode::Open), ("closed", FailureMode::Closed)],
@@ -301,8 +301,7 @@ fn default_sources() -> Vec<Source> {
 
 fn source(v: &Value, path: &str, p: &mut Problems) -> Option<Source> {
     let mut o = Object::new(v, path.to_string(), p);
-    let kinds = o.keys().count();
-    if kinds != 1 {
+    if o.number_of_keys() != 1 {
         p.add(
             path,
             "must name exactly one of header, bearer, basic, sigv4, jwt, query, cookie, property, address",
@@ -434,7 +433,7 @@ fn limits(o: &mut Object<'_>, p: &mut Problems) -> Vec<Limit> {
         let mut l = Object::new(v, format!("{path}[{i}]"), p);
         let name = l.string("name", p).unwrap_or_default().to_string();
         for key in ["requests", "per"] {
-            if !l.keys().any(|k| k == key) {
+            if !l.has(key) {
                 l.problem(key, "is missing", p);
             }
         }
@@ -489,78 +488,88 @@ fn log(mut o: Object<'_>, p: &mut Problems) -> LogDecisions {
     out
 }
 
-fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> Vec<ListEntry> {
+/// A key of an entry, how its text begins, and what it selects.
+type Kind = (&'static str, &'static str, fn(u64) -> Selector);
+const SELECTORS: [Kind; 4] = [
+    ("key", "kid:", |h| Selector::Key(KeyId(h))),
+    ("tenant", "ten:", Selector::Tenant),
+    ("template", "tid:", Selector::Template),
+    ("network", "nid:", Selector::Network),
+];
+
+/// `kid:`, `ten:`, `tid:` or `nid:` and 16 hexadecimal digits.
+impl<'de> Deserialize<'de> for Selector {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Selector, D::Error> {
+        of_text(d, "kid:, ten:, tid: or nid: and 16 hexadecimal digits", |text| {
+            let (prefix, hash) = text.split_at_checked(4).filter(|(_, hash)| hash.len() == 16)?;
+            let (_, _, make) = SELECTORS.iter().find(|s| s.1 == prefix)?;
+            u64::from_str_radix(hash, 16).ok().map(make)
+        })
+    }
+}
+
+fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> List {
     let path = o.at(key);
     let list = o.list(key, p).map(Vec::as_slice).unwrap_or_default();
     if list.len() > MAX_LIST {
         p.add(&path, format_args!("has {} entries, at most {MAX_LIST} are allowed", list.len()));
-        return Vec::new();
+        return List::default();
     }
     let mut out: Vec<ListEntry> = Vec::with_capacity(list.len());
-    let mut seen = Vec::new();
+    let mut places = Vec::with_capacity(list.len());
     for (i, v) in list.iter().enumerate() {
         let mut e = Object::new(v, format!("{path}[{i}]"), p);
         let name = e.string("name", p).unwrap_or_default().to_string();
         let mut found = None;
-        type Kind = (&'static str, &'static str, fn(u64) -> Selector);
-        let kinds: [Kind; 4] = [
-            ("key", "kid:", |h| Selector::Key(KeyId(h))),
-            ("tenant", "ten:", Selector::Tenant),
-            ("template", "tid:", Selector::Template),
-            ("network", "nid:", Selector::Network),
-        ];
-        for (kind, prefix, make) in kinds {
-            if e.get(kind).is_none() {
+        for (kind, prefix, _) in SELECTORS {
+            let Some(v) = e.get(kind).filter(|v| v.is_string()) else {
+                e.string(kind, p);
                 continue;
-            }
-            let Some(text) = e.string(kind, p) else { continue };
-            let hash = text
-                .strip_prefix(prefix)
-                .filter(|h| h.len() == 16)
-                .and_then(|h| u64::from_str_radix(h, 16).ok());
-            match hash {
-                Some(h) if found.is_none() => found = Some(make(h)),
+            };
+            // A tenant under `key` is no key.
+            let of_kind = v.as_str().filter(|s| s.starts_with(prefix)).and(leaf::<Selector>(v).ok());
+            match of_kind {
+                Some(s) if found.is_none() => found = Some(s),
                 Some(_) => e.problem(kind, "an entry selects one thing: write a second entry", p),
                 None => e.problem(kind, format_args!("must be \"{prefix}\" and 16 hexadecimal digits"), p),
             }
         }
         match found {
             Some(selector) => {
-                seen.push((selector, i));
+                places.push(i);
                 out.push(ListEntry { name, selector });
             }
-            None if e.keys().all(|k| k == "name") => {
+            None if e.number_of_keys() == usize::from(e.has("name")) => {
                 p.add(&path, format_args!("[{i}] selects nothing: name key, tenant, template or network"))
             }
             None => {}
         }
         e.finish(p);
     }
-    sort(&mut seen);
-    for twins in seen.windows(2) {
-        if let [(a, _), (b, i)] = twins
-            && a == b
-        {
-            p.add(&format!("{path}[{i}].key"), "is listed twice");
-        }
+    let out = List::new(out);
+    for i in out.twins().filter_map(|at| places.get(at)) {
+        p.add(&format!("{path}[{i}].key"), "is listed twice");
     }
     out
 }
 
-/// RFC 7396.
-fn merge(base: &mut Value, patch: &Value) {
-    match (base, patch) {
-        (Value::Object(b), Value::Object(patch)) => {
-            for (k, v) in patch.iter() {
-                let mut inner = b.remove(k).unwrap_or(Value::Null);
-                if *v != Value::Null {
-                    merge(&mut inner, v);
-                    b.insert(k, inner);
-                }
-            }
-        }
-        (base, patch) => *base = patch.clone(),
+/// `base` as the patch changes it (RFC 7396). Nothing is taken out of a map: that is 5 KB of the module.
+fn merged(base: Option<&Value>, patch: &Value) -> Value {
+    let (Some(Value::Object(base)), Value::Object(changes)) = (base, patch) else { return patch.clone() };
+    let kept = base.iter().filter(|(k, _)| !changes.contains_key(*k)).map(|(k, v)| (k.clone(), v.clone()));
+    let new = changes.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), merged(base.get(k), v)));
+    let mut out = Map::new();
+    kept.chain(new).for_each(|(k, v)| drop(out.insert(k, v)));
+    Value::Object(out)
+}
+
+/// The object without some of its keys.
+fn without(v: &Value, keys: &[&str]) -> Value {
+    let mut out = Map::new();
+    for (k, v) in v.as_object().into_iter().flatten().filter(|(k, _)| !keys.contains(&k.as_str())) {
+        out.insert(k.clone(), v.clone());
     }
+    Value::Object(out)
 }
 
 /// A profile as a patch over the top level. Problems are told at the patch's own path.
@@ -570,7 +579,7 @@ fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems)
         return None;
     };
     let mut sound = true;
-    for key in TOP_ONLY.iter().filter(|k| keys.get(k).is_some()) {
+    for key in TOP_ONLY.iter().filter(|k| keys.contains_key(**k)) {
         p.add(
             &format!("{path}.{key}"),
             "belongs to the whole policy, not to a profile: move it to the top level",
@@ -578,7 +587,7 @@ fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems)
         sound = false;
     }
     if let Some(Value::Object(identity)) = keys.get("identity")
-        && identity.get("learn").is_some()
+        && identity.contains_key("learn")
     {
         p.add(
             &format!("{path}.identity.learn"),
@@ -589,14 +598,7 @@ fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems)
     if !sound {
         return None;
     }
-    let mut base = Map::new();
-    if let Value::Object(top) = top {
-        for (k, v) in top.iter().filter(|(k, _)| !TOP_ONLY.contains(&k.as_str())) {
-            base.insert(k, v.clone());
-        }
-    }
-    let mut merged = Value::Object(base);
-    merge(&mut merged, patch);
+    let merged = merged(Some(&without(top, &TOP_ONLY)), patch);
     // What is wrong at the top level was told there.
     let (mut inner, mut old) = (Problems::default(), Problems::default());
     let mut o = Object::new(&merged, path.to_string(), &mut inner);
@@ -614,14 +616,11 @@ fn named_profiles(top_value: &Value, top: &mut Object<'_>, profiles: &mut Vec<Pr
         p.add("profiles", format_args!("is {}, must be an object {{name: settings}}", show(v)));
         return;
     };
-    if map.iter().len() > MAX_PROFILES {
-        p.add(
-            "profiles",
-            format_args!("has {} entries, at most {MAX_PROFILES} are allowed", map.iter().len()),
-        );
+    if map.len() > MAX_PROFILES {
+        p.add("profiles", format_args!("has {} entries, at most {MAX_PROFILES} are allowed", map.len()));
         return;
     }
-    for (name, patch) in map.iter() {
+    for (name, patch) in map {
         let path = format!("profiles.{name}");
         if name.is_empty() || name == "default" || name.contains('@') {
             p.add(&path, "is not a name for a profile: it must not be empty, \"default\" or contain @");
@@ -718,7 +717,7 @@ fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -
         }
     }
     matches.extend(prefix.map(Match::Path));
-    if matches.is_empty() && m.keys().count() == 0 {
+    if matches.is_empty() && m.number_of_keys() == 0 {
         o.problem("match", "selects nothing: give route, virtual_host, domain, path or service", p);
     }
     m.finish(p);
@@ -732,10 +731,10 @@ fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -
             found
         }
     };
-    let has_mode = o.keys().any(|k| k == "mode");
+    let has_mode = o.has("mode");
     let mode = has_mode.then(|| mode(&mut o, p));
     o.get("mode");
-    if !has_mode && !o.keys().any(|k| k == "profile") {
+    if !has_mode && !o.has("profile") {
         p.add(path, "changes nothing: give profile or mode");
     }
     o.finish(p);
@@ -759,7 +758,7 @@ fn higress(
         return None;
     };
     let kinds = ["_match_route_", "_match_route_prefix_", "_match_domain_", "_match_service_"];
-    let present: Vec<&str> = kinds.iter().copied().filter(|k| map.get(k).is_some()).collect();
+    let present: Vec<&str> = kinds.iter().copied().filter(|k| map.contains_key(*k)).collect();
     // Higress itself knows one combination: a route and a service, of which both must hold.
     if !matches!(present.as_slice(), [_] | ["_match_route_", "_match_service_"]) {
         p.add(path, format_args!("must have exactly one of {}, or a route and a service", kinds.join(", ")));
@@ -788,10 +787,8 @@ fn higress(
         }
         matches.push(Match::Any(any));
     }
-    let mut patch = map.clone();
-    kinds.iter().for_each(|k| drop(patch.remove(k)));
     let name = format!("{path}@rule");
-    let profile = patched(top, &Value::Object(patch), &name, path, p)?;
+    let profile = patched(top, &without(v, &kinds), &name, path, p)?;
     let Ok(id) = u8::try_from(profiles.len()) else {
         p.add(path, "needs more than 256 profiles in all");
         return None;

@@ -1,7 +1,10 @@
 //! Typed reading of a JSON value that collects every problem instead of stopping at the first.
 
-use super::json::{Map, Value, quote};
 use super::{Nanos, Problem};
+use crate::engine::decimal::exact;
+use serde::de::value::{Error as LeafError, StrDeserializer};
+use serde::de::{Deserialize, Deserializer, Error};
+use serde_json::{Map, Value};
 use std::fmt::Display;
 
 /// Collects problems under a JSON path.
@@ -23,12 +26,10 @@ impl Problems {
 /// One object of the configuration: every key must be asked for, or it is unknown.
 #[derive(Debug)]
 pub struct Object<'a> {
-    map: &'a Map,
+    map: Option<&'a Map<String, Value>>,
     path: String,
     asked: Vec<&'static str>,
 }
-
-static EMPTY: Map = Map::new();
 
 /// A short rendering of a value for messages. Strings are cut: a secret in the wrong place must not reach a log whole.
 pub fn show(v: &Value) -> String {
@@ -39,10 +40,20 @@ pub fn show(v: &Value) -> String {
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
         Value::String(s) => quote(s),
-        Value::Number(n) => n.clone(),
+        // Not by `n` itself: its printer of fractions is 12 KB of the module.
+        Value::Number(n) => match (n.as_u64(), n.as_i64()) {
+            (Some(n), _) => n.to_string(),
+            (_, Some(n)) => n.to_string(),
+            _ => n.as_f64().and_then(exact).unwrap_or_else(|| "a fraction or beyond 64 bits".into()),
+        },
         Value::Null => "null".into(),
         Value::Bool(b) => b.to_string(),
     }
+}
+
+/// A string of JSON.
+pub fn quote(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// The path of a key.
@@ -54,10 +65,10 @@ impl<'a> Object<'a> {
     /// Reads `v` as an object; something else is a problem and reads as empty.
     pub fn new(v: &'a Value, path: String, p: &mut Problems) -> Object<'a> {
         let map = match v {
-            Value::Object(m) => m,
+            Value::Object(m) => Some(m),
             other => {
                 p.add(&path, format_args!("is {}, must be an object {{…}}", show(other)));
-                &EMPTY
+                None
             }
         };
         Object { map, path, asked: Vec::new() }
@@ -79,18 +90,22 @@ impl<'a> Object<'a> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
-        self.map.get(key)
+        self.map?.get(key)
     }
-    /// Keys present.
-    pub fn keys(&self) -> impl Iterator<Item = &'a String> {
-        self.map.iter().map(|(k, _)| k)
+    /// Is the key present?
+    pub fn has(&self, key: &str) -> bool {
+        self.map.is_some_and(|m| m.contains_key(key))
+    }
+    /// Number of keys present.
+    pub fn number_of_keys(&self) -> usize {
+        self.map.map_or(0, Map::len)
     }
     /// An inner object; absent reads as empty.
     pub fn object(&mut self, key: &'static str, p: &mut Problems) -> Object<'a> {
         let path = self.at(key);
         match self.get(key) {
             Some(v) => Object::new(v, path, p),
-            None => Object { map: &EMPTY, path, asked: Vec::new() },
+            None => Object { map: None, path, asked: Vec::new() },
         }
     }
     /// A string.
@@ -118,24 +133,11 @@ impl<'a> Object<'a> {
     pub fn number(&mut self, key: &'static str, default: u64, lo: u64, hi: u64, p: &mut Problems) -> u64 {
         match self.get(key) {
             None => default,
-            Some(v) => match parse_number(v).filter(|n| (lo..=hi).contains(n)) {
+            Some(v) => match v.as_u64().filter(|n| (lo..=hi).contains(n)) {
                 Some(n) => n,
                 None => {
                     self.must_be(key, v, format_args!("a whole number from {lo} to {hi}"), p);
                     default
-                }
-            },
-        }
-    }
-    /// A share from 0 to 1, as parts per million.
-    pub fn share(&mut self, key: &'static str, default_ppm: u32, p: &mut Problems) -> u32 {
-        match self.get(key) {
-            None => default_ppm,
-            Some(v) => match parse_decimal(v).filter(|x| (0.0..=1.0).contains(x)) {
-                Some(x) => (x * 1_000_000.0 + 0.5) as u32,
-                None => {
-                    self.must_be(key, v, "a number from 0 to 1", p);
-                    default_ppm
                 }
             },
         }
@@ -151,30 +153,21 @@ impl<'a> Object<'a> {
     ) -> Nanos {
         let Some(v) = self.get(key) else { return default };
         let range = || format!("{} to {}", show_duration(lo), show_duration(hi));
-        match v.as_str().and_then(parse_duration) {
-            Some(d) if d >= lo && d <= hi => d,
-            Some(_) => {
-                self.must_be(key, v, range(), p);
-                default
-            }
-            None => {
-                let what = "a duration with a unit such as \"30s\", \"5m\", \"24h\" or \"14d\"";
-                self.must_be(key, v, format_args!("{what} ({})", range()), p);
-                default
-            }
+        match leaf::<Nanos>(v) {
+            Ok(d) if d >= lo && d <= hi => return d,
+            Ok(_) => self.must_be(key, v, range(), p),
+            Err(what) => self.must_be(key, v, format_args!("{what} ({})", range()), p),
         }
+        default
     }
     /// A size with a unit, in a range.
     pub fn size(&mut self, key: &'static str, default: u64, lo: u64, hi: u64, p: &mut Problems) -> u64 {
         let Some(v) = self.get(key) else { return default };
-        match v.as_str().and_then(parse_size).filter(|n| (lo..=hi).contains(n)) {
-            Some(n) => n,
-            None => {
-                let what = "a size with a unit such as \"16KiB\" or \"1MiB\"";
-                self.must_be(key, v, format_args!("{what}, from {lo} to {hi} bytes"), p);
-                default
-            }
+        match leaf(v) {
+            Ok(Size(n)) if (lo..=hi).contains(&n) => return n,
+            _ => self.must_be(key, v, format_args!("{SIZE}, from {lo} to {hi} bytes"), p),
         }
+        default
     }
     /// One of some words.
     pub fn word<T: Copy>(
@@ -184,16 +177,29 @@ impl<'a> Object<'a> {
         default: T,
         p: &mut Problems,
     ) -> T {
-        let Some(v) = self.get(key) else { return default };
-        let found = v.as_str().and_then(|s| words.iter().find(|(w, _)| *w == s));
-        match found {
-            Some((_, t)) => *t,
-            None => {
-                let all: Vec<&str> = words.iter().map(|(w, _)| *w).collect();
-                self.must_be(key, v, format_args!("one of \"{}\"", all.join("\", \"")), p);
-                default
+        let at = self.one_of(key, &mut words.iter().map(|(w, _)| *w), p);
+        at.and_then(|at| words.get(at)).map_or(default, |(_, t)| *t)
+    }
+    /// Which of some words it is, if it is one.
+    // One piece of code for every type of `word`.
+    #[inline(never)]
+    fn one_of(
+        &mut self,
+        key: &'static str,
+        words: &mut dyn Iterator<Item = &str>,
+        p: &mut Problems,
+    ) -> Option<usize> {
+        let v = self.get(key)?;
+        let mut all = String::new();
+        for (at, word) in words.enumerate() {
+            if v.as_str() == Some(word) {
+                return Some(at);
             }
+            all.push_str(if at == 0 { "\"" } else { "\", \"" });
+            all.push_str(word);
         }
+        self.must_be(key, v, format_args!("one of {all}\""), p);
+        None
     }
     /// A list; absent reads as `None`.
     pub fn list(&mut self, key: &'static str, p: &mut Problems) -> Option<&'a Vec<Value>> {
@@ -207,8 +213,11 @@ impl<'a> Object<'a> {
     }
     /// Call last: keys that nobody asked for are unknown.
     pub fn finish(self, p: &mut Problems) {
-        for (key, _) in self.map.iter().filter(|(k, _)| !self.asked.contains(&k.as_str())) {
-            let near = self.asked.iter().map(|a| (distance(a, key), a)).min().filter(|(d, _)| *d <= 2);
+        let Some(map) = self.map else { return };
+        for key in map.keys().filter(|k| !self.asked.contains(&k.as_str())) {
+            // What is longer than any key is near to none.
+            let far = |a: &str| if key.len() > 64 { usize::MAX } else { strsim::levenshtein(a, key) };
+            let near = self.asked.iter().map(|a| (far(a), a)).min().filter(|(d, _)| *d <= 2);
             let hint = match near {
                 Some((_, a)) => format!("unknown key; did you mean \"{a}\"?"),
                 None if self.asked.is_empty() => "unknown key".to_string(),
@@ -219,68 +228,59 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Edit distance, for hints.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut left = i.saturating_add(1);
-        let mut diagonal = i;
-        for (cb, cell) in b.iter().zip(row.iter_mut().skip(1)) {
-            let best =
-                (*cell).min(left).saturating_add(1).min(diagonal.saturating_add(usize::from(ca != *cb)));
-            diagonal = *cell;
-            *cell = best;
-            left = best;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i.saturating_add(1);
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
+/// A value that is written as a text.
+///
+/// # Errors
+/// What it must be.
+pub fn leaf<T: for<'de> Deserialize<'de>>(v: &Value) -> Result<T, LeafError> {
+    T::deserialize(StrDeserializer::new(v.as_str().unwrap_or_default()))
 }
 
-fn parse_number(v: &Value) -> Option<u64> {
-    if let Value::Number(n) = v { n.parse().ok() } else { None }
+/// A unit and its size.
+type Unit = (&'static str, u64);
+/// Durations, ms.
+const DURATIONS: [Unit; 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+/// Sizes, bytes.
+const SIZES: [Unit; 5] = [("B", 1), ("KB", 1_000), ("KiB", 1_024), ("MB", 1_000_000), ("MiB", 1_048_576)];
+
+/// A whole number and its unit, in units of size 1.
+fn with_unit(text: &str, units: &[Unit]) -> Option<u64> {
+    let (n, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
+    let (_, size) = units.iter().find(|(name, _)| *name == unit)?;
+    n.parse::<u64>().ok()?.checked_mul(*size)
 }
 
-/// The digits as a whole number, times or by a power of ten.
-fn parse_decimal(v: &Value) -> Option<f64> {
-    let Value::Number(text) = v else { return None };
-    let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let mut exponent: i64 = exponent.parse().ok()?;
-    let (mut whole, mut point) = (0f64, false);
-    for b in digits.trim_start_matches('-').bytes() {
-        if b == b'.' {
-            point = true;
-        } else {
-            whole = whole * 10.0 + f64::from(b.wrapping_sub(b'0'));
-            exponent = exponent.saturating_sub(i64::from(point));
-        }
-    }
-    let power = (0..exponent.unsigned_abs().min(400)).fold(1.0, |p, _| p * 10.0);
-    let size = if exponent < 0 { whole / power } else { whole * power };
-    Some(if digits.starts_with('-') { -size } else { size })
+/// What `read` makes of a text; what it must be otherwise.
+pub fn of_text<'de, D: Deserializer<'de>, T>(
+    d: D,
+    must_be: &'static str,
+    read: fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(d).ok();
+    text.and_then(|t| read(&t)).ok_or_else(|| D::Error::custom(must_be))
 }
+
+const DURATION: &str = "a duration with a unit such as \"30s\", \"5m\", \"24h\" or \"14d\"";
+const SIZE: &str = "a size with a unit such as \"16KiB\" or \"1MiB\"";
 
 /// `100ms`, `30s`, `5m`, `24h`, `14d`.
-pub fn parse_duration(text: &str) -> Option<Nanos> {
-    let at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (n, unit) = text.split_at_checked(at)?;
-    let n: u64 = n.parse().ok()?;
-    let unit: u64 = match unit {
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        "d" => 86_400_000_000_000,
-        _ => return None,
-    };
-    n.checked_mul(unit).map(Nanos)
+impl<'de> Deserialize<'de> for Nanos {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Nanos, D::Error> {
+        of_text(d, DURATION, |text| with_unit(text, &DURATIONS)?.checked_mul(1_000_000).map(Nanos))
+    }
+}
+
+/// `512B`, `16KiB`, `1MiB`, `64KB`, `2MB`: bytes.
+struct Size(u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Size, D::Error> {
+        of_text(d, SIZE, |text| with_unit(text, &SIZES).map(Size))
+    }
 }
 
 /// A duration as configuration writes it.
-pub fn show_duration(d: Nanos) -> String {
+fn show_duration(d: Nanos) -> String {
     let ms = d.millis();
     for (unit, per) in [("d", 86_400_000u64), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
         if ms >= per && ms.is_multiple_of(per) {
@@ -288,20 +288,4 @@ pub fn show_duration(d: Nanos) -> String {
         }
     }
     if ms == 0 { "0s".into() } else { format!("{ms}ms") }
-}
-
-/// `512B`, `16KiB`, `1MiB`, `64KB`, `2MB`.
-pub fn parse_size(text: &str) -> Option<u64> {
-    let at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (n, unit) = text.split_at_checked(at)?;
-    let n: u64 = n.parse().ok()?;
-    let unit: u64 = match unit {
-        "B" => 1,
-        "KB" => 1_000,
-        "KiB" => 1_024,
-        "MB" => 1_000_000,
-        "MiB" => 1_048_576,
-        _ => return None,
-    };
-    n.checked_mul(unit)
 }

@@ -15,6 +15,7 @@ use super::staff::STAFF;
 use super::visitors::VISITORS;
 use crate::engine::config::Campaign;
 use crate::engine::math::{exp, ln, ln_sum};
+use crate::engine::sort;
 
 /// Steps at most.
 const STEPS: u32 = 8;
@@ -69,7 +70,8 @@ pub fn two_kinds(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> f64 {
     let mut rates = [0.0; MOST];
     rates.iter_mut().zip(keys.visits()).for_each(|(r, v)| *r = rate(v));
     let sorted = rates.get_mut(..keys.len()).unwrap_or_default();
-    sorted.sort_unstable_by(f64::total_cmp);
+    // Rates are not negative: their bits are in their order.
+    sort::by_key(sorted, |r| r.to_bits());
     let middle = sorted.get(keys.len() / 2).copied().unwrap_or(0.0);
     let mut weights = [0.1; MOST];
     weights.iter_mut().zip(keys.visits()).for_each(|(w, v)| *w = if rate(v) > middle { 0.9 } else { 0.1 });

@@ -3,8 +3,9 @@
 //! Guarantee: neither the scheme, its case, the space around it nor the place makes another value of a secret. Cost: linear
 //! in the header; a token's claims are read up to `MAX_CLAIMS` bytes.
 
-use crate::engine::config::json::{self, Value};
-use crate::engine::config::read::Problems;
+use crate::engine::config::read::{Problems, show};
+use crate::engine::config::tree;
+use serde_json::Value;
 
 /// Bytes of a token's claims that are read: longer ones name nobody.
 pub const MAX_CLAIMS: usize = 8 << 10;
@@ -134,7 +135,7 @@ pub fn cookie<'a>(header: &'a [u8], name: &str, each: &mut dyn FnMut(&'a [u8])) 
 }
 
 /// A claim of a JSON Web Token, which nothing here verifies: that is for a filter in front. `path`: the claim's name, or names
-/// with dots between them. Text, numbers and truth values; nothing of a token that is damaged, too long or says a name twice.
+/// with dots between them. Text, whole numbers of 64 bits and truth values; nothing of a token that is damaged, too long or says a name twice.
 pub fn claim(token: &[u8], path: &str) -> Option<Vec<u8>> {
     let mut parts = token.split(|b| *b == b'.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -143,14 +144,15 @@ pub fn claim(token: &[u8], path: &str) -> Option<Vec<u8>> {
     }
     let text = String::from_utf8(base64(payload, MAX_CLAIMS)?).ok()?;
     let mut problems = Problems::default();
-    let claims = json::read(&text, &mut problems).ok()?;
+    let claims = tree::read(&text, &mut problems).ok()?;
     if !problems.0.is_empty() {
         return None;
     }
     match find(&claims, path)? {
         Value::String(s) => Some(s.trim().as_bytes().to_vec()),
-        Value::Number(n) => Some(n.as_bytes().to_vec()),
-        Value::Bool(b) => Some(if *b { b"true".to_vec() } else { b"false".to_vec() }),
+        // Whole numbers: of more than 64 bits two could read as one.
+        Value::Number(n) if n.is_f64() => None,
+        v @ (Value::Number(_) | Value::Bool(_)) => Some(show(v).into_bytes()),
         _ => None,
     }
     .filter(|v| !v.is_empty())

@@ -18,9 +18,9 @@ mod state;
 mod touch_groups;
 
 use crate::engine::config::{Campaign, Config, Selector};
+use crate::engine::map::{self, Map};
 use crate::engine::observation::{self, BatchError, Observation};
 use crate::engine::outcome::Outcome;
-use crate::engine::sort::sort;
 use crate::engine::tables::cases::Cases;
 use crate::engine::tables::doorkeeper::Doorkeeper;
 use crate::engine::tables::groups::{self, Groups};
@@ -77,7 +77,8 @@ pub struct Ledger {
     block_for_s: u32,
     time_scale: u32,
     seed_check: u32,
-    allow: Vec<u64>,
+    /// Values that are not learnt from, with their axes.
+    allow: Map<Selector, usize>,
     rates: rates::Rates,
     budgets: budget::Budgets,
     clock: Clock,
@@ -112,7 +113,7 @@ impl Ledger {
             block_for_s: 0,
             time_scale: 1,
             seed_check: config.seed.check(),
-            allow: Vec::new(),
+            allow: map::places([], map::fixed()),
             rates: rates::Rates::default(),
             budgets: budget::Budgets::default(),
             clock: Clock::default(),
@@ -146,17 +147,13 @@ impl Ledger {
         self.budgets.configure(config);
         self.keys.mark(self.budgets.exist());
         // Values on an allow list are never confirmed and requests that carry them are not learnt from.
-        self.allow = config
-            .profiles
-            .iter()
-            .flat_map(|p| p.allow.entries())
-            .filter_map(|e| match e.selector {
-                Selector::Template(v) => Some(Axis::Text.tag(v)),
-                Selector::Network(v) => Some(Axis::Network.tag(v)),
-                _ => None,
-            })
-            .collect();
-        sort(&mut self.allow);
+        let allowed = config.profiles.iter().flat_map(|p| p.allow.entries());
+        let values = allowed.filter_map(|e| match e.selector {
+            Selector::Template(v) => Some(Selector::Template(Axis::Text.tag(v))),
+            Selector::Network(v) => Some(Selector::Network(Axis::Network.tag(v))),
+            _ => None,
+        });
+        self.allow = map::places(values, map::fixed());
     }
 
     /// Bytes of all tables.

@@ -10,6 +10,7 @@
 
 use super::Ledger;
 use super::conviction::Matched;
+use crate::engine::config::Selector;
 use crate::engine::config::campaign::off;
 use crate::engine::observation::{Few, Observation};
 use crate::engine::tables::groups::{self, Touch};
@@ -26,8 +27,11 @@ impl Ledger {
     /// Groups, doorkeeper, profile: what the observation teaches, and how many of its values are under watch.
     pub(super) fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> u32 {
         let values = learnt_values(obs, t.single);
-        let allowed = |v: &u64| self.allow.binary_search(v).is_ok();
-        if !self.allow.is_empty() && values.as_slice().iter().chain(&obs.nets).any(allowed) {
+        let allowed = |s: Selector| self.allow.contains_key(&s);
+        if !self.allow.is_empty()
+            && (values.as_slice().iter().any(|v| allowed(Selector::Template(*v)))
+                || obs.nets.iter().any(|v| allowed(Selector::Network(*v))))
+        {
             return 0;
         }
         // The strongest known phrase of this request: what is rarer than a quarter of it is a slot.

@@ -88,47 +88,42 @@ impl Replay {
             writeln!(out, "unreadable  {}", all.join("  "))?;
         }
         if !self.labels.is_empty() {
-            writeln!(
-                out,
-                "\n{:<28} {:>9} {:>9} {:>9} {:>7} {:>12} {:>14}",
-                "label", "requests", "blocked", "throttled", "keys", "keys blocked", "first block s"
-            )?;
+            let heads =
+                ["label", "requests", "blocked", "throttled", "keys", "keys blocked", "first block s"];
+            let mut rows = crate::table::new(1, &heads);
             for (name, l) in &self.labels {
                 let v = &s["by_label"][name];
-                writeln!(
-                    out,
-                    "{name:<28} {:>9} {:>9} {:>9} {:>7} {:>12} {:>14}",
-                    l.requests,
-                    l.blocked,
-                    l.throttled,
-                    l.keys.len(),
+                rows.add_row([
+                    name.clone(),
+                    l.requests.to_string(),
+                    l.blocked.to_string(),
+                    l.throttled.to_string(),
+                    l.keys.len().to_string(),
                     v["keys_blocked"].to_string(),
-                    v["first_block_s"].to_string()
-                )?;
+                    v["first_block_s"].to_string(),
+                ]);
             }
+            writeln!(out, "\n{}", rows.trim_fmt())?;
         }
         let groups = self.deployment.groups();
         if !groups.is_empty() {
-            writeln!(
-                out,
-                "\n{:<22} {:<8} {:<10} {:>7} {:>9} {:>6}  explanations (nats behind the likeliest)",
-                "group", "axis", "state", "keys", "requests", "nats"
-            )?;
+            let heads = ["group", "axis", "state", "keys", "requests", "nats"];
+            let mut rows = crate::table::new(3, &heads);
+            rows.set_header(heads.iter().chain(&["explanations (nats behind the likeliest)"]));
             for g in groups.iter().take(40) {
                 let explanations: Vec<String> =
                     g.explanations.iter().map(|(n, p)| format!("{n} {p}")).collect();
-                writeln!(
-                    out,
-                    "{:<22} {:<8} {:<10} {:>7} {:>9} {:>6}  {}",
-                    g.id,
-                    g.axis,
-                    g.state,
-                    g.keys,
-                    g.requests,
-                    g.nats,
-                    explanations.join(", ")
-                )?;
+                rows.add_row([
+                    g.id.to_string(),
+                    g.axis.to_string(),
+                    g.state.to_string(),
+                    g.keys.to_string(),
+                    g.requests.to_string(),
+                    g.nats.to_string(),
+                    explanations.join(", "),
+                ]);
             }
+            writeln!(out, "\n{}", rows.trim_fmt())?;
         }
         Ok(())
     }

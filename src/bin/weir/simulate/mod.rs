@@ -27,7 +27,6 @@ use scenarios::Scenario;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 use weir::engine::config::Config;
 
 /// Finished, but a target was missed.
@@ -326,20 +325,10 @@ fn seeds(args: &Args) -> Result<(u64, u64), String> {
     Ok((seed, texts))
 }
 
+/// Today in UTC as YYYYMMDD.
 fn today() -> u64 {
-    date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))
-}
-
-/// The date of a Unix time in UTC as YYYYMMDD (days to civil date: Hinnant, "chrono-compatible low-level date algorithms").
-fn date(unix_s: u64) -> u64 {
-    let days = unix_s / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    // Months from March on.
-    let month = (5 * day + 2) / 153;
-    let (d, m) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    (era * 400 + year + u64::from(m <= 2)) * 10_000 + m * 100 + d
+    let text = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d").to_string();
+    text.parse().unwrap_or_default()
 }
 
 fn load(dir: Option<&Path>, split: Split, texts: u64) -> Result<corpus::Corpus, u8> {
@@ -385,24 +374,4 @@ fn all(plan: &Plan) -> Vec<Report> {
     let mut reports = reports.into_inner().unwrap_or_default();
     reports.sort_by_key(|(i, _)| *i);
     reports.into_iter().map(|(_, r)| r).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (unix_s, expected) in [
-            (0, 19_700_101),
-            (951_782_399, 20_000_228),
-            (951_782_400, 20_000_229),
-            (951_868_800, 20_000_301),
-            (1_772_409_600, 20_260_302),
-            (1_798_761_599, 20_261_231),
-            (4_107_542_400, 21_000_301),
-        ] {
-            assert_eq!(date(unix_s), expected);
-        }
-    }
 }

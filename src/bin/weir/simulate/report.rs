@@ -3,6 +3,7 @@
 use super::bound;
 use super::run::{ClassResult, Report};
 use super::scenarios::{self, Scenario, find};
+use crate::table;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -28,25 +29,23 @@ pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
 
 /// `--list`.
 pub fn list() {
-    println!(
-        "{:<22} {:<16} {:>8} {:>9} {:>10} {:>7}  campaign",
-        "scenario", "family", "accounts", "served %", "convicted", "within"
-    );
+    let heads = ["scenario", "family", "accounts", "served %", "convicted", "within"];
+    let mut rows = table::new(2, &heads);
+    rows.set_header(heads.iter().chain(&["campaign"]));
     for s in scenarios::all() {
         let t = s.target.filter(|t| t.served < 100.0);
         let show = |f: &dyn Fn(&super::scenarios::Target) -> String| t.as_ref().map_or_else(|| "-".into(), f);
-        println!(
-            "{:<22} {:<16} {:>8} {:>9} {:>10} {:>7}  {}",
-            s.name,
-            s.family,
-            s.accounts,
+        rows.add_row([
+            s.name.to_string(),
+            s.family.to_string(),
+            s.accounts.to_string(),
             show(&|t| format!("≤ {}", t.served)),
             show(&|t| format!("≥ {} %", t.convicted)),
             show(&|t| format!("{} h", t.first_block)),
-            s.title
-        );
+            s.title.to_string(),
+        ]);
     }
-    println!("\nIn every scenario: no honest key blocked.");
+    println!("{}\n\nIn every scenario: no honest key blocked.", rows.trim_fmt());
 }
 
 /// What a result misses.
@@ -162,17 +161,17 @@ pub fn json_total(reports: &[Report], origin: &str) -> Value {
 /// Mean and worst over the seeds of each scenario.
 pub fn table(reports: &[Report], origin: &str, edges: u8) {
     println!("texts: {origin}; edges: {edges}\n");
-    println!(
-        "{:<22} {:>5} {:>17} {:>15} {:>15} {:>14}  missed",
-        "scenario", "seeds", "served % (worst)", "convicted %", "first block h", "honest blocked"
-    );
+    let heads = ["scenario", "seeds", "served % (worst)", "convicted %", "first block h", "honest blocked"];
+    let mut table = table::new(1, &heads);
+    table.set_header(heads.iter().chain(&["missed"]));
     let mut at = 0;
     while at < reports.len() {
         let name = reports[at].name;
         let rows: Vec<&Report> = reports[at..].iter().take_while(|r| r.name == name).collect();
         at += rows.len();
-        row(&rows);
+        table.add_row(row(&rows));
     }
+    println!("{}", table.trim_fmt());
     total(reports);
     for r in reports.iter().filter(|r| !r.baselines.is_empty()) {
         let all: Vec<String> = r
@@ -189,21 +188,26 @@ fn total(reports: &[Report]) {
     seeds.sort_unstable();
     seeds.dedup();
     println!("\nseeds {seeds:?}; upper: 95 % limit of the honest share that is blocked (0 of n is 3/n)");
-    println!("{:<22} {:>9} {:>8} {:>9} {:>9}", "honest class", "key-runs", "blocked", "%", "upper %");
-    let line = |name: &str, keys: u64, blocked: u64| {
+    let mut rows = table::new(1, &["honest class", "key-runs", "blocked", "%", "upper %"]);
+    let mut line = |name: &str, keys: u64, blocked: u64| {
         let percent = 100.0 * blocked as f64 / keys.max(1) as f64;
-        println!(
-            "{name:<22} {keys:>9} {blocked:>8} {percent:>9.3} {:>9.3}",
-            100.0 * bound::upper(blocked, keys)
-        );
+        let upper = 100.0 * bound::upper(blocked, keys);
+        rows.add_row([
+            name.to_string(),
+            keys.to_string(),
+            blocked.to_string(),
+            format!("{percent:.3}"),
+            format!("{upper:.3}"),
+        ]);
     };
     let classes = by_class(reports);
     classes.iter().for_each(|(name, (keys, blocked))| line(name, *keys, *blocked));
     let (keys, blocked) = classes.values().fold((0, 0), |n, c| (n.0 + c.0, n.1 + c.1));
     line("total", keys, blocked);
+    println!("{}", rows.trim_fmt());
 }
 
-fn row(rows: &[&Report]) {
+fn row(rows: &[&Report]) -> [String; 7] {
     let n = rows.len() as f64;
     let mean = |f: &dyn Fn(&Report) -> f64| rows.iter().map(|r| f(r)).sum::<f64>() / n;
     let worst = |f: &dyn Fn(&Report) -> f64| rows.iter().map(|r| f(r)).fold(f64::MIN, f64::max);
@@ -215,14 +219,13 @@ fn row(rows: &[&Report]) {
     misses.dedup();
     let attack = rows.iter().any(|r| r.accounts > 0);
     let cell = |text: String| if attack { text } else { "-".into() };
-    println!(
-        "{:<22} {:>5} {:>17} {:>15} {:>15} {:>14}  {}",
-        rows[0].name,
-        rows.len(),
+    [
+        rows[0].name.to_string(),
+        rows.len().to_string(),
         cell(format!("{:.3} ({:.3})", mean(&Report::served_percent), worst(&Report::served_percent))),
         cell(format!("{:.1} ({:.1})", mean(&Report::convicted_percent), -worst(&|r| -r.convicted_percent()))),
         cell(format!("{:.2} ({:.2})", mean(&first), worst(&first))),
         format!("{blocked} of {keys}"),
-        misses.join(", ")
-    );
+        misses.join(", "),
+    ]
 }
