@@ -40,6 +40,7 @@ test: test-rust test-hosts test-envoy test-node ## every test
 
 test-rust: weir ## unit, property, fixture, configuration and tidy tests
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --lib --tests
+	@cargo test --quiet --package weir-prune
 
 test-envoy: wasm weir ## effects on a real Envoy, and real client libraries; ENVOY=1.36.4 for another
 	@$(PYTHON) -m pytest -q -n 3 tests/envoy tests/clients

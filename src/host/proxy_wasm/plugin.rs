@@ -529,7 +529,7 @@ impl Plugin {
     /// Lets go of streams that hang at their headers: their context ids, to be resumed.
     pub fn hung_streams(&mut self, root: u32) -> Vec<u32> {
         // A slow client must not switch holding off for everybody.
-        if self.hold_proven {
+        if self.hold_proven || self.waiting.is_empty() {
             return Vec::new();
         }
         let limit = calls::now().saturating_sub(HOLD_LIMIT_NS);
@@ -546,6 +546,9 @@ impl Plugin {
     /// Replies that waited for the end of a body in vain. It is not told, by this client or (if by none before) by this host: then
     /// no reply waits for it again.
     pub fn answer_overdue(&mut self, root: u32) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let limit = calls::now().saturating_sub(END_LIMIT_NS);
         for (id, stream) in self.waiting.of(root, |s| s.waits_since(limit)) {
             self.tells_end(false);

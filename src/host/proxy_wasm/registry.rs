@@ -26,6 +26,11 @@ impl Registry {
         };
     }
 
+    /// Does none wait?
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
     /// Context ids and streams that belong to a root and pass `test`.
     pub fn of(&self, root: u32, test: impl Fn(&Stream) -> bool) -> Vec<(u32, Rc<RefCell<Stream>>)> {
         let passes = |s: &RefCell<Stream>| s.try_borrow().is_ok_and(|s| s.root == root && test(&s));

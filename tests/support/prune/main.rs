@@ -278,3 +278,67 @@ fn share(module: &mut Module, gone: &HashSet<FunctionId>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use walrus::{ConstExpr, ElementKind, FunctionBuilder, RefType};
+
+    /// A module with all that is listed, a host call of the SDK, a trait's method that makes it, and a callback that makes `own`.
+    fn module(own: &str) -> Vec<u8> {
+        let mut m = Module::default();
+        let ty = m.types.add(&[], &[]);
+        let mut calls: Vec<FunctionId> =
+            CALLS.iter().map(|name| m.add_import_func("env", name, ty).0).collect();
+        calls.push(m.add_import_func("env", "proxy_done", ty).0);
+        let add = |m: &mut Module, name: &str, call: Vec<FunctionId>| {
+            let mut f = FunctionBuilder::new(&mut m.types, &[], &[]);
+            f.name(name.into());
+            for c in call {
+                f.func_body().call(c);
+            }
+            f.finish(Vec::new(), &mut m.funcs)
+        };
+        let done = calls.pop().unwrap();
+        m.funcs.get_mut(done).name = Some("_ZN10proxy_wasm9hostcalls10proxy_done17h00E".into());
+        let hostcall = add(&mut m, "_ZN10proxy_wasm9hostcalls4done17h00E", vec![done]);
+        let method = add(&mut m, "_ZN10proxy_wasm6traits7Context4done17h00E", vec![hostcall]);
+        match own {
+            "hostcall" => calls.push(hostcall),
+            "done" => calls.push(done),
+            _ => {}
+        }
+        let callback = add(&mut m, "_ZN4weir4tick17h00E", calls);
+        let table = m.tables.add_local(false, 2, None, RefType::FUNCREF);
+        let kind = ElementKind::Active { table, offset: ConstExpr::Value(walrus::ir::Value::I32(0)) };
+        let all = m.elements.add(kind, ElementItems::Functions(vec![method, callback]));
+        m.tables.get_mut(table).elem_segments.insert(all);
+        let mut through = FunctionBuilder::new(&mut m.types, &[], &[]);
+        through.func_body().i32_const(1).call_indirect(ty, table);
+        let through = through.finish(Vec::new(), &mut m.funcs);
+        let memory = m.memories.add_local(false, false, 1, None, None);
+        m.exports.add("memory", memory);
+        for name in EXPORTS.iter().skip(1).chain(&["proxy_on_done"]) {
+            m.exports.add(name, through);
+        }
+        m.emit_wasm()
+    }
+
+    #[test]
+    fn what_is_not_listed_goes_and_the_rest_stays() {
+        let out = Module::from_buffer(&prune(&module("nothing")).unwrap()).unwrap();
+        let names: Vec<_> = out.exports.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(names, EXPORTS);
+        let names: Vec<_> = out.imports.iter().map(|i| i.name.as_str()).collect();
+        assert_eq!(names, CALLS);
+    }
+
+    #[test]
+    fn a_call_of_our_own_that_is_not_listed_is_refused() {
+        for own in ["hostcall", "done"] {
+            let e = prune(&module(own)).unwrap_err();
+            assert!(e.contains("4weir4tick"), "{e}");
+        }
+        assert!(prune(b"no module").is_err());
+    }
+}
