@@ -7,6 +7,7 @@ use crate::engine::{Decision, Status};
 use crate::node::{Counts, Health};
 use proxy_wasm::types::MetricType;
 use std::fmt::Write;
+use std::hash::{Hash, Hasher};
 
 /// Metric ids of one policy. Every id is looked up in the host once.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Metrics {
 }
 
 /// What is counted, and for whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Series {
     Event(Event),
     /// The profile by its name: a push may give its number to another.
@@ -26,8 +27,22 @@ enum Series {
     Named(Name),
 }
 
+impl Hash for Series {
+    /// One word, not one a field: it is looked up for every request. Names are spread over all bits.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(match *self {
+            Series::Event(event) => event as u64,
+            Series::Requests(Name(n), action, reason, mode) => {
+                n ^ (action as u64) << 16 ^ (reason as u64) << 8 ^ (mode as u64)
+            }
+            Series::Unreadable(Name(n)) => n.rotate_left(16),
+            Series::Named(Name(n)) => n.rotate_left(32),
+        });
+    }
+}
+
 /// A name by its hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Name(u64);
 
 impl Name {
@@ -37,7 +52,7 @@ impl Name {
 }
 
 /// Events without labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A request reached the filter.
     Seen = 1,

@@ -8,6 +8,9 @@
 //! | `stream.rs`, `socket.rs` | a request, and a WebSocket, between callbacks |
 //! | `calls.rs` | the host calls that the SDK cannot make without ending the VM, each with its reason |
 //!
+//! The SDK's dispatcher ends the VM if a host calls for a context that it has not created, or creates one twice. No host that runs
+//! filters on the SDK does.
+//!
 //! The SDK exports every callback of the ABI, and its traits know every host call. A host enters the VM for each callback that
 //! exists, and refuses a module whose imports it does not offer: `weir-prune` (`make wasm`) takes out of the linked module what
 //! is in neither of its two lists (responses, log, done, gRPC, TCP, queues).
