@@ -7,6 +7,8 @@ CORPUS ?= $(if $(wildcard ../shared/corpora),--corpus ../shared/corpora)
 export ENVOY ?=
 export ENVOY_BIN ?= $(CURDIR)/target/$(if $(ENVOY),envoy-$(ENVOY)/envoy/_bin,venv)/envoy
 export WEIR_WASM ?= $(CURDIR)/target/weir.wasm
+# The module as it was linked is no module to ship: this takes out what no host needs (tests/support/prune).
+PRUNE := cargo run --quiet --package weir-prune --
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,13 +21,13 @@ export WEIR_RANK ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 wasm: setup ## build the module: target/weir.wasm
 	@cargo build --quiet --release --lib --target wasm32-wasip1
-	@cmp -s target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM) || cp target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM)
+	@$(PRUNE) target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM)
 	@echo "target/weir.wasm: $$(stat -c %s $(WEIR_WASM)) bytes"
 
 # It is older than any other build: the lifecycle suite replaces it by the shipped module.
 wasm-chaos: setup ## build target/weir-chaos.wasm, the module that fails on purpose (tests only)
 	@WEIR_RANK=1 cargo build --quiet --release --lib --target wasm32-wasip1 --features chaos --target-dir target/chaos
-	@cp target/chaos/wasm32-wasip1/release/weir.wasm target/weir-chaos.wasm
+	@$(PRUNE) target/chaos/wasm32-wasip1/release/weir.wasm target/weir-chaos.wasm
 
 weir: setup ## build the command line: target/weir
 	@cargo build --quiet --profile native --bin weir
@@ -38,6 +40,7 @@ test: test-rust test-hosts test-envoy test-node ## every test
 
 test-rust: weir ## unit, property, fixture, configuration and tidy tests
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --lib --tests
+	@cargo test --quiet --package weir-prune
 
 test-envoy: wasm weir ## effects on a real Envoy, and real client libraries; ENVOY=1.36.4 for another
 	@$(PYTHON) -m pytest -q -n 3 tests/envoy tests/clients
@@ -58,8 +61,8 @@ test-slow: wasm ## memory over ten million distinct keys natively, and MILLIONS=
 	@$(PYTHON) -m pytest -q -s tests/slow
 
 lint: setup ## formatting, clippy for both targets, Python syntax
-	@cargo fmt --check
-	@cargo clippy --quiet --all-targets -- -D warnings
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet --lib --target wasm32-wasip1 -- -D warnings
 	@$(PYTHON) -m compileall -q tests
 
@@ -75,7 +78,8 @@ bench-micro: setup ## the engine's parts alone, natively and as wasm under wasmt
 
 bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits, what a leader sustains (needs wrk)
 	@WEIR_RANK=4000000000 cargo build --quiet --release --lib --target wasm32-wasip1 --target-dir target/newer
-	@WEIR_NEWER=target/newer/wasm32-wasip1/release/weir.wasm $(PYTHON) tests/bench/node.py
+	@$(PRUNE) target/newer/wasm32-wasip1/release/weir.wasm target/weir-newer.wasm
+	@WEIR_NEWER=target/weir-newer.wasm $(PYTHON) tests/bench/node.py
 
 bench-detection: weir ## every campaign and every honest class at reduced scale, against the targets
 	@./target/weir simulate -s all --honest 0.1 --campaign 0.4 $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]

@@ -247,4 +247,5 @@ def test_fastedge():
     assert h.configured and h.request("bad", body) == 429 and "body" not in h.spent
     # Another context, perhaps elsewhere, gets the body: it must not wait for anything.
     h.body = body
+    h.run("proxy_on_context_create", 999, 1)
     assert h.run("proxy_on_request_body", 999, len(body), 1) == 0

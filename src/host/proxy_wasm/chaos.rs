@@ -16,7 +16,7 @@
 
 use std::cell::Cell;
 
-use super::abi;
+use super::calls;
 use super::shared::Shared;
 use crate::engine::config::Config;
 use crate::engine::edge::identity::{Head, NoProperties};
@@ -39,7 +39,7 @@ thread_local! {
 }
 
 fn trap() -> ! {
-    abi::log(abi::Level::Warn, "weir: chaos: trap");
+    log::warn!("weir: chaos: trap");
     core::arch::wasm32::unreachable()
 }
 
@@ -52,14 +52,14 @@ pub fn request(headers: &[(&[u8], &[u8])]) {
     if let Some(n) = order.strip_prefix(b"flood ") {
         return FLOOD.set(std::str::from_utf8(n).ok().and_then(|n| n.parse().ok()).unwrap_or(0));
     }
-    abi::set_shared(CELL, std::str::from_utf8(order).unwrap_or_default().as_bytes(), 0);
+    calls::set_shared(CELL, std::str::from_utf8(order).unwrap_or_default().as_bytes(), 0);
 }
 
 /// Is this the order that waits? Then it is carried out here, and nowhere else.
 fn taken(mine: impl Fn(&str) -> bool) -> Option<String> {
-    let (order, cas) = abi::shared(CELL)?;
+    let (order, cas) = calls::shared(CELL)?;
     let order = String::from_utf8(order).ok()?;
-    (mine(&order) && abi::set_shared(CELL, b"", cas) == 0).then_some(order)
+    (mine(&order) && calls::set_shared(CELL, b"", cas) == 0).then_some(order)
 }
 
 /// A tick of a VM that leads or not.
@@ -70,16 +70,16 @@ pub fn tick(leads: bool) {
     let Some(seconds) = order.strip_prefix("leader-stall ").and_then(|n| n.parse::<u64>().ok()) else {
         trap()
     };
-    abi::log(abi::Level::Warn, "weir: chaos: stall");
-    let until = abi::monotonic().saturating_add(seconds.saturating_mul(1_000_000_000));
-    while abi::monotonic() < until {}
+    log::warn!("weir: chaos: stall");
+    let until = calls::monotonic().saturating_add(seconds.saturating_mul(1_000_000_000));
+    while calls::monotonic() < until {}
 }
 
 /// The made-up requests of this tick.
 pub fn flood(node: &mut Node, config: &Arc<Config>, now: Nanos) {
     for _ in 0..FLOOD.get() {
         let made = MADE.replace(MADE.get().wrapping_add(1));
-        let key = format!("flood-{}-{made}", abi::monotonic() & 0xFFFF);
+        let key = format!("flood-{}-{made}", calls::monotonic() & 0xFFFF);
         let body = format!(
             "{{\"messages\":[{{\"role\":\"user\",\"content\":\"rate the answer number {made} of many w{made} x{made}\"}}]}}"
         );

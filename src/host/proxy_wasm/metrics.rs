@@ -1,23 +1,59 @@
 //! Counters and gauges at fixed cardinality. Labels are `.k=v` segments that `stats_tags` turns into Prometheus labels.
 
-use super::abi::{self, Metric};
+use super::calls;
 use crate::engine::hash;
-use crate::engine::verdict::{Action, Reason};
+use crate::engine::map::{Map, fixed};
+use crate::engine::verdict::{Action, Mode, Reason};
 use crate::engine::{Decision, Status};
 use crate::node::{Counts, Health};
+use proxy_wasm::types::MetricType;
 use std::fmt::Write;
+use std::hash::{Hash, Hasher};
 
 /// Metric ids of one policy. Every id is looked up in the host once.
 #[derive(Debug)]
 pub struct Metrics {
     policy: String,
-    /// Sorted by slot: what is counted, and for whom.
-    ids: Vec<(u64, Option<u32>)>,
+    ids: Map<Series, Option<u32>>,
+}
+
+/// What is counted, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Series {
+    Event(Event),
+    /// The profile by its name: a push may give its number to another.
+    Requests(Name, Action, Reason, Mode),
+    Unreadable(Name),
+    /// Without labels.
+    Named(Name),
+}
+
+impl Hash for Series {
+    /// One word, not one a field: it is looked up for every request. Names are spread over all bits.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(match *self {
+            Series::Event(event) => event as u64,
+            Series::Requests(Name(n), action, reason, mode) => {
+                n ^ (action as u64) << 16 ^ (reason as u64) << 8 ^ (mode as u64)
+            }
+            Series::Unreadable(Name(n)) => n.rotate_left(16),
+            Series::Named(Name(n)) => n.rotate_left(32),
+        });
+    }
+}
+
+/// A name by its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name(u64);
+
+impl Name {
+    fn of(text: &str) -> Name {
+        Name(hash::text(0, text.as_bytes()))
+    }
 }
 
 /// Events without labels.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A request reached the filter.
     Seen = 1,
@@ -49,18 +85,13 @@ impl Event {
     }
 }
 
-/// Names are few: 40 bits of their hash keep them apart.
-fn name_hash(name: &str) -> u64 {
-    hash::text(0, name.as_bytes()) >> 24
-}
-
 /// Names may hold what would break a stat name: such a byte is an underscore, and the name's hash behind it keeps two such
 /// names apart (`@`, which separates a profile from its mode, is an underscore and no more).
 fn label(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let mut out: String = text.chars().map(|c| if plain(c) { c } else { '_' }).collect();
     if !text.chars().all(|c| plain(c) || c == '@') {
-        let _ = write!(out, "-{:08x}", name_hash(text) >> 8);
+        let _ = write!(out, "-{:08x}", Name::of(text).0 >> 32);
     }
     out
 }
@@ -68,66 +99,53 @@ fn label(text: &str) -> String {
 impl Metrics {
     /// For one policy.
     pub fn new(policy: &str) -> Metrics {
-        Metrics { policy: label(policy), ids: Vec::new() }
+        Metrics { policy: label(policy), ids: Map::with_hasher(fixed()) }
     }
 
     /// Does the host have metrics? Known once the first was asked for.
     pub fn exist(&self) -> bool {
-        self.ids.iter().any(|(_, id)| id.is_some())
+        self.ids.values().any(Option::is_some)
     }
 
-    fn id(&mut self, slot: u64, kind: Metric, name: impl FnOnce(&str) -> String) -> Option<u32> {
-        let at = match self.ids.binary_search_by_key(&slot, |(s, _)| *s) {
-            Ok(at) => at,
-            Err(at) => {
-                self.ids.insert(at, (slot, abi::define_metric(kind, &name(&self.policy))));
-                at
+    fn id(&mut self, series: Series, kind: MetricType, name: impl FnOnce(&str) -> String) -> Option<u32> {
+        match self.ids.get(&series) {
+            Some(id) => *id,
+            None => {
+                let id = calls::define_metric(kind, &name(&self.policy));
+                self.ids.insert(series, id);
+                id
             }
-        };
-        self.ids.get(at).and_then(|(_, id)| *id)
+        }
     }
 
-    fn add(&mut self, slot: u64, name: impl FnOnce(&str) -> String) {
-        if let Some(id) = self.id(slot, Metric::Counter, name) {
-            abi::increment(id, 1);
+    fn add(&mut self, series: Series, name: impl FnOnce(&str) -> String) {
+        if let Some(id) = self.id(series, MetricType::Counter, name) {
+            calls::increment(id, 1);
         }
     }
 
     /// Counts an event.
     pub fn event(&mut self, event: Event) {
-        self.add(event as u64, |p| format!("weir.{}.policy={p}", event.name()));
+        self.add(Series::Event(event), |p| format!("weir.{}.policy={p}", event.name()));
     }
 
     /// Counts a decision: action and reason as decided, `mode=enforce` where it was carried out.
     pub fn decision(&mut self, d: &Decision, profile: &str) {
-        let done = d.action == d.verdict.action && d.mode == crate::engine::verdict::Mode::Enforce;
-        let mode = if done {
-            "enforce"
-        } else if d.mode == crate::engine::verdict::Mode::Off {
-            "off"
-        } else {
-            "shadow"
+        let mode = match d.mode {
+            Mode::Enforce if d.action != d.verdict.action => Mode::Shadow,
+            mode => mode,
         };
         let (action, reason) = (d.verdict.action, d.verdict.reason);
-        let place = |all: usize, at: Option<usize>| at.unwrap_or(all) as u64;
-        let a = place(Action::ALL.len(), Action::ALL.iter().position(|x| *x == action));
-        let r = place(Reason::ALL.len(), Reason::ALL.iter().position(|x| *x == reason));
-        let m = match mode {
-            "enforce" => 0,
-            "shadow" => 1,
-            _ => 2,
-        };
-        // By the profile's name: a push may give its number to another.
-        let slot = 1 << 56 | name_hash(profile) << 16 | a << 12 | r << 4 | m;
-        self.add(slot, |p| {
-            let (action, reason, profile) = (action.name(), reason.name(), label(profile));
+        let series = Series::Requests(Name::of(profile), action, reason, mode);
+        self.add(series, |p| {
+            let (action, reason, mode, profile) = (action.name(), reason.name(), mode.name(), label(profile));
             format!("weir.requests.policy={p}.profile={profile}.action={action}.reason={reason}.mode={mode}")
         });
     }
 
     /// Counts what a request said, and nobody could read: its body (by kind), `age`, `address`.
     pub fn unreadable(&mut self, kind: &str) {
-        self.add(2 << 56 | name_hash(kind), |p| format!("weir.unreadable.policy={p}.kind={kind}"));
+        self.add(Series::Unreadable(Name::of(kind)), |p| format!("weir.unreadable.policy={p}.kind={kind}"));
     }
 
     /// Sets the gauges.
@@ -151,14 +169,14 @@ impl Metrics {
 
     /// Sets one gauge.
     pub fn gauge(&mut self, name: &str, value: u64) {
-        if let Some(id) = self.named(Metric::Gauge, name) {
-            abi::record(id, value);
+        if let Some(id) = self.named(MetricType::Gauge, name) {
+            calls::record(id, value);
         }
     }
 
     /// Id of a metric without labels, by its name.
-    fn named(&mut self, kind: Metric, name: &str) -> Option<u32> {
-        self.id(3 << 56 | name_hash(name), kind, |p| ["weir.", name, ".policy=", p].concat())
+    fn named(&mut self, kind: MetricType, name: &str) -> Option<u32> {
+        self.id(Series::Named(Name::of(name)), kind, |p| ["weir.", name, ".policy=", p].concat())
     }
 
     /// Adds what the node's counters have grown by.
@@ -175,10 +193,10 @@ impl Metrics {
         ];
         for (name, before, now) in counters {
             // Defined at zero, too: an alert needs the series.
-            if let Some(id) = self.named(Metric::Counter, name)
+            if let Some(id) = self.named(MetricType::Counter, name)
                 && now > before
             {
-                abi::increment(id, now.saturating_sub(before).try_into().unwrap_or(0));
+                calls::increment(id, now.saturating_sub(before).try_into().unwrap_or(0));
             }
         }
     }

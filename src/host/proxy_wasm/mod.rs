@@ -1,144 +1,164 @@
-//! The proxy-wasm shell: exports to calls on `Plugin` and `Stream`. Only the callbacks that are needed are exported: the host
-//! enters the VM for every callback that exists, so there is none for responses.
+//! The proxy-wasm shell, on the `proxy-wasm` SDK: its contexts call the engine, and verdicts become effects.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | `Filter` (`RootContext`: one plugin configuration), `Request` (`HttpContext`: one request) |
+//! | `plugin.rs` | what all contexts of a VM share: configurations, engines, metrics |
+//! | `registry.rs` | requests that a tick must reach: the SDK's dispatcher owns the contexts, and hands none of them to a tick |
+//! | `stream.rs`, `socket.rs` | a request, and a WebSocket, between callbacks |
+//! | `calls.rs` | the host calls that the SDK cannot make without ending the VM, each with its reason |
+//!
+//! The SDK's dispatcher ends the VM if a host calls for a context that it has not created, or creates one twice. No host that runs
+//! filters on the SDK does.
+//!
+//! The SDK exports every callback of the ABI, and its traits know every host call. A host enters the VM for each callback that
+//! exists, and refuses a module whose imports it does not offer: `weir-prune` (`make wasm`) takes out of the linked module what
+//! is in neither of its two lists (responses, log, done, gRPC, TCP, queues).
 
-mod abi;
+mod calls;
 #[cfg(feature = "chaos")]
 mod chaos;
 mod metrics;
 mod plugin;
+mod registry;
 mod reply;
 mod shared;
 mod socket;
 mod stream;
 
 use plugin::Plugin;
-use std::cell::RefCell;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType, LogLevel};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use stream::Stream;
 
-/// A stream may be held at its headers for so long before the watchdog lets it go.
+/// Longest time a request is held at its headers, nanoseconds, before the watchdog lets it go.
 const HOLD_LIMIT_NS: u64 = 1_000_000_000;
-/// So long a reply waits for the end of a body whose last byte has come.
+/// Longest time a reply waits for the end of a body whose last byte has come, nanoseconds.
 const END_LIMIT_NS: u64 = 50_000_000;
 
-#[derive(Default)]
-struct Vm {
-    plugin: Plugin,
-    /// Sorted by context id; hosts count up, so a new one goes to the end.
-    streams: Vec<(u32, Box<Stream>)>,
-}
-
-impl Vm {
-    fn place(&self, id: u32) -> Result<usize, usize> {
-        self.streams.binary_search_by_key(&id, |(id, _)| *id)
-    }
-    fn stream(&mut self, id: u32) -> Option<(&mut Stream, &mut Plugin)> {
-        let at = self.place(id).ok()?;
-        self.streams.get_mut(at).map(|(_, s)| (&mut **s, &mut self.plugin))
-    }
-}
-
 thread_local! {
-    // A VM is single-threaded: this is one plain static.
-    static VM: RefCell<Vm> = RefCell::default();
+    // A VM is single-threaded: these are plain statics. The SDK makes root contexts by a function pointer, which holds nothing.
+    static VM: RefCell<Plugin> = const { RefCell::new(Plugin::new()) };
+    static LOGGER_ASKED: Cell<bool> = const { Cell::new(false) };
 }
+
+proxy_wasm::main! {{
+    proxy_wasm::set_root_context(|id| Box::new(Filter { id }));
+}}
 
 /// Runs `f` on the VM's state; `otherwise` if a callback is re-entered (never seen; must not trap).
-fn with<T>(otherwise: T, f: impl FnOnce(&mut Vm) -> T) -> T {
+fn with<T>(otherwise: T, f: impl FnOnce(&mut Plugin) -> T) -> T {
     VM.with(|vm| match vm.try_borrow_mut() {
-        Ok(mut vm) => f(&mut vm),
+        Ok(mut plugin) => f(&mut plugin),
         Err(_) => otherwise,
     })
 }
 
-fn on_stream(id: u32, f: impl FnOnce(&mut Stream, &mut Plugin) -> u32) -> u32 {
-    with(abi::CONTINUE, |vm| vm.stream(id).map_or(abi::CONTINUE, |(stream, plugin)| f(stream, plugin)))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_abi_version_0_2_1() {}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
-    abi::allocate(size)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_context_create(id: u32, root: u32) {
-    if root != 0 {
-        with((), |vm| {
-            let stream = (id, Box::new(Stream::new(root)));
-            // A host that names a context twice starts it afresh.
-            if let Ok(at) = vm.place(id) {
-                vm.streams.remove(at);
-            }
-            let at = vm.place(id).unwrap_or_else(|at| at);
-            vm.streams.insert(at, stream);
-        });
+/// Installs the SDK's logger, once a VM, if this host takes lines: the logger panics when one is refused. The host keeps what its
+/// own level lets through.
+fn install_logger() {
+    let version = concat!("weir: version ", env!("CARGO_PKG_VERSION"));
+    if !LOGGER_ASKED.replace(true) && calls::log(LogLevel::Debug, version) {
+        proxy_wasm::set_log_level(LogLevel::Trace);
     }
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_vm_start(_root: u32, _size: usize) -> u32 {
-    1
+/// One plugin configuration in this VM.
+struct Filter {
+    id: u32,
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
-    with(0, |vm| u32::from(vm.plugin.configure(root, size)))
+impl Context for Filter {}
+
+impl RootContext for Filter {
+    fn on_vm_start(&mut self, _size: usize) -> bool {
+        install_logger();
+        true
+    }
+
+    fn on_configure(&mut self, size: usize) -> bool {
+        install_logger();
+        with(false, |plugin| plugin.configure(self.id, size))
+    }
+
+    fn on_tick(&mut self) {
+        let hung = with(Vec::new(), |plugin| {
+            plugin.tick(self.id);
+            plugin.hung_streams(self.id)
+        });
+        // Outside of the borrow: the host may call back while it resumes.
+        hung.into_iter().for_each(calls::resume);
+        with((), |plugin| plugin.answer_overdue(self.id));
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        let stream = Rc::new(RefCell::new(Stream::new(self.id)));
+        Some(Box::new(Request { id, stream, registered: false }))
+    }
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_tick(root: u32) {
-    let hung: Vec<u32> = with(Vec::new(), |vm| {
-        vm.plugin.tick(root);
-        let held = |s: &Stream| s.root == root && s.held_since > 1;
-        // A slow client must not switch holding off for everybody.
-        if vm.plugin.hold_proven() || !vm.streams.iter().any(|(_, s)| held(s)) {
-            return Vec::new();
-        }
-        let limit = abi::now().saturating_sub(HOLD_LIMIT_NS);
-        let mut hung = Vec::new();
-        for (id, s) in vm.streams.iter_mut().filter(|(_, s)| held(s) && s.held_since < limit && !s.has_body())
-        {
-            s.held_since = 0;
-            vm.plugin.hold_failed(root);
-            hung.push(*id);
-        }
-        hung
-    });
-    // Outside of the borrow: the host may call back while it resumes.
-    hung.into_iter().for_each(abi::resume);
-    with((), |vm| {
-        // An end that is not told, by this client or (if by none before) by this host: then no reply waits for it again.
-        let limit = abi::now().saturating_sub(END_LIMIT_NS);
-        for (id, s) in vm.streams.iter_mut().filter(|(_, s)| s.root == root && s.waits_since(limit)) {
-            vm.plugin.tells_end(false);
-            abi::act_for(*id);
-            s.refuse(&mut vm.plugin);
-        }
-    });
+// There is no `on_done`: it would be entered for every stream, and for a root its end comes right after.
+impl Drop for Filter {
+    fn drop(&mut self) {
+        with((), |plugin| plugin.drop_root(self.id));
+    }
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(id: u32, _count: usize, end: u32) -> u32 {
-    on_stream(id, |s, p| s.headers(p, end != 0))
+/// One request.
+struct Request {
+    id: u32,
+    stream: Rc<RefCell<Stream>>,
+    /// A tick can reach it.
+    registered: bool,
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_body(id: u32, size: usize, end: u32) -> u32 {
-    on_stream(id, |s, p| s.body(p, size, end != 0))
+impl Request {
+    /// Runs a callback; afterwards a tick reaches the stream if it waits for something that may never come.
+    fn on(&mut self, f: impl FnOnce(&mut Stream, &mut Plugin) -> Action) -> Action {
+        with(Action::Continue, |plugin| {
+            let Ok(mut stream) = self.stream.try_borrow_mut() else { return Action::Continue };
+            let answer = f(&mut stream, plugin);
+            let waits = stream.waits();
+            if waits != self.registered {
+                self.registered = waits;
+                plugin.waiting.set(self.id, waits.then(|| Rc::clone(&self.stream)));
+            }
+            answer
+        })
+    }
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_trailers(id: u32, _count: usize) -> u32 {
-    on_stream(id, |s, p| s.trailers(p))
+impl Context for Request {}
+
+impl HttpContext for Request {
+    fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        self.on(|stream, plugin| stream.headers(plugin, end))
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        self.on(|stream, plugin| stream.body(plugin, size, end))
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.on(|stream, plugin| stream.trailers(plugin))
+    }
 }
 
-// There is no `proxy_on_done`: it would be entered for every stream, and for a root its end comes right after.
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_delete(id: u32) {
-    with((), |vm| match vm.place(id) {
-        Ok(at) => vm.streams.remove(at).1.done(&mut vm.plugin),
-        Err(_) => vm.plugin.drop_root(id),
-    });
+impl Drop for Request {
+    fn drop(&mut self) {
+        with((), |plugin| {
+            if self.registered {
+                plugin.waiting.set(self.id, None);
+            }
+            if let Ok(mut stream) = self.stream.try_borrow_mut() {
+                stream.done(plugin);
+            }
+        });
+    }
 }

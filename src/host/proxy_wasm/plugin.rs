@@ -1,10 +1,12 @@
 //! Roots, engines and clocks of one VM. Configuration stays with its root; what was learned stays with the VM, by policy.
 
-use super::abi::{self, Level, Map};
+use super::calls;
 use super::metrics::{Event, Metrics};
+use super::registry::Registry;
 use super::reply;
 use super::shared::{RANK, Shared, process_seed};
 use super::stream::{VERDICT_HEADER, is_verdict_header};
+use super::{END_LIMIT_NS, HOLD_LIMIT_NS};
 use crate::engine::config::{Config, FailureMode, LogDecisions, ProfileId, Scope, parse_with_env};
 use crate::engine::edge::actions::Lines;
 use crate::engine::edge::identity::{Head, Properties};
@@ -14,6 +16,7 @@ use crate::engine::units::{Nanos, scaled};
 use crate::engine::verdict::Action;
 use crate::engine::{Decision, Engine, Status};
 use crate::node::{Counts, Event as Lease, Node, TICK};
+use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use std::sync::Arc;
 
 /// A clock that runs fast makes a tick worth hours: then they come oftener.
@@ -95,11 +98,8 @@ impl State {
         self.metrics.status(&status);
         if status.short_lived_percent >= MOST && !std::mem::replace(&mut self.warned_of_lives, true) {
             let percent = status.short_lived_percent;
-            abi::log(
-                Level::Warn,
-                &format!(
-                    "weir: {percent} % of the keys first seen 2 to 24 hours ago lived shorter than 2 hours: if they are credentials that rotate, they hide their accounts; name what stays in identity.sources, such as {{\"jwt\": \"sub\"}}"
-                ),
+            log::warn!(
+                "weir: {percent} % of the keys first seen 2 to 24 hours ago lived shorter than 2 hours: if they are credentials that rotate, they hide their accounts; name what stays in identity.sources, such as {{\"jwt\": \"sub\"}}"
             );
         }
     }
@@ -145,7 +145,7 @@ fn say(policy: &str, event: Lease) {
         Lease::Yields { us } => format!("all pages written in {us} us; another VM may lead"),
         Lease::Lost => "another VM leads".to_string(),
     };
-    abi::log(Level::Info, &format!("weir: {policy}: {line}"));
+    log::info!("weir: {policy}: {line}");
 }
 
 /// Time between ticks.
@@ -161,7 +161,7 @@ struct Root {
 }
 
 /// One VM.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plugin {
     roots: Vec<Root>,
     policies: Vec<State>,
@@ -178,6 +178,8 @@ pub struct Plugin {
     timerless: bool,
     kept_at: u64,
     since: u32,
+    /// Requests that a tick must reach.
+    pub waiting: Registry,
 }
 
 /// Without a timer and with a clock that stands still, so many requests are a tick.
@@ -192,8 +194,8 @@ impl Properties for HostProperties {
         let of = b"filter_state.";
         let at = path.as_bytes().windows(of.len()).position(|w| w == of);
         let key = at.and_then(|at| path.get(at.saturating_add(of.len())..));
-        let whole = key.and_then(|key| abi::property(&nul(&["filter_state", key])));
-        whole.or_else(|| abi::property(&nul(&path.split('.').collect::<Vec<_>>())))
+        let whole = key.and_then(|key| calls::property(&nul(&["filter_state", key])));
+        whole.or_else(|| calls::property(&nul(&path.split('.').collect::<Vec<_>>())))
     }
 }
 
@@ -202,15 +204,32 @@ fn nul(parts: &[&str]) -> Vec<u8> {
 }
 
 fn first_property(paths: &[&[&str]]) -> Vec<u8> {
-    paths.iter().find_map(|p| abi::property(&nul(p)).filter(|v| !v.is_empty())).unwrap_or_default()
+    paths.iter().find_map(|p| calls::property(&nul(p)).filter(|v| !v.is_empty())).unwrap_or_default()
 }
 
 impl Plugin {
+    /// Nothing is configured.
+    pub const fn new() -> Plugin {
+        Plugin {
+            roots: Vec::new(),
+            policies: Vec::new(),
+            hold_broken: false,
+            hold_proven: false,
+            hung: 0,
+            end_told: None,
+            own_seed: None,
+            timerless: false,
+            kept_at: 0,
+            since: 0,
+            waiting: Registry::new(),
+        }
+    }
+
     /// Reads and checks a configuration. `false` keeps the old one (or stops the start).
     pub fn configure(&mut self, root: u32, size: usize) -> bool {
-        let bytes = abi::buffer(abi::Buffer::PluginConfiguration, 0, size).unwrap_or_default();
+        let bytes = calls::buffer(BufferType::PluginConfiguration, 0, size).unwrap_or_default();
         let Ok(mut text) = String::from_utf8(bytes) else {
-            abi::log(Level::Error, "weir: configuration is not UTF-8");
+            log::error!("weir: configuration is not UTF-8");
             return false;
         };
         // Some hosts (FastEdge) have no plugin configuration, only an environment.
@@ -221,14 +240,13 @@ impl Plugin {
         match parse_with_env(&text, env.as_deref()) {
             Ok(mut config) => {
                 for w in &config.warnings {
-                    abi::log(Level::Warn, &format!("weir: {w}"));
+                    log::warn!("weir: {w}");
                 }
                 if config.seed_is_derived {
                     match process_seed(&config.policy, &mut self.own_seed) {
                         Some(seed) => config.seed = seed,
-                        None => abi::log(
-                            Level::Warn,
-                            "weir: this host has no randomness: the seed is derived from the policy's name, and all hashes can be predicted",
+                        None => log::warn!(
+                            "weir: this host has no randomness: the seed is derived from the policy's name, and all hashes can be predicted"
                         ),
                     }
                 }
@@ -249,7 +267,7 @@ impl Plugin {
                         lines: Lines::default(),
                     });
                 }
-                self.timerless = !abi::set_tick_period((period(&config) / 1_000_000) as u32);
+                self.timerless = !calls::set_tick_period((period(&config) / 1_000_000) as u32);
                 let ticks = !self.timerless;
                 if let Some(state) = self.state(&config) {
                     state.configure(&config, ticks);
@@ -263,7 +281,7 @@ impl Plugin {
             }
             Err(errors) => {
                 for p in &errors.0 {
-                    abi::log(Level::Error, &format!("weir: configuration refused: {p}"));
+                    log::error!("weir: configuration refused: {p}");
                 }
                 false
             }
@@ -279,10 +297,10 @@ impl Plugin {
             (self.timerless, "timer: scope is vm, requests do the upkeep, headers are not held"),
             (alone && !self.timerless, "shared data: scope is vm, each VM learns alone"),
             (!counts, "metrics: nothing is counted"),
-            (abi::now() == 0, "clock: ages and limits stand still"),
+            (calls::now() == 0, "clock: ages and limits stand still"),
         ];
         for (_, what) in missing.iter().filter(|(missing, _)| *missing) {
-            abi::log(Level::Warn, &["weir: this host has no ", what].concat());
+            log::warn!("weir: this host has no {what}");
         }
     }
 
@@ -291,7 +309,7 @@ impl Plugin {
         if !self.timerless {
             return;
         }
-        let mono = abi::monotonic();
+        let mono = calls::monotonic();
         self.since = self.since.saturating_add(1);
         if mono.saturating_sub(self.kept_at) >= TICK || self.since >= REQUESTS_A_TICK {
             (self.kept_at, self.since) = (mono, 0);
@@ -333,7 +351,7 @@ impl Plugin {
     /// now). The monotonic clock (WASI, clock 1; wall time where a host lacks it) times leases and ticks only: an offset that
     /// each VM took for itself would differ between them, and all of them meet in one ledger.
     fn now(config: &Config) -> Nanos {
-        scaled(Nanos(abi::now()), config.time_scale)
+        scaled(Nanos(calls::now()), config.time_scale)
     }
 
     /// The state of a root's policy, and its configuration.
@@ -346,8 +364,8 @@ impl Plugin {
     pub fn open(&mut self, root: u32, end: bool) -> Option<(Session, String)> {
         let (state, config) = self.policy(root)?;
         state.metrics.event(Event::Seen);
-        let bytes = abi::map(Map::RequestHeaders)?;
-        let mut headers = abi::pairs(&bytes);
+        let bytes = calls::map(MapType::HttpRequestHeaders)?;
+        let mut headers = calls::pairs(&bytes);
         #[cfg(feature = "chaos")]
         super::chaos::request(&headers);
         let (mut method, mut path, mut authority) = (&b""[..], &b""[..], &b""[..]);
@@ -368,7 +386,10 @@ impl Plugin {
             !name.starts_with(b":")
         });
         for name in forged {
-            abi::remove_header(Map::RequestHeaders, std::str::from_utf8(name).unwrap_or(VERDICT_HEADER));
+            calls::remove_header(
+                MapType::HttpRequestHeaders,
+                std::str::from_utf8(name).unwrap_or(VERDICT_HEADER),
+            );
         }
         let routes = &config.routes;
         let when = |needed: bool, paths: &[&[&str]]| if needed { first_property(paths) } else { Vec::new() };
@@ -431,9 +452,8 @@ impl Plugin {
         if session.identity.disbelieved {
             state.metrics.unreadable("address");
             if !std::mem::replace(&mut state.warned_of_addresses, true) {
-                abi::log(
-                    Level::Warn,
-                    "weir: this host takes the client's address from x-forwarded-for, and identity.trusted_hops is 0: nobody is believed. Set use_remote_address: true in the connection manager, or trusted_hops",
+                log::warn!(
+                    "weir: this host takes the client's address from x-forwarded-for, and identity.trusted_hops is 0: nobody is believed. Set use_remote_address: true in the connection manager, or trusted_hops"
                 );
             }
         }
@@ -442,8 +462,8 @@ impl Plugin {
             LogDecisions::Changes => decision.changed,
             LogDecisions::All => decision.verdict.action != Action::Allow,
         };
-        if logged && state.lines.allow(Nanos(abi::monotonic()), decision.key.0, decision.verdict.reason) {
-            abi::log(Level::Info, &state.brain.record(&config, now, &decision));
+        if logged && state.lines.allow(Nanos(calls::monotonic()), decision.key.0, decision.verdict.reason) {
+            calls::log(LogLevel::Info, &state.brain.record(&config, now, &decision));
         } else if logged {
             state.metrics.event(Event::LogSuppressed);
         }
@@ -491,27 +511,57 @@ impl Plugin {
                     #[cfg(feature = "chaos")]
                     super::chaos::event(&event);
                 }
-                node.news().iter().for_each(|line| abi::log(Level::Info, line));
+                for line in node.news() {
+                    calls::log(LogLevel::Info, &line);
+                }
             }
             // A VM that never sees a request (the main thread's) has no engine and needs none.
             Brain::Vm(None) => return,
             Brain::Vm(Some(engine)) => engine.tick(now),
         }
-        let mono = abi::monotonic();
+        let mono = calls::monotonic();
         if mono.saturating_sub(state.told_at) >= GAUGES_NS {
             state.told_at = mono;
             state.tell();
         }
     }
 
+    /// Lets go of streams that hang at their headers: their context ids, to be resumed.
+    pub fn hung_streams(&mut self, root: u32) -> Vec<u32> {
+        // A slow client must not switch holding off for everybody.
+        if self.hold_proven || self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let limit = calls::now().saturating_sub(HOLD_LIMIT_NS);
+        let hung = self.waiting.of(root, |s| s.hangs_since(limit));
+        for (_, stream) in &hung {
+            if let Ok(mut stream) = stream.try_borrow_mut() {
+                stream.held_since = 0;
+            }
+            self.hold_failed(root);
+        }
+        hung.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Replies that waited for the end of a body in vain. It is not told, by this client or (if by none before) by this host: then
+    /// no reply waits for it again.
+    pub fn answer_overdue(&mut self, root: u32) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let limit = calls::now().saturating_sub(END_LIMIT_NS);
+        for (id, stream) in self.waiting.of(root, |s| s.waits_since(limit)) {
+            self.tells_end(false);
+            calls::act_for(id);
+            if let Ok(mut stream) = stream.try_borrow_mut() {
+                stream.refuse(self);
+            }
+        }
+    }
+
     /// A body came while headers were held.
     pub fn hold_works(&mut self) {
         self.hold_proven = true;
-    }
-
-    /// Is a stream without a body waiting for its client, not for this host?
-    pub fn hold_proven(&self) -> bool {
-        self.hold_proven
     }
 
     /// May a reply wait for the end of a body whose last byte is here? Without a timer nobody would notice that it never comes.
@@ -530,9 +580,8 @@ impl Plugin {
         self.hung = self.hung.saturating_add(1);
         if self.hung >= HUNG && !self.hold_broken {
             self.hold_broken = true;
-            abi::log(
-                Level::Warn,
-                "weir: this host sends no body while headers are held; inspect.hold_headers is off in this VM",
+            log::warn!(
+                "weir: this host sends no body while headers are held; inspect.hold_headers is off in this VM"
             );
         }
     }

@@ -1,6 +1,6 @@
 //! Verdicts to local replies: the caller's dialect, waits that clients obey, details for the operator's log only.
 
-use super::abi;
+use super::calls;
 use crate::engine::Decision;
 use crate::engine::config::{Limit, Profile};
 use crate::engine::dialect::Reply;
@@ -73,7 +73,7 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     headers.extend(own.iter().map(|(k, v)| (*k, v.as_str())));
     let details = format!("weir:{}", d.verdict.reason.name());
     let grpc = session.grpc.then(|| grpc_status(status));
-    abi::reply(status, &details, &headers, &body, grpc)
+    calls::reply(status, &details, &headers, &body, grpc)
 }
 
 /// The limit that refused, for clients that read it, and the true wait: `retry-after` may be shorter, so that client libraries

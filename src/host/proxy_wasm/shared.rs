@@ -1,6 +1,6 @@
 //! Shared data and the monotonic clock of the host, as the node protocol wants them.
 
-use super::abi;
+use super::calls;
 use crate::engine::hash::Seed;
 use crate::node::{Cells, Set};
 
@@ -42,12 +42,12 @@ const CREATE: u32 = u32::MAX;
 pub fn process_seed(policy: &str, own: &mut Option<Seed>) -> Option<Seed> {
     let name = ["weir1/seed/", policy].concat();
     for _ in 0..2 {
-        let known = abi::shared(&name).and_then(|(bytes, _)| <[u8; 32]>::try_from(bytes).ok());
+        let known = calls::shared(&name).and_then(|(bytes, _)| <[u8; 32]>::try_from(bytes).ok());
         if let Some(bytes) = known {
             return Some(Seed::from_bytes(bytes));
         }
-        let fresh = abi::random()?;
-        match abi::set_shared(&name, &fresh, CREATE) {
+        let fresh = calls::random()?;
+        match calls::set_shared(&name, &fresh, CREATE) {
             0 => return Some(Seed::from_bytes(fresh)),
             // Another VM was first.
             8 => {}
@@ -59,18 +59,18 @@ pub fn process_seed(policy: &str, own: &mut Option<Seed>) -> Option<Seed> {
 
 impl Cells for Shared {
     fn get(&mut self, name: &str) -> Option<(Vec<u8>, u32)> {
-        abi::shared(name)
+        calls::shared(name)
     }
     fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Set {
         #[cfg(feature = "chaos")]
         super::chaos::write();
-        match abi::set_shared(name, value, cas) {
+        match calls::set_shared(name, value, cas) {
             0 => Set::Done,
             8 => Set::Mismatch,
             _ => Set::Failed,
         }
     }
     fn monotonic(&mut self) -> u64 {
-        abi::monotonic()
+        calls::monotonic()
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! A message is held until it is whole, within `inspect.max_hold_bytes`, so that nothing of a rejected one goes upstream.
 
-use super::abi::{self, Buffer, CONTINUE, PAUSE};
+use super::calls;
 use super::plugin::Plugin;
 use super::stream::PIECE;
 use crate::engine::Decision;
 use crate::engine::dialect::Facts;
 use crate::engine::edge::frames::Frames;
 use crate::engine::edge::session::{Other, Session};
+use proxy_wasm::types::Action::{self, Continue, Pause};
+use proxy_wasm::types::{BufferType, MapType};
 
 /// Messages without a prompt (audio, settings) ask about their key so often, nanoseconds.
 const ASK_NS: u64 = 1_000_000_000;
@@ -21,7 +23,7 @@ pub struct Socket {
     session: Session,
     /// Bytes of a message that are held.
     hold: u64,
-    /// The last callback answered `PAUSE`: the host's buffer grows. Bytes of it that were read.
+    /// The last callback answered `Pause`: the host's buffer grows. Bytes of it that were read.
     held: Option<usize>,
     asked_at: u64,
 }
@@ -31,16 +33,16 @@ impl Socket {
     pub fn of(mut session: Session, hold: u64) -> Option<Box<Socket>> {
         let frames = session.frames.take()?;
         // A server that compresses would be asked for what nobody between can read.
-        abi::remove_header(abi::Map::RequestHeaders, "sec-websocket-extensions");
+        calls::remove_header(MapType::HttpRequestHeaders, "sec-websocket-extensions");
         Some(Box::new(Socket { frames, session, hold, held: None, asked_at: 0 }))
     }
 
     /// Data of the client. `size`: all of the buffer while we hold, afterwards the new chunk. A rejection ends the stream.
-    pub fn data(&mut self, plugin: &mut Plugin, root: u32, size: usize) -> Result<u32, Box<Rejected>> {
+    pub fn data(&mut self, plugin: &mut Plugin, root: u32, size: usize) -> Result<Action, Box<Rejected>> {
         let mut from = self.held.map_or(0, |read| read.min(size));
         while from < size {
             let piece = size.saturating_sub(from).min(PIECE);
-            let chunk = abi::buffer(Buffer::RequestBody, from, piece).unwrap_or_default();
+            let chunk = calls::buffer(BufferType::HttpRequestBody, from, piece).unwrap_or_default();
             from = from.saturating_add(piece);
             let mut rest = &chunk[..];
             while let (after, Some(facts)) = self.frames.next(rest) {
@@ -49,13 +51,13 @@ impl Socket {
             }
         }
         self.held = self.frames.under_way().filter(|n| *n <= self.hold).map(|_| size);
-        Ok(if self.held.is_some() { PAUSE } else { CONTINUE })
+        Ok(if self.held.is_some() { Pause } else { Continue })
     }
 
     fn judge(&mut self, plugin: &mut Plugin, root: u32, facts: Facts) -> Result<(), Box<Rejected>> {
         let mut session = self.session.of_message(self.frames.dialect(), facts);
         if session.other != Other::No {
-            let now = abi::now();
+            let now = calls::now();
             if now.saturating_sub(self.asked_at) < ASK_NS {
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! One request on the host's side: which callbacks may hold, what is read, when it is decided. No policy.
 
-use super::abi::{self, Buffer, CONTINUE, Map, PAUSE};
+use super::calls;
 use super::metrics::Event;
 use super::plugin::Plugin;
 use super::socket::Socket;
@@ -8,6 +8,8 @@ use crate::engine::Decision;
 use crate::engine::config::ProfileId;
 use crate::engine::edge::session::{Next, Session};
 use crate::engine::verdict::Action;
+use proxy_wasm::types::Action::{Continue, Pause};
+use proxy_wasm::types::{self, BufferType, MapType};
 
 /// The tag for the upstream; a client's own copy is removed.
 pub const VERDICT_HEADER: &str = "x-weir-verdict";
@@ -28,7 +30,7 @@ pub struct Stream {
     pub root: u32,
     /// The engine's half, until decided.
     pub session: Option<Session>,
-    /// The last body callback answered `PAUSE`: the host's buffer grows, and so does the size it tells.
+    /// The last body callback answered `Pause`: the host's buffer grows, and so does the size it tells.
     holding: bool,
     /// Bytes of that buffer read so far.
     read: usize,
@@ -68,13 +70,18 @@ impl Stream {
         }
     }
 
-    /// Has a body callback come while headers were held?
-    pub fn has_body(&self) -> bool {
-        self.holding
+    /// Does it wait for something that may never come, so that a tick must reach it?
+    pub fn waits(&self) -> bool {
+        self.refusal.is_some() || self.held_since > 1 && !self.holding
+    }
+
+    /// Are its headers held since before `limit`, and has no body come?
+    pub fn hangs_since(&self, limit: u64) -> bool {
+        self.held_since > 1 && self.held_since < limit && !self.holding
     }
 
     /// Request headers. May hold them, if the configuration says that the host allows it.
-    pub fn headers(&mut self, plugin: &mut Plugin, end: bool) -> u32 {
+    pub fn headers(&mut self, plugin: &mut Plugin, end: bool) -> types::Action {
         let Some((session, request_id)) = plugin.open(self.root, end) else {
             return self.undecided(plugin, 0);
         };
@@ -87,16 +94,16 @@ impl Stream {
             return self.decide(plugin);
         }
         if hold {
-            self.held_since = abi::now().max(1);
-            return PAUSE;
+            self.held_since = calls::now().max(1);
+            return Pause;
         }
-        CONTINUE
+        Continue
     }
 
     /// A piece of the body. While we hold, `size` is all of the buffer; afterwards it is the new chunk alone.
-    pub fn body(&mut self, plugin: &mut Plugin, size: usize, end: bool) -> u32 {
+    pub fn body(&mut self, plugin: &mut Plugin, size: usize, end: bool) -> types::Action {
         if self.rejected {
-            return PAUSE;
+            return Pause;
         }
         if let Some(socket) = &mut self.socket {
             return match socket.data(plugin, self.root, size) {
@@ -105,13 +112,13 @@ impl Stream {
                 Err(r) => {
                     plugin.reply(self.root, &r.decision, &r.session, &self.request_id);
                     self.rejected = true;
-                    PAUSE
+                    Pause
                 }
             };
         }
         if self.refusal.is_some() {
             if !end {
-                return PAUSE;
+                return Pause;
             }
             plugin.tells_end(true);
             return self.refuse(plugin);
@@ -121,7 +128,7 @@ impl Stream {
             if end && size == 0 {
                 plugin.tells_end(true);
             }
-            return CONTINUE;
+            return Continue;
         };
         if self.held_since > 1 {
             plugin.hold_works();
@@ -131,7 +138,7 @@ impl Stream {
             let piece = size.saturating_sub(from).min(PIECE);
             let chunk = match piece {
                 0 => Vec::new(),
-                _ => abi::buffer(Buffer::RequestBody, from, piece).unwrap_or_default(),
+                _ => calls::buffer(BufferType::HttpRequestBody, from, piece).unwrap_or_default(),
             };
             if chunk.len() < piece {
                 session.miss();
@@ -147,23 +154,23 @@ impl Stream {
             Next::More => {
                 self.holding = true;
                 self.read = size;
-                PAUSE
+                Pause
             }
             Next::Release => {
                 self.holding = false;
                 self.read = 0;
                 self.held_since = 0;
-                CONTINUE
+                Continue
             }
         }
     }
 
     /// Trailers end the body: the body callback never says so.
-    pub fn trailers(&mut self, plugin: &mut Plugin) -> u32 {
+    pub fn trailers(&mut self, plugin: &mut Plugin) -> types::Action {
         if self.rejected {
-            return PAUSE;
+            return Pause;
         }
-        abi::remove_header(Map::RequestTrailers, VERDICT_HEADER);
+        calls::remove_header(MapType::HttpRequestTrailers, VERDICT_HEADER);
         if self.refusal.is_some() {
             return self.refuse(plugin);
         }
@@ -172,12 +179,12 @@ impl Stream {
                 session.push(&[], true);
                 self.decide(plugin)
             }
-            None => CONTINUE,
+            None => Continue,
         }
     }
 
-    fn decide(&mut self, plugin: &mut Plugin) -> u32 {
-        let Some(mut session) = self.session.take() else { return CONTINUE };
+    fn decide(&mut self, plugin: &mut Plugin) -> types::Action {
+        let Some(mut session) = self.session.take() else { return Continue };
         let headers_held = std::mem::take(&mut self.held_since) != 0;
         let Some(decision) = plugin.decide(self.root, &mut session) else {
             return self.undecided(plugin, session.profile);
@@ -185,26 +192,26 @@ impl Stream {
         let verdict = &decision.verdict;
         if verdict.action == Action::Allow {
             self.socket = Socket::of(session, plugin.holds_bytes(self.root, decision.profile));
-            return CONTINUE;
+            return Continue;
         }
         // For the access log, in shadow mode, too: what would have been done.
         let case = verdict.case.unwrap_or_default().to_string();
         let what = if verdict.action == Action::Tag { "watch" } else { verdict.action.name() };
         let why = [what, "; reason=", verdict.reason.name(), "; case=", &case].concat();
         let shadow = if decision.action == verdict.action { "" } else { "shadow " };
-        abi::set_property("weir.verdict", &[shadow, &why].concat());
+        calls::set_property("weir.verdict", &[shadow, &why].concat());
         if decision.action.rejects() {
-            let since = if session.end_due && plugin.may_wait() { abi::now() } else { 0 };
+            let since = if session.end_due && plugin.may_wait() { calls::now() } else { 0 };
             self.refusal = Some(Box::new(Refusal { decision, session, since }));
-            return if since == 0 { self.refuse(plugin) } else { PAUSE };
+            return if since == 0 { self.refuse(plugin) } else { Pause };
         }
         if decision.action == Action::Tag
-            && !(headers_held && abi::add_header(Map::RequestHeaders, VERDICT_HEADER, &why))
+            && !(headers_held && calls::add_header(MapType::HttpRequestHeaders, VERDICT_HEADER, &why))
         {
             plugin.event(self.root, Event::TagLate);
         }
         self.socket = Socket::of(session, plugin.holds_bytes(self.root, decision.profile));
-        CONTINUE
+        Continue
     }
 
     /// Has a rejection waited since before `limit`?
@@ -213,21 +220,21 @@ impl Stream {
     }
 
     /// Sends the reply of a rejection.
-    pub fn refuse(&mut self, plugin: &mut Plugin) -> u32 {
-        let Some(r) = self.refusal.take() else { return CONTINUE };
+    pub fn refuse(&mut self, plugin: &mut Plugin) -> types::Action {
+        let Some(r) = self.refusal.take() else { return Continue };
         self.rejected = plugin.reply(self.root, &r.decision, &r.session, &self.request_id);
-        if self.rejected { PAUSE } else { CONTINUE }
+        if self.rejected { Pause } else { Continue }
     }
 
     /// The engine could not be reached: the configured failure mode, counted.
-    fn undecided(&mut self, plugin: &mut Plugin, profile: ProfileId) -> u32 {
+    fn undecided(&mut self, plugin: &mut Plugin, profile: ProfileId) -> types::Action {
         plugin.event(self.root, Event::Undecided);
         if !plugin.fails_closed(self.root, profile) {
-            return CONTINUE;
+            return Continue;
         }
         self.rejected =
-            abi::reply(503, "weir:undecided", &[("content-type", "application/json")], b"{}", None);
-        if self.rejected { PAUSE } else { CONTINUE }
+            calls::reply(503, "weir:undecided", &[("content-type", "application/json")], b"{}", None);
+        if self.rejected { Pause } else { Continue }
     }
 
     /// The stream ends. A request that was never decided was cut off by its client or by another filter.

@@ -1,72 +1,39 @@
-//! proxy-wasm ABI 0.2.1, raw: only the calls we use, every status handled. A status other than 0 means "absent".
+//! The host calls that the SDK cannot make for us, raw and guarded: each status is looked at, none ends the VM. Whatever needs
+//! no such care is the SDK's: `main!`, contexts, types, dispatcher, allocator, logger.
 //!
-//! No SDK: its wrappers panic on statuses and values that an attacker can cause, and its dispatch costs a callback into the
-//! VM for every response chunk. What the host allocates for us is taken over as a `Vec` exactly once.
+//! In proxy-wasm 0.2.5 every call panics on each status that it does not list, which ends the VM and all streams in it. And it
+//! declares that a host answers with its `Status`, which lacks 5, 6, 9 and 12 (unimplemented): such an answer is undefined
+//! behaviour before anybody looks at it. Here a status is a number, and one other than 0 means "absent". That alone is the
+//! reason for most of these calls; what else is wrong with one is said at the call.
+//!
+//! What the host allocates for us (through the SDK's allocator) is taken over as a `Vec` exactly once.
 
-/// A map of the request.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub enum Map {
-    /// Request headers.
-    RequestHeaders = 0,
-    /// Request trailers.
-    RequestTrailers = 1,
-}
-
-/// A buffer.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub enum Buffer {
-    /// Request body.
-    RequestBody = 0,
-    /// Plugin configuration.
-    PluginConfiguration = 7,
-}
-
-/// Log level.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub enum Level {
-    /// State changes and decisions.
-    Info = 2,
-    /// Unwise settings.
-    Warn = 3,
-    /// Refused configurations.
-    Error = 4,
-}
-
-/// Kind of a metric.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub enum Metric {
-    /// Only grows.
-    Counter = 0,
-    /// Any value.
-    Gauge = 1,
-}
-
-/// Answer of a stream callback.
-pub const CONTINUE: u32 = 0;
-/// Keep the data.
-pub const PAUSE: u32 = 1;
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
 
 mod raw {
+    use super::{BufferType, LogLevel, MapType, MetricType, StreamType};
+
     #[link(wasm_import_module = "env")]
     unsafe extern "C" {
-        pub fn proxy_log(level: u32, text: *const u8, len: usize) -> u32;
+        pub fn proxy_log(level: LogLevel, text: *const u8, len: usize) -> u32;
         pub fn proxy_get_current_time_nanoseconds(out: *mut u64) -> u32;
         pub fn proxy_set_tick_period_milliseconds(ms: u32) -> u32;
         pub fn proxy_get_buffer_bytes(
-            kind: u32,
+            kind: BufferType,
             start: usize,
             max: usize,
             out: *mut *mut u8,
             len: *mut usize,
         ) -> u32;
-        pub fn proxy_get_header_map_pairs(kind: u32, out: *mut *mut u8, len: *mut usize) -> u32;
-        pub fn proxy_add_header_map_value(kind: u32, k: *const u8, kn: usize, v: *const u8, vn: usize)
-        -> u32;
-        pub fn proxy_remove_header_map_value(kind: u32, k: *const u8, kn: usize) -> u32;
+        pub fn proxy_get_header_map_pairs(kind: MapType, out: *mut *mut u8, len: *mut usize) -> u32;
+        pub fn proxy_add_header_map_value(
+            kind: MapType,
+            k: *const u8,
+            kn: usize,
+            v: *const u8,
+            vn: usize,
+        ) -> u32;
+        pub fn proxy_remove_header_map_value(kind: MapType, k: *const u8, kn: usize) -> u32;
         pub fn proxy_get_property(path: *const u8, n: usize, out: *mut *mut u8, len: *mut usize) -> u32;
         pub fn proxy_set_property(path: *const u8, n: usize, value: *const u8, vn: usize) -> u32;
         pub fn proxy_send_local_response(
@@ -79,11 +46,11 @@ mod raw {
             headers_len: usize,
             grpc_status: i32,
         ) -> u32;
-        pub fn proxy_define_metric(kind: u32, name: *const u8, n: usize, id: *mut u32) -> u32;
+        pub fn proxy_define_metric(kind: MetricType, name: *const u8, n: usize, id: *mut u32) -> u32;
         pub fn proxy_increment_metric(id: u32, by: i64) -> u32;
         pub fn proxy_record_metric(id: u32, value: u64) -> u32;
         pub fn proxy_set_effective_context(id: u32) -> u32;
-        pub fn proxy_continue_stream(kind: u32) -> u32;
+        pub fn proxy_continue_stream(kind: StreamType) -> u32;
         pub fn proxy_get_shared_data(
             name: *const u8,
             n: usize,
@@ -106,7 +73,7 @@ mod raw {
     }
 }
 
-/// Takes over what the host wrote through `proxy_on_memory_allocate`.
+/// Takes over what the host wrote into memory of the SDK's `proxy_on_memory_allocate`.
 fn owned(status: u32, ptr: *mut u8, len: usize) -> Option<Vec<u8>> {
     if status != 0 {
         return None;
@@ -114,26 +81,18 @@ fn owned(status: u32, ptr: *mut u8, len: usize) -> Option<Vec<u8>> {
     if ptr.is_null() || len == 0 {
         return Some(Vec::new());
     }
-    // SAFETY: the host got `ptr` from `proxy_on_memory_allocate(len)`, which leaked a Vec<u8> of exactly that capacity, wrote
-    // `len` bytes, and hands it over once.
+    // SAFETY: the host got `ptr` from `proxy_on_memory_allocate(len)`, which leaked a boxed slice of exactly `len` bytes, wrote
+    // them, and hands it over once.
     Some(unsafe { Vec::from_raw_parts(ptr, len, len) })
 }
 
-/// Memory for the host to write into.
-pub fn allocate(size: usize) -> *mut u8 {
-    let mut v = Vec::<u8>::with_capacity(size);
-    let ptr = v.as_mut_ptr();
-    std::mem::forget(v);
-    ptr
-}
-
-/// Writes a log line.
-pub fn log(level: Level, text: &str) {
+/// Writes a decision record: no `log::Record`, no second copy of the line. `false`: the host keeps no log.
+pub fn log(level: LogLevel, text: &str) -> bool {
     // SAFETY: pointer and length of a live str.
-    unsafe { raw::proxy_log(level as u32, text.as_ptr(), text.len()) };
+    unsafe { raw::proxy_log(level, text.as_ptr(), text.len()) == 0 }
 }
 
-/// Wall time, nanoseconds since the epoch; 0 if the host does not tell.
+/// Wall time, nanoseconds since the epoch; 0 if the host does not tell. (The SDK's is a `SystemTime`, which the lints forbid.)
 pub fn now() -> u64 {
     let mut t = 0;
     // SAFETY: out-pointer to a live u64.
@@ -143,7 +102,8 @@ pub fn now() -> u64 {
     }
 }
 
-/// A clock that never steps back, nanoseconds; the wall clock if the host has none.
+/// A clock that never steps back, nanoseconds; the wall clock if the host has none. WASI's: the SDK has none, and
+/// `std::time::Instant` panics without it.
 pub fn monotonic() -> u64 {
     let mut t = 0;
     // SAFETY: out-pointer to a live u64; 1 is the monotonic clock.
@@ -153,7 +113,7 @@ pub fn monotonic() -> u64 {
     }
 }
 
-/// Random bytes, unless the host has none.
+/// Random bytes, unless the host has none. WASI's: the SDK has none.
 pub fn random() -> Option<[u8; 32]> {
     let mut out = [0; 32];
     // SAFETY: pointer and length of a live array.
@@ -170,7 +130,7 @@ pub fn shared(name: &str) -> Option<(Vec<u8>, u32)> {
     Some((owned(status, ptr, len)?, cas))
 }
 
-/// Writes a cell of shared data; the host's status.
+/// Writes a cell of shared data; the host's status, which tells a lost race (8) from a host without cells.
 pub fn set_shared(name: &str, value: &[u8], cas: u32) -> u32 {
     // SAFETY: pointers and lengths of a live str and a live slice.
     unsafe { raw::proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), cas) }
@@ -183,18 +143,19 @@ pub fn set_tick_period(ms: u32) -> bool {
 }
 
 /// Part of a buffer.
-pub fn buffer(kind: Buffer, start: usize, max: usize) -> Option<Vec<u8>> {
+pub fn buffer(kind: BufferType, start: usize, max: usize) -> Option<Vec<u8>> {
     let (mut ptr, mut len) = (std::ptr::null_mut(), 0);
     // SAFETY: out-pointers to live locals.
-    let status = unsafe { raw::proxy_get_buffer_bytes(kind as u32, start, max, &mut ptr, &mut len) };
+    let status = unsafe { raw::proxy_get_buffer_bytes(kind, start, max, &mut ptr, &mut len) };
     owned(status, ptr, len)
 }
 
-/// All pairs of a map, encoded (see `pairs`).
-pub fn map(kind: Map) -> Option<Vec<u8>> {
+/// All pairs of a map, encoded (see `pairs`). (The SDK's `get_map` panics on a name or value that is not UTF-8, `get_map_bytes` on
+/// such a name: a client can send both.)
+pub fn map(kind: MapType) -> Option<Vec<u8>> {
     let (mut ptr, mut len) = (std::ptr::null_mut(), 0);
     // SAFETY: out-pointers to live locals.
-    let status = unsafe { raw::proxy_get_header_map_pairs(kind as u32, &mut ptr, &mut len) };
+    let status = unsafe { raw::proxy_get_header_map_pairs(kind, &mut ptr, &mut len) };
     owned(status, ptr, len)
 }
 
@@ -238,18 +199,17 @@ fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// Adds a header. `false`: too late, the headers have gone.
-pub fn add_header(kind: Map, name: &str, value: &str) -> bool {
+pub fn add_header(kind: MapType, name: &str, value: &str) -> bool {
     // SAFETY: pointers and lengths of live strs.
     unsafe {
-        raw::proxy_add_header_map_value(kind as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
-            == 0
+        raw::proxy_add_header_map_value(kind, name.as_ptr(), name.len(), value.as_ptr(), value.len()) == 0
     }
 }
 
 /// Removes all headers of a name.
-pub fn remove_header(kind: Map, name: &str) {
+pub fn remove_header(kind: MapType, name: &str) {
     // SAFETY: pointer and length of a live str.
-    unsafe { raw::proxy_remove_header_map_value(kind as u32, name.as_ptr(), name.len()) };
+    unsafe { raw::proxy_remove_header_map_value(kind, name.as_ptr(), name.len()) };
 }
 
 /// A property by its NUL-separated path.
@@ -266,7 +226,8 @@ pub fn set_property(name: &str, value: &str) {
     unsafe { raw::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
 }
 
-/// Answers the request ourselves. `false`: the host refused.
+/// Answers the request ourselves. `false`: the host refused. (The SDK's call has no place for `details`, the reason in the host's
+/// own log, nor for a gRPC status beside an HTTP one.)
 pub fn reply(
     status: u16,
     details: &str,
@@ -292,10 +253,10 @@ pub fn reply(
 }
 
 /// Defines a metric (or finds it). `None`: the host has none.
-pub fn define_metric(kind: Metric, name: &str) -> Option<u32> {
+pub fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     let mut id = 0;
     // SAFETY: pointer and length of a live str, out-pointer to a live u32.
-    let status = unsafe { raw::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
+    let status = unsafe { raw::proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) };
     (status == 0).then_some(id)
 }
 
@@ -320,6 +281,6 @@ pub fn act_for(context: u32) {
 /// Lets a paused request go on, from outside of its own callbacks.
 pub fn resume(context: u32) {
     act_for(context);
-    // SAFETY: 0 is the request direction.
-    unsafe { raw::proxy_continue_stream(0) };
+    // SAFETY: plain value.
+    unsafe { raw::proxy_continue_stream(StreamType::HttpRequest) };
 }

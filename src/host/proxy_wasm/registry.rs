@@ -1,0 +1,39 @@
+//! Requests that a tick must reach. The SDK's dispatcher owns the contexts; this holds the few that wait for something that may
+//! never come: a body while headers are held, or the end of a body that is refused.
+
+use super::stream::Stream;
+use crate::engine::map::{Map, fixed};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Streams by context id.
+#[derive(Debug)]
+pub struct Registry {
+    streams: Map<u32, Rc<RefCell<Stream>>>,
+}
+
+impl Registry {
+    /// An empty one.
+    pub const fn new() -> Registry {
+        Registry { streams: Map::with_hasher(fixed()) }
+    }
+
+    /// Registers a stream, or forgets it.
+    pub fn set(&mut self, id: u32, stream: Option<Rc<RefCell<Stream>>>) {
+        match stream {
+            Some(stream) => self.streams.insert(id, stream),
+            None => self.streams.remove(&id),
+        };
+    }
+
+    /// Does none wait?
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// Context ids and streams that belong to a root and pass `test`.
+    pub fn of(&self, root: u32, test: impl Fn(&Stream) -> bool) -> Vec<(u32, Rc<RefCell<Stream>>)> {
+        let passes = |s: &RefCell<Stream>| s.try_borrow().is_ok_and(|s| s.root == root && test(&s));
+        self.streams.iter().filter(|(_, s)| passes(s)).map(|(id, s)| (*id, Rc::clone(s))).collect()
+    }
+}
