@@ -172,7 +172,7 @@ fn the_module_is_built_on_the_fields_parts_alone() {
     let (mut of_module, mut of_commands, mut here) = (Vec::new(), Vec::new(), "");
     for line in manifest.lines() {
         here = if line.starts_with('[') { line } else { here };
-        let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else { continue };
+        let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with(['#', '['])) else { continue };
         if here.ends_with(".dependencies]") && here.contains("not(target_arch") {
             of_commands.push(name.to_string());
         } else if here == "[dependencies]" || here.ends_with(".dependencies]") {
