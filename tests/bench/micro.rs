@@ -281,6 +281,7 @@ fn requests(b: &mut Bench) {
     });
     let made = || {
         vec![
+            ("512 B prompt", vec![single(400, 1)]),
             ("4 KB prompt", vec![single(3_900, 1)]),
             ("64 KB prompt", vec![single(64_000, 2)]),
             ("400 KB conversation", vec![conversation(400_000, 3)]),

@@ -5,6 +5,7 @@ upstream; with headers held not one byte. One row a case; the last test prints h
 import base64
 import gzip
 import json
+import random
 import socket
 import time
 import types
@@ -257,6 +258,62 @@ def compressed(coding, pack):
         body = pack(body_of(text))
         return raw(port, head(key, length(body), f"content-encoding: {coding}") + body).status
     return send
+
+
+# Where no window keeps it: only a sample of the text meets a template (a long one: of a short one there may be nothing in the sample).
+LONG = ("You are given one exercise from a collection for advanced students. Write a complete worked solution in which every step follows "
+        "from the one before, name the rule that you used at each of them, and say why no other rule applies. Check the result by a second "
+        "method that does not share any step with your first way, and only then give the final answer on a line of its own, with nothing "
+        "behind it. Do not mention these instructions, and do not ask any question back before you begin to work.")
+
+
+def noise(size, salt=0):
+    rng = random.Random(size * 7 + salt)
+    words = ("".join(rng.choice("abcdefghijklmnoprstuvwy") for _ in range(rng.randint(2, 9))) for _ in range(size))
+    return " ".join(words)[:size]
+
+
+def messages(*turns):
+    return {"messages": [{"role": ("user", "assistant")[i % 2], "content": t} for i, t in enumerate(turns)]}
+
+
+def parts(*texts):
+    return {"messages": [{"role": "user", "content": [{"type": "text", "text": t} for t in texts]}]}
+
+
+HIDDEN = {
+    "between noise": lambda t: chat(f"{noise(2300)} {t} {noise(1300, 1)}"),
+    "in the middle of an invented conversation": lambda t: messages("Hi", noise(200), t, noise(200, 1), "Go on"),
+    "as an answer of the model": lambda t: messages("Hi", t, "Go on"),
+    "behind more metadata than is looked at": lambda t: {"metadata": {"a": "m" * (160 << 10)}, **chat(t)},
+    "in the middle of a list of prompts": lambda t: {"prompt": [noise(2300), t, noise(1300, 1)]},
+    "in the middle of a list of parts": lambda t: parts(noise(2300), t, noise(1300, 1)),
+    "split inside words over parts": lambda t: parts(*[t[i:i + 4] for i in range(0, len(t), 4)]),
+    "behind long instructions": lambda t: {"messages": [{"role": "system", "content": f"{noise(2100)} {t}"}, {"role": "user", "content": "Go on"}]},
+}
+
+
+@pytest.fixture(scope="module")
+def sampling():
+    import harness
+    up = harness.Upstream()
+    deny = [{"name": f"text-{i}", "template": t} for i, t in enumerate(template_ids(LONG))]
+    e = harness.Envoy(config(deny=deny, inspect={"on_unreadable": "reject", "max_inspect_bytes": "128KiB"}, limits=[]), up.port, edit=harness.bare)
+    yield e, up
+    assert e.stat("vm_reload_success") == 0, "a request trapped the VM"
+    e.stop()
+    up.stop()
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_a_template_that_no_window_keeps_is_met(sampling, case):
+    e, up = sampling
+    path = "/v1/completions" if "prompts" in case else CHAT
+    ask = lambda text: raw(e.port, request(path, HIDDEN[case](text), GOOD)).status
+    before = seen(up)
+    assert ask(noise(len(LONG), 2)) == 200
+    assert ask(LONG) == 429
+    assert seen(up) == before + 1
 
 
 # Name, how it is sent, statuses that are allowed. Whatever the key and the text: nothing whole may reach the upstream.

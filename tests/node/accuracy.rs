@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
 
 #[path = "traffic.rs"]
+#[allow(dead_code, reason = "shared by several tests")]
 mod traffic;
 
 use proptest::prelude::*;

@@ -66,9 +66,19 @@ pub fn config() -> Arc<Config> {
 
 /// A request of these headers, before its body.
 pub fn open(config: &Config, keys: &Keys, headers: &[(&[u8], &[u8])], end_of_stream: bool) -> Session {
+    open_at("/v1/chat/completions", config, keys, headers, end_of_stream)
+}
+
+pub fn open_at(
+    path: &str,
+    config: &Config,
+    keys: &Keys,
+    headers: &[(&[u8], &[u8])],
+    end_of_stream: bool,
+) -> Session {
     let head = Head {
         method: b"POST",
-        path: b"/v1/chat/completions",
+        path: path.as_bytes(),
         authority: b"a",
         headers,
         source: b"",
@@ -83,12 +93,16 @@ pub fn open(config: &Config, keys: &Keys, headers: &[(&[u8], &[u8])], end_of_str
 }
 
 pub fn session(r: &Request, config: &Config, keys: &Keys) -> Session {
+    session_at("/v1/chat/completions", r, config, keys)
+}
+
+pub fn session_at(path: &str, r: &Request, config: &Config, keys: &Keys) -> Session {
     let auth = format!("Bearer key-{}", r.key);
     let age = if r.key < ACCOUNTS { 3 } else { 200 };
     let created = (START - age * 86_400).to_string();
     let headers: [(&[u8], &[u8]); 2] =
         [(b"authorization", auth.as_bytes()), (b"x-created", created.as_bytes())];
-    let mut s = open(config, keys, &headers, false);
+    let mut s = open_at(path, config, keys, &headers, false);
     s.push(r.body.as_bytes(), true);
     s
 }

@@ -118,7 +118,7 @@ fn dialects_and_explanations_are_registered_tested_and_on_their_pages() {
     };
     let dialects = between(&operations, "\n## Supported APIs\n", "\n## ");
     let explanations = between(&architecture, "\n## Judging\n", "\n## ");
-    let shared = ["mod", "facts", "path", "reader", "reply", "tables"];
+    let shared = ["mod", "facts", "path", "reader", "reply", "sampler", "tables"];
     let count = |dir: &str, shared: &[&str]| {
         let all = files(&root().join(dir), "rs");
         all.iter().filter(|f| !shared.contains(&f.file_stem().unwrap().to_str().unwrap())).count()
@@ -172,7 +172,9 @@ fn the_module_is_built_on_the_fields_parts_alone() {
     let (mut of_module, mut of_commands, mut here) = (Vec::new(), Vec::new(), "");
     for line in manifest.lines() {
         here = if line.starts_with('[') { line } else { here };
-        let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with(['#', '['])) else { continue };
+        let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with(['#', '['])) else {
+            continue;
+        };
         if here.ends_with(".dependencies]") && here.contains("not(target_arch") {
             of_commands.push(name.to_string());
         } else if here == "[dependencies]" || here.ends_with(".dependencies]") {

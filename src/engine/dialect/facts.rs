@@ -1,5 +1,6 @@
 //! What is known of one request body, in bounded memory: about 12 KiB a request in flight, 30 KiB at most, nothing afterwards.
 
+use super::sampler::{Pick, Sampler};
 use crate::engine::hash;
 use crate::engine::json::string_bits::{BLOCK, escapes_in, letter, slash};
 use crate::engine::json::unreadable::Unreadable;
@@ -66,20 +67,24 @@ fn unescape(bytes: &mut Vec<u8>) {
     *bytes = out;
 }
 
+/// Text as JSON has it, as far as matters here, in pieces: backslashes are escaped. Each piece comes with its escapes.
+pub fn escape(bytes: &[u8], mut each: impl FnMut(&[u8], usize)) {
+    for (i, part) in bytes.split(|b| *b == b'\\').enumerate() {
+        if i > 0 {
+            each(b"\\\\", 1);
+        }
+        each(part, 0);
+    }
+}
+
 impl Window {
     /// Appends what is no JSON any more.
     pub fn push(&mut self, bytes: &[u8]) {
-        if !bytes.contains(&b'\\') {
-            return self.push_raw(bytes, 0);
-        }
-        let mut raw = Vec::with_capacity(bytes.len().saturating_add(64));
-        for b in bytes {
-            raw.extend_from_slice(if *b == b'\\' { b"\\\\" } else { std::slice::from_ref(b) });
-        }
-        self.push_raw(&raw, raw.len().saturating_sub(bytes.len()));
+        escape(bytes, |raw, escapes| self.push_raw(raw, escapes, None));
     }
-    /// Appends text with so many escapes, all of one letter, none of them cut.
-    pub fn push_raw(&mut self, bytes: &[u8], escapes: usize) {
+    /// Appends text with so many escapes, all of one letter, none of them cut. `gone` gets what is not kept any more.
+    #[inline(never)]
+    pub fn push_raw(&mut self, bytes: &[u8], escapes: usize, gone: Option<&mut Sampler>) {
         debug_assert!(!self.plain, "push after regions");
         self.len = self.len.saturating_add(bytes.len().saturating_sub(escapes) as u64);
         let (mut rest, mut left) = (bytes, escapes);
@@ -93,27 +98,65 @@ impl Window {
             rest = after;
         }
         if !rest.is_empty() {
-            self.push_tail(rest);
+            self.push_tail(rest, gone);
         }
     }
-    fn push_tail(&mut self, bytes: &[u8]) {
+    /// One of several texts is over: what is kept from here on does not depend on the pieces in which it came.
+    #[inline(never)]
+    pub fn pause(&mut self, gone: Option<&mut Sampler>) {
+        let from = between(&self.tail, self.tail.len().saturating_sub(TAIL.saturating_mul(2)));
+        if from > 0 {
+            if let Some(sampler) = gone {
+                sampler.feed(self.tail.get(..from).unwrap_or_default());
+            }
+            self.tail.drain(..from);
+        }
+    }
+    /// Its text is over, and is kept: what lies between head and tail goes to the sample.
+    #[inline(never)]
+    pub fn keep(&self, gone: &mut Sampler) {
+        gone.feed(self.tail.get(..self.tail.len().saturating_sub(TAIL)).unwrap_or_default());
+        gone.end();
+    }
+    /// Its text is not needed, or only its head: all else goes to the sample.
+    #[inline(never)]
+    pub fn leave(&self, head: bool, gone: &mut Sampler) {
+        gone.feed(&self.tail);
+        gone.end();
+        if head {
+            gone.feed(&self.head);
+            gone.end();
+        }
+    }
+    fn push_tail(&mut self, bytes: &[u8], mut gone: Option<&mut Sampler>) {
+        let mut leave = |bytes: &[u8]| {
+            if let Some(sampler) = &mut gone {
+                sampler.feed(bytes);
+            }
+        };
         // Twice as much: all of it may be escapes.
         let from = between(bytes, bytes.len().saturating_sub(TAIL.saturating_mul(2)));
-        let bytes = bytes.get(from..).unwrap_or_default();
+        let (before, bytes) = bytes.split_at_checked(from).unwrap_or((&[], bytes));
         if from > 0 {
+            leave(&self.tail);
+            leave(before);
             self.tail.clear();
         } else if self.tail.len().saturating_add(bytes.len()) > TAIL.saturating_mul(4) {
             let from = between(&self.tail, self.tail.len().saturating_sub(TAIL.saturating_mul(2)));
+            leave(self.tail.get(..from).unwrap_or_default());
             self.tail.drain(..from);
         }
         self.tail.extend_from_slice(bytes);
     }
     /// Appends another text, on a line of its own.
-    pub fn absorb(&mut self, other: &mut Window) {
-        self.push(b"\n");
+    #[inline(never)]
+    pub fn absorb(&mut self, other: &mut Window, gone: &mut Sampler) {
+        other.keep(gone);
         let (head, tail) = other.regions();
-        self.push(head);
-        self.push(tail);
+        for text in [b"\n", head, tail] {
+            escape(text, |raw, escapes| self.push_raw(raw, escapes, Some(&mut *gone)));
+        }
+        self.pause(Some(gone));
     }
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
@@ -176,6 +219,8 @@ pub struct Facts {
     pub user: Window,
     /// The first user message, if there is more than one; empty when the first is the last.
     pub first_user: Window,
+    /// Of all other text, a sample: at most 16 snippets.
+    pub picks: Vec<Pick>,
     /// An assistant or tool message is present: looks like a conversation.
     pub conversation: bool,
     /// Messages seen.
@@ -203,19 +248,21 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Appends to the instructions, within the limit, with a space between texts.
-    pub fn push_instructions(&mut self, text: &[u8], first_piece: bool) {
+    /// Appends to the instructions, within the limit, with a space between texts. How much of the text they took.
+    pub fn push_instructions(&mut self, text: &[u8], first_piece: bool) -> usize {
         if first_piece && !self.instructions.is_empty() && self.instructions.len() < INSTRUCTIONS {
             self.instructions.push(b' ');
         }
         let room = INSTRUCTIONS.saturating_sub(self.instructions.len()).min(text.len());
         self.instructions.extend_from_slice(text.get(..room).unwrap_or_default());
+        room
     }
     /// Drops all text: called once the fingerprint is taken.
     pub fn wipe(&mut self) {
         self.instructions = Vec::new();
         self.user = Window::default();
         self.first_user = Window::default();
+        self.picks = Vec::new();
         self.sample = Vec::new();
     }
 }

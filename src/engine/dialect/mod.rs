@@ -39,6 +39,7 @@ pub mod reader;
 mod replicate;
 pub mod reply;
 mod rerank;
+pub mod sampler;
 mod tables;
 mod tgi_generate;
 mod vertex_batch;

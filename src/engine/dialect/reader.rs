@@ -1,6 +1,7 @@
 //! Scanner events to `Facts`, steered by a dialect's tables. Parsing never decides: a malformed body is a fact.
 
-use super::facts::{Facts, INSTRUCTIONS, Window};
+use super::facts::{Facts, INSTRUCTIONS, Window, escape};
+use super::sampler::Sampler;
 use super::{Dialect, Field};
 use crate::engine::hash;
 use crate::engine::json::scan::{DEPTH, KEY, Sink};
@@ -39,6 +40,9 @@ const ROLES: &[(&str, Role, u8)] = &[
     ("model", Role::Assistant, 0),
     ("chatbot", Role::Assistant, 0),
 ];
+
+/// Parts of a message that are shorter than this in the mean are one text.
+const SHORT: u64 = 256;
 
 /// Where a text is collected.
 enum Place {
@@ -90,6 +94,12 @@ pub struct Reader {
     /// A tool may answer: the last message was the model's or a tool's.
     asked_tool: bool,
     last: Window,
+    /// What the windows do not keep.
+    sampler: Sampler,
+    /// Texts of the message that others follow, and whether they are so short that what stands between them matters: some servers
+    /// put nothing there, and so does the sample, from the first one on.
+    parts: u64,
+    joined: bool,
     facts: Facts,
     /// Requests of a batch that are over, and a uniform sample of them.
     items: u16,
@@ -131,6 +141,9 @@ impl Reader {
             above: 0,
             asked_tool: false,
             last: Window::default(),
+            sampler: Sampler::default(),
+            parts: 0,
+            joined: false,
             facts: Facts::default(),
             items: 0,
             sample: Vec::new(),
@@ -139,9 +152,11 @@ impl Reader {
         }
     }
 
-    /// Which items of a batch are kept depends on this, so that nobody knows it.
-    pub fn seed(&mut self, seed: u64) {
-        self.seed = seed;
+    /// Which items of a batch and which snippets of text are kept depends on this, so that nobody knows it: the one differs by
+    /// asker, the other is the policy's.
+    pub fn seed(&mut self, items: u64, text: u64) {
+        self.seed = items;
+        self.sampler.key(text);
     }
 
     /// The facts so far; the reader is empty afterwards. `lines`: a file of lines, which need not hold a prompt.
@@ -218,8 +233,10 @@ impl Reader {
             if last.is_empty() {
                 last = prefill;
             } else {
-                last.absorb(&mut prefill);
+                last.absorb(&mut prefill, &mut self.sampler);
             }
+        } else {
+            prefill.leave(true, &mut self.sampler);
         }
         let mut facts = std::mem::take(&mut self.facts);
         facts.prompts = facts.prompts.max(1);
@@ -229,6 +246,8 @@ impl Reader {
         } else {
             if facts.first_user.is_empty() {
                 facts.first_user = last;
+            } else {
+                last.leave(true, &mut self.sampler);
             }
             facts.user = prompt;
         }
@@ -240,8 +259,15 @@ impl Reader {
         if facts.user.is_empty() {
             facts.user = context;
         } else if !context.is_empty() {
+            let before = facts.instructions.len();
+            if context.text_len().saturating_add(before as u64) > INSTRUCTIONS as u64 {
+                context.leave(before > 0, &mut self.sampler);
+            }
             facts.push_instructions(context.regions().0, true);
         }
+        facts.user.keep(&mut self.sampler);
+        facts.first_user.keep(&mut self.sampler);
+        facts.picks = self.sampler.take();
         let nothing = facts.user.is_empty() && facts.instructions.is_empty() && !facts.media;
         if nothing && facts.unreadable.is_none() {
             facts.unreadable = Some(Unreadable::Empty);
@@ -289,11 +315,55 @@ impl Reader {
         self.facts.answers = self.facts.answers.max(answers);
     }
 
+    /// Text as JSON has it, with so many escapes, to its window; to the sample what that may not keep.
+    #[inline(never)]
+    fn write(&mut self, field: Field, raw: &[u8], escapes: usize) {
+        let place = self.place(field);
+        let all = self.is_joined(&place);
+        let (window, sampler) = self.window(&place);
+        if all {
+            window.push_raw(raw, escapes, None);
+            sampler.feed(raw);
+        } else {
+            window.push_raw(raw, escapes, Some(sampler));
+        }
+    }
+
+    fn is_joined(&self, place: &Place) -> bool {
+        self.joined && matches!(place, Place::Message)
+    }
+
+    /// One more text where there is one already.
+    #[inline(never)]
+    fn separate(&mut self, field: Field) {
+        let place = self.place(field);
+        let (mut joined, mut parts) = (self.joined, self.parts);
+        let (window, sampler) = self.window(&place);
+        if window.is_empty() {
+            return;
+        }
+        if matches!(place, Place::Message) {
+            parts = parts.saturating_add(1);
+            if !joined && window.text_len() < parts.saturating_mul(SHORT) {
+                joined = true;
+                window.leave(true, sampler);
+            }
+        }
+        window.push_raw(b"\n", 0, Some(sampler).filter(|_| !joined));
+        (self.joined, self.parts) = (joined, parts);
+    }
+
     fn end_message(&mut self) {
         self.open_message = false;
         let mut text = std::mem::take(&mut self.message);
+        (self.parts, self.joined) = (0, false);
+        self.sampler.end();
         match std::mem::take(&mut self.role) {
             Role::System => {
+                let before = self.facts.instructions.len();
+                if text.text_len().saturating_add(before as u64) > INSTRUCTIONS as u64 {
+                    text.leave(before > 0, &mut self.sampler);
+                }
                 let (head, tail) = text.regions();
                 self.facts.push_instructions(head, true);
                 self.facts.push_instructions(tail, false);
@@ -304,7 +374,7 @@ impl Reader {
                 if self.prefill.is_empty() {
                     self.prefill = text;
                 } else {
-                    self.prefill.absorb(&mut text);
+                    self.prefill.absorb(&mut text, &mut self.sampler);
                 }
             }
             role => {
@@ -318,15 +388,18 @@ impl Reader {
                 if text.is_empty() {
                     return;
                 }
+                self.prefill.leave(true, &mut self.sampler);
                 self.prefill.clear();
                 // User messages in a row are one text, or a prompt cut in two would hide its first half.
                 if !std::mem::take(&mut self.fresh_turn) && !self.last.is_empty() {
-                    self.last.absorb(&mut text);
+                    self.last.absorb(&mut text, &mut self.sampler);
                     return;
                 }
                 let previous = std::mem::replace(&mut self.last, text);
                 if self.facts.first_user.is_empty() {
                     self.facts.first_user = previous;
+                } else {
+                    previous.leave(true, &mut self.sampler);
                 }
             }
         }
@@ -367,13 +440,13 @@ impl Reader {
         (8..kept.len()).step_by(8).fold(first, |h, at| hash::combine(h, hash::read_u64(kept, at)))
     }
 
-    /// The place of a text of which a window is kept.
-    fn text_mut(&mut self, field: Field) -> &mut Window {
-        match self.place(field) {
+    fn window(&mut self, place: &Place) -> (&mut Window, &mut Sampler) {
+        let window = match place {
             Place::Prompt => &mut self.prompt,
             Place::Context => &mut self.context,
             Place::Message => &mut self.message,
-        }
+        };
+        (window, &mut self.sampler)
     }
 
     fn place(&self, field: Field) -> Place {
@@ -483,7 +556,7 @@ impl Sink for Reader {
         if matches!(closed, Field::Media | Field::Message) {
             let mut data = std::mem::take(&mut self.data);
             if std::mem::take(&mut self.plain) && !data.is_empty() {
-                self.message.absorb(&mut data);
+                self.message.absorb(&mut data, &mut self.sampler);
             }
         }
         self.depth = self.depth.saturating_sub(1);
@@ -538,12 +611,7 @@ impl Sink for Reader {
             field if is_word(field) => {
                 (self.word, self.word_len) = ([0; WORD], 0);
             }
-            field if is_text(field) => {
-                let text = self.text_mut(field);
-                if !text.is_empty() {
-                    text.push(b"\n");
-                }
-            }
+            field if is_text(field) => self.separate(field),
             Field::Instructions => self.wrote_instructions = false,
             _ => {}
         }
@@ -562,9 +630,13 @@ impl Sink for Reader {
 
     fn piece(&mut self, bytes: &[u8]) {
         match self.next {
-            field if is_text(field) => self.text_mut(field).push(bytes),
+            field if is_text(field) => {
+                escape(bytes, |raw, escapes| self.write(field, raw, escapes));
+            }
             Field::Instructions => {
-                self.facts.push_instructions(bytes, !std::mem::replace(&mut self.wrote_instructions, true));
+                let first = !std::mem::replace(&mut self.wrote_instructions, true);
+                let n = self.facts.push_instructions(bytes, first);
+                escape(bytes.get(n..).unwrap_or_default(), |raw, _| self.sampler.feed(raw));
             }
             field if is_word(field) => {
                 self.push_word(bytes);
@@ -582,14 +654,7 @@ impl Sink for Reader {
     }
 
     fn raw(&mut self, bytes: &[u8], escapes: usize) {
-        self.text_mut(self.next).push_raw(bytes, escapes);
-    }
-
-    fn keeps(&self) -> Option<usize> {
-        match self.next {
-            Field::Instructions if self.facts.instructions.len() >= INSTRUCTIONS => Some(0),
-            _ => None,
-        }
+        self.write(self.next, bytes, escapes);
     }
 
     fn string_end(&mut self) {
@@ -607,6 +672,12 @@ impl Sink for Reader {
             }
             // A list of plain strings as messages: each is one.
             Field::Message => self.end_message(),
+            field if is_text(field) => {
+                let place = self.place(field);
+                let joined = self.is_joined(&place);
+                let (window, sampler) = self.window(&place);
+                window.pause(Some(sampler).filter(|_| !joined));
+            }
             _ => {}
         }
         if self.here() == Field::Items {

@@ -3,6 +3,7 @@
 use super::session::{Other, Session};
 use crate::engine::config::ProfileId;
 use crate::engine::dialect::Unreadable;
+use crate::engine::dialect::sampler::Pick;
 use crate::engine::edge::age;
 use crate::engine::fingerprint::{Fingerprint, Fingerprinter, unite};
 use crate::engine::hash::{self, Purpose, Seed};
@@ -11,12 +12,15 @@ use crate::engine::units::Nanos;
 use crate::engine::value::Axis;
 use crate::engine::value::KeyId;
 
+/// Values of snippets that teach.
+const SAMPLED: usize = 8;
+
 /// What is left of a request once its text is gone: about 600 bytes, and 8 for each value.
 #[derive(Clone, Debug, Default)]
 pub struct Extracted {
     /// What the ledger is told; `matched` is filled at the decision.
     pub obs: Observation,
-    /// All values of the request, sorted, unique: at most 144.
+    /// All values of the request, sorted, unique: at most 168.
     pub values: Vec<u64>,
     /// Who.
     pub key: KeyId,
@@ -66,6 +70,7 @@ pub struct Extractor {
     fingerprinter: Fingerprinter,
     own: Fingerprint,
     first: Fingerprint,
+    picked: Fingerprint,
 }
 
 impl Extractor {
@@ -78,6 +83,7 @@ impl Extractor {
             fingerprinter: Fingerprinter::new(text_key.0),
             own: Fingerprint::default(),
             first: Fingerprint::default(),
+            picked: Fingerprint::default(),
         }
     }
 
@@ -144,6 +150,12 @@ impl Extractor {
             self.fingerprinter.take(&[head, tail], &mut self.first);
             obs.first_anchors = Few::of(self.first.values.iter().copied());
             unite(&mut out.values, &self.first.values);
+        }
+        if !facts.picks.is_empty() {
+            self.fingerprinter.sample(facts.picks.iter().map(Pick::text), &mut self.picked);
+            let kept = |v: &u64| out.values.binary_search(v).is_ok();
+            obs.sampled = Few::of(self.picked.values.iter().copied().filter(|v| !kept(v)).take(SAMPLED));
+            unite(&mut out.values, &self.picked.values);
         }
         obs.nfp = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);
         let shape = hash::combine(hash::combine(id.client, facts.shape), facts.model ^ self.network_key);

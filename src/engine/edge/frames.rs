@@ -18,6 +18,8 @@ pub struct Frames {
     dialect: &'static dyn Dialect,
     /// Bytes of a message that are looked at.
     inspect: u64,
+    /// Picks snippets of long texts.
+    key: u64,
     head: [u8; HEAD],
     head_len: usize,
     /// Bytes of the frame's payload that are still to come.
@@ -38,8 +40,8 @@ struct Message {
 
 impl Frames {
     /// A connection whose messages `dialect` reads, each up to `inspect` bytes.
-    pub fn new(dialect: &'static dyn Dialect, inspect: u64) -> Frames {
-        Frames { dialect, inspect, head: [0; HEAD], head_len: 0, left: 0, at: 0, message: None }
+    pub fn new(dialect: &'static dyn Dialect, inspect: u64, key: u64) -> Frames {
+        Frames { dialect, inspect, key, head: [0; HEAD], head_len: 0, left: 0, at: 0, message: None }
     }
 
     /// How the messages are read.
@@ -132,11 +134,13 @@ impl Frames {
         }
         let (code, reserved) = (self.byte(0) & 0x0f, self.byte(0) & 0x70);
         // A message that starts before the one before has ended is an error that ends the connection at the server.
-        let dialect = self.dialect;
+        let (dialect, key) = (self.dialect, self.key);
         let m = self.message.get_or_insert_with(|| {
+            let mut reader = Reader::new(dialect);
+            reader.seed(key, key);
             Box::new(Message {
                 scanner: Scanner::default(),
-                reader: Reader::new(dialect),
+                reader,
                 binary: code == 2,
                 failed: false,
                 bytes: 0,
@@ -231,7 +235,7 @@ mod tests {
 
     fn frames() -> Frames {
         let dialect = DIALECTS.iter().find(|d| d.name() == "openai_realtime").unwrap();
-        Frames::new(*dialect, 1 << 20)
+        Frames::new(*dialect, 1 << 20, 7)
     }
 
     fn texts(bytes: &[u8], chunk: usize) -> Vec<String> {

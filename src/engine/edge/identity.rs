@@ -106,6 +106,8 @@ pub struct Keys {
     key: (u64, u64),
     tenant: (u64, u64),
     network: (u64, u64),
+    /// Which snippets of a long text are picked.
+    pub(super) text: u64,
 }
 
 impl std::fmt::Debug for Keys {
@@ -121,6 +123,7 @@ impl Keys {
             key: seed.key(Purpose::Key),
             tenant: seed.key(Purpose::Tenant),
             network: seed.key(Purpose::Network),
+            text: hash::mix(seed.key(Purpose::Text).1),
         }
     }
     /// The hash of a tenant's name.

@@ -32,7 +32,7 @@ const LIMITED_KEYS: usize = 4_096;
 const FEW: usize = 2;
 /// Budgets that a worker remembers: 24 KiB, where a profile has one.
 const BUDGETS: usize = 1_024;
-/// Bytes of observations a worker holds until they are drained: with the last one (at most 589 bytes) and the headers of batch
+/// Bytes of observations a worker holds until they are drained: with the last one (at most 654 bytes) and the headers of batch
 /// and cell, a batch stays within 16 KiB.
 pub const PENDING_BYTES: usize = 15 << 10;
 
@@ -71,7 +71,7 @@ impl Edge {
             case_secret: config.seed.key(Purpose::Case).0,
             seed_check,
             extractor: Extractor::new(&config.seed),
-            scratch: Extracted { values: Vec::with_capacity(160), ..Extracted::default() },
+            scratch: Extracted { values: Vec::with_capacity(168), ..Extracted::default() },
             snapshot: Snapshot::new(seed_check),
             limiter: Limiter::new(LIMITED_KEYS, limits(&config)),
             budgets: budgets(&config),
@@ -116,8 +116,8 @@ impl Edge {
         }
         let obs = &mut x.obs;
         if !self.snapshot.is_empty() {
-            let anchored =
-                |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
+            let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.sampled.as_slice()];
+            let anchored = |v: &u64| lists.iter().any(|l| l.contains(v));
             let known = x.values.iter().filter(|v| self.snapshot.value(**v).is_some() && !anchored(v));
             obs.matched = Few::of(known.copied());
             let known = |v: &u64| self.snapshot.value(*v).is_some();

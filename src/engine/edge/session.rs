@@ -121,6 +121,41 @@ struct Body {
     upgrade: bool,
 }
 
+/// Strings that no dialect reads do not count as looked at, up to so many times what is: they are passed over at the speed of a
+/// byte search, and the prompt may stand behind them.
+const PASSED: u64 = 16;
+
+impl Body {
+    /// Bytes that are looked at, by what is known so far.
+    fn limit(&self) -> u64 {
+        let passed = self.scanner.skipped().min(self.inspect.saturating_mul(PASSED));
+        self.inspect.saturating_add(passed)
+    }
+
+    fn read(&mut self, seen: &[u8]) {
+        let Body { wide, scanner, reader, failed, lines, first, .. } = self;
+        first.take(seen);
+        wide.feed(seen, &mut |text| {
+            if *failed {
+                return;
+            }
+            if let Some(line) = lines {
+                return line.feed(text, scanner, reader);
+            }
+            match scanner.feed(text, reader) {
+                Ok(rest) if rest.iter().any(|b| !b.is_ascii_whitespace()) => {
+                    reader.fail(Unreadable::Trailing)
+                }
+                Ok(_) => {}
+                Err(what) => {
+                    *failed = true;
+                    reader.fail(if first.is_packed() { Unreadable::Compressed } else { what });
+                }
+            }
+        });
+    }
+}
+
 /// State between callbacks.
 #[derive(Debug)]
 pub struct Session {
@@ -190,7 +225,7 @@ impl Session {
             {
                 // Whatever the path: the events of the servers that have them share one table.
                 let inspect = u64::from(p.inspect.max_inspect_bytes);
-                session.frames = Some(Box::new(Frames::new(dialect.frames(), inspect)));
+                session.frames = Some(Box::new(Frames::new(dialect.frames(), inspect, keys.text)));
             }
             return session;
         };
@@ -212,7 +247,7 @@ impl Session {
             return session;
         }
         let mut reader = Reader::new(dialect);
-        reader.seed(session.identity.key.0);
+        reader.seed(session.identity.key.0, keys.text);
         if facts.crowded {
             // Told, and no reason to look away from the body.
             reader.fail(Unreadable::Headers);
@@ -275,36 +310,23 @@ impl Session {
     /// Feeds a chunk; `end` on the last one (an empty last chunk is fine; trailers count as the end).
     pub fn push(&mut self, chunk: &[u8], end: bool) -> Next {
         let Some(body) = &mut self.body else { return Next::Ready };
-        let room = body.inspect.saturating_sub(body.received);
-        let seen = chunk.get(..usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len())).unwrap_or(chunk);
-        body.received = body.received.saturating_add(chunk.len() as u64);
-        let Body { wide, scanner, reader, failed, lines, first, .. } = body.as_mut();
-        first.take(seen);
-        wide.feed(seen, &mut |text| {
-            if *failed {
-                return;
-            }
-            if let Some(line) = lines {
-                return line.feed(text, scanner, reader);
-            }
-            match scanner.feed(text, reader) {
-                Ok(rest) if rest.iter().any(|b| !b.is_ascii_whitespace()) => {
-                    reader.fail(Unreadable::Trailing)
-                }
-                Ok(_) => {}
-                Err(what) => {
-                    *failed = true;
-                    reader.fail(if first.is_packed() { Unreadable::Compressed } else { what });
-                }
-            }
-        });
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let room = usize::try_from(body.limit().saturating_sub(body.received)).unwrap_or(usize::MAX);
+            let (seen, after) = rest.split_at_checked(room).unwrap_or((rest, &[]));
+            // Beyond what is looked at, all is only counted.
+            rest = if seen.is_empty() { &[] } else { after };
+            let n = if seen.is_empty() { after.len() } else { seen.len() };
+            body.received = body.received.saturating_add(n as u64);
+            body.read(seen);
+        }
         let complete = body.length.is_some_and(|n| body.received >= n);
         // A complete document in a body of unknown length could be followed by more: wait for the end, within the hold.
         let told = body.length.is_none()
             && body.lines.is_none()
             && body.scanner.is_done()
             && body.received > body.hold;
-        if end || complete || body.failed || told || body.received >= body.inspect {
+        if end || complete || body.failed || told || body.received >= body.limit() {
             if end && body.length.is_some_and(|n| body.received < n) {
                 body.reader.fail(Unreadable::Truncated);
             }
@@ -326,8 +348,9 @@ impl Session {
     #[inline(never)]
     pub fn finish(&mut self) {
         let Some(mut body) = self.body.take() else { return };
+        let limit = body.limit();
         if let Some(line) = &mut body.lines {
-            if body.received >= body.inspect {
+            if body.received >= limit {
                 body.reader.beyond();
             } else {
                 line.end(&mut body.scanner, &mut body.reader);
@@ -335,7 +358,7 @@ impl Session {
         } else if !body.failed
             && let Err(what) = body.scanner.finish(&mut body.reader)
         {
-            if body.received >= body.inspect {
+            if body.received >= limit {
                 body.reader.beyond();
             } else {
                 body.reader.fail(if body.first.is_packed() { Unreadable::Compressed } else { what });
@@ -347,9 +370,9 @@ impl Session {
             (self.facts.unreadable, self.facts.media) = (None, true);
         }
         // Of a batch that is longer than what is looked at, the rest is taken to be like it.
-        if body.received >= body.inspect && self.facts.items > 0 {
-            let all = body.length.unwrap_or(body.received).max(body.inspect);
-            let items = u64::from(self.facts.items).saturating_mul(all).checked_div(body.inspect.max(1));
+        if body.received >= limit && self.facts.items > 0 {
+            let all = body.length.unwrap_or(body.received).max(limit);
+            let items = u64::from(self.facts.items).saturating_mul(all).checked_div(limit.max(1));
             self.facts.items = u16::try_from(items.unwrap_or(0)).unwrap_or(u16::MAX);
         }
     }

@@ -18,6 +18,7 @@ use fold::{Fold, decode, fold};
 const AHEAD: usize = BLOCK + 8;
 
 /// Adds a sorted list to another, each value once.
+#[inline(never)]
 pub fn unite(to: &mut Vec<u64>, more: &[u64]) {
     if to.is_empty() {
         to.extend_from_slice(more);
@@ -163,6 +164,8 @@ struct Words<'a> {
     digits: u64,
     others: u64,
     roll: Roll,
+    /// Words before the first shingle.
+    first: u32,
     least: &'a mut Least,
 }
 
@@ -210,6 +213,11 @@ fn classes(x: u64) -> (u64, u64) {
 }
 
 impl Words<'_> {
+    fn new(seed: u64, first: u32, least: &mut Least) -> Words<'_> {
+        let roll = Roll { ring: [0; WORDS], count: 0, rolling: 0, exact: seed };
+        Words { seed, hash: seed, block: 0, len: 0, digits: 0, others: 0, roll, first, least }
+    }
+
     /// Appends the `n` low bytes of `bytes` (1 to 8; the rest is zero) to the word.
     #[inline(always)]
     fn push(&mut self, bytes: u64, n: u32) {
@@ -265,11 +273,12 @@ impl Words<'_> {
     fn shingle(&mut self, word: u64) {
         let h = self.roll.word(self.seed, word);
         // Below a quarter of the range the top two bits are 00 already.
-        if h < self.least.bound && self.roll.count >= WORDS as u32 {
+        if h < self.least.bound && self.roll.count >= self.first {
             self.least.insert(h);
         }
     }
 
+    #[inline(never)]
     fn region(&mut self, text: &[u8]) {
         let mut rest = text;
         while !rest.is_empty() {
@@ -292,6 +301,7 @@ impl Words<'_> {
     }
 
     /// The words of ASCII that end within the block; the bytes up to the first that does not.
+    #[inline(never)]
     fn block(&mut self, block: &[u8; AHEAD]) -> usize {
         let Some(bytes) = block.first_chunk::<BLOCK>() else { return 0 };
         let Classes { words, digits, wide } = classify(bytes);
@@ -331,7 +341,7 @@ impl Words<'_> {
                 hash = mix(hash, read(at.wrapping_add(16).min(BLOCK)) & keep(n.wrapping_sub(16)));
             }
             let h = roll.word(seed, hash.wrapping_mul(P));
-            if h < self.least.bound && roll.count >= WORDS as u32 {
+            if h < self.least.bound && roll.count >= self.first {
                 self.least.insert(h);
             }
         }
@@ -405,23 +415,49 @@ impl Fingerprinter {
         let (mut exact, mut total) = (self.seed, 0u32);
         for text in regions.iter().filter(|r| !r.is_empty()) {
             self.least.clear();
-            let mut words = Words {
-                seed: self.seed,
-                hash: self.seed,
-                block: 0,
-                len: 0,
-                digits: 0,
-                others: 0,
-                roll: Roll { ring: [0; WORDS], count: 0, rolling: 0, exact },
-                least: &mut self.least,
-            };
+            let mut words = Words::new(self.seed, WORDS as u32, &mut self.least);
+            words.roll.exact = exact;
             words.region(text);
             (exact, total) = (words.roll.exact, total.saturating_add(words.roll.count));
-            let mut least = [0; CAP];
-            let n = words.least.take(&mut least);
-            unite(&mut out.values, least.get(..n).unwrap_or_default());
+            self.keep(out);
         }
         out.exact = (total >= WORDS as u32).then_some(exact.max(1));
+    }
+
+    /// Takes the least values of all snippets together into `out`, as those that the texts themselves would give. Snippets start
+    /// within a word and may end within one.
+    pub fn sample(&mut self, snippets: impl Iterator<Item = [u8; BLOCK]>, out: &mut Fingerprint) {
+        out.values.clear();
+        self.least.clear();
+        for snippet in snippets {
+            // The first word is not whole.
+            let mut words = Words::new(self.seed, (WORDS as u32).saturating_add(1), &mut self.least);
+            let mut block = [0; AHEAD];
+            if let Some(slot) = block.first_chunk_mut() {
+                *slot = snippet;
+            }
+            // A word that goes on behind the end is left, and so is what stands behind the last boundary, or a code point at
+            // either end.
+            let n = words.block(&block);
+            let text = block.get(n..BLOCK).unwrap_or_default();
+            if !text.is_ascii() {
+                let end = text.iter().rposition(|b| !b.is_ascii_alphanumeric() && b.is_ascii()).unwrap_or(0);
+                // Behind it there may be Han, of which each is a word.
+                let spelt = text.iter().skip(end.saturating_add(1)).any(|b| matches!(b, ..0x80 | 0xc2..0xe3));
+                let whole = || text.iter().rposition(|b| *b & 0xc0 != 0x80).unwrap_or(0);
+                let end = if spelt { end } else { whole() };
+                let start = text.iter().take_while(|b| **b & 0xc0 == 0x80).count();
+                words.region(text.get(start..end).unwrap_or_default());
+            }
+        }
+        self.keep(out);
+    }
+
+    #[inline(never)]
+    fn keep(&self, out: &mut Fingerprint) {
+        let mut least = [0; CAP];
+        let n = self.least.take(&mut least);
+        unite(&mut out.values, least.get(..n).unwrap_or_default());
     }
 }
 

@@ -16,8 +16,6 @@ pub const KEY: usize = 64;
 const SCALAR: usize = 40;
 /// Unescaped text that is collected before the sink gets it.
 const TEXT: usize = 512;
-/// Shorter texts are not searched for what may be passed over.
-const SHORT: usize = 1_024;
 
 /// Receives events.
 pub trait Sink {
@@ -37,12 +35,6 @@ pub trait Sink {
     }
     /// A piece of the wanted string as it stands, with so many escapes, all of one letter.
     fn raw(&mut self, _bytes: &[u8], _escapes: usize) {}
-    /// Of what is still to come of the wanted string, only so many bytes at its end matter, and how many there are. `None`: all does.
-    fn keeps(&self) -> Option<usize> {
-        None
-    }
-    /// So many bytes of the wanted string, unescaped, were passed over. At least as many as `keeps` told follow.
-    fn passed(&mut self, _bytes: usize) {}
     /// The string value ends.
     fn string_end(&mut self);
     /// A number, `true`, `false` or `null`, as written (cut at 40 bytes).
@@ -102,6 +94,8 @@ pub struct Scanner {
     deep: u32,
     /// Beyond `DEPTH`: 1 = in a string, 2 = after its backslash.
     deep_text: u8,
+    /// Bytes of strings that nobody wanted.
+    skipped: u64,
 }
 
 impl Default for Scanner {
@@ -123,6 +117,7 @@ impl Default for Scanner {
             bom: 0,
             deep: 0,
             deep_text: 0,
+            skipped: 0,
         }
     }
 }
@@ -131,6 +126,11 @@ impl Scanner {
     /// Is the document complete?
     pub fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// Bytes of strings that nobody wanted: they cost next to nothing.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// Scans a chunk. `Ok(rest)`: the bytes behind the document once it is complete, else empty.
@@ -319,18 +319,10 @@ impl Scanner {
             return self.raw(rest, sink);
         }
         let mut rest = rest;
-        // While the rest is longer than this, it is not known how far it goes on.
-        let mut known = rest.len();
         loop {
-            if self.wanted && !self.in_key && rest.len() > SHORT && rest.len() <= known {
-                (rest, known) = self.pass_over(rest, sink);
-            }
             if self.wanted && !self.in_key && self.high == 0 {
-                let n = self.copy(rest, rest.len().saturating_sub(known), sink);
+                let n = self.copy(rest, sink);
                 rest = rest.get(n..).unwrap_or_default();
-                if n > 0 && rest.len() > SHORT && rest.len() <= known {
-                    continue;
-                }
             }
             let n = self.plain(rest, sink);
             let after = rest.get(n..).unwrap_or_default();
@@ -392,32 +384,9 @@ impl Scanner {
         }
     }
 
-    /// Passes over what the sink has no use for. What is left, and of how much of that it is not known where it stops.
-    fn pass_over<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> (&'a [u8], usize) {
-        let Some(keep) = sink.keeps() else { return (rest, rest.len().saturating_sub(SHORT)) };
-        let all = stretch(rest);
-        let unknown = rest.len().saturating_sub(all.bytes);
-        let text = rest.get(..all.bytes).unwrap_or_default();
-        // Few escapes are the rule; all of them are half of the bytes.
-        for spare in [keep >> 2, keep] {
-            let from = all.bytes.saturating_sub(keep.saturating_add(spare));
-            let slashes = text.iter().take(from).rev().take_while(|b| **b == b'\\').count();
-            let from = from.saturating_add(slashes & 1).min(all.bytes);
-            let end = stretch(text.get(from..).unwrap_or_default());
-            let kept = end.bytes.saturating_sub(end.escapes);
-            if kept >= keep && from > 0 {
-                self.flush_high(sink);
-                self.hand_over(sink);
-                sink.passed(all.bytes.saturating_sub(all.escapes).saturating_sub(kept));
-                return (rest.get(from..).unwrap_or_default(), unknown);
-            }
-        }
-        (rest, unknown)
-    }
-
-    /// Takes whole blocks and escapes of one letter, up to what needs a look or (about) `enough` bytes; the bytes taken.
+    /// Takes whole blocks and escapes of one letter, up to what needs a look; the bytes taken.
     #[inline(never)]
-    fn copy(&mut self, rest: &[u8], enough: usize, sink: &mut impl Sink) -> usize {
+    fn copy(&mut self, rest: &[u8], sink: &mut impl Sink) -> usize {
         let mut at = 0usize;
         let mut len = self.text_len;
         while let Some(block) = rest.get(at..).and_then(|r| r.first_chunk::<BLOCK>()) {
@@ -425,9 +394,6 @@ impl Scanner {
                 self.text_len = len;
                 self.hand_over(sink);
                 len = 0;
-                if enough != 0 && at >= enough {
-                    break;
-                }
             }
             let n = special(block);
             // A block may be copied beyond its end, but then the next copy overwrites that.
@@ -462,7 +428,9 @@ impl Scanner {
         }
         if !self.wanted {
             self.high = 0;
-            return stretch(rest).bytes;
+            let n = stretch(rest).bytes;
+            self.skipped = self.skipped.saturating_add(n as u64);
+            return n;
         }
         // Copied while it is looked at: a block may be copied beyond its end, but then the next copy overwrites that.
         let mut at = 0usize;
@@ -558,8 +526,16 @@ impl Scanner {
             self.state = State::Unicode;
             return Ok(());
         }
-        self.emit(&[letter(b).ok_or(Unreadable::NotJson)?], sink);
+        let out = letter(b).ok_or(Unreadable::NotJson)?;
         self.state = State::Text;
+        if self.wanted && !self.in_key && sink.takes_raw() {
+            // As if the chunk had not ended in it.
+            self.flush_high(sink);
+            self.hand_over(sink);
+            sink.raw(&[b'\\', b], 1);
+        } else {
+            self.emit(&[out], sink);
+        }
         Ok(())
     }
 

@@ -24,7 +24,8 @@ pub struct Marks {
 mod vectors {
     use super::{BLOCK, Marks, ROUND, Round, halves};
     use core::arch::wasm32::{
-        u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_min, u8x16_splat, u64x2, v128, v128_any_true, v128_or,
+        u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_min, u8x16_splat, u64x2, v128, v128_and, v128_any_true,
+        v128_or,
     };
 
     #[inline(always)]
@@ -79,6 +80,15 @@ mod vectors {
     }
     /// See `plain`.
     #[inline(always)]
+    pub fn letters(block: &[u8; ROUND], letter: u8) -> u64 {
+        let (low, want) = (u8x16_splat(0x1f), u8x16_splat(letter));
+        block.as_chunks::<BLOCK>().0.iter().rev().fold(0, |all, part| {
+            let [a, b] = halves(part);
+            all << BLOCK | u64::from(u8x16_bitmask(u8x16_eq(v128_and(u64x2(a, b), low), want)))
+        })
+    }
+    /// See `plain`.
+    #[inline(always)]
     pub fn marks(block: &[u8; BLOCK]) -> Marks {
         let [quotes, slashes, controls, ens] = find(block).map(|v| u64::from(u8x16_bitmask(v)));
         Marks { quotes, slashes, controls, ens }
@@ -88,7 +98,7 @@ mod vectors {
 #[cfg(not(target_feature = "simd128"))]
 use plain as vectors;
 use vectors::round;
-pub use vectors::{any, marks};
+pub use vectors::{any, letters, marks};
 
 /// What stops a stretch of a string, and what escapes; bit `i` is about byte `i` of a round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,6 +156,14 @@ pub mod plain {
                 slashes: all.slashes << BLOCK | m.slashes,
                 usual: all.usual << BLOCK | m.ens | m.quotes | m.slashes,
             }
+        })
+    }
+    /// The bytes whose last five bits are those of a letter; bit `i` is about byte `i`.
+    #[cfg_attr(target_feature = "simd128", allow(dead_code, reason = "the twin of the vectors"))]
+    pub fn letters(block: &[u8; ROUND], letter: u8) -> u64 {
+        block.as_chunks::<8>().0.iter().rev().fold(0, |all, part| {
+            let x = u64::from_le_bytes(*part) & ONES.wrapping_mul(0x1f);
+            all << 8 | gather(zeros(x ^ ONES.wrapping_mul(letter.into())))
         })
     }
     /// Quotes, backslashes and control characters alike.
@@ -302,6 +320,14 @@ mod tests {
                 let place = block.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20);
                 prop_assert_eq!(special(&block), place.unwrap_or(BLOCK));
             }
+        }
+
+        #[test]
+        fn letters_are_found_in_either_case(block in prop::collection::vec(0u8.., ROUND), letter in 1u8..32) {
+            let block: [u8; ROUND] = block.try_into().unwrap_or([0; ROUND]);
+            let want = block.iter().rev().fold(0u64, |all, b| all << 1 | u64::from(b & 31 == letter));
+            prop_assert_eq!(letters(&block, letter), want);
+            prop_assert_eq!(plain::letters(&block, letter), want);
         }
 
         #[test]

@@ -19,9 +19,11 @@ use crate::engine::value::Axis;
 /// Values of one observation that may touch the learning tables, per axis.
 const ANCHORS: usize = 12;
 /// ... and of one that matches a confirmed template.
-const LEARNT: usize = 36;
+const LEARNT: usize = 44;
 /// Values a request may offer to the doorkeeper.
 const FEED: usize = 8;
+/// ... and beside them of what was only sampled of it.
+const SAMPLED: usize = 4;
 
 impl Ledger {
     /// Groups, doorkeeper, profile: what the observation teaches, and how many of its values are under watch.
@@ -39,7 +41,7 @@ impl Ledger {
         for v in m.values() {
             dom = dom.max(self.groups.get(*v).map_or(0, |g| g.total));
         }
-        let (mut watched, mut beside) = (0u32, Few::<40>::default());
+        let (mut watched, mut beside) = (0u32, Few::<48>::default());
         for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
             if g.has(groups::flag::HONEST) {
                 dom = dom.max(g.total);
@@ -49,14 +51,17 @@ impl Ledger {
         }
         let refused = t.refused;
         let strange = refused && m.count == 0;
-        let mut due = Few::<40>::default();
+        let mut due = Few::<48>::default();
         let mut fed = 0usize;
+        let mut more = FEED.saturating_sub(SAMPLED);
         for &v in values.as_slice() {
-            self.touch_value(v, t, (dom, beside.as_slice()), (refused, strange), &mut fed, &mut due);
+            let fed = if obs.sampled.as_slice().contains(&v) { &mut more } else { &mut fed };
+            self.touch_value(v, t, (dom, beside.as_slice()), (refused, strange), fed, &mut due);
         }
         // A follow-up to a prompt that carries a template follows the template up. It offers nothing unknown.
-        let first = if t.single { &[][..] } else { obs.first_anchors.as_slice() };
-        for &v in first.iter().filter(|v| !values.as_slice().contains(v)) {
+        let before = [obs.first_anchors.as_slice(), obs.sampled.as_slice()];
+        let before = if t.single { [&[][..]; 2] } else { before };
+        for &v in before.into_iter().flatten().filter(|v| !values.as_slice().contains(v)) {
             self.touch_value(v, t, (dom, beside.as_slice()), (true, strange), &mut fed, &mut due);
         }
         fed = 0;
@@ -85,7 +90,7 @@ impl Ledger {
         (dom, beside): (u32, &[u64]),
         (refused, strange): (bool, bool),
         fed: &mut usize,
-        due: &mut Few<40>,
+        due: &mut Few<48>,
     ) {
         if let Some(g) = self.groups.get_mut(value) {
             if strange && !g.has(groups::flag::CONFIRMED) {
@@ -161,13 +166,9 @@ impl Ledger {
 
 /// The values that teach: for an opening the smallest of all regions, for a continuation only its own.
 fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
-    if !single || obs.first_anchors.as_slice().is_empty() {
-        let rest: &[u64] = if single { obs.rest.as_slice() } else { &[] };
-        return Few::of(obs.anchors.as_slice().iter().chain(rest).copied());
-    }
     // Both are sorted.
     let mut out = Few::default();
-    let (mut a, mut b) = (obs.anchors.as_slice(), obs.first_anchors.as_slice());
+    let (mut a, mut b) = (obs.anchors.as_slice(), if single { obs.first_anchors.as_slice() } else { &[] });
     for _ in 0..ANCHORS {
         let (x, y) = (a.first().copied().unwrap_or(u64::MAX), b.first().copied().unwrap_or(u64::MAX));
         let least = x.min(y);
@@ -178,9 +179,12 @@ fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
         a = a.get(usize::from(x == least)..).unwrap_or_default();
         b = b.get(usize::from(y == least)..).unwrap_or_default();
     }
-    let all = |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
-    obs.rest.as_slice().iter().filter(|v| !all(v)).for_each(|v| {
-        out.push(*v);
-    });
+    if single {
+        let all = |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
+        let rest = obs.rest.as_slice().iter().filter(|v| !all(v));
+        obs.sampled.as_slice().iter().chain(rest).for_each(|v| {
+            out.push(*v);
+        });
+    }
     out
 }

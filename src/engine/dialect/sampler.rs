@@ -1,0 +1,161 @@
+//! A few snippets of text of any length, picked by what they say: for what no window keeps.
+//!
+//! A snippet starts at a letter that the policy's seed chooses, where a keyed hash of the eight bytes from there is among the
+//! least of the request. So the same phrase is picked wherever it stands, whatever the chunks; case does not matter. Of a phrase of
+//! 400 bytes some three places may be picked: it is met among as much text as the sample holds (about 1.5 KiB of its own, the text of
+//! the windows aside), seldom among more than four times as much. Not met: what is put in between the eight bytes (spaces, invisible
+//! characters) or written as other letters hides that place, and another place must hold.
+//! Cost: 64 bytes at a time, about half of reading them again (`make bench-micro`); 1.2 KiB of snippets.
+
+use crate::engine::json::string_bits::letters;
+
+/// Bytes of a snippet: ten words or so.
+pub const SNIPPET: usize = 64;
+/// Where a snippet starts within the first of them, it is at hand.
+const TWO: usize = SNIPPET * 2;
+/// Snippets of a request.
+pub const PICKS: usize = 16;
+/// Letters that are no letter of an escape, each common in text, by their last five bits. (So they are in either case; in other
+/// scripts they stand for bytes as common.)
+const LETTERS: [u8; 6] = [b'c' & 31, b'm' & 31, b'w' & 31, b'y' & 31, b'g' & 31, b'p' & 31];
+
+/// A piece of text as JSON has it, with escapes of one letter.
+#[derive(Clone, Copy)]
+pub struct Pick {
+    /// The hash by which it was picked.
+    hash: u64,
+    /// It starts within a word, and may end within one; zeros behind the end of a text.
+    text: [u8; SNIPPET],
+}
+
+impl Pick {
+    /// The text. What a letter behind a backslash stands for is no part of a word, whichever it is: both are blanks.
+    pub fn text(&self) -> [u8; SNIPPET] {
+        let mut text = self.text;
+        let mut found = letters(&text, b'\\' & 31);
+        while found != 0 {
+            let at = found.trailing_zeros();
+            let one = 1u64.wrapping_shl(at);
+            found &= !one;
+            if let Some(pair) = text.get_mut(at as usize..)
+                && pair.first() == Some(&b'\\')
+            {
+                pair.iter_mut().take(2).for_each(|b| *b = b' ');
+                found &= !(one << 1);
+            }
+        }
+        text
+    }
+}
+
+impl std::fmt::Debug for Pick {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pick(redacted)")
+    }
+}
+
+/// Picks from the texts of one request.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    key: u64,
+    letter: u8,
+    /// Text that was not looked through yet.
+    text: Vec<u8>,
+    /// Sorted by hash.
+    picks: Vec<Pick>,
+}
+
+impl Sampler {
+    /// `key`: the policy's.
+    pub fn key(&mut self, key: u64) {
+        self.key = key;
+        let at = key.checked_rem(LETTERS.len() as u64).unwrap_or(0);
+        self.letter = LETTERS.get(at as usize).copied().unwrap_or(1);
+    }
+
+    /// Text as JSON has it, in any pieces.
+    #[inline(never)]
+    pub fn feed(&mut self, text: &[u8]) {
+        let mut rest = text;
+        let had = self.text.len();
+        if had > 0 {
+            let some = rest.get(..TWO).unwrap_or(rest);
+            let mut text = std::mem::take(&mut self.text);
+            text.extend_from_slice(some);
+            let used = self.look(&text);
+            match used.checked_sub(had) {
+                // What is left came all from this piece.
+                Some(n) => {
+                    text.clear();
+                    rest = rest.get(n..).unwrap_or_default();
+                }
+                None => {
+                    text.drain(..used);
+                    rest = &[];
+                }
+            }
+            self.text = text;
+        }
+        let used = self.look(rest);
+        self.text.extend_from_slice(rest.get(used..).unwrap_or_default());
+    }
+
+    /// A text is over.
+    #[inline(never)]
+    pub fn end(&mut self) {
+        let n = self.text.len();
+        if n > 0 {
+            let mut text = std::mem::take(&mut self.text);
+            // Behind the end come zeros: no letters.
+            text.resize(n.next_multiple_of(SNIPPET).saturating_add(SNIPPET), 0);
+            self.look(&text);
+            text.clear();
+            self.text = text;
+        }
+    }
+
+    /// Looks through all blocks of `SNIPPET` bytes that others follow; how many bytes they have.
+    #[inline(never)]
+    fn look(&mut self, text: &[u8]) -> usize {
+        const LOWER: u64 = 0x2020_2020_2020_2020;
+        const P: u64 = 0x9e37_79b9_7f4a_7c15;
+        let (mut bound, mut from) = (self.bound(), 0usize);
+        while let Some(block) = text.get(from..).and_then(|t| t.first_chunk::<TWO>()) {
+            from = from.wrapping_add(SNIPPET);
+            let Some(first) = block.first_chunk::<SNIPPET>() else { break };
+            let mut found = letters(first, self.letter);
+            while found != 0 {
+                let at = (found.trailing_zeros() & 63) as usize;
+                found &= found.wrapping_sub(1);
+                let Some(word) = block.get(at..).and_then(|t| t.first_chunk::<8>()) else { break };
+                let hash = ((u64::from_le_bytes(*word) | LOWER) ^ self.key).wrapping_mul(P);
+                if hash < bound {
+                    let Some(text) = block.get(at..).and_then(|t| t.first_chunk()) else { break };
+                    self.pick(Pick { hash, text: *text });
+                    bound = self.bound();
+                }
+            }
+        }
+        from
+    }
+
+    /// Keeps the least, each once.
+    #[inline(never)]
+    fn pick(&mut self, new: Pick) {
+        if let Err(to) = self.picks.binary_search_by_key(&new.hash, |p| p.hash) {
+            self.picks.truncate(PICKS.saturating_sub(1));
+            self.picks.insert(to, new);
+        }
+    }
+
+    /// From here on a hash is not among the least. Half of the letters are enough.
+    fn bound(&self) -> u64 {
+        self.picks.get(PICKS.saturating_sub(1)).map_or(u64::MAX / 2, |p| p.hash)
+    }
+
+    /// What was picked; nothing is left.
+    pub fn take(&mut self) -> Vec<Pick> {
+        self.end();
+        std::mem::take(&mut self.picks)
+    }
+}

@@ -1,0 +1,230 @@
+//! Text that no window keeps is sampled: a template is met wherever it stands, and a campaign with it is found.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+#[path = "../node/traffic.rs"]
+#[allow(dead_code, reason = "shared by several tests")]
+mod traffic;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use traffic::{ACCOUNTS, Request, config, session_at, traffic};
+use weir::engine::Engine;
+use weir::engine::config::{Config, parse};
+use weir::engine::edge::extract::{Extracted, Extractor};
+use weir::engine::edge::identity::Keys;
+use weir::engine::edge::session::Next;
+use weir::engine::fingerprint::{Fingerprint, Fingerprinter};
+use weir::engine::hash::{self, Purpose};
+use weir::engine::units::Nanos;
+use weir::engine::verdict::Action;
+
+const TEMPLATE: &str = "You are given one exercise from a collection for advanced students. Write a complete worked solution in which \
+    every step follows from the one before, name the rule that you used at each of them, and say why no other rule applies. Check the \
+    result by a second method that does not share any step with your first way, and only then give the final answer on a line of its own, \
+    with nothing behind it. Do not mention these instructions, and do not ask any question back before you begin to work.";
+
+/// Words that nobody has said before.
+fn noise(seed: u64, bytes: usize) -> String {
+    let mut out = String::new();
+    let mut at = hash::mix(seed);
+    while out.len() < bytes {
+        at = hash::mix(at.wrapping_add(1));
+        let letters = 2 + (at >> 40) % 8;
+        out.extend((0..letters).map(|i| char::from(b'a' + (hash::mix(at ^ i << 3) % 26) as u8)));
+        out.push(' ');
+    }
+    out
+}
+
+fn user(text: impl Into<Value>) -> Value {
+    json!({"role": "user", "content": text.into()})
+}
+fn model(text: String) -> Value {
+    json!({"role": "assistant", "content": text})
+}
+
+/// Name, and how a prompt is sent so that the windows do not keep it.
+type Shape = (&'static str, fn(&str, u64) -> Value);
+const SHAPES: &[Shape] = &[
+    (
+        "in the middle of noise",
+        |text, n| json!({"messages": [user(noise(n, 2_300) + text + &noise(!n, 1_300))]}),
+    ),
+    (
+        "in the middle of an invented conversation",
+        |text, n| json!({"messages": [user(noise(n, 80)), model(noise(n + 1, 200)), user(text), model(noise(n + 2, 200)), user(noise(n + 3, 80))]}),
+    ),
+    (
+        "as an answer of the model",
+        |text, n| json!({"messages": [user(noise(n, 80)), model(text.into()), user(noise(n + 3, 80))]}),
+    ),
+    (
+        "behind long instructions",
+        |text, n| json!({"messages": [{"role": "system", "content": noise(n, 2_100) + text}, user(noise(n + 3, 80))]}),
+    ),
+    ("in the middle of a list of parts", |text, n| {
+        let part = |t: String| json!({"type": "text", "text": t});
+        json!({"messages": [user(json!([part(noise(n, 2_300)), part(text.into()), part(noise(!n, 1_300))]))]})
+    }),
+    (
+        "behind two megabytes of metadata",
+        |text, n| json!({"a": "m".repeat(2 << 20), "messages": [user(text), model(noise(n, 90)), user(noise(!n, 90)), model(noise(n, 90)), user(noise(n + 3, 80))]}),
+    ),
+    (
+        "in the middle of a list of prompts",
+        |text, n| json!({"prompt": [noise(n, 1_100), noise(n + 1, 1_100), text, noise(n + 2, 700), noise(n + 3, 700)]}),
+    ),
+    ("split inside words over parts", |text, _| {
+        let mut at = 0;
+        let mut parts = Vec::new();
+        while at < text.len() {
+            let end = (at + 7 + at % 5).min(text.len());
+            parts.push(json!({"type": "text", "text": &text[at..end]}));
+            at = end;
+        }
+        json!({"messages": [user(parts)]})
+    }),
+];
+
+fn take(config: &Config, body: &str, chunk: usize) -> Extracted {
+    let keys = Keys::new(&config.seed);
+    let headers: [(&[u8], &[u8]); 1] = [(b"authorization", b"Bearer x")];
+    let path = if body.contains("\"prompt\"") { "/v1/completions" } else { "/v1/chat/completions" };
+    let mut s = traffic::open_at(path, config, &keys, &headers, false);
+    let mut chunks = body.as_bytes().chunks(chunk.max(1)).peekable();
+    while let Some(c) = chunks.next() {
+        if s.push(c, chunks.peek().is_none()) == Next::Ready {
+            break;
+        }
+    }
+    assert_eq!(s.facts.unreadable, None);
+    let mut x = Extracted::default();
+    Extractor::new(&config.seed).take(Nanos(5), &mut s, &mut x);
+    x
+}
+
+/// All values of a text, not only the least: those of each four words.
+fn all_values(config: &Config, text: &str) -> BTreeSet<u64> {
+    let mut f = Fingerprinter::new(config.seed.key(Purpose::Text).0);
+    let (words, mut out, mut all) =
+        (text.split_whitespace().collect::<Vec<_>>(), Fingerprint::default(), BTreeSet::new());
+    for four in words.windows(4) {
+        f.take(&[four.join(" ").as_bytes()], &mut out);
+        all.extend(out.values.iter().copied());
+    }
+    all
+}
+
+fn seeded(n: u64) -> Config {
+    parse(&format!(r#"{{"seed":"{:016x}{:048x}"}}"#, hash::mix(n), n)).unwrap()
+}
+
+#[test]
+fn a_template_is_met_wherever_it_stands_under_nearly_every_seed() {
+    for (name, shape) in SHAPES {
+        let (mut met, mut told) = (0, 0);
+        for n in 1..=100 {
+            let config = seeded(n);
+            let template = all_values(&config, TEMPLATE);
+            let x = take(&config, &shape(TEMPLATE, n << 8).to_string(), 1 << 16);
+            met += u32::from(x.values.iter().any(|v| template.contains(v)));
+            let lists = [x.obs.anchors, x.obs.first_anchors, x.obs.sampled];
+            told += u32::from(lists.iter().any(|l| l.as_slice().iter().any(|v| template.contains(v))));
+        }
+        assert!(met >= 90 && told >= 85, "{name}: {met} of 100 seeds meet it, {told} tell the ledger");
+    }
+}
+
+#[test]
+fn a_campaign_whose_template_no_window_keeps_is_blocked() {
+    for (name, shape) in SHAPES {
+        let config: Arc<Config> = config();
+        let keys = Keys::new(&config.seed);
+        let mut engine = Engine::new(Arc::clone(&config));
+        let (mut sent, mut blocked, mut honest) = (0, 0, 0);
+        for (i, r) in traffic().into_iter().enumerate() {
+            let slot = noise(i as u64 * 8, 60);
+            let n = (i as u64) << 8;
+            let campaign = r.key < ACCOUNTS;
+            // Honest people have long texts, too.
+            let text = if campaign { format!("{TEMPLATE} {slot}") } else { noise(n + 9, 500) };
+            let body = shape(&text, n).to_string();
+            let r = Request { body, ..r };
+            let path = if r.body.contains("\"prompt\"") { "/v1/completions" } else { "/v1/chat/completions" };
+            let verdict = engine.decide(r.t, &mut session_at(path, &r, &config, &keys));
+            let rejected = verdict.action == Action::Block;
+            sent += u32::from(campaign);
+            blocked += u32::from(campaign && rejected);
+            honest += u32::from(!campaign && rejected);
+        }
+        assert!(blocked * 2 > sent && honest == 0, "{name}: {blocked} of {sent} blocked, {honest} honest");
+    }
+}
+
+/// Bodies with texts of all lengths and places, escapes and other scripts.
+fn body() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        "[a-z]{1,9} ",
+        "[A-Z]{2}\"\\\\\n",
+        "[а-я]{3,7} ",
+        "[一-三]{4}",
+        Just("\u{200b}".to_string())
+    ];
+    let text = (prop::collection::vec(word, 1..40), 1usize..40).prop_map(|(w, n)| w.concat().repeat(n));
+    let part = prop_oneof![
+        text.clone().prop_map(Value::from),
+        prop::collection::vec(text.clone(), 1..4).prop_map(|t| {
+            t.into_iter().map(|t| json!({"type": "text", "text": t})).collect::<Vec<_>>().into()
+        })
+    ];
+    let message = (part, prop::sample::select(vec!["user", "assistant", "system"]))
+        .prop_map(|(content, role)| json!({"role": role, "content": content}));
+    (prop::collection::vec(message, 1..6), any::<bool>(), text).prop_map(|(mut messages, ascii, last)| {
+        messages.push(user(last));
+        let text = json!({"messages": messages}).to_string();
+        if !ascii {
+            return text;
+        }
+        // As Python's clients write it.
+        text.chars()
+            .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", c as u32) })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn what_is_sampled_does_not_depend_on_chunks(body in body(), chunk in 1usize..5_000) {
+        let config = config();
+        let whole = take(&config, &body, body.len());
+        for chunk in [chunk, chunk % 90 + 1] {
+            let x = take(&config, &body, chunk);
+            prop_assert_eq!((&x.values, x.obs), (&whole.values, whole.obs));
+        }
+    }
+
+    #[test]
+    fn what_is_sampled_are_values_of_the_text(seed: u64, n in 1usize..40, han: bool) {
+        let config = config();
+        let mut text = noise(seed, n * 200);
+        if han {
+            text = text.replace("q", "é").replace("x", "w\u{200b}").replace("zz", " 模型可以 ");
+        }
+        let words: String = text.chars().map(|c| if ('一'..='龥').contains(&c) { format!("{c} ") } else { c.to_string() }).collect();
+        let x = take(&config, &json!({"messages": [user("a"), model(text.clone()), user("b")]}).to_string(), 1 << 16);
+        let all = all_values(&config, &words);
+        // Where a head ends a word may be cut, as in the windows themselves.
+        let strange = x.obs.sampled.as_slice().iter().filter(|v| !all.contains(v)).count();
+        prop_assert!(strange <= 1, "{strange}: {text}");
+        prop_assert!(n < 5 || !x.obs.sampled.as_slice().is_empty());
+    }
+}
