@@ -169,6 +169,26 @@ fn a_campaign_whose_template_no_window_keeps_is_blocked() {
     }
 }
 
+#[test]
+fn how_a_body_cannot_be_read_is_its_template() {
+    let (config, keys) = (config(), Keys::new(&config().seed));
+    let take = |body: &[u8]| {
+        let mut s = traffic::open(&config, &keys, &[(b"authorization", b"Bearer x")], false);
+        s.push(body, true);
+        let mut x = Extracted::default();
+        Extractor::new(&config.seed).take(Nanos(5), &mut s, &mut x);
+        x.obs
+    };
+    let packed = |n: u64| [&[0x1f, 0x8b][..], noise(n, 900).as_bytes()].concat();
+    let (a, b, other, empty) = (take(&packed(1)), take(&packed(2)), take(b"<xml>"), take(b"{}"));
+    assert_eq!((a.anchors, a.anchors.as_slice().len()), (b.anchors, 4));
+    assert!(a.exact != b.exact && a.exact == take(&packed(1)).exact && a.exact != 0);
+    assert!(other.anchors.as_slice().iter().all(|v| !a.anchors.as_slice().contains(v)));
+    assert!(empty.anchors.as_slice().is_empty() && empty.exact == 0);
+    // Sorted, as all values are.
+    assert!(a.anchors.as_slice().is_sorted() && a.anchors.as_slice().iter().all(|v| *v >> 62 == 0));
+}
+
 /// Bodies with texts of all lengths and places, escapes and other scripts.
 fn body() -> impl Strategy<Value = String> {
     let word = prop_oneof![

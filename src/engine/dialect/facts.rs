@@ -245,6 +245,8 @@ pub struct Facts {
     pub media: bool,
     /// The body could not be read (the other fields hold what was seen before).
     pub unreadable: Option<Unreadable>,
+    /// Then: tells such bodies apart, by their first bytes and their length.
+    pub body: u64,
 }
 
 impl Facts {

@@ -12,6 +12,8 @@ use crate::engine::units::Nanos;
 use crate::engine::value::Axis;
 use crate::engine::value::KeyId;
 
+/// Values of a request that cannot be read: as many as of a short template.
+const UNREAD: u64 = 4;
 /// Values of snippets that teach.
 const SAMPLED: usize = 8;
 
@@ -142,6 +144,16 @@ impl Extractor {
         let (head, tail) = facts.user.regions();
         self.fingerprinter.take(&[&facts.instructions, head, tail], &mut self.own);
         obs.exact = self.own.exact.unwrap_or(0);
+        // Of what cannot be read, how it cannot be is all that it says: a crowd that keeps coming so is like any other.
+        if let Some(what) = facts.unreadable
+            && self.own.values.is_empty()
+            && what != Unreadable::Empty
+        {
+            obs.exact = hash::combine(facts.body, self.text_key.0).max(1);
+            let kind = hash::combine(self.text_key.0, what as u64) >> 4;
+            // Sorted.
+            self.own.values.extend((0..UNREAD).map(|i| i << 60 | kind ^ i << 32));
+        }
         obs.anchors = Few::of(self.own.values.iter().copied());
         out.values.clear();
         out.values.extend_from_slice(&self.own.values);

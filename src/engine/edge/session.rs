@@ -10,6 +10,7 @@ use crate::engine::config::{Config, OtherPaths, ProfileId};
 use crate::engine::dialect::path;
 use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
+use crate::engine::hash;
 use crate::engine::json::scan::Scanner;
 use crate::engine::json::transcode::Wide;
 use crate::engine::verdict::Mode;
@@ -262,7 +263,7 @@ impl Session {
             hold: u64::from(p.inspect.max_hold_bytes),
             inspect: u64::from(p.inspect.max_inspect_bytes),
             failed: false,
-            first: FirstBytes { no_magic: facts.no_magic, ..FirstBytes::default() },
+            first: FirstBytes { bytes: [0; 64], len: 0, no_magic: facts.no_magic },
             upgrade: facts.upgrade,
             streams: dialect.streams(path.end()),
             may_be_empty: dialect.may_be_empty(path.end()),
@@ -366,6 +367,7 @@ impl Session {
         }
         self.facts = body.reader.into_facts(body.lines.is_some());
         self.facts.stream |= body.streams;
+        self.facts.body = hash::combine(hash::text(body.received, &body.first.bytes), body.received);
         if body.may_be_empty && self.facts.unreadable == Some(Unreadable::Empty) {
             (self.facts.unreadable, self.facts.media) = (None, true);
         }
@@ -380,9 +382,9 @@ impl Session {
 
 /// The first two bytes of a body tell whether it is compressed, whatever `content-encoding` says: no document begins like that.
 /// Brotli (and deflate without its header) begins with any byte: what is said to be so, and is no JSON, counts as compressed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct FirstBytes {
-    bytes: [u8; 2],
+    bytes: [u8; 64],
     len: usize,
     /// The headers name a coding that is not told by its first bytes.
     no_magic: bool,
@@ -398,7 +400,8 @@ impl FirstBytes {
 
     /// Asked only of what is no JSON: a header that lies changes nothing.
     fn is_packed(self) -> bool {
-        match self.bytes {
+        let [a, b, ..] = self.bytes;
+        match [a, b] {
             // gzip, compress, zstd, deflate in the header of zlib.
             [0x1f, 0x8b | 0x9d] | [0x28, 0xb5] | [0x78, 0x01 | 0x5e | 0x9c | 0xda] => true,
             [b' ' | b'\t' | b'\r' | b'\n', b' ' | b'\t' | b'\r' | b'\n' | b'{'] | [b'{', _] => false,

@@ -164,6 +164,7 @@ fn account(
         until_s,
         plan,
         text,
+        packed: s.tricks.packed,
     }
 }
 

@@ -108,6 +108,7 @@ impl<'w> Maker<'w> {
             until_s,
             plan,
             text,
+            packed: false,
         });
         let last = actors.len() - 1;
         &mut actors[last]

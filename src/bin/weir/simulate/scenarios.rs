@@ -93,6 +93,8 @@ pub struct Tricks {
     pub tiers: bool,
     /// Somebody else's campaign with the same template: half as many accounts, people's hours, one client, a day later.
     pub twin: bool,
+    /// All bodies are compressed.
+    pub packed: bool,
 }
 
 /// Whose requests tell the age of their account, where Weir is started with ages at all.
@@ -194,6 +196,7 @@ const PLAIN: Tricks = Tricks {
     rests: false,
     doubling_h: 0,
     tiers: false,
+    packed: false,
     twin: false,
 };
 

@@ -6,7 +6,7 @@
 use super::rng::Rng;
 use super::texts::{Pool, Text};
 use std::ops::Range;
-use weir::engine::dialect::Facts;
+use weir::engine::dialect::{Facts, Unreadable};
 use weir::engine::edge::identity::Identity;
 use weir::engine::units::Nanos;
 use weir::engine::value::KeyId;
@@ -73,6 +73,8 @@ pub struct Actor {
     pub until_s: u32,
     pub plan: Plan,
     pub text: Text,
+    /// Its client compresses what it sends, and nobody in front undoes it.
+    pub packed: bool,
 }
 
 /// One request to be made.
@@ -206,7 +208,18 @@ impl World {
         facts.first_user.clear();
         facts.conversation = false;
         facts.messages = u32::from(e.turn) * 2 + 1;
-        self.pool.compose(self.seed, a, e, facts)
+        (facts.unreadable, facts.body) = (None, 0);
+        let probe = self.pool.compose(self.seed, a, e, facts);
+        if a.packed {
+            // With the history in it no body is sent twice.
+            facts.body = weir::engine::hash::combine(e.t_ms, e.actor.into());
+            facts.instructions.clear();
+            facts.user.clear();
+            facts.first_user.clear();
+            facts.conversation = false;
+            facts.unreadable = Some(Unreadable::Compressed);
+        }
+        probe
     }
 }
 

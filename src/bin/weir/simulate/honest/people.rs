@@ -40,6 +40,15 @@ pub fn passed_on(m: &mut Maker<'_>, n: usize) {
     }
 }
 
+/// Clients that compress what they send, which nobody in front undoes: people at home, three quarters of them new.
+pub fn packed(m: &mut Maker<'_>, n: usize) {
+    let (follow, sigma, median) = (m.range(0.35, 0.6), m.range(0.8, 1.2), m.range(2.0, 8.0));
+    for _ in 0..m.about(n) {
+        let plan = m.people(median, sigma, 6, follow as f32);
+        m.key("packed", 0.75, plan, Text::Chat).packed = true;
+    }
+}
+
 /// A popular app whose users are young, half of them single-shot: the one that a campaign copies.
 pub fn poisoned(m: &mut Maker<'_>, n: usize) {
     let system = m.own_system();

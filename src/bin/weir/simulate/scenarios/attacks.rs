@@ -31,6 +31,7 @@ const RELAYS: Scenario = Scenario {
 };
 const COVER: Scenario =
     Scenario { family: "cover", tricks: Tricks { cover: 0.5, ..PLAIN }, target: served(3.0), ..S };
+const PACKED: Tricks = Tricks { packed: true, ..PLAIN };
 const FLOOD: Scenario = Scenario { family: "flood", ..A };
 const HALF_CHAT: Probe = Probe { mix: 0.5, ..P };
 
@@ -62,6 +63,8 @@ table! {
     A "A-twice" "3 % of the prompts go to two accounts" { family: "copies", probe: Probe { twice: 0.03, ..P } }
     A "A-library" "the library's most popular prompt, accounts double every 24 hours" { family: "library", kit: Kit::Pattern, tricks: Tricks { doubling_h: 24, ..PLAIN } }
     A "A-twins" "two campaigns with one template" { family: "twins", tricks: Tricks { twin: true, ..PLAIN } }
+    A "A-packed" "all bodies compressed" { family: "packed", tricks: PACKED }
+    A "A-packed-u" "the same, ages unknown" { family: "packed", ages: Ages::Unknown, tricks: PACKED }
     A "A-warm" "ten chat requests before the first probe" { family: "warm_up", tricks: Tricks { warm_up: 6, ..PLAIN } }
     A "A-warm-u" "the same, ages unknown" { family: "warm_up", ages: Ages::Unknown, tricks: Tricks { warm_up: 6, ..PLAIN } }
     A "A-own" "a system prompt that nobody has seen before" { family: "own", kit: Kit::Own }

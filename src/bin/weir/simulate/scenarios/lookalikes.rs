@@ -50,6 +50,7 @@ families! {
     WEEK "extension" "extension" people::extension, "an extension with a referral burst": 150 500 1000 2000;
     DAYS "backoff" "backoff" machines::backoff, "devices that back off and retry": 40 300 600 900;
     WEEK "hall" "hall" people::hall, "students in one hall": 40 150 300;
+    WEEK "packed" "packed" people::packed, "people whose clients compress": 40 150 300 800;
     WEEK "carrier" "carrier" people::carrier, "a start on one carrier's telephones": 40 150 300 800;
     DAYS "tokens" "tokens" work::tokens, "tokens that live an hour": 40 150 300 800;
     DAYS "contest" "contest" people::contest, "teams that run the same test items": 40 150 300;

@@ -60,7 +60,7 @@ fn shape(w: &World, wanted: &dyn Fn(&str) -> bool, only_its_own: bool) -> Shape 
     let (mut hours, mut facts) = ([0u32; 24], Facts::default());
     w.events(|e| {
         let a = &w.actors[e.actor as usize];
-        let beside = matches!(a.text, crate::simulate::texts::Text::Chat);
+        let beside = matches!(a.text, crate::simulate::texts::Text::Chat) && !a.packed;
         if !wanted(w.classes[usize::from(a.class)].name) || only_its_own && beside {
             return;
         }
@@ -69,7 +69,7 @@ fn shape(w: &World, wanted: &dyn Fn(&str) -> bool, only_its_own: bool) -> Shape 
         n += 1;
         follow += u32::from(facts.conversation);
         let (head, tail) = facts.user.regions();
-        repeated += u32::from(!texts.insert([head, tail].concat()));
+        repeated += u32::from(!texts.insert([head, tail, &facts.body.to_le_bytes()].concat()));
         hours[(e.t_ms / 3_600_000 % 24) as usize] += 1;
         prefixes.insert(id.prefix);
         if keys.insert(id.key.0) && a.created_s != 0 {
@@ -115,6 +115,7 @@ const CLAIMS: &[Claim] = &[
     ("P-carrier-300",          [250, 350],   [3.0, 33.0],  [0.0, 0.5],   [100.0, 100.0], [30, 200],  [8.0, 150.0],   4.0),
     ("P-tokens-150",           [1500, 9000], [8.0, 50.0],  [0.0, 0.5],   [5.0, 40.0],    [20, 120],  [1.5, 6.0],     3.0),
     ("P-contest-150",          [110, 175],   [0.0, 0.0],   [70.0, 99.0], [100.0, 100.0], [105, 175], [100.0, 500.0], 20.0),
+    ("P-packed-150",           [120, 180],   [0.0, 0.1],   [0.0, 0.1],   [60.0, 85.0],   [100, 180], [20.0, 400.0],  20.0),
     ("P-digests-300",          [250, 350],   [0.0, 0.0],   [0.0, 0.5],   [100.0, 100.0], [2, 4],     [15.0, 200.0],  12.0),
 ];
 
