@@ -104,7 +104,7 @@ pub struct Observation {
     /// What it costs of a limit: answers that it asks for, all prompts together (saturating). 0: no limit counts it.
     pub cost: u16,
     /// Values of the request, all regions (saturating).
-    pub nfp: u8,
+    pub value_count: u8,
     /// Hash of all words in order, 0 if fewer than four.
     pub exact: u64,
     /// Hash of the last user message.
@@ -134,7 +134,7 @@ impl Observation {
         w.u8(self.flags);
         w.u8(self.profile);
         w.u16(self.cost);
-        w.u8(self.nfp);
+        w.u8(self.value_count);
         w.u64(self.exact);
         w.u64(self.last_user);
         w.u64(self.first_user);
@@ -156,7 +156,7 @@ impl Observation {
             flags: r.u8()?,
             profile: r.u8()?,
             cost: r.u16()?,
-            nfp: r.u8()?,
+            value_count: r.u8()?,
             exact: r.u64()?,
             last_user: r.u64()?,
             first_user: r.u64()?,
@@ -296,7 +296,7 @@ mod tests {
             time: Nanos(i),
             key: i * 7,
             created_s: 5,
-            nfp: 9,
+            value_count: 9,
             cost: i as u16,
             exact: i,
             anchors: Few::of(0..i % 13),

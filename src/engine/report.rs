@@ -20,7 +20,7 @@ pub struct GroupReport {
     pub requests: u32,
     /// Nats of a campaign over the best honest explanation.
     pub nats: i32,
-    /// The explanations by name, nats behind the likeliest. Empty without a panel.
+    /// The explanations by name, nats behind the likeliest. Empty without a large sample.
     pub explanations: Vec<(&'static str, i32)>,
     /// Share of its keys that is the campaign's, if it is one.
     pub campaign_percent: Option<u8>,
@@ -47,7 +47,7 @@ pub struct Inspection {
     pub armed: u8,
     /// Requests beside something far more frequent.
     pub under: u32,
-    /// What an evaluation finds now, if it has a panel.
+    /// What an evaluation finds now, if it has a large sample.
     pub finding: Option<detect::Finding>,
     /// What its case is judged by.
     pub numbers: Option<Numbers>,

@@ -10,7 +10,8 @@
 //! | `arm` 2, `fleet_cap` | DETECTION 5.6; `make ablation` repeats it |
 
 use super::fitted::Fitted;
-use super::read::{Object, Problems};
+use super::problem::Problems;
+use super::read::Object;
 use crate::engine::units::Nanos;
 
 /// `campaign` of the configuration.

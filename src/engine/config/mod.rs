@@ -2,6 +2,7 @@
 
 pub mod campaign;
 pub mod fitted;
+mod problem;
 mod raw;
 pub mod read;
 pub mod routes;
@@ -15,7 +16,8 @@ use super::units::Nanos;
 use super::value::KeyId;
 use super::verdict::Mode;
 pub use campaign::Campaign;
-pub use raw::{ConfigError, Problem, parse, parse_with_env};
+pub use problem::{ConfigError, Problem, Problems};
+pub use raw::{parse, parse_with_env};
 use routes::Routes;
 
 /// A whole configuration. Profile 0 is the top level ("default").

@@ -1,43 +1,12 @@
 //! The strict JSON half: unknown keys, wrong units, empty selectors and contradictions are problems that name the JSON
 //! path, the value, what is allowed and the fix. All problems of a file are told at once.
 
-use super::read::{Object, Problems, leaf, of_text, show};
+use super::read::{Object, leaf, of_text, show};
 use super::routes::{Match, Pattern, Routes, Rule};
 use super::*;
 use crate::engine::dialect::{DIALECTS, path};
 use serde::de::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-
-/// Something wrong (or, as a warning, unwise) in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// JSON path; empty for the file itself.
-    pub path: String,
-    /// What is wrong, and the fix.
-    pub message: String,
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let path = if self.path.is_empty() { "(file)" } else { &self.path };
-        write!(f, "{path}: {}", self.message)
-    }
-}
-
-/// All problems of one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError(pub Vec<Problem>);
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, p) in self.0.iter().enumerate() {
-            write!(f, "{}{p}", if i > 0 { "\n" } else { "" })?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 const MAX_PROFILES: usize = 64;
 const MAX_ROUTES: usize = 1_024;

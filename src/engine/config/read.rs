@@ -1,27 +1,11 @@
 //! Typed reading of a JSON value that collects every problem instead of stopping at the first.
 
-use super::{Nanos, Problem};
+use super::{Nanos, Problems};
 use crate::engine::decimal::exact;
 use serde::de::value::{Error as LeafError, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::{Map, Value};
 use std::fmt::Display;
-
-/// Collects problems under a JSON path.
-#[derive(Debug, Default)]
-pub struct Problems(pub Vec<Problem>);
-
-impl Problems {
-    /// Notes a problem.
-    pub fn add(&mut self, path: &str, message: impl Display) {
-        self.push(path.to_string(), &message);
-    }
-    // One piece of code for every kind of message.
-    #[inline(never)]
-    fn push(&mut self, path: String, message: &dyn Display) {
-        self.0.push(Problem { path, message: message.to_string() });
-    }
-}
 
 /// One object of the configuration: every key must be asked for, or it is unknown.
 #[derive(Debug)]

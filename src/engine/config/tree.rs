@@ -1,6 +1,6 @@
 //! JSON as a tree of `serde_json`'s values, and the keys that stand twice in one object: the second value would silently win.
 
-use super::read::Problems;
+use super::problem::Problems;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt::Write;

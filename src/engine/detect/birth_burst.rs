@@ -1,14 +1,14 @@
 //! Bursts: keys of one octave of load that never sleep and were made within a few days of each other.
 //!
-//! Contract: looks at a panel of everybody young of the octave, answers when the births lie and what load they share. Why a
+//! Contract: looks at a large sample of everybody young of the octave, answers when the births lie and what load they share. Why a
 //! window of births: honest accounts of one age range arrive evenly, a campaign's are bought or registered together.
-//! Cost: one sort of at most a panel. Not a term of the score: profiles are judged by this alone.
+//! Cost: one sort of at most a large sample. Not a term of the score: profiles are judged by this alone.
 
 use super::Sampled;
 use crate::engine::config::Campaign;
 use crate::engine::sort::sort;
 use crate::engine::tables::groups::Sample;
-use crate::engine::tables::panels::KEYS;
+use crate::engine::tables::large_samples::KEYS;
 
 /// Keys of a load profile that were made in one burst.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ pub struct Burst {
     /// See `oldest`.
     pub youngest: u32,
     /// Their common load, requests a tick.
-    pub lam: f64,
+    pub load: f64,
 }
 
 /// Longest burst, ticks: five days.
@@ -50,7 +50,7 @@ pub fn burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     Some(Burst {
         oldest: oldest.saturating_add(slack),
         youngest: youngest.saturating_sub(slack),
-        lam: rate(queue),
+        load: rate(queue),
     })
 }
 
@@ -67,8 +67,8 @@ fn select<'a>(keys: &[Sample], room: &'a mut [Sample; KEYS]) -> &'a [Sample] {
 /// Openings a tick of one key.
 fn rate(keys: &[Sample]) -> f64 {
     let (n, ticks) = keys.iter().fold((0.0, 0.0), |(n, ticks), s| {
-        let seen = f64::from(s.last.wrapping_sub(s.kfirst)).max(0.5);
-        (n + f64::from(s.tot.saturating_sub(1)), ticks + seen)
+        let seen = f64::from(s.last.wrapping_sub(s.key_first)).max(0.5);
+        (n + f64::from(s.key_openings.saturating_sub(1)), ticks + seen)
     });
     if ticks > 0.0 { n / ticks } else { 0.0 }
 }
@@ -99,10 +99,10 @@ mod tests {
                 Sample {
                     flags,
                     age: ago as u16,
-                    tot: 21,
-                    cnt: 1,
+                    key_openings: 21,
+                    openings: 1,
                     last: 200,
-                    kfirst: 100,
+                    key_first: 100,
                     ..Sample::default()
                 }
             })
@@ -137,6 +137,6 @@ mod tests {
         let b = found(256, 3..5, 1_000.0).unwrap();
         assert!(b.youngest >= 432 - 90 && b.youngest <= 432 + 90, "{b:?}");
         assert!(b.oldest >= 720 - 90 && b.oldest <= 720 + 90, "{b:?}");
-        assert!((b.lam - 19.0 / 100.0).abs() < 0.02, "{b:?}");
+        assert!((b.load - 19.0 / 100.0).abs() < 0.02, "{b:?}");
     }
 }

@@ -1,11 +1,11 @@
-//! What a panel's keys did, as all hypotheses look at it. Filled once an evaluation; nothing is allocated.
+//! What a large sample's keys did, as all hypotheses look at it. Filled once an evaluation; nothing is allocated.
 
 use super::coming::{Bins, Visit};
 use super::hours;
 use crate::engine::config::fitted::Fitted;
 use crate::engine::tables::groups::Sample;
 use crate::engine::tables::homes::Homes;
-use crate::engine::tables::panels::KEYS;
+use crate::engine::tables::large_samples::KEYS;
 use crate::engine::value::Axis;
 
 /// Keys that are looked at.
@@ -25,7 +25,7 @@ pub enum Age {
     Old,
 }
 
-/// The keys of a panel.
+/// The keys of a large sample.
 #[derive(Debug)]
 pub struct Keys<'a> {
     /// As sampled.
@@ -76,51 +76,52 @@ impl<'a> Keys<'a> {
             sleep: [0.0; MOST],
             devotion: [(0, 0); MOST],
         };
-        let part = |s: &Sample| f64::from(s.cnt) / f64::from(s.tot.max(s.cnt).max(1));
+        let part = |s: &Sample| f64::from(s.openings) / f64::from(s.key_openings.max(s.openings).max(1));
         let mean = samples.iter().map(part).sum::<f64>() / samples.len().max(1) as f64;
         k.partly = axis == Axis::Text && mean < 0.5;
         // Who comes through many relays shows each a part, too.
         let whole = k.partly || axis == Axis::Network;
         for (i, s) in samples.iter().enumerate() {
-            let (openings, first) = if whole { (s.tot.max(s.cnt), s.kfirst) } else { (s.cnt, s.first) };
+            let (openings, first) =
+                if whole { (s.key_openings.max(s.openings), s.key_first) } else { (s.openings, s.first) };
             // What comes within ten minutes is one visit: the requests of a session are one decision of one person.
             let visits = |openings: u16| {
                 let all = u32::from(openings).saturating_mul(u32::from(s.ticks));
-                all.checked_div(u32::from(s.cnt)).unwrap_or(0).saturating_sub(1)
+                all.checked_div(u32::from(s.openings)).unwrap_or(0).saturating_sub(1)
             };
             let l = f64::from(s.last.wrapping_sub(first));
             let r = f64::from(tick.wrapping_sub(s.last)) * if k.partly { mean } else { 1.0 };
-            let cnt = u32::from(s.cnt);
+            let here = u32::from(s.openings);
             if let Some(v) = k.visits.get_mut(i) {
                 *v = Visit::new(u32::from(openings.saturating_sub(1)), visits(openings), l, r);
             }
             // Who does little else is exposed to silence here; others may be sending elsewhere.
-            let devoted = s.cnt.saturating_mul(2) >= s.tot;
+            let devoted = s.openings.saturating_mul(2) >= s.key_openings;
             if let Some(v) = k.whole.get_mut(i) {
-                let n = s.tot.max(s.cnt);
+                let n = s.key_openings.max(s.openings);
                 let further = u32::from(n.saturating_sub(1));
                 *v = Visit::new(
                     further,
                     visits(n),
-                    f64::from(s.last.wrapping_sub(s.kfirst)),
+                    f64::from(s.last.wrapping_sub(s.key_first)),
                     if devoted { r } else { 0.0 },
                 );
             }
             if let Some(t) = k.talk.get_mut(i) {
                 *t = if whole {
-                    habit(s.follows(), s.tot)
+                    habit(s.follows(), s.key_openings)
                 } else {
-                    of(u32::from(s.talk), cnt.saturating_add(u32::from(s.talk)))
+                    of(u32::from(s.talk), here.saturating_add(u32::from(s.talk)))
                 };
             }
             if let Some(d) = k.repeats.get_mut(i) {
-                *d = if whole { habit(s.repeated(), s.tot) } else { of(u32::from(s.dup), cnt) };
+                *d = if whole { habit(s.repeated(), s.key_openings) } else { of(u32::from(s.dup), here) };
             }
             if let Some(h) = k.sleep.get_mut(i) {
-                *h = hours::sleeper(s.hour_bits(), s.hn(), u32::from(s.last.wrapping_sub(s.first)));
+                *h = hours::sleeper(s.hour_bits(), s.hours_n(), u32::from(s.last.wrapping_sub(s.first)));
             }
             if let Some(d) = k.devotion.get_mut(i) {
-                *d = part_of(cnt, u32::from(s.tot.max(s.cnt)));
+                *d = part_of(here, u32::from(s.key_openings.max(s.openings)));
             }
         }
         k.bins = Bins::new(k.visits());
@@ -173,7 +174,7 @@ impl<'a> Keys<'a> {
     }
     /// Mean openings with the template after the first.
     pub fn mean_here(&self) -> f64 {
-        let n = self.samples.iter().fold(0.0, |n, s| n + f64::from(s.cnt.saturating_sub(1)));
+        let n = self.samples.iter().fold(0.0, |n, s| n + f64::from(s.openings.saturating_sub(1)));
         n / self.len().max(1) as f64
     }
 }

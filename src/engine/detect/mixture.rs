@@ -1,7 +1,7 @@
 //! The first question, asked of a mixture: are some of the keys a campaign's, and what share?
 //!
 //! Each key is the campaign's with probability `share`, else honest by the best honest explanation. The likeliest mixture is found by
-//! expectation and maximisation from a high share (Dempster, Laird & Rubin 1977), at most eight steps over a panel.
+//! expectation and maximisation from a high share (Dempster, Laird & Rubin 1977), at most eight steps over a large sample.
 
 use super::coming::{self, Visit};
 use super::fleet::FLEET;

@@ -53,7 +53,7 @@ pub static HONEST: [&Hypothesis; EXPLANATIONS] = [
 const NATS_A_KEY: f64 = 0.1;
 /// Ticks of observation before anything is said, two hours, ...
 const PATIENCE: u16 = 12;
-/// ... a day if the panel did not see the group begin, ...
+/// ... a day if the large sample did not see the group begin, ...
 const DAY: u16 = 144;
 /// ... requests of a key after its first, ...
 const FURTHER: f64 = 1.0;
@@ -85,21 +85,21 @@ pub struct Finding {
     pub numbers: Numbers,
 }
 
-/// Evaluates a value by its panel.
+/// Evaluates a value by its large sample.
 pub fn judge(
     group: &Group,
-    panel: &BottomK<Sample, { keys::MOST }>,
+    large_sample: &BottomK<Sample, { keys::MOST }>,
     homes: &Homes,
     tick: u16,
     c: &Campaign,
 ) -> Finding {
     let axis = Axis::of(group.tag);
-    let keys = Keys::new(panel.items(), panel.estimate(), axis, tick, &c.fitted, homes);
+    let keys = Keys::new(large_sample.items(), large_sample.estimate(), axis, tick, &c.fitted, homes);
     let mut f = Finding { distinct: keys.distinct, ..Finding::default() };
     let struck = keys.samples.iter().filter(|s| s.struck()).count();
     let known = struck.saturating_mul(2) >= keys.len();
     let since = keys.samples.iter().map(|s| tick.wrapping_sub(s.first)).max().unwrap_or(0);
-    // Of a panel that began in mid-life the busy keys are there first: it waits for the idle ones.
+    // Of a large sample that began in mid-life the busy keys are there first: it waits for the idle ones.
     let began = group.created_s / 600;
     let missed = tick.wrapping_sub(began as u16).saturating_sub(since);
     let patience = if missed > PATIENCE { DAY } else { PATIENCE };
@@ -195,11 +195,11 @@ mod tests {
     use super::*;
     use crate::engine::hash::mix;
     use crate::engine::tables::groups::Touch;
-    use crate::engine::tables::panels::KEYS;
+    use crate::engine::tables::large_samples::KEYS;
 
-    /// A panel of 200 young keys that send every hour at random for so many hours, never the same, never following up.
+    /// A large sample of 200 young keys that send every hour at random for so many hours, never the same, never following up.
     fn queue(hours: u32, seed: u64) -> (Group, BottomK<Sample, KEYS>, u16) {
-        let (mut g, mut panel) = (Group { tag: 7, ..Group::default() }, BottomK::default());
+        let (mut g, mut large_sample) = (Group { tag: 7, ..Group::default() }, BottomK::default());
         let start = 1_780_000_000u32;
         g.created_s = start;
         let mut unit = {
@@ -210,22 +210,22 @@ mod tests {
             }
         };
         for key in 0..200u64 {
-            let (mut at, mut n, mut kfirst, mut gap, mut phase) = (unit() * 3_600.0, 0, None, 0, 0u32);
+            let (mut at, mut n, mut key_first, mut gap, mut phase) = (unit() * 3_600.0, 0, None, 0, 0u32);
             while at < f64::from(hours) * 3_600.0 {
                 let now_s = start + at as u32;
                 n += 1;
                 let tick = (now_s / 600) as u16;
                 phase |= 1 << (now_s % 3_600 * 32 / 3_600);
                 let t = Touch {
-                    kh: (mix(key) >> 32) as u32,
+                    key_hash: (mix(key) >> 32) as u32,
                     now_s,
                     tick,
                     hour: (now_s / 3_600 % 24) as u8,
                     single: true,
                     novel: true,
                     young: true,
-                    tot: n,
-                    kfirst: *kfirst.get_or_insert(tick),
+                    key_openings: n,
+                    key_first: *key_first.get_or_insert(tick),
                     age: 288,
                     gap,
                     phase,
@@ -233,13 +233,13 @@ mod tests {
                     ..Touch::default()
                 };
                 g.touch(&t);
-                crate::engine::tables::groups::admit(&mut panel, &t);
+                crate::engine::tables::groups::admit(&mut large_sample, &t);
                 let secs = -unit().ln() * 3_600.0;
                 gap = crate::engine::tables::keys::gap_code(secs as u32);
                 at += secs;
             }
         }
-        (g, panel, ((start + hours * 3_600) / 600) as u16)
+        (g, large_sample, ((start + hours * 3_600) / 600) as u16)
     }
 
     /// The honest side is weighed on the same data as the campaign's: the longer a queue goes on, the plainer it is.
@@ -247,8 +247,8 @@ mod tests {
     fn a_queue_never_looks_honest_again() {
         for seed in 1..=6 {
             let nats = [12, 24, 36, 48, 72].map(|hours| {
-                let (g, panel, tick) = queue(hours, seed);
-                let f = judge(&g, &panel, &Homes::default(), tick, &Campaign::default());
+                let (g, large_sample, tick) = queue(hours, seed);
+                let f = judge(&g, &large_sample, &Homes::default(), tick, &Campaign::default());
                 assert!(f.ready);
                 f.nats as i32
             });

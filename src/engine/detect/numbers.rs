@@ -44,9 +44,9 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     // Of a campaign of new accounts no old key is its own, however alike.
     let old_honest: f64 = if all_old < 1.0 || m.queue.young > BOUGHT { 1.0 } else { honest_old / all_old };
     let signs = signs(group, m.queue.talk.mean > CONVERSES, old_honest);
-    // Of keys that the panel sees the share is known better than by the signs of those who send most.
-    let panel = seen.then(|| (others + others.sqrt() + 1.0) / n);
-    let honest = shared::honest_share(fitted.sign, signs, group.total, panel, m.ln - m.ln_alone);
+    // Of keys that the large sample sees the share is known better than by the signs of those who send most.
+    let large_sample = seen.then(|| (others + others.sqrt() + 1.0) / n);
+    let honest = shared::honest_share(fitted.sign, signs, group.total, large_sample, m.ln - m.ln_alone);
     let whole = coming::Bins::new(keys.whole());
     let queue_pace = coming::fit(&whole, &m.weights, keys.len(), &queue::QUEUE.coming, None).1;
     let rest = m.weights.map(|w| 1.0 - w);
@@ -120,7 +120,7 @@ fn regular(keys: &Keys<'_>, weights: &Weights) -> f64 {
     ln(k / n / 0.3).min(0.0)
 }
 
-/// The evaluation's minute: the panel's tick, near the group's last request.
+/// The evaluation's minute: the large sample's tick, near the group's last request.
 fn now_min(group: &Group, keys: &Keys<'_>) -> u32 {
     let last_tick = (group.last_s / 600) as u16;
     (group.last_s / 60).saturating_add(u32::from(keys.tick.wrapping_sub(last_tick)).saturating_mul(10))

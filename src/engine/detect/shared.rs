@@ -1,4 +1,4 @@
-//! Is the template the campaign's alone, or do others live by it, too? Asked of all requests, not only of a panel's keys.
+//! Is the template the campaign's alone, or do others live by it, too? Asked of all requests, not only of a large sample's keys.
 //!
 //! Honest users tell themselves from a campaign's accounts in a share `sign` (`Fitted`) of their requests at least: they follow up, repeat
 //! somebody, or are old. Explanations of the number of signs compete: the campaign is alone but for passers-by, or a share of its
@@ -18,9 +18,9 @@ const STEP: f64 = 0.5;
 /// ... so many, to about `FEW`.
 const STEPS: u32 = 13;
 
-/// Probable share of honest keys, given `signs` among `requests`, a panel's share where it sees such keys, and what the panel says
+/// Probable share of honest keys, given `signs` among `requests`, a large sample's share where it sees such keys, and what the large sample says
 /// (nats) for there being any. `sign`: see `Fitted`.
-pub fn honest_share(sign: f64, signs: u32, requests: u32, panel: Option<f64>, nats: f64) -> f64 {
+pub fn honest_share(sign: f64, signs: u32, requests: u32, large_sample: Option<f64>, nats: f64) -> f64 {
     let (c, m) = (f64::from(signs) + 1.0, f64::from(requests).max(1.0));
     // Likelihood of the signs at an honest share, but for a constant: accidents at any rate up to `PASSING` come on top.
     let likelihood = |share: f64| {
@@ -35,7 +35,7 @@ pub fn honest_share(sign: f64, signs: u32, requests: u32, panel: Option<f64>, na
     }
     let alone = ln(ALONE / (1.0 - ALONE)) + ln(likelihood(0.0)) - ln(all / f64::from(STEPS)) - nats.max(0.0);
     let shared = 1.0 / (1.0 + exp(clamp(alone, -60.0, 60.0)));
-    let among = panel.unwrap_or(mean / all).min(0.999);
+    let among = large_sample.unwrap_or(mean / all).min(0.999);
     (shared * among + (1.0 - shared) * FEW).max(1.0e-6)
 }
 
@@ -73,7 +73,7 @@ mod tests {
             odds(200, 10_000)
         );
         assert!(odds(300, 25_000) < 20.0);
-        // What the panel sees counts, too.
+        // What the large sample sees counts, too.
         assert!(1.0 / honest_share(0.2, 0, 1_000, Some(0.1), 12.0) < 20.0);
     }
 

@@ -3,7 +3,8 @@
 //! Guarantee: neither the scheme, its case, the space around it nor the place makes another value of a secret. Cost: linear
 //! in the header; a token's claims are read up to `MAX_CLAIMS` bytes.
 
-use crate::engine::config::read::{Problems, show};
+use crate::engine::config::Problems;
+use crate::engine::config::read::show;
 use crate::engine::config::tree;
 use serde_json::Value;
 

@@ -35,7 +35,7 @@ pub fn listed<'a>(
 /// before. A key with a record waits for the ledger, which sees this request within 100 ms.
 pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign) -> Outcome {
     let evidence =
-        Evidence { matched: m.pieces.count.min(255) as u8, values: obs.nfp, ..Evidence::default() };
+        Evidence { matched: m.pieces.count.min(255) as u8, values: obs.value_count, ..Evidence::default() };
     let out = Outcome { evidence, ..Outcome::default() };
     let now_s = u32::try_from(obs.time.secs()).unwrap_or(u32::MAX);
     if let Some(k) = s.key(obs.key, now_s) {

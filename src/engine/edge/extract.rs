@@ -169,7 +169,7 @@ impl Extractor {
             obs.sampled = Few::of(self.picked.values.iter().copied().filter(|v| !kept(v)).take(SAMPLED));
             unite(&mut out.values, &self.picked.values);
         }
-        obs.nfp = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);
+        obs.value_count = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);
         let shape = hash::combine(hash::combine(id.client, facts.shape), facts.model ^ self.network_key);
         obs.nets = [
             if id.prefix == 0 { 0 } else { Axis::Network.tag(hash::mix(id.prefix)) },

@@ -2,7 +2,7 @@
 //!
 //! Suspicious: under watch, of young keys that never come back (`Group::is_passing`), or confirmed where the rule does not block
 //! the key. Proven: known to be old, five requests of something else, or a talker; and never blocked. "Something else" is a request none
-//! of whose values is being looked into (has a panel), so a campaign's first requests do not prove its keys.
+//! of whose values is being looked into (has a large sample), so a campaign's first requests do not prove its keys.
 //!
 //! Each worker holds the whole budget of a template (GCRA) and acts at once; here is the total over all workers, charged with
 //! what they have let through. What went beyond is owed: the bucket is published with the keys over a limit (`over`) until it
@@ -134,7 +134,7 @@ impl Ledger {
         id
     }
 
-    /// The least suspicious value that a request carries (0: none), and whether any of its values is looked into: has a panel, and
+    /// The least suspicious value that a request carries (0: none), and whether any of its values is looked into: has a large sample, and
     /// is not people's.
     fn suspect(&self, obs: &Observation) -> (u64, bool) {
         let lists = [
@@ -145,7 +145,7 @@ impl Ledger {
         ];
         let (mut least, mut looked_into) = (u64::MAX, false);
         for g in lists.into_iter().flatten().filter_map(|v| self.groups.get(*v)) {
-            if g.panel == 0 || self.panels.get(g.panel, g.tag).is_none() {
+            if g.large_sample == 0 || self.large_samples.get(g.large_sample, g.tag).is_none() {
                 continue;
             }
             looked_into |= !g.has(groups::flag::HONEST);
@@ -161,10 +161,12 @@ impl Ledger {
         if !self.budgets.exist() {
             return;
         }
-        for tag in self.panels.slots().iter().map(|p| p.tag).filter(|t| *t != 0 && Axis::of(*t) == Axis::Text)
+        for tag in
+            self.large_samples.slots().iter().map(|p| p.tag).filter(|t| *t != 0 && Axis::of(*t) == Axis::Text)
         {
-            let suspect =
-                |g: &groups::Group| g.has(groups::flag::SUSPECT) && self.panels.get(g.panel, tag).is_some();
+            let suspect = |g: &groups::Group| {
+                g.has(groups::flag::SUSPECT) && self.large_samples.get(g.large_sample, tag).is_some()
+            };
             if self.groups.get(tag).is_some_and(suspect)
                 && let Some(Some(s)) = shards.get_mut(shard_of(tag))
             {

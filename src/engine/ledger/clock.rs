@@ -106,7 +106,7 @@ impl Ledger {
                 for g in self.groups.slots_mut().iter_mut().filter(|g| g.tag != 0) {
                     g.age(tick, silent);
                 }
-                self.panels.age(tick, silent);
+                self.large_samples.age(tick, silent);
                 self.cases.age();
             }
             self.clock.epoch = epoch;
@@ -138,7 +138,7 @@ impl Ledger {
             }
             g.keys.items_mut().iter_mut().for_each(|s| s.until(now));
         }
-        for p in self.panels.slots_mut().iter_mut().filter(|p| p.tag != 0) {
+        for p in self.large_samples.slots_mut().iter_mut().filter(|p| p.tag != 0) {
             p.keys.items_mut().iter_mut().for_each(|s| s.until(now));
         }
         let (values, cases) = self.cases.tables_mut();

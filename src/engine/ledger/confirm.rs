@@ -1,15 +1,15 @@
 //! A group's way to a confirmed value and back: evaluation, confirmation with its siblings, joining, release.
 //!
-//! Only `detect` says what the evidence is worth; here is what follows from it. A value is judged by its panel, and confirmed after
+//! Only `detect` says what the evidence is worth; here is what follows from it. A value is judged by its large sample, and confirmed after
 //! `arm` evaluations in a row together with the values of the same request that are on the same keys, or later, because its
-//! keys are those of a confirmed panel. It is released as soon as an honest explanation is the better one.
+//! keys are those of a confirmed large sample. It is released as soon as an honest explanation is the better one.
 
 use super::Ledger;
 use crate::engine::config::campaign::off;
 use crate::engine::detect::{self, Finding};
 use crate::engine::sketch::bottom_k::BottomK;
 use crate::engine::tables::groups::{self, Group};
-use crate::engine::tables::{cases, panels};
+use crate::engine::tables::{cases, large_samples};
 use crate::engine::units::tick_of;
 use crate::engine::value::Axis;
 
@@ -26,13 +26,13 @@ impl Ledger {
             self.evaluate_profile(value);
             return;
         }
-        let Some(panel) = self.panels.get(g.panel, value) else {
+        let Some(large_sample) = self.large_samples.get(g.large_sample, value) else {
             // What was found with fewer keys does not count against it for ever.
-            g.panel = 0;
+            g.large_sample = 0;
             g.set(groups::flag::HONEST, false);
             return;
         };
-        let f = detect::judge(g, panel, &self.homes, tick_of(now_s), c);
+        let f = detect::judge(g, large_sample, &self.homes, tick_of(now_s), c);
         g.score = clamp_i16(f.nats);
         let nats = f64::from(c.nats);
         g.set(groups::flag::HONEST, f.ready && f.nats < -nats / 2.0);
@@ -78,14 +78,14 @@ impl Ledger {
         }
         for &other in siblings.iter().filter(|v| **v != value) {
             let (Some(g), Some(own)) = (self.groups.get(other), self.groups.get(value)) else { continue };
-            let Some(panel) = self.panels.get(own.panel, value) else { return };
+            let Some(large_sample) = self.large_samples.get(own.large_sample, value) else { return };
             let d = g.distinct();
             let near = d >= 0.5 * f.distinct && d <= 2.0 * f.distinct;
             if near
                 && !g.has(groups::flag::CONFIRMED)
                 && now_s / 60 >= g.immune_min
                 && !g.is_slot()
-                && overlap(g.keys.items(), panel).is_some_and(|o| o >= SAME_KEYS)
+                && overlap(g.keys.items(), large_sample).is_some_and(|o| o >= SAME_KEYS)
             {
                 self.mark(other, case);
             }
@@ -130,7 +130,7 @@ impl Ledger {
         self.cases.set_prior(value, prior as f32);
     }
 
-    /// Releases a value, and if its panel spoke for its case all that have none of their own.
+    /// Releases a value, and if its large sample spoke for its case all that have none of their own.
     fn release_with_siblings(&mut self, value: u64) {
         let case = self.groups.get(value).map_or(0, |g| self.case_of(g));
         let spoke = self.cases.case(case).is_some_and(|c| c.by == value);
@@ -139,9 +139,16 @@ impl Ledger {
             return;
         }
         let of_case = |v: &&cases::Confirmed| v.value != 0 && self.cases.root(v.case) == case;
-        let panel = |v: u64| self.groups.get(v).is_some_and(|g| self.panels.get(g.panel, v).is_some());
-        let silent: Vec<u64> =
-            self.cases.values().iter().filter(of_case).map(|v| v.value).filter(|v| !panel(*v)).collect();
+        let large_sample =
+            |v: u64| self.groups.get(v).is_some_and(|g| self.large_samples.get(g.large_sample, v).is_some());
+        let silent: Vec<u64> = self
+            .cases
+            .values()
+            .iter()
+            .filter(of_case)
+            .map(|v| v.value)
+            .filter(|v| !large_sample(*v))
+            .collect();
         silent.into_iter().for_each(|v| self.release(v));
     }
 
@@ -154,13 +161,13 @@ impl Ledger {
         }
     }
 
-    /// What is known of a group now, from its panel; `None` if it has none.
+    /// What is known of a group now, from its large sample; `None` if it has none.
     pub(super) fn assess(&self, g: &Group) -> Option<Finding> {
-        let panel = self.panels.get(g.panel, g.tag)?;
-        Some(detect::judge(g, panel, &self.homes, tick_of(self.clock.now_s), &self.c))
+        let large_sample = self.large_samples.get(g.large_sample, g.tag)?;
+        Some(detect::judge(g, large_sample, &self.homes, tick_of(self.clock.now_s), &self.c))
     }
 
-    /// Tells a value's case what the value's panel says of its keys.
+    /// Tells a value's case what the value's large sample says of its keys.
     fn describe_case(&mut self, value: u64, f: &Finding) {
         let Some(g) = self.groups.get(value) else { return };
         let case = self.cases.resolve(g.case);
@@ -182,17 +189,20 @@ impl Ledger {
         }
         if g.is_slot() {
             // It may have joined before it was seen to be one.
-            if g.has(groups::flag::CONFIRMED) && self.panels.get(g.panel, value).is_none() {
+            if g.has(groups::flag::CONFIRMED) && self.large_samples.get(g.large_sample, value).is_none() {
                 self.release(value);
             }
             return;
         }
         if g.has(groups::flag::CONFIRMED) {
             let by = self.cases.case(self.case_of(g)).map_or(0, |c| c.by);
-            let panel =
-                self.groups.get(by).and_then(|o| self.panels.get(o.panel, by)).filter(|_| by != value);
-            if self.panels.get(g.panel, value).is_none()
-                && panel.and_then(|p| overlap(g.keys.items(), p)).is_some_and(|o| o < OTHER_KEYS)
+            let large_sample = self
+                .groups
+                .get(by)
+                .and_then(|o| self.large_samples.get(o.large_sample, by))
+                .filter(|_| by != value);
+            if self.large_samples.get(g.large_sample, value).is_none()
+                && large_sample.and_then(|p| overlap(g.keys.items(), p)).is_some_and(|o| o < OTHER_KEYS)
             {
                 self.release(value);
             } else {
@@ -206,14 +216,16 @@ impl Ledger {
         }
     }
 
-    /// The case of a confirmed value of the same request whose panel holds the same keys.
+    /// The case of a confirmed value of the same request whose large sample holds the same keys.
     fn company_of(&self, items: &[groups::Sample], value: u64, siblings: &[u64]) -> u16 {
         for v in siblings.iter().filter(|v| **v != value) {
             let Some(entry) = self.cases.get(*v) else { continue };
-            let Some(panel) = self.groups.get(*v).and_then(|o| self.panels.get(o.panel, *v)) else {
+            let Some(large_sample) =
+                self.groups.get(*v).and_then(|o| self.large_samples.get(o.large_sample, *v))
+            else {
                 continue;
             };
-            if overlap(items, panel).is_some_and(|o| o >= SAME_KEYS) {
+            if overlap(items, large_sample).is_some_and(|o| o >= SAME_KEYS) {
                 return self.cases.resolve(entry.case);
             }
         }
@@ -221,17 +233,20 @@ impl Ledger {
     }
 }
 
-/// Share of a value's keys that are a panel's keys, from which on it stands for the same template: far beyond chance, and within
+/// Share of a value's keys that are a large sample's keys, from which on it stands for the same template: far beyond chance, and within
 /// reach of a template whose words are partly replaced each time.
 const SAME_KEYS: f64 = 0.6;
 /// ... and below which it does no longer.
 const OTHER_KEYS: f64 = 0.4;
 
-/// Share of the sampled keys that are in the panel, of those that it would hold; `None` with fewer than twelve of them.
-fn overlap(items: &[groups::Sample], panel: &BottomK<groups::Sample, { panels::KEYS }>) -> Option<f64> {
-    let known = items.iter().filter(|s| panel.admits(s.kh));
+/// Share of the sampled keys that are in the large sample, of those that it would hold; `None` with fewer than twelve of them.
+fn overlap(
+    items: &[groups::Sample],
+    large_sample: &BottomK<groups::Sample, { large_samples::KEYS }>,
+) -> Option<f64> {
+    let known = items.iter().filter(|s| large_sample.admits(s.key_hash));
     let (n, of) = known.fold((0u32, 0u32), |(n, of), s| {
-        (n.saturating_add(u32::from(panel.contains(s.kh))), of.saturating_add(1))
+        (n.saturating_add(u32::from(large_sample.contains(s.key_hash))), of.saturating_add(1))
     });
     (of >= 12).then(|| detect::share(n, of))
 }

@@ -29,7 +29,7 @@ pub struct Matched {
     /// The confirmed network value.
     pub network_value: u64,
     /// Values of the request.
-    pub nfp: u32,
+    pub value_count: u32,
 }
 
 impl Matched {
@@ -41,7 +41,7 @@ impl Matched {
 
 /// Looks up everything an observation carries.
 pub fn find(cases: &Cases, obs: &Observation) -> Matched {
-    let mut m = Matched { nfp: u32::from(obs.nfp), ..Matched::default() };
+    let mut m = Matched { value_count: u32::from(obs.value_count), ..Matched::default() };
     if cases.live() == 0 {
         return m;
     }
@@ -142,7 +142,7 @@ impl Ledger {
                 _ => {}
             }
         }
-        out.evidence.sample = t.kh;
+        out.evidence.sample = t.key_hash;
         out.evidence.strikes = key.strikes;
         out.evidence.requests = key.total;
         // Edges go by who is known, and who is convicted.
@@ -292,7 +292,7 @@ impl Ledger {
             self.rests_on([&[self.alarmed(octave)], &[]], 0, &mut out.evidence);
             return Outcome { watch: true, reason: Reason::Profile, ..out };
         }
-        if watch == Ruling::Watch || watched >= 3 || (watched == 2 && m.nfp <= 10) {
+        if watch == Ruling::Watch || watched >= 3 || (watched == 2 && m.value_count <= 10) {
             out.campaign = self.cases.case(m.case).map_or(0, |c| c.id);
             if m.count == 0 {
                 let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice()];
@@ -321,7 +321,7 @@ impl Ledger {
     fn evidence(&self, m: &Matched) -> Evidence {
         let mut evidence = Evidence {
             matched: u8::try_from(m.count).unwrap_or(u8::MAX),
-            values: u8::try_from(m.nfp).unwrap_or(u8::MAX),
+            values: u8::try_from(m.value_count).unwrap_or(u8::MAX),
             ..Evidence::default()
         };
         self.rests_on([m.values(), &[]], m.case, &mut evidence);

@@ -25,8 +25,8 @@ use crate::engine::tables::cases::Cases;
 use crate::engine::tables::doorkeeper::Doorkeeper;
 use crate::engine::tables::groups::{self, Groups};
 use crate::engine::tables::keys::KeyTable;
+use crate::engine::tables::large_samples::{self, LargeSamples};
 use crate::engine::tables::novelty::{Novelty, Openings};
-use crate::engine::tables::panels::{self, Panels};
 use crate::engine::tables::{homes, overdrawn};
 use crate::engine::units::{Nanos, tick_of};
 use crate::engine::value::Axis;
@@ -87,7 +87,7 @@ pub struct Ledger {
     novelty: Novelty,
     openings: Openings,
     groups: Groups,
-    panels: Panels,
+    large_samples: LargeSamples,
     cases: Cases,
     origins: Vec<Origin>,
     homes: homes::Homes,
@@ -122,7 +122,7 @@ impl Ledger {
             novelty: Novelty::new(sizes.novelty_bits),
             openings: Openings::new(sizes.novelty_bits),
             groups: Groups::new(sizes.groups),
-            panels: Panels::default(),
+            large_samples: LargeSamples::default(),
             cases: Cases::default(),
             origins: vec![Origin::default(); ORIGINS],
             homes: homes::Homes::default(),
@@ -164,7 +164,7 @@ impl Ledger {
             self.novelty.size_bytes(),
             self.openings.size_bytes(),
             self.groups.size_bytes(),
-            self.panels.size_bytes(),
+            self.large_samples.size_bytes(),
             self.cases.size_bytes(),
             self.over.size_bytes(),
             self.budgets.size_bytes(),
@@ -223,10 +223,13 @@ impl Ledger {
         self.short_lived_percent =
             if few { 0 } else { lives::short_percent(self.keys.slots(), tick_of(self.clock.now_s)) };
         // What is confirmed or watched about once an hour, whatever its traffic: what holds no longer is let go.
-        let turn = (self.clock.now_s / 60) as usize % panels::PANELS;
-        let value = self.panels.slots().get(turn).map_or(0, |p| p.tag);
+        let turn = (self.clock.now_s / 60) as usize % large_samples::LARGE_SAMPLES;
+        let value = self.large_samples.slots().get(turn).map_or(0, |p| p.tag);
         let told = groups::flag::CONFIRMED | groups::flag::WATCH;
-        if self.groups.get(value).is_some_and(|g| usize::from(g.panel) == turn.wrapping_add(1) && g.has(told))
+        if self
+            .groups
+            .get(value)
+            .is_some_and(|g| usize::from(g.large_sample) == turn.wrapping_add(1) && g.has(told))
         {
             self.evaluate(value, &[]);
         }

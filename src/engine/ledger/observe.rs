@@ -42,21 +42,22 @@ impl Ledger {
             return Outcome { over: self.charge(obs), ..Outcome::default() };
         }
         let now_s = self.clock.now_s;
-        let kh = (hash::mix(if obs.tenant != 0 { obs.tenant } else { obs.key }) >> 32) as u32;
+        let key_hash = (hash::mix(if obs.tenant != 0 { obs.tenant } else { obs.key }) >> 32) as u32;
         self.ensure_key(obs);
         let conversation = obs.flags & observation::CONVERSATION != 0;
         // Invented history does not hide an opening: only a first message that this key has sent before continues.
         let known = self.c.is_off(off::OPENING) || self.openings.sent(obs.key, obs.first_user);
         // What cannot be read may go on with a conversation: soon after another request it is taken to.
-        let unread = obs.flags & observation::UNREADABLE != 0 && obs.nfp == UNREAD;
+        let unread = obs.flags & observation::UNREADABLE != 0 && obs.value_count == UNREAD;
         let last_s = self.keys.get(obs.key).filter(|k| k.total > 0).map(|k| k.last_s);
         let soon = unread && last_s.is_some_and(|at| now_s.saturating_sub(at) < SOON_S);
         let single = if unread { !soon } else { !conversation || !known };
         self.openings.remember(obs.key, obs.last_user);
-        let seen = if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, kh, now_s / 60) };
+        let seen =
+            if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, key_hash, now_s / 60) };
         let matched = conviction::find(&self.cases, obs);
         let over = self.charge(obs);
-        let touch = self.update_key(obs, kh, single, seen, &matched);
+        let touch = self.update_key(obs, key_hash, single, seen, &matched);
         let watched = self.learn(obs, &touch, &matched);
         let settled = self.settle(obs, &touch, &matched, watched);
         let budget = if settled.block { 0 } else { self.pay(obs, &matched) };
@@ -132,7 +133,14 @@ impl Ledger {
     }
 
     /// Brings the key's record up to date and says what the groups should know.
-    fn update_key(&mut self, obs: &Observation, kh: u32, single: bool, seen: Seen, m: &Matched) -> Touch {
+    fn update_key(
+        &mut self,
+        obs: &Observation,
+        key_hash: u32,
+        single: bool,
+        seen: Seen,
+        m: &Matched,
+    ) -> Touch {
         let refused = self.is_refused(obs);
         let now_s = self.clock.now_s;
         let (c, block_for_s, epoch) = (&self.c, self.block_for_s, self.clock.epoch as u8);
@@ -176,7 +184,7 @@ impl Ledger {
         let old = key.is_old(now_s, c.young_for_s);
         let donor = key.may_have_heir(now_s, tick_of(now_s), c.young_for_s);
         let touch = Touch {
-            kh,
+            key_hash,
             now_s,
             tick: tick_of(now_s),
             hour: ((now_s / 3600) % 24) as u8,
@@ -188,8 +196,8 @@ impl Ledger {
             automatic: key.has(flag::AUTOMATIC),
             phase: key.phase,
             phase_n: key.map_n(),
-            tot: key.single,
-            kfirst: key.born,
+            key_openings: key.single,
+            key_first: key.born,
             gap: key.gap,
             repeats: key.has(flag::REPEAT),
             regular: key.is_regular(),

@@ -12,7 +12,7 @@ use crate::engine::tables::doorkeeper::{Candidate, Doorkeeper};
 use crate::engine::tables::groups::Group;
 use crate::engine::tables::homes;
 use crate::engine::tables::keys::KeyState;
-use crate::engine::tables::panels::Panel;
+use crate::engine::tables::large_samples::LargeSample;
 use crate::engine::wire::{self, Reader, Record, Writer, record};
 use std::ops::Range;
 
@@ -44,7 +44,7 @@ macro_rules! slots {
 slots! {
     KeyState: |k| k.id != 0,
     Group: |g| g.tag != 0,
-    Panel: |p| p.tag != 0,
+    LargeSample: |p| p.tag != 0,
     Confirmed: |v| v.value != 0,
     Case: |c| c.id != 0,
     Pair: Pair::live,
@@ -166,7 +166,7 @@ impl Ledger {
             }
             1 => self.keys.slots_mut(),
             2 => self.groups.slots_mut(),
-            3 => self.panels.slots_mut(),
+            3 => self.large_samples.slots_mut(),
             4 => self.cases.tables_mut().0,
             5 => self.cases.tables_mut().1,
             6 => self.cases.pairs_mut(),
@@ -194,7 +194,7 @@ impl Ledger {
         [
             self.keys.slots(),
             self.groups.slots(),
-            self.panels.slots(),
+            self.large_samples.slots(),
             self.cases.values(),
             self.cases.cases(),
             self.cases.pairs(),
@@ -301,7 +301,7 @@ mod tests {
     fn full(config: &Config) -> Ledger {
         let mut l = Ledger::new(config);
         let touch = |i: u64| Touch {
-            kh: (mix(i) >> 32) as u32,
+            key_hash: (mix(i) >> 32) as u32,
             single: true,
             young: i.is_multiple_of(3),
             ..Touch::default()
@@ -317,11 +317,12 @@ mod tests {
         }
         l.keys.recount();
         l.groups.index();
-        let keys: Vec<Sample> =
-            (0..256u32).map(|kh| Sample { kh: kh * 3, cnt: 2, ..Sample::default() }).collect();
-        for (i, p) in l.panels.slots_mut().iter_mut().enumerate() {
+        let keys: Vec<Sample> = (0..256u32)
+            .map(|key_hash| Sample { key_hash: key_hash * 3, openings: 2, ..Sample::default() })
+            .collect();
+        for (i, p) in l.large_samples.slots_mut().iter_mut().enumerate() {
             let keys = crate::engine::sketch::bottom_k::BottomK::from_parts(&keys, u32::MAX).unwrap();
-            *p = Panel { tag: i as u64 + 1, keys };
+            *p = LargeSample { tag: i as u64 + 1, keys };
         }
         let case = l.cases.open(1, 1);
         for v in 1..9_000u64 {

@@ -42,19 +42,19 @@ impl Ledger {
         let tag = Axis::Profile.tag(u64::from(number).wrapping_add(1));
         if self.groups.get(tag).is_none() {
             self.groups.create(tag, t.now_s);
-            self.profile_panel(tag);
+            self.profile_large_sample(tag);
         }
         if let Some(g) = self.groups.get_mut(tag) {
             g.touch(t);
-            self.panels.touch(g.panel, tag, t);
+            self.large_samples.touch(g.large_sample, tag, t);
             if g.total >= g.next_eval {
                 due.push(tag);
             }
         }
     }
 
-    /// A profile has a panel from its first request on: there are few of them.
-    fn profile_panel(&mut self, tag: u64) {
+    /// A profile has a large sample from its first request on: there are few of them.
+    fn profile_large_sample(&mut self, tag: u64) {
         let (now_s, groups) = (self.clock.now_s, &self.groups);
         let Some(g) = groups.get(tag) else { return };
         let rank = |v: u64| {
@@ -62,9 +62,9 @@ impl Ledger {
                 .get(v)
                 .map_or(f64::MIN, |o| o.promise(now_s) + if Axis::of(v) == Axis::Profile { 9.0 } else { 0.0 })
         };
-        let slot = self.panels.start(g, 99.0, rank);
+        let slot = self.large_samples.start(g, 99.0, rank);
         if let Some(g) = self.groups.get_mut(tag) {
-            g.panel = slot;
+            g.large_sample = slot;
         }
     }
 
@@ -83,10 +83,13 @@ impl Ledger {
             }
             return;
         }
-        let burst = self.panels.get(g.panel, value).and_then(|p| detect::burst(p.into(), tick_of(now_s), c));
+        let burst = self
+            .large_samples
+            .get(g.large_sample, value)
+            .and_then(|p| detect::burst(p.into(), tick_of(now_s), c));
         g.set(groups::flag::BURST, false);
         if let Some(b) = burst {
-            g.lam = b.lam as f32;
+            g.load = b.load as f32;
             let minutes = |ticks: u32| (now_s / 60).saturating_sub(ticks.saturating_mul(10));
             g.set_burst(minutes(b.oldest).max(1), minutes(b.youngest));
         }
@@ -138,7 +141,7 @@ impl Ledger {
             .filter_map(|o| {
                 self.groups.get(Axis::Profile.tag(u64::from(o.saturating_add(EVERYBODY)).wrapping_add(1)))
             })
-            .any(|g| g.burst().is_some_and(|b| b.contains(&key.first_min)) && conforms(key, t, g.lam))
+            .any(|g| g.burst().is_some_and(|b| b.contains(&key.first_min)) && conforms(key, t, g.load))
     }
 
     /// Is any load profile in alarm?
@@ -155,8 +158,8 @@ pub(super) fn octave(key: &KeyState, tick: u16) -> u8 {
 }
 
 /// The key's requests are what this load (requests a tick) would give, within one and a half standard deviations.
-fn conforms(key: &KeyState, t: &Touch, lam: f32) -> bool {
-    let mu = f64::from(lam) * f64::from(t.tick.wrapping_sub(key.born)).max(0.5);
+fn conforms(key: &KeyState, t: &Touch, load: f32) -> bool {
+    let mu = f64::from(load) * f64::from(t.tick.wrapping_sub(key.born)).max(0.5);
     let n = f64::from(key.total);
-    lam <= 0.0 || (n >= mu - 1.5 * mu.sqrt() - 1.0 && n <= mu + 1.5 * mu.sqrt() + 2.0)
+    load <= 0.0 || (n >= mu - 1.5 * mu.sqrt() - 1.0 && n <= mu + 1.5 * mu.sqrt() + 2.0)
 }

@@ -69,7 +69,7 @@ impl Ledger {
             novel_percent: percent(detect::share(g.novel, g.single)),
             single_percent: percent(detect::share(g.single, g.total)),
             old_percent: percent(detect::share(g.old, g.single)),
-            sampled_keys: g.keys.items().iter().map(|s| s.kh).collect(),
+            sampled_keys: g.keys.items().iter().map(|s| s.key_hash).collect(),
         }
     }
 
@@ -165,8 +165,15 @@ mod tests {
     fn group(l: &mut Ledger, tag: u64, keys: u64, score: i16) {
         let g = l.groups.create(tag, NOW_S).unwrap();
         for k in 0..keys {
-            let kh = (mix(k) >> 32) as u32;
-            g.touch(&Touch { kh, now_s: NOW_S, single: true, young: true, tot: 1, ..Touch::default() });
+            let key_hash = (mix(k) >> 32) as u32;
+            g.touch(&Touch {
+                key_hash,
+                now_s: NOW_S,
+                single: true,
+                young: true,
+                key_openings: 1,
+                ..Touch::default()
+            });
         }
         g.score = score;
     }

@@ -135,7 +135,7 @@ fn run_with(
             key: id,
             created_s: (START - age_days * DAY) as u32,
             flags: if follow { observation::CONVERSATION } else { 0 },
-            nfp: values.len() as u8,
+            value_count: values.len() as u8,
             exact: text,
             last_user: text,
             first_user: if follow { last_text[&id] } else { text },
@@ -293,11 +293,14 @@ fn state_round_trips_and_foreign_state_is_refused() {
     let mut back = Ledger::new(&c);
     back.read_state(&bytes).unwrap();
     assert_eq!(back.write_state(), bytes);
-    let panels = |l: &Ledger| -> Vec<(u64, usize, f64)> {
-        l.panels.slots().iter().map(|p| (p.tag, p.keys.items().len(), p.keys.estimate())).collect()
+    let large_samples = |l: &Ledger| -> Vec<(u64, usize, f64)> {
+        l.large_samples.slots().iter().map(|p| (p.tag, p.keys.items().len(), p.keys.estimate())).collect()
     };
-    assert_eq!(panels(&back), panels(&r.ledger));
-    assert!(panels(&back).iter().any(|p| p.1 == panels::KEYS), "a full panel is among them");
+    assert_eq!(large_samples(&back), large_samples(&r.ledger));
+    assert!(
+        large_samples(&back).iter().any(|p| p.1 == large_samples::KEYS),
+        "a full large_sample is among them"
+    );
     assert_eq!(back.status().convicted, r.ledger.status().convicted);
     let other = config(|c| c.seed = crate::engine::hash::Seed::from_text("other"));
     assert_eq!(Ledger::new(&other).read_state(&bytes), Err(crate::engine::StateError::Seed));
@@ -315,7 +318,7 @@ fn memory_is_fixed() {
     let mut ledger = Ledger::new(&c);
     let before = ledger.size_bytes();
     println!("ledger at {} keys: {before} bytes", c.keys);
-    // 9.0 MiB: keys 2, those that left 0.5, groups 2.5, doorkeeper 1.3, novelty and openings 2, panels 0.6, cases and origins 0.3.
+    // 9.0 MiB: keys 2, those that left 0.5, groups 2.5, doorkeeper 1.3, novelty and openings 2, large samples 0.6, cases and origins 0.3.
     assert!((8 << 20..9_600_000).contains(&before), "{before}");
     let mut rng = Rng(1);
     for i in 0..200_000u64 {
@@ -346,7 +349,7 @@ fn timers_with_a_quarter_of_jitter_are_seen_and_queues_are_not() {
         {
             let c = config(|_| ());
             let r = run(&[Class { gap, keys: 200, ..campaign() }], 2.0, seed, &c);
-            // One value of the template has a panel.
+            // One value of the template has a large sample.
             let found = (0..14).filter_map(|v| r.ledger.assess(r.ledger.groups.get(value(9, v))?)).next();
             let f = found.unwrap();
             let fleet = detect::HONEST.iter().position(|h| h.name == "fleet").unwrap();
@@ -375,7 +378,7 @@ fn feed(ledger: &mut Ledger, mut values: impl FnMut(u64) -> Vec<u64>) {
             time: Nanos::from_secs(START as u64 + i * 12),
             key,
             created_s: (START - 2.0 * DAY) as u32,
-            nfp: anchors.len() as u8,
+            value_count: anchors.len() as u8,
             exact: text,
             last_user: text,
             first_user: text,
@@ -418,22 +421,22 @@ fn group_of(ledger: &mut Ledger, tag: u64, keys: std::ops::Range<u64>) {
     let now_s = ledger.clock.now_s;
     let g = ledger.groups.create(tag, now_s).unwrap();
     for k in keys {
-        let kh = (mix(k) >> 32) as u32;
+        let key_hash = (mix(k) >> 32) as u32;
         g.touch(&Touch {
-            kh,
+            key_hash,
             now_s,
             tick: tick_of(now_s),
             single: true,
             novel: true,
             young: true,
-            tot: 1,
+            key_openings: 1,
             ..Touch::default()
         });
     }
 }
 
 #[test]
-fn a_value_joins_the_case_whose_panel_holds_its_keys() {
+fn a_value_joins_the_case_whose_large_sample_holds_its_keys() {
     for (what, keys, joins) in [
         ("the same keys", 0..128, true),
         ("some of the keys", 40..104, true),
@@ -449,11 +452,15 @@ fn a_value_joins_the_case_whose_panel_holds_its_keys() {
         let case = l.cases.open(known, l.clock.now_s);
         l.mark(known, case);
         let g = l.groups.get(known).unwrap();
-        let slot = l.panels.start(g, 99.0, |_| 0.0);
-        l.groups.get_mut(known).unwrap().panel = slot;
+        let slot = l.large_samples.start(g, 99.0, |_| 0.0);
+        l.groups.get_mut(known).unwrap().large_sample = slot;
         for k in 0..128 {
-            let kh = (mix(k) >> 32) as u32;
-            l.panels.touch(slot, known, &Touch { kh, single: true, young: true, tot: 1, ..Touch::default() });
+            let key_hash = (mix(k) >> 32) as u32;
+            l.large_samples.touch(
+                slot,
+                known,
+                &Touch { key_hash, single: true, young: true, key_openings: 1, ..Touch::default() },
+            );
         }
         group_of(&mut l, new, keys);
         l.groups.get_mut(new).unwrap().total = 64;
@@ -594,7 +601,7 @@ fn served_beside_a_flood(per_s: f64) -> (u64, u64, u32) {
         let mut values: Vec<u64> = (0..part).map(|v| value(9, v)).collect();
         values.extend((0..12 - part).map(|i| mix(n << 4 | i | 1 << 60) >> 2));
         values.sort_unstable();
-        let obs = Observation { nfp: 12, anchors: Few::of(values), ..opening(at / HOUR, key, key) };
+        let obs = Observation { value_count: 12, anchors: Few::of(values), ..opening(at / HOUR, key, key) };
         l.observe_one(&obs).block
     };
     // The flood fills the table first.
@@ -707,7 +714,7 @@ fn told(flag: u8, at_s: f64, key: u64, values: &[u64]) -> Observation {
     values.sort_unstable();
     Observation {
         flags: flag,
-        nfp: values.len() as u8,
+        value_count: values.len() as u8,
         anchors: Few::of(values),
         ..opening(at_s / HOUR, key, key)
     }

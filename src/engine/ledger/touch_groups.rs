@@ -37,14 +37,14 @@ impl Ledger {
             return 0;
         }
         // The strongest known phrase of this request: what is rarer than a quarter of it is a slot.
-        let mut dom = 0u32;
+        let mut dominant_total = 0u32;
         for v in m.values() {
-            dom = dom.max(self.groups.get(*v).map_or(0, |g| g.total));
+            dominant_total = dominant_total.max(self.groups.get(*v).map_or(0, |g| g.total));
         }
         let (mut watched, mut beside) = (0u32, Few::<48>::default());
         for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
             if g.has(groups::flag::HONEST) {
-                dom = dom.max(g.total);
+                dominant_total = dominant_total.max(g.total);
             }
             watched = watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
             beside.push(u64::from(g.total) << 32 | u64::from(g.distinct() as u32));
@@ -56,13 +56,13 @@ impl Ledger {
         let mut more = FEED.saturating_sub(SAMPLED);
         for &v in values.as_slice() {
             let fed = if obs.sampled.as_slice().contains(&v) { &mut more } else { &mut fed };
-            self.touch_value(v, t, (dom, beside.as_slice()), (refused, strange), fed, &mut due);
+            self.touch_value(v, t, (dominant_total, beside.as_slice()), (refused, strange), fed, &mut due);
         }
         // A follow-up to a prompt that carries a template follows the template up. It offers nothing unknown.
         let before = [obs.first_anchors.as_slice(), obs.sampled.as_slice()];
         let before = if t.single { [&[][..]; 2] } else { before };
         for &v in before.into_iter().flatten().filter(|v| !values.as_slice().contains(v)) {
-            self.touch_value(v, t, (dom, beside.as_slice()), (true, strange), &mut fed, &mut due);
+            self.touch_value(v, t, (dominant_total, beside.as_slice()), (true, strange), &mut fed, &mut due);
         }
         fed = 0;
         for &v in obs.nets.iter().filter(|v| **v != 0) {
@@ -71,9 +71,9 @@ impl Ledger {
         self.touch_profile(obs, t, m, &mut due);
         for &v in due.as_slice() {
             if !strange {
-                // Beside a template's panel a network has one of its own.
+                // Beside a template's large sample a network has one of its own.
                 let text = Axis::of(v) == Axis::Text;
-                self.start_panel(v, if text { values.as_slice() } else { &[] });
+                self.start_large_sample(v, if text { values.as_slice() } else { &[] });
             }
             self.evaluate(v, values.as_slice());
         }
@@ -87,7 +87,7 @@ impl Ledger {
         &mut self,
         value: u64,
         t: &Touch,
-        (dom, beside): (u32, &[u64]),
+        (dominant_total, beside): (u32, &[u64]),
         (refused, strange): (bool, bool),
         fed: &mut usize,
         due: &mut Few<48>,
@@ -100,11 +100,11 @@ impl Ledger {
             // Far rarer than a known template in the same request, or than anything that the same keys send: one of its slots.
             let times = u64::from(g.total).saturating_mul(u64::from(self.c.dominance));
             let keys = g.distinct() as u64;
-            let slot = times < u64::from(dom)
+            let slot = times < u64::from(dominant_total)
                 || beside.iter().any(|o| o >> 32 > times && o & 0xffff_ffff <= keys.saturating_mul(2));
             g.under = g.under.saturating_add(u32::from(slot && !self.c.is_off(off::DOMINANCE)));
-            if g.panel != 0 {
-                self.panels.touch(g.panel, value, t);
+            if g.large_sample != 0 {
+                self.large_samples.touch(g.large_sample, value, t);
             }
             if g.total >= g.next_eval {
                 due.push(value);
@@ -112,35 +112,37 @@ impl Ledger {
             return;
         }
         // What stands beside a confirmed value is wanted in full.
-        if refused || *fed >= if dom > 0 { LEARNT } else { FEED } {
+        if refused || *fed >= if dominant_total > 0 { LEARNT } else { FEED } {
             return;
         }
         *fed = fed.saturating_add(1);
-        if self.door.offer(value, t.kh, t.now_s / 60)
+        if self.door.offer(value, t.key_hash, t.now_s / 60)
             && let Some(g) = self.groups.create(value, t.now_s)
         {
             g.touch(t);
-            g.under = u32::from(dom > 4 && !self.c.is_off(off::DOMINANCE));
+            g.under = u32::from(dominant_total > 4 && !self.c.is_off(off::DOMINANCE));
         }
     }
 
-    /// Gives a promising group a panel, unless another value of the same template has one: with all of its keys while its own
+    /// Gives a promising group a large sample, unless another value of the same template has one: with all of its keys while its own
     /// sample holds them, else from now on.
-    fn start_panel(&mut self, value: u64, siblings: &[u64]) {
+    fn start_large_sample(&mut self, value: u64, siblings: &[u64]) {
         let now_s = self.clock.now_s;
         let Some(g) = self.groups.get(value) else { return };
         let share =
             |part: u32, whole: u32| u64::from(part).saturating_mul(10) >= u64::from(whole).saturating_mul(9);
         // Popular templates of old keys are many: of those only what is new each time and never followed up.
         let fit = Axis::of(value) != Axis::Profile
-            && g.panel == 0
+            && g.large_sample == 0
             && !g.is_slot()
             && g.keys.items().len() >= 12
             && (g.young_share() >= 0.45
                 || (Axis::of(value) == Axis::Text && share(g.single, g.total) && share(g.novel, g.single)));
         let groups = &self.groups;
         let has = |v: &&u64| {
-            groups.get(**v).is_some_and(|o| o.panel != 0 && self.panels.get(o.panel, **v).is_some())
+            groups
+                .get(**v)
+                .is_some_and(|o| o.large_sample != 0 && self.large_samples.get(o.large_sample, **v).is_some())
         };
         if !fit || siblings.iter().any(|v| has(&v)) {
             return;
@@ -157,9 +159,9 @@ impl Ledger {
                 - if Axis::of(o.tag) == Axis::Network { 2.0 } else { 0.0 }
         };
         let rank = |tag: u64| groups.get(tag).map_or(f64::MIN, worth);
-        let slot = self.panels.start(g, worth(g), rank);
+        let slot = self.large_samples.start(g, worth(g), rank);
         if let Some(g) = self.groups.get_mut(value) {
-            g.panel = slot;
+            g.large_sample = slot;
         }
     }
 }

@@ -197,7 +197,7 @@ impl Cases {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
         at..at.wrapping_add(WAYS)
     }
-    /// What the panel of a value with about `keys` keys says of a case. Among its values the one with the most keys is believed.
+    /// What the large sample of a value with about `keys` keys says of a case. Among its values the one with the most keys is believed.
     pub fn describe(&mut self, case: u16, value: u64, keys: f32, numbers: &Numbers) {
         let Some(c) = self.case_mut(case).filter(|c| c.by == value || keys >= c.keys) else { return };
         (c.by, c.keys) = (value, keys);

@@ -58,9 +58,9 @@ impl Doorkeeper {
         c.keys != 0
     }
     /// Shows one value from one key (its sampling hash). `true`: about ten keys have sent it, make a group.
-    pub fn offer(&mut self, value: u64, kh: u32, now_min: u32) -> bool {
+    pub fn offer(&mut self, value: u64, key_hash: u32, now_min: u32) -> bool {
         let h = hash::mix(value);
-        let key_tag = kh & 0xfff;
+        let key_tag = key_hash & 0xfff;
         let want = ((h >> 44) as u32) << 12;
         let at = h as usize & self.cells.len().wrapping_sub(1);
         let Some(cell) = self.cells.get_mut(at) else { return false };
@@ -70,9 +70,9 @@ impl Doorkeeper {
         if !known || same_key {
             return false;
         }
-        self.promote((h >> 20) as u32 | 1, h >> 33, kh, now_min)
+        self.promote((h >> 20) as u32 | 1, h >> 33, key_hash, now_min)
     }
-    fn promote(&mut self, tag: u32, bucket: u64, kh: u32, now_min: u32) -> bool {
+    fn promote(&mut self, tag: u32, bucket: u64, key_hash: u32, now_min: u32) -> bool {
         let at = (bucket as usize % L2_BUCKETS).wrapping_mul(L2_WAYS);
         let Some(ways) = self.candidates.get_mut(at..at.wrapping_add(L2_WAYS)) else { return false };
         let worth = |c: &Candidate| {
@@ -88,7 +88,7 @@ impl Doorkeeper {
             *entry = Candidate { tag, last_min: now_min, keys: 0 };
         }
         entry.last_min = now_min;
-        entry.keys |= 1u64 << (kh & 63);
+        entry.keys |= 1u64 << (key_hash & 63);
         if entry.keys.count_ones() < KEYS_FOR_GROUP {
             return false;
         }

@@ -11,21 +11,21 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     /// Hash of the key (or its tenant).
-    pub kh: u32,
+    pub key_hash: u32,
     /// Minute-of-hour bins of the key's openings.
     pub phase: u32,
     /// 24 hours of day seen in this group, openings counted for them (6 bits).
     pub hours: u32,
     /// Openings in this group.
-    pub cnt: u16,
+    pub openings: u16,
     /// Ticks that had any.
     pub ticks: u16,
     /// The key's openings at its last touch.
-    pub tot: u16,
+    pub key_openings: u16,
     /// First touch here.
     pub first: u16,
     /// First request of the key.
-    pub kfirst: u16,
+    pub key_first: u16,
     /// Last touch.
     pub last: u16,
     /// Age of the key (since its creation, or since its first request) at the first touch here, ticks.
@@ -47,14 +47,14 @@ pub struct Sample {
 }
 
 record!(Sample {
-    kh: u32,
+    key_hash: u32,
     phase: u32,
     hours: u32,
-    cnt: u16,
+    openings: u16,
     ticks: u16,
-    tot: u16,
+    key_openings: u16,
     first: u16,
-    kfirst: u16,
+    key_first: u16,
     last: u16,
     age: u16,
     home: u16,
@@ -75,13 +75,13 @@ const REGULAR: u8 = 32;
 
 impl Hashed for Sample {
     fn hash(&self) -> u32 {
-        self.kh
+        self.key_hash
     }
 }
 
 impl Sample {
     /// Openings counted in the hour map.
-    pub fn hn(&self) -> u8 {
+    pub fn hours_n(&self) -> u8 {
         ((self.hours >> 24) & 63) as u8
     }
     /// Distinct hours of day seen.
@@ -122,7 +122,7 @@ impl Sample {
     }
     /// Nothing happened after `now`.
     pub fn until(&mut self, now: u16) {
-        for tick in [&mut self.first, &mut self.kfirst, &mut self.last] {
+        for tick in [&mut self.first, &mut self.key_first, &mut self.last] {
             *tick = crate::engine::units::past(*tick, now);
         }
     }
@@ -136,7 +136,7 @@ impl Sample {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Touch {
     /// Hash of the key (or tenant).
-    pub kh: u32,
+    pub key_hash: u32,
     /// Seconds since the epoch.
     pub now_s: u32,
     /// Tick.
@@ -160,9 +160,9 @@ pub struct Touch {
     /// Copied from the key.
     pub phase_n: u8,
     /// Copied from the key.
-    pub tot: u32,
+    pub key_openings: u32,
     /// Copied from the key.
-    pub kfirst: u16,
+    pub key_first: u16,
     /// Copied from the key.
     pub gap: u8,
     /// Copied from the key.
@@ -214,7 +214,7 @@ pub struct Group {
     /// profile axis see `burst`.
     pub under: u32,
     /// Requests a tick of one key (load of its whole traffic).
-    pub lam: f32,
+    pub load: f32,
     /// Evaluate when `total` reaches this.
     pub next_eval: u32,
     /// Nats of the campaign over the best honest explanation, at the last evaluation.
@@ -225,8 +225,8 @@ pub struct Group {
     pub armed: u8,
     /// See `flag`.
     pub flags: u8,
-    /// Slot of its panel, 0 = none.
-    pub panel: u8,
+    /// Slot of its large sample, 0 = none.
+    pub large_sample: u8,
     /// A released group is not confirmed before this minute. On the profile axis see `burst`.
     pub immune_min: u32,
     /// Uniform sample of its keys.
@@ -316,16 +316,16 @@ impl Group {
 
 /// A key touches a sample.
 pub fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
-    if !keys.admits(t.kh) {
+    if !keys.admits(t.key_hash) {
         return;
     }
-    if let Some(s) = keys.get_mut(t.kh) {
+    if let Some(s) = keys.get_mut(t.key_hash) {
         update(s, t);
     } else if t.single {
         let mut s = Sample {
-            kh: t.kh,
+            key_hash: t.key_hash,
             first: t.tick,
-            kfirst: t.kfirst,
+            key_first: t.key_first,
             age: t.age,
             home: t.home,
             ..Sample::default()
@@ -337,7 +337,7 @@ pub fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
 }
 
 fn update(s: &mut Sample, t: &Touch) {
-    let fresh = s.cnt == 0 || s.last != t.tick;
+    let fresh = s.openings == 0 || s.last != t.tick;
     s.last = t.tick;
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
     s.flags = s.flags & !STRUCK | flag(t.struck, STRUCK);
@@ -346,11 +346,11 @@ fn update(s: &mut Sample, t: &Touch) {
         s.talk = s.talk.saturating_add(1);
         return;
     }
-    s.cnt = s.cnt.saturating_add(1);
+    s.openings = s.openings.saturating_add(1);
     s.ticks = s.ticks.saturating_add(u16::from(fresh));
     s.dup = s.dup.saturating_add(u8::from(!t.novel));
-    s.tot = u16::try_from(t.tot).unwrap_or(u16::MAX).max(s.tot);
-    if s.hn() < 63 {
+    s.key_openings = u16::try_from(t.key_openings).unwrap_or(u16::MAX).max(s.key_openings);
+    if s.hours_n() < 63 {
         s.hours = (s.hours | (1 << (t.hour & 31))).wrapping_add(1 << 24);
     }
     // The key's map restarts at an epoch: keep the old copy until the new one says something.
@@ -381,12 +381,12 @@ impl Record for Group {
         ] {
             w.u32(v);
         }
-        w.f32(self.lam);
+        w.f32(self.load);
         w.u16(self.score as u16);
         w.u16(self.case);
         w.u8(self.armed);
         w.u8(self.flags);
-        w.u8(self.panel);
+        w.u8(self.large_sample);
         put_sample(&self.keys, w);
     }
     fn take(r: &mut Reader<'_>) -> Option<Group> {
@@ -401,12 +401,12 @@ impl Record for Group {
             under: r.u32()?,
             next_eval: r.u32()?,
             immune_min: r.u32()?,
-            lam: r.f32()?,
+            load: r.f32()?,
             score: r.u16()? as i16,
             case: r.u16()?,
             armed: r.u8()?,
             flags: r.u8()?,
-            panel: r.u8()?,
+            large_sample: r.u8()?,
             keys: take_sample(r)?,
         })
     }
@@ -514,14 +514,14 @@ mod tests {
 
     fn touch(key: u64, now_s: u32) -> Touch {
         Touch {
-            kh: (mix(key) >> 32) as u32,
+            key_hash: (mix(key) >> 32) as u32,
             now_s,
             tick: (now_s / 600) as u16,
             hour: ((now_s / 3600) % 24) as u8,
             single: true,
             novel: true,
             young: true,
-            tot: 1,
+            key_openings: 1,
             ..Touch::default()
         }
     }
@@ -550,7 +550,7 @@ mod tests {
         (0..10u64).for_each(|k| g.touch(&touch(k, 300_000)));
         g.age(500 + 100, 432);
         assert_eq!((g.keys.items().len(), g.total), (10, 15));
-        assert!(g.keys.items().iter().all(|s| s.cnt == 2));
+        assert!(g.keys.items().iter().all(|s| s.openings == 2));
     }
 
     #[test]

@@ -36,10 +36,10 @@ impl Novelty {
         &mut self.cells
     }
     /// Looks the text up and remembers it.
-    pub fn see(&mut self, exact: u64, kh: u32, minute: u32) -> Seen {
+    pub fn see(&mut self, exact: u64, key_hash: u32, minute: u32) -> Seen {
         let h = hash::mix(exact);
         let tag = h >> 32;
-        let key = u64::from(kh & 0xffff);
+        let key = u64::from(key_hash & 0xffff);
         let minute = u64::from(minute & 0xffff);
         let at = h as usize & self.cells.len().wrapping_sub(1);
         let Some(cell) = self.cells.get_mut(at) else { return Seen::default() };

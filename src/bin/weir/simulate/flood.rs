@@ -36,7 +36,7 @@ impl Flood {
             time: now,
             key,
             cost: 1,
-            nfp: 10,
+            value_count: 10,
             exact: rng.u64(),
             last_user: user,
             first_user: user,

@@ -106,7 +106,7 @@ fn request(key: u64, shown: u64, created_s: u32, conversation: bool) -> Observat
     Observation {
         created_s,
         flags: if conversation { observation::CONVERSATION } else { 0 },
-        nfp: values.len() as u8,
+        value_count: values.len() as u8,
         anchors: Few::of(values),
         nets: [0, 0],
         ..opening(0.1, key, key)
