@@ -51,6 +51,86 @@ fn model(text: String) -> Value {
     json!({"role": "assistant", "content": text})
 }
 
+/// What stands for a tokenizer: an id for each word.
+fn ids(text: &str) -> Vec<u32> {
+    let id = |word: &str| word.bytes().fold(7u64, |h, b| hash::mix(h ^ u64::from(b))) % 150_000;
+    text.split_whitespace().map(|word| id(word) as u32).collect()
+}
+const TOKENS: &str = "in the middle of token ids";
+
+/// The same text in the places of each format.
+const PLACES: &[(&str, &str)] = &[
+    ("/v1/completions", r#"{"prompt":#}"#),
+    ("/v1/completions", r#"{"prompt":[[1,2,3],#]}"#),
+    ("/v1/embeddings", r#"{"input":#}"#),
+    ("/v1/embeddings", r#"{"input":[#,[1,2,3]]}"#),
+    ("/completion", r#"{"prompt":["four words are here",#]}"#),
+    ("/generate", r#"{"input_ids":#}"#),
+    ("/generate", r#"{"input_ids":[#]}"#),
+    ("/invocations", r#"{"input_ids":#}"#),
+    ("/v2/models/m/infer", r#"{"inputs":[{"name":"input_ids","datatype":"INT32","shape":[1,9],"data":#}]}"#),
+    ("/api/generate", r#"{"prompt":"go on","context":#}"#),
+    (
+        "/v1/chat/completions",
+        r#"{"messages":[{"role":"user","content":"x"}],"functions":[{"name":"f","description":"$"}]}"#,
+    ),
+    ("/v1/chat/completions", r#"{"messages":[{"role":"user","content":"x"}],"guided_json":{"title":"$"}}"#),
+    ("/v1/responses", r#"{"input":"x","tools":[{"type":"function","name":"f","description":"$"}]}"#),
+    (
+        "/v1/responses",
+        r#"{"input":"x","text":{"format":{"type":"json_schema","schema":{"description":"$"}}}}"#,
+    ),
+    (
+        "/v1/responses",
+        r#"{"input":[{"type":"function_call","call_id":"1","name":"f","arguments":"{\"a\":\"$\"}"},{"role":"user","content":"x"}]}"#,
+    ),
+    (
+        "/v1/responses",
+        r#"{"input":[{"type":"custom_tool_call","call_id":"1","name":"f","input":"$"},{"role":"user","content":"x"}]}"#,
+    ),
+    (
+        "/v1/messages",
+        r#"{"tools":[{"name":"f","description":"$"}],"messages":[{"role":"user","content":"x"}]}"#,
+    ),
+    (
+        "/v1/messages",
+        r#"{"tools":[{"name":"f","input_schema":{"properties":{"a":{"description":"$"}}}}],"messages":[{"role":"user","content":"x"}]}"#,
+    ),
+    (
+        "/v1/messages",
+        r#"{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{"a":["$"]}}]},{"role":"user","content":"x"}]}"#,
+    ),
+    (
+        "/v1beta/models/g:generateContent",
+        r#"{"tools":[{"functionDeclarations":[{"name":"f","description":"$"}]}],"contents":[{"parts":[{"text":"x"}]}]}"#,
+    ),
+    (
+        "/v1beta/models/g:generateContent",
+        r#"{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f","args":{"a":"$"}}}]},{"role":"user","parts":[{"text":"x"}]}]}"#,
+    ),
+    (
+        "/v1beta/models/g:generateContent",
+        r#"{"generationConfig":{"responseSchema":{"description":"$"}},"contents":[{"parts":[{"text":"x"}]}]}"#,
+    ),
+    (
+        "/model/m/converse",
+        r#"{"toolConfig":{"tools":[{"toolSpec":{"name":"f","description":"$"}}]},"messages":[{"role":"user","content":[{"text":"x"}]}]}"#,
+    ),
+    (
+        "/model/m/converse",
+        r#"{"messages":[{"role":"user","content":[{"text":"x"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"1","name":"f","input":{"a":"$"}}}]},{"role":"user","content":[{"text":"x"}]}]}"#,
+    ),
+    (
+        "/api/chat",
+        r#"{"messages":[{"role":"user","content":"x"}],"format":{"type":"object","description":"$"}}"#,
+    ),
+    (
+        "/v1/chat",
+        r#"{"message":"x","chat_history":[{"role":"CHATBOT","tool_calls":[{"name":"f","parameters":{"a":"$"}}]}]}"#,
+    ),
+    ("/generate", r#"{"inputs":"x","parameters":{"grammar":{"type":"json","value":{"description":"$"}}}}"#),
+];
+
 /// Name, and how a prompt is sent so that the windows do not keep it.
 type Shape = (&'static str, fn(&str, u64) -> Value);
 const SHAPES: &[Shape] = &[
@@ -82,6 +162,19 @@ const SHAPES: &[Shape] = &[
         "in the middle of a list of prompts",
         |text, n| json!({"prompt": [noise(n, 1_100), noise(n + 1, 1_100), text, noise(n + 2, 700), noise(n + 3, 700)]}),
     ),
+    (TOKENS, |text, n| json!({"prompt": ids(&(noise(n, 2_900) + text + " " + &noise(!n, 1_700)))})),
+    (
+        "as the description of a tool",
+        |text, n| json!({"tools": [{"type": "function", "function": {"name": "f", "description": text}}], "messages": [user(noise(n, 80))]}),
+    ),
+    ("as arguments of calls", |text, n| {
+        let call = json!({"id": noise(n, 20), "type": "function", "function": {"name": "f", "arguments": json!({"a": text}).to_string()}});
+        json!({"messages": [user(noise(n, 80)), {"role": "assistant", "content": null, "tool_calls": [call]}, user(noise(n + 1, 80))]})
+    }),
+    (
+        "as descriptions of a schema",
+        |text, n| json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"properties": {"a": {"type": "string", "description": text}}}}}, "messages": [user(noise(n, 80))]}),
+    ),
     ("split inside words over parts", |text, _| {
         let mut at = 0;
         let mut parts = Vec::new();
@@ -95,9 +188,13 @@ const SHAPES: &[Shape] = &[
 ];
 
 fn take(config: &Config, body: &str, chunk: usize) -> Extracted {
+    let path = if body.contains("\"prompt\"") { "/v1/completions" } else { "/v1/chat/completions" };
+    take_at(path, config, body, chunk)
+}
+
+fn take_at(path: &str, config: &Config, body: &str, chunk: usize) -> Extracted {
     let keys = Keys::new(&config.seed);
     let headers: [(&[u8], &[u8]); 1] = [(b"authorization", b"Bearer x")];
-    let path = if body.contains("\"prompt\"") { "/v1/completions" } else { "/v1/chat/completions" };
     let mut s = traffic::open_at(path, config, &keys, &headers, false);
     let mut chunks = body.as_bytes().chunks(chunk.max(1)).peekable();
     while let Some(c) = chunks.next() {
@@ -123,6 +220,12 @@ fn all_values(config: &Config, text: &str) -> BTreeSet<u64> {
     all
 }
 
+/// The same of a text's token ids.
+fn token_values(config: &Config, text: &str) -> BTreeSet<u64> {
+    let four = |four: &[u32]| take(config, &json!({"prompt": four}).to_string(), 1 << 16).values;
+    ids(text).windows(4).flat_map(four).collect()
+}
+
 fn seeded(n: u64) -> Config {
     parse(&format!(r#"{{"seed":"{:016x}{:048x}"}}"#, hash::mix(n), n)).unwrap()
 }
@@ -133,7 +236,8 @@ fn a_template_is_met_wherever_it_stands_under_nearly_every_seed() {
         let (mut met, mut told) = (0, 0);
         for n in 1..=100 {
             let config = seeded(n);
-            let template = all_values(&config, TEMPLATE);
+            let values = if *name == TOKENS { token_values } else { all_values };
+            let template = values(&config, TEMPLATE);
             let x = take(&config, &shape(TEMPLATE, n << 8).to_string(), 1 << 16);
             met += u32::from(x.values.iter().any(|v| template.contains(v)));
             let lists = [x.obs.anchors, x.obs.first_anchors, x.obs.sampled];
@@ -167,6 +271,43 @@ fn a_campaign_whose_template_no_window_keeps_is_blocked() {
         }
         assert!(blocked * 2 > sent && honest == 0, "{name}: {blocked} of {sent} blocked, {honest} honest");
     }
+}
+
+#[test]
+fn what_stands_beside_the_messages_is_met_in_every_format() {
+    for (path, body) in PLACES {
+        let tokens = json!(ids(TEMPLATE)).to_string();
+        let body = body.replace('#', &tokens).replace('$', TEMPLATE);
+        let mut met = 0;
+        for n in 1..=50 {
+            let config = seeded(n);
+            let values = if body.contains(&tokens) { token_values } else { all_values };
+            let x = take_at(path, &config, &body, 1 << 16);
+            if n < 3 {
+                let small = take_at(path, &config, &body, n as usize);
+                assert_eq!((&x.values, x.obs), (&small.values, small.obs), "{path} {body}");
+            }
+            let template = values(&config, TEMPLATE);
+            met += u32::from(x.values.iter().any(|v| template.contains(v)));
+        }
+        assert!(met >= 46, "{path} {body}: {met} of 50");
+    }
+}
+
+#[test]
+fn token_ids_are_told_apart_however_they_are_written() {
+    let config = config();
+    let of = |list: &str| take(&config, &format!(r#"{{"prompt":[{list}]}}"#), 5).values;
+    let ids = |sep: &str, each: &dyn Fn(u32) -> String| {
+        ids(TEMPLATE).into_iter().map(each).collect::<Vec<_>>().join(sep)
+    };
+    let plain = of(&ids(",", &|id| id.to_string()));
+    assert!(plain.len() > 8);
+    assert_eq!(plain, of(&ids(" ,\n", &|id| format!("{id}.000"))));
+    assert_eq!(plain, of(&ids(",", &|id| format!("{id}E0"))));
+    assert_eq!(plain, of(&ids(",", &|id| format!("{id}0e-1"))));
+    assert_eq!(plain, of(&ids(",", &|id| format!("{}.{}e1", id / 10, id % 10))));
+    assert!(of(&ids(",", &|id| (id ^ 1).to_string())).iter().all(|v| !plain.contains(v)));
 }
 
 #[test]

@@ -281,7 +281,31 @@ def parts(*texts):
     return {"messages": [{"role": "user", "content": [{"type": "text", "text": t} for t in texts]}]}
 
 
+def ids(text):
+    """What stands for a tokenizer."""
+    return [zlib.crc32(word.encode()) % 150_000 for word in text.split()]
+
+
+def spelt(tokens):
+    """Token ids as the fingerprint has them, implemented apart."""
+    return " ".join("".join("cmwygpaeiourlnst"[int(d, 16)] for d in reversed(f"{t:x}")) for t in tokens)
+
+
+def tool(text):
+    return {"type": "function", "function": {"name": "f", "description": text, "parameters": {"type": "object"}}}
+
+
+def call(text):
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {
+        "name": "f", "arguments": json.dumps({"a": text})}}]}
+
+
 HIDDEN = {
+    "prompt of token ids": lambda t: {"prompt": ids(t)},
+    "in the middle of lists of token ids": lambda t: {"prompt": [ids(noise(2900)), ids(t), ids(noise(1700, 1))]},
+    "as the description of a tool": lambda t: {"tools": [tool("Adds"), tool(t)], **chat("Go on")},
+    "as arguments of a call": lambda t: {"messages": [{"role": "user", "content": "Hi"}, call(t), {"role": "user", "content": "Go on"}]},
+    "as a schema": lambda t: {"response_format": {"type": "json_schema", "json_schema": {"schema": {"description": t}}}, **chat("Go on")},
     "between noise": lambda t: chat(f"{noise(2300)} {t} {noise(1300, 1)}"),
     "in the middle of an invented conversation": lambda t: messages("Hi", noise(200), t, noise(200, 1), "Go on"),
     "as an answer of the model": lambda t: messages("Hi", t, "Go on"),
@@ -297,7 +321,8 @@ HIDDEN = {
 def sampling():
     import harness
     up = harness.Upstream()
-    deny = [{"name": f"text-{i}", "template": t} for i, t in enumerate(template_ids(LONG))]
+    both = {*template_ids(LONG), *template_ids(spelt(ids(LONG)))}
+    deny = [{"name": f"text-{i}", "template": t} for i, t in enumerate(sorted(both))]
     e = harness.Envoy(config(deny=deny, inspect={"on_unreadable": "reject", "max_inspect_bytes": "128KiB"}, limits=[]), up.port, edit=harness.bare)
     yield e, up
     assert e.stat("vm_reload_success") == 0, "a request trapped the VM"
@@ -308,8 +333,9 @@ def sampling():
 @pytest.mark.parametrize("case", HIDDEN)
 def test_a_template_that_no_window_keeps_is_met(sampling, case):
     e, up = sampling
-    path = "/v1/completions" if "prompts" in case else CHAT
-    ask = lambda text: raw(e.port, request(path, HIDDEN[case](text), GOOD)).status
+    def ask(text):
+        body = HIDDEN[case](text)
+        return raw(e.port, request("/v1/completions" if "prompt" in body else CHAT, body, GOOD)).status
     before = seen(up)
     assert ask(noise(len(LONG), 2)) == 200
     assert ask(LONG) == 429

@@ -31,7 +31,7 @@ fn fields(of: Field) -> &'static [Row] {
                     row("context", Field::Context),
                     row("documents", Field::Context),
                     row("suffix", Field::Context),
-                    row("input_ids", Field::Media),
+                    row("input_ids", Field::Prompt),
                     row("images", Field::Media),
                     row("parameters", Field::Params),
                     row("sampling_params", Field::Params),

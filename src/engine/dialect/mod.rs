@@ -106,6 +106,8 @@ pub enum Field {
     /// Text beside the prompt: documents, titles, variables of a template. Strings, also in objects whose keys the caller
     /// chooses; read as far as the instructions leave room.
     Context,
+    /// Text beside the messages that is sampled only, with all that is in it: tools, arguments of calls, schemas.
+    Other,
 }
 
 /// What the value of a key is. The first bytes of its name are at hand as numbers, so that a table is looked through quickly.

@@ -22,6 +22,8 @@ impl Dialect for Responses {
                         row("input", Field::Input),
                         row("instructions", Field::Instructions),
                         row("prompt", Field::Template),
+                        // The schema of the answer.
+                        row("text", Field::Other),
                         // The history is kept by the server: a follow-up by its own word.
                         row("previous_response_id", Field::ToolCall),
                         row("conversation", Field::ToolCall),

@@ -44,6 +44,31 @@ const ROLES: &[(&str, Role, u8)] = &[
 /// Parts of a message that are shorter than this in the mean are one text.
 const SHORT: u64 = 256;
 
+/// How the keys of what a model reads beside its messages begin, in every format: tools, functions, what they are called with, how
+/// the answer is to be formed (`response_format`, `responseSchema`, `output_config`, `format`, `guided_json`, `grammar`).
+const BESIDE: [u32; 12] = {
+    const fn start(s: &[u8; 4]) -> u32 {
+        u32::from_le_bytes(*s)
+    }
+    [
+        start(b"tool"),
+        start(b"func"),
+        start(b"argu"),
+        start(b"args"),
+        start(b"inpu"),
+        start(b"para"),
+        start(b"resp"),
+        start(b"outp"),
+        start(b"guid"),
+        start(b"form"),
+        start(b"stru"),
+        start(b"gram"),
+    ]
+};
+
+/// Letters of a token id: those at which snippets start, and others that are common.
+const TOKEN: &[u8; 16] = b"cmwygpaeiourlnst";
+
 /// Where a text is collected.
 enum Place {
     Prompt,
@@ -318,6 +343,9 @@ impl Reader {
     /// Text as JSON has it, with so many escapes, to its window; to the sample what that may not keep.
     #[inline(never)]
     fn write(&mut self, field: Field, raw: &[u8], escapes: usize) {
+        if is_sampled(field) {
+            return self.sampler.feed(raw);
+        }
         let place = self.place(field);
         let all = self.is_joined(&place);
         let (window, sampler) = self.window(&place);
@@ -329,6 +357,19 @@ impl Reader {
         }
     }
 
+    /// A token id is a word: to the fingerprint, digits are none.
+    fn write_token(&mut self, field: Field, id: u64) {
+        let (mut word, mut len, mut rest) = ([b' '; 9], 1usize, id);
+        for slot in word.iter_mut().skip(1) {
+            *slot = TOKEN.get((rest & 15) as usize).copied().unwrap_or_default();
+            (len, rest) = (len.wrapping_add(1), rest >> 4);
+            if rest == 0 {
+                break;
+            }
+        }
+        self.write(field, word.get(..len).unwrap_or_default(), 0);
+    }
+
     fn is_joined(&self, place: &Place) -> bool {
         self.joined && matches!(place, Place::Message)
     }
@@ -336,6 +377,9 @@ impl Reader {
     /// One more text where there is one already.
     #[inline(never)]
     fn separate(&mut self, field: Field) {
+        if is_sampled(field) {
+            return self.sampler.feed(b"\n");
+        }
         let place = self.place(field);
         let (mut joined, mut parts) = (self.joined, self.parts);
         let (window, sampler) = self.window(&place);
@@ -591,7 +635,12 @@ impl Sink for Reader {
         }
         // `*`: objects whose keys the caller chooses.
         let row = found.or_else(|| place(b"*", u64::from(b'*'))).and_then(|i| table.get(i));
-        self.next = row.map_or(Field::Ignore, |row| row.field);
+        self.next = match row {
+            Some(row) => row.field,
+            None if here == Field::Other => here,
+            None if here != Field::Ignore && BESIDE.contains(&(start as u32)) => Field::Other,
+            None => Field::Ignore,
+        };
         self.meet(found.map_or(0, |i| 1u64 << (i as u32 & 63)));
         self.claim = claim(here, self.next);
         // The first row of the tables of parts.
@@ -703,8 +752,10 @@ impl Sink for Reader {
                 }
             }
             Field::Stream => self.facts.stream = text == b"true",
-            // Token ids: content that is not looked at.
-            Field::Prompt | Field::Input | Field::Body if in_array => self.facts.media = true,
+            Field::Prompt | Field::ToolCall if in_array => match whole(text) {
+                Some(id) => self.write_token(field, id),
+                None => self.facts.media = true,
+            },
             Field::Messages | Field::History | Field::Root | Field::Message if !null => {
                 self.fail(Unreadable::Shape)
             }
@@ -732,42 +783,64 @@ impl Sink for Reader {
     }
 }
 
-/// A number of answers, at most 65,535. `5`, `5.0` and `5e0` are five to servers; what is no whole number counts as one.
+/// A number of answers, at most 65,535; what is no whole number counts as one.
 fn count(text: &[u8]) -> u16 {
-    let (number, exponent) = match text.iter().position(|b| b.eq_ignore_ascii_case(&b'e')) {
-        Some(at) => {
-            (text.get(..at).unwrap_or_default(), text.get(at.saturating_add(1)..).unwrap_or_default())
-        }
-        None => (text, &b"0"[..]),
-    };
-    let (whole, fraction) = match number.iter().position(|b| *b == b'.') {
-        Some(at) => (number.get(..at), number.get(at.saturating_add(1)..)),
-        None => (Some(number), None),
-    };
-    let digits = |text: &[u8]| {
-        let number = |n: u64, b: &u8| {
-            let digit = u64::from(b.wrapping_sub(b'0'));
-            (digit < 10).then(|| n.saturating_mul(10).saturating_add(digit))
-        };
-        text.iter().try_fold(0u64, number).filter(|_| !text.is_empty())
-    };
-    let is_whole = fraction.is_none_or(|f| f.iter().all(|b| *b == b'0'));
-    let zeros = digits(exponent.strip_prefix(b"+").unwrap_or(exponent));
-    match (digits(whole.unwrap_or_default()), zeros) {
-        (Some(n), Some(zeros)) if is_whole => {
-            let scale = 10u64.saturating_pow(u32::try_from(zeros).unwrap_or(u32::MAX));
-            u16::try_from(n.saturating_mul(scale)).unwrap_or(u16::MAX).max(1)
-        }
-        _ => 1,
-    }
+    whole(text).map_or(1, |n| u16::try_from(n).unwrap_or(u16::MAX).max(1))
 }
 
-/// Texts of which windows are kept.
+/// A whole number, however it is written: `5`, `5.0`, `50e-1` and `0.5e1` are five to servers. All above 2⁴⁰ are one.
+fn whole(text: &[u8]) -> Option<u64> {
+    const MOST: u64 = 1 << 40;
+    let digits = |n: u64, text: &[u8]| {
+        text.iter().try_fold(n, |n, b| {
+            let digit = u64::from(b.wrapping_sub(b'0'));
+            (digit < 10).then(|| n.wrapping_mul(10).wrapping_add(digit).min(MOST))
+        })
+    };
+    let mut parts = text.split(|b| b.eq_ignore_ascii_case(&b'e'));
+    let mut number = parts.next()?.split(|b| *b == b'.');
+    let mut n = digits(0, number.next()?)?;
+    let mut fraction = number.next().unwrap_or_default();
+    while let Some((b'0', rest)) = fraction.split_last() {
+        fraction = rest;
+    }
+    n = digits(n, fraction)?;
+    let mut power = 0i64.wrapping_sub(fraction.len() as i64);
+    if let Some(exponent) = parts.next() {
+        let minus = exponent.first() == Some(&b'-');
+        let signed = minus || exponent.first() == Some(&b'+');
+        let by = digits(0, exponent.get(usize::from(signed)..)?)? as i64;
+        power = power.wrapping_add(if minus { by.wrapping_neg() } else { by });
+    }
+    while power > 0 && n > 0 && n < MOST {
+        (n, power) = (n.wrapping_mul(10), power.wrapping_sub(1));
+    }
+    while power < 0 && n > 0 {
+        if n.checked_rem(10) != Some(0) {
+            return None;
+        }
+        (n, power) = (n.wrapping_div(10), power.wrapping_add(1));
+    }
+    Some(n)
+}
+
+/// Texts of which windows are kept, and `Other`.
 fn is_text(field: Field) -> bool {
     matches!(
         field,
-        Field::Content | Field::ToolText | Field::Message | Field::Prompt | Field::Input | Field::Context
+        Field::Content
+            | Field::ToolText
+            | Field::Message
+            | Field::Prompt
+            | Field::Input
+            | Field::Context
+            | Field::Other
     )
+}
+
+/// Of what no window is kept.
+fn is_sampled(field: Field) -> bool {
+    matches!(field, Field::Other | Field::ToolCall)
 }
 
 /// A value of one word, which is kept for a moment.

@@ -143,7 +143,7 @@ pub const ANY_ROOT: &[Row] = &[
     row("documents", Field::Context),
     row("suffix", Field::Context),
     row("tool_results", Field::ToolText),
-    row("input_ids", Field::Media),
+    row("input_ids", Field::Prompt),
     row("image", Field::Media),
     row("images", Field::Media),
     row("image_data", Field::Media),
