@@ -16,6 +16,9 @@ const WAYS: usize = 8;
 /// Longest debt: the longest window. One request that asks for very much does not shut its key out for years.
 pub const LONGEST: Nanos = Nanos::from_hours(24 * 31);
 
+/// Several workers tell of one moment so far apart, at most: while nobody leads, rings hold seconds.
+const APART: Nanos = Nanos::from_secs(10);
+
 /// The bucket of a key in a profile: two profiles may limit one key differently.
 pub fn of_key(key: u64, profile: u8) -> u64 {
     hash::combine(key, u64::from(profile))
@@ -43,13 +46,24 @@ pub struct Limiter {
     slots: Vec<Slot>,
     tats: Vec<u64>,
     per_key: usize,
+    apart: u64,
 }
 
 impl Limiter {
     /// `capacity` keys (rounded up to a power of two) with up to `per_key` limits each.
     pub fn new(capacity: usize, per_key: usize) -> Limiter {
         let n = capacity.next_power_of_two().max(WAYS);
-        Limiter { slots: vec![Slot::default(); n], tats: vec![0; n.saturating_mul(per_key)], per_key }
+        Limiter {
+            slots: vec![Slot::default(); n],
+            tats: vec![0; n.saturating_mul(per_key)],
+            per_key,
+            apart: 0,
+        }
+    }
+
+    /// For charges of several workers, which come one worker after the other, not in order of time.
+    pub fn of_several(self) -> Limiter {
+        Limiter { apart: APART.0, ..self }
     }
 
     /// Room for so many limits a key, if there is less. Arrival times stay.
@@ -112,11 +126,13 @@ impl Limiter {
         (hash::mix(key) as usize & buckets.wrapping_sub(1)).wrapping_mul(WAYS)
     }
 
-    /// A slot's arrival times as of now. If its last request is ahead of now the clock stepped back, and its arrival times go
-    /// with it, so that nobody waits for the old time to come again, and nobody's debt is let off.
+    /// A slot's arrival times as of now. If its last request is ahead of now by more than workers are apart, the clock stepped
+    /// back, and its arrival times go with it, so that nobody waits for the old time to come again, and nobody's debt is let off.
     fn renew(&mut self, now: Nanos, at: usize) -> Option<&mut [u64]> {
         let slot = self.slots.get_mut(at)?;
-        let ahead = std::mem::replace(&mut slot.last, now.0).saturating_sub(now.0);
+        let ahead = slot.last.saturating_sub(now.0);
+        let ahead = if ahead > self.apart { ahead } else { 0 };
+        slot.last = if ahead > 0 { now.0 } else { slot.last.max(now.0) };
         let from = at.saturating_mul(self.per_key);
         let tats = self.tats.get_mut(from..from.saturating_add(self.per_key))?;
         if ahead > 0 {

@@ -7,7 +7,7 @@ use super::units::Nanos;
 use super::wire::{self, Reader, Writer};
 
 const MAGIC: u16 = 0x4f57;
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const HEADER: usize = 12;
 
 /// A short list of values, fixed capacity, no allocation.
@@ -85,6 +85,8 @@ pub const SERVED: u8 = 16;
 pub const REFUSED: u8 = 32;
 /// The account's age was told, but could not be read: it is unknown, and not that of a newcomer.
 pub const AGE_UNREAD: u8 = 64;
+/// No prompt was looked at: the request is charged to limits and teaches nothing else.
+pub const NO_PROMPT: u8 = 128;
 
 /// One request, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +99,7 @@ pub struct Observation {
     pub tenant: u64,
     /// Creation of the account, seconds since the epoch, 0 if unknown.
     pub created_s: u32,
-    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `AGE_UNREAD`.
+    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `AGE_UNREAD`, `NO_PROMPT`.
     pub flags: u8,
     /// Profile that applied.
     pub profile: u8,

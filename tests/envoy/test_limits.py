@@ -96,6 +96,23 @@ def test_the_third_to_eighth_limit_hold_over_all_workers(start, upstream, place)
     assert {r.headers["ratelimit-policy"].split(";", 1)[1] for r in no} == {"q=20;w=7200"}
 
 
+@pytest.mark.parametrize("paths", [["/own/work"], ["/own/work", "/v1/chat/completions"]])
+def test_a_limit_holds_over_all_workers_on_paths_that_are_not_read(start, paths):
+    e = start(config(limits=[limit(20, "1h")]), workers=4)
+    served = 0
+    for i in range(200):
+        served += ask(e, path=paths[i % len(paths)]).status == 200
+        time.sleep(0.01)
+    print(f"{paths}: served {served} of 200 where 20 conform")
+    # Each worker alone would serve 20 of them.
+    assert 20 <= served <= 20 + 40, served
+    time.sleep(KNOWN_S)
+    no = [ask(e, path=path) for path in paths for _ in range(20)]
+    assert {r.status for r in no} == {429}
+    # Who asks for no work is not counted.
+    assert ask(e, "other", path=paths[0]).status == 200 and ask(e, path=paths[0], method="GET").status == 200
+
+
 def test_a_client_that_waits_gets_its_whole_quota_with_scope_vm(start):
     e = start(config(scope="vm", limits=[limit(4, "4s")]))
     c = Connection(e.port)

@@ -12,6 +12,7 @@ use weir::engine::config::{Config, parse};
 use weir::engine::edge::Edge;
 use weir::engine::edge::extract::Extracted;
 use weir::engine::edge::identity::Keys;
+use weir::engine::edge::session::Other;
 use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
 use weir::engine::observation::Observation;
@@ -35,6 +36,8 @@ struct Node {
     /// The clock was set back by so much.
     back: Nanos,
     served: u64,
+    paths: Paths,
+    judged: u64,
 }
 
 fn config(limits: &str) -> Arc<Config> {
@@ -47,6 +50,27 @@ fn config(limits: &str) -> Arc<Config> {
 fn request(now: Nanos, key: u64, tenant: u64, cost: u16) -> Extracted {
     let obs = Observation { time: now, key, tenant, cost, ..Observation::default() };
     Extracted { obs, key: KeyId(key), ..Extracted::default() }
+}
+
+/// The same on a path whose prompt nobody reads.
+fn elsewhere(now: Nanos, key: u64, tenant: u64, cost: u16) -> Extracted {
+    Extracted { other: Other::Charged, ..request(now, key, tenant, cost) }
+}
+
+/// Which paths a client uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Paths {
+    #[default]
+    Read,
+    Others,
+    Both,
+}
+
+impl Paths {
+    fn request(self, i: u64, now: Nanos, key: u64, tenant: u64, cost: u16) -> Extracted {
+        let other = self == Paths::Others || self == Paths::Both && mix(i) & 1 == 1;
+        if other { elsewhere(now, key, tenant, cost) } else { request(now, key, tenant, cost) }
+    }
 }
 
 impl Node {
@@ -62,6 +86,8 @@ impl Node {
             ms: 0,
             back: Nanos(0),
             served: 0,
+            paths: Paths::default(),
+            judged: 0,
             config,
         }
     }
@@ -71,7 +97,9 @@ impl Node {
     /// A request of hashes alone, without its text.
     fn judge(&mut self, worker: usize, key: u64, tenant: u64, cost: u16) -> Verdict {
         let (now, n) = (self.now(), self.edges.len());
-        self.edges[worker % n].judge(now, &mut request(now, key, tenant, cost)).verdict
+        self.judged += 1;
+        let mut x = self.paths.request(self.judged, now, key, tenant, cost);
+        self.edges[worker % n].judge(now, &mut x).verdict
     }
     fn pass_time(&mut self, ms: u64) {
         let end = self.ms + ms;
@@ -184,13 +212,14 @@ fn beyond_a_limit_goes_once_what_the_other_workers_let_through() {
 const FIVE: &str = r#"[{"name":"a","requests":1,"per":"1h"},{"name":"b","requests":4,"per":"24h"},{"name":"c","requests":30,"per":"240h"},
     {"name":"d","requests":60,"per":"480h"},{"name":"t","requests":3,"per":"1h","by":"tenant"}]"#;
 
-/// Others come once, come again and again, ask for much at once, are of tenants that have used everything up: whatever they do,
-/// who has used nothing is served. In the workers, and in one process.
+/// Others come once, come again and again, ask for much at once, are of tenants that have used everything up, on paths that are
+/// read and on others: whatever they do, who has used nothing is served. In the workers, and in one process.
 #[test]
 fn a_key_that_has_used_nothing_is_served_whatever_a_million_others_do() {
     let (mut node, others) = (Node::with(2, FIVE), 1_000_000u64);
     let mut engine = Engine::new(config(FIVE));
     let (mut refused, mut honest) = (0u64, 0u64);
+    node.paths = Paths::Both;
     for i in 0..others {
         let (key, tenant, cost) = match i % 4 {
             0 | 1 => (mix(i) | 1, 0, 1),
@@ -225,11 +254,14 @@ fn every_limit_holds_over_all_workers_and_for_tenants() {
     let wide: Vec<String> =
         (0..7).map(|i| format!(r#"{{"name":"w{i}","requests":{},"per":"1h"}}"#, 100_000 + i)).collect();
     let conform = LIMIT + LIMIT * MINUTES * 60 / WINDOW_S;
-    for (before, by) in [(0, "key"), (1, "key"), (2, "key"), (7, "key"), (0, "tenant"), (3, "tenant")] {
+    let places = [(0, "key"), (1, "key"), (2, "key"), (7, "key"), (0, "tenant"), (3, "tenant")];
+    let all = [Paths::Read, Paths::Others, Paths::Both].map(|paths| places.map(|(n, by)| (paths, n, by)));
+    for (paths, before, by) in all.into_iter().flatten() {
         let last = format!(r#"{{"name":"l","requests":{LIMIT},"per":"{WINDOW_S}s","by":"{by}"}}"#);
         let limits = format!("[{}]", [&wide[..before], &[last]].concat().join(","));
         for workers in [1usize, 2, 4] {
             let (mut n, mut served, mut i) = (Node::with(workers, &limits), 0u64, 0u64);
+            n.paths = paths;
             while n.ms < MINUTES * 60_000 {
                 n.step();
                 i += 1;
@@ -238,12 +270,64 @@ fn every_limit_holds_over_all_workers_and_for_tenants() {
                 served += u64::from(!v.action.rejects());
                 assert!(!v.action.rejects() || usize::from(v.wait.limit) == before);
             }
-            println!("limit {} by {by}, {workers} workers: {served} served, {conform} conform", before + 1);
+            let place = before + 1;
+            println!(
+                "{paths:?}, limit {place} by {by}, {workers} workers: {served} served, {conform} conform"
+            );
             assert!(served >= conform - 2 && served <= conform + LAG_MS / 10 + workers as u64, "{served}");
+            assert!(paths != Paths::Others || n.ledger.status().keys == 0, "a charge makes no record");
             // Another tenant is nobody's debtor.
             assert!(!n.judge(0, 1_000, 10, 1).action.rejects());
         }
     }
+}
+
+/// A limit of many requests a second: what workers tell the ledger of the same moment comes one worker after the other, and no
+/// debt is let off for it.
+#[test]
+fn a_fast_limit_holds_over_all_workers() {
+    for (paths, workers) in [(Paths::Others, 1), (Paths::Others, 2), (Paths::Others, 4), (Paths::Both, 4)] {
+        let mut n = Node::with(workers, r#"[{"name":"l","requests":1000,"per":"5s"}]"#);
+        n.paths = paths;
+        let mut served = 0u64;
+        while n.ms < 60_000 {
+            n.step();
+            served += (0..3 * workers).filter(|i| !n.judge(*i, 1, 0, 1).action.rejects()).count() as u64;
+        }
+        println!("{paths:?}, {workers} workers: {served} served, 13000 conform");
+        assert!((12_000..=13_600).contains(&served), "{paths:?}, {workers} workers: {served}");
+    }
+}
+
+/// Of a request on another path the ledger hears what it costs, in 78 bytes; and nothing if no limit counts it.
+#[test]
+fn only_what_a_limit_counts_is_told_of_other_paths() {
+    let one = r#"[{"name":"l","requests":3,"per":"1h"}]"#;
+    let now = Nanos::from_secs(START);
+    let told = |limits: &str, other: Other, key: u64| {
+        let (mut edge, mut batch) = (Edge::new(config(limits)), Vec::new());
+        for _ in 0..10 {
+            edge.judge(now, &mut Extracted { other, ..request(now, key, 0, 1) });
+        }
+        edge.drain(&mut batch);
+        batch.len()
+    };
+    assert_eq!(told(one, Other::Charged, 1), 3 * 78 + 16, "three are served, of ten");
+    assert_eq!(told("[]", Other::Charged, 1), 0, "no limits");
+    assert_eq!(told(one, Other::Free, 1), 0, "asks for no work");
+    assert_eq!(told(one, Other::Refused, 1), 0, "is not served");
+    assert_eq!(told(one, Other::Charged, 0), 0, "nobody's");
+    let mut ledger = Ledger::new(&config(one));
+    let (mut edge, mut batch) = (Edge::new(config(one)), Vec::new());
+    for key in 1..100u64 {
+        edge.judge(now, &mut elsewhere(now, key, 0, 1));
+    }
+    let before = ledger.write_state();
+    edge.drain(&mut batch);
+    ledger.tick(now);
+    let started = ledger.write_state();
+    assert_eq!(ledger.observe(&batch, |_, o| assert!(!o.block && !o.watch)), Ok(99));
+    assert!(before != started && ledger.write_state() == started, "nothing that is saved is learned");
 }
 
 /// Whatever was served where: once all know of it, a wait that is told is true. Meanwhile the client asks too early, on any
@@ -255,6 +339,7 @@ fn who_waits_as_long_as_told_is_served_on_any_worker() {
     for seed in 0..60u64 {
         let workers = [1usize, 2, 4][seed as usize % 3];
         let mut n = Node::with(workers, limits);
+        n.paths = [Paths::Read, Paths::Others, Paths::Both][seed as usize / 3 % 3];
         for round in 0..12u64 {
             let r = mix(seed << 8 | round);
             for i in 0..r % 40 {

@@ -36,6 +36,9 @@ impl Decision {
         obs: &observation::Observation,
         outcome: &Outcome,
     ) -> Option<Decision> {
+        if obs.flags & observation::NO_PROMPT != 0 {
+            return None;
+        }
         if !outcome.block || !outcome.reason.is_campaign() {
             last.changed(obs.key, Action::Allow);
             return None;

@@ -253,7 +253,14 @@ impl Edge {
         if x.other != Other::No {
             let now_s = u32::try_from(x.obs.time.secs()).unwrap_or(u32::MAX);
             let known = self.snapshot.key(x.obs.key, now_s).map(|k| k.campaign);
-            return self.judge_other(now, x, list, known.filter(|_| x.obs.key != 0));
+            let decision = self.judge_other(now, x, list, known.filter(|_| x.obs.key != 0));
+            let limited = self.config.profile(x.profile).is_some_and(|p| !p.limits.is_empty());
+            let charged = x.other == Other::Charged && list.is_none() && (x.obs.key | x.obs.tenant) != 0;
+            if charged && limited && !decision.verdict.action.rejects() {
+                x.obs.flags |= observation::NO_PROMPT | observation::SERVED;
+                self.queue(&x.obs);
+            }
+            return decision;
         }
         let m = self.snapshot.best_match(&x.values);
         let mut outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
@@ -268,8 +275,8 @@ impl Edge {
         Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
-    /// Decides a request without a prompt by its key: lists, then the campaign that its key is convicted of, then limits. The
-    /// ledger hears nothing of it: such a limit holds in each worker, and ends nobody's wait for a limit of all.
+    /// Decides a request without a prompt by its key: lists, then the campaign that its key is convicted of, then limits. Of one
+    /// that is charged the ledger hears what it costs, and nothing else.
     pub(super) fn judge_other(
         &mut self,
         now: Nanos,

@@ -1,8 +1,8 @@
 //! One observation, start to end: the key's record is found or made, brought up to date, and turned into a `Touch`.
 //!
 //! Order matters: limits are charged and matches are looked up before the record is brought up to date, groups learn from the
-//! new state of it, the ladder judges last. An allowed or anonymous request moves the clock and
-//! leaves no other trace (but what its tenant owes).
+//! new state of it, the ladder judges last. An allowed or anonymous request, and one without a
+//! prompt, moves the clock and leaves no other trace (but what its key and tenant owe).
 
 use super::Ledger;
 use super::conviction::{self, Matched};
@@ -37,8 +37,8 @@ impl Ledger {
         if obs.flags & observation::ALLOWED != 0 {
             return Outcome::default();
         }
-        if obs.flags & observation::ANONYMOUS != 0 || obs.key == 0 {
-            // No key, but perhaps a tenant.
+        if obs.flags & (observation::ANONYMOUS | observation::NO_PROMPT) != 0 || obs.key == 0 {
+            // No key, but perhaps a tenant; or nothing but a charge.
             return Outcome { over: self.charge(obs), ..Outcome::default() };
         }
         let now_s = self.clock.now_s;

@@ -1,8 +1,10 @@
 //! Limits over all workers together: what was served is charged here, and who has used up a limit is published (`over`).
 //!
-//! The first two limits of a key are kept in its record (`quota`). The others, and those of tenants, are kept here, where a
-//! profile has any: 4,096 keys and tenants, those that owe most, of 16 bytes and 8 a limit each (320 KiB at most, with eight limits of
-//! tenants). Who has no room is still held by each worker's own limits. Not saved: after a restart these begin anew.
+//! All limits are kept here, where a profile has any: 4,096 keys and tenants, those that owe most, of 16 bytes and 8 a limit
+//! each (128 KiB with two limits, 320 KiB at most). So a key needs no record to owe: requests without a prompt make none, and a
+//! flood of keys with one each displaces only who owes less. Who has no room is still held by each worker's own limits. Not
+//! saved: after a restart these begin anew. The first two limits of a key are kept in its record, too (`quota`): saved, and of as many
+//! keys as there are records, but of requests with a prompt only.
 
 use super::Ledger;
 use crate::engine::config::{Config, Limit, by_owner};
@@ -12,7 +14,7 @@ use crate::engine::tables::quota::{self, Debt};
 use crate::engine::units::Nanos;
 use crate::engine::units::Wait;
 
-/// Keys and tenants whose limits beyond those of a record are remembered.
+/// Keys and tenants whose debts are remembered.
 pub const RATES: usize = 4_096;
 
 /// A profile's limits by where they are kept.
@@ -24,18 +26,17 @@ pub(super) struct Limits {
 impl Limits {
     /// Those in a key's record.
     fn in_record(&self) -> &[Limit] {
-        let of_keys = by_owner(&self.all).0;
+        let of_keys = self.of_keys();
         of_keys.get(..quota::LIMITS).unwrap_or(of_keys)
     }
-    /// A key's others.
-    fn beyond(&self) -> &[Limit] {
-        by_owner(&self.all).0.get(quota::LIMITS..).unwrap_or_default()
+    fn of_keys(&self) -> &[Limit] {
+        by_owner(&self.all).0
     }
     fn of_tenants(&self) -> &[Limit] {
         by_owner(&self.all).1
     }
     fn first_of_tenants(&self) -> u8 {
-        u8::try_from(by_owner(&self.all).0.len()).unwrap_or(u8::MAX)
+        u8::try_from(self.of_keys().len()).unwrap_or(u8::MAX)
     }
 }
 
@@ -43,23 +44,23 @@ impl Limits {
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     of: Vec<Limits>,
-    beyond: Option<Limiter>,
+    debts: Option<Limiter>,
 }
 
 impl Rates {
     /// As configured; what was charged stays.
     pub(super) fn configure(&mut self, config: &Config) {
         self.of = config.profiles.iter().map(|p| Limits { all: p.limits.clone() }).collect();
-        let room = |l: &Limits| l.beyond().len().max(l.of_tenants().len());
-        match (self.of.iter().map(room).max().unwrap_or(0), &mut self.beyond) {
+        let room = |l: &Limits| l.of_keys().len().max(l.of_tenants().len());
+        match (self.of.iter().map(room).max().unwrap_or(0), &mut self.debts) {
             (0, _) => {}
             (n, Some(limiter)) => limiter.widen(n),
-            (n, none) => *none = Some(Limiter::new(RATES, n)),
+            (n, none) => *none = Some(Limiter::new(RATES, n).of_several()),
         }
     }
     /// Bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        self.beyond.as_ref().map_or(0, Limiter::size_bytes)
+        self.debts.as_ref().map_or(0, Limiter::size_bytes)
     }
 }
 
@@ -102,18 +103,19 @@ impl Ledger {
         let now = obs.time.min(Nanos::from_secs(u64::from(self.clock.now_s).saturating_add(1)));
         let (mut debt, mut tenant_debt) = (None, None);
         let tenant = of_tenant(obs.tenant, obs.profile);
-        if let Some(key) = self.keys.get_mut(obs.key).filter(|_| obs.key != 0) {
+        // A record's time is that of its last prompt.
+        let recorded = obs.key != 0 && obs.flags & observation::NO_PROMPT == 0;
+        if let Some(key) = self.keys.get_mut(obs.key).filter(|_| recorded) {
             let known = self.over.debt(obs.key, obs.profile);
             let record = quota::owe(key, limits.in_record(), obs.cost, elapsed, now, known);
             debt = record.map(|d| Wait { wait: d.until.since(now), limit: d.limit });
         }
-        if let Some(beyond) = &mut self.rates.beyond {
+        if let Some(debts) = &mut self.rates.debts {
             let mut charge = |id, limits: &[Limit], first| {
-                if limits.is_empty() { None } else { beyond.charge(now, id, limits, first, obs.cost) }
+                if limits.is_empty() { None } else { debts.charge(now, id, limits, first, obs.cost) }
             };
             if obs.key != 0 {
-                let first = u8::try_from(quota::LIMITS).unwrap_or(u8::MAX);
-                let more = charge(of_key(obs.key, obs.profile), limits.beyond(), first);
+                let more = charge(of_key(obs.key, obs.profile), limits.of_keys(), 0);
                 debt = longest(debt.into_iter().chain(more));
             }
             if obs.tenant != 0 {
@@ -121,7 +123,8 @@ impl Ledger {
             }
         }
         for (id, wait) in [(obs.key, debt), (tenant, tenant_debt)] {
-            let Some(Wait { wait, limit }) = wait else { continue };
+            // No edge is told of less than a second.
+            let Some(Wait { wait, limit }) = wait.filter(|w| w.wait > Nanos::from_secs(1)) else { continue };
             if self.over.note(id, obs.profile, Debt { limit, until: now.plus(wait) }) {
                 self.publisher.note(id);
             }

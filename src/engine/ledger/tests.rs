@@ -318,8 +318,9 @@ fn memory_is_fixed() {
     let mut ledger = Ledger::new(&c);
     let before = ledger.size_bytes();
     println!("ledger at {} keys: {before} bytes", c.keys);
-    // 9.0 MiB: keys 2, those that left 0.5, groups 2.5, doorkeeper 1.3, novelty and openings 2, large samples 0.6, cases and origins 0.3.
-    assert!((8 << 20..9_600_000).contains(&before), "{before}");
+    // 9.2 MiB: keys 2, those that left 0.5, groups 2.5, doorkeeper 1.3, novelty and openings 2, large samples 0.6, cases and origins 0.3,
+    // limits 0.1.
+    assert!((8 << 20..9_700_000).contains(&before), "{before}");
     let mut rng = Rng(1);
     for i in 0..200_000u64 {
         let obs = Observation {
