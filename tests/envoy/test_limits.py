@@ -96,7 +96,7 @@ def test_the_third_to_eighth_limit_hold_over_all_workers(start, upstream, place)
     assert {r.headers["ratelimit-policy"].split(";", 1)[1] for r in no} == {"q=20;w=7200"}
 
 
-@pytest.mark.parametrize("paths", [["/own/work"], ["/own/work", "/v1/chat/completions"]])
+@pytest.mark.parametrize("paths", [["/own/work"], ["/own/work", "/own/work", "/own/work", "/v1/chat/completions"]])
 def test_a_limit_holds_over_all_workers_on_paths_that_are_not_read(start, paths):
     e = start(config(limits=[limit(20, "1h")]), workers=4)
     served = 0
