@@ -274,6 +274,39 @@ fn a_campaign_whose_template_no_window_keeps_is_blocked() {
 }
 
 #[test]
+fn people_with_the_same_tools_are_served_beside_a_campaign() {
+    let config: Arc<Config> = config();
+    let keys = Keys::new(&config.seed);
+    let mut engine = Engine::new(Arc::clone(&config));
+    // Tools of everybody, or of the honest alone.
+    for everybody in [false, true] {
+        let (mut sent, mut blocked, mut honest) = (0, 0, 0);
+        for (i, r) in traffic().into_iter().enumerate() {
+            let campaign = r.key < ACCOUNTS;
+            let mut body: Value = serde_json::from_str(&r.body).unwrap();
+            if everybody || !campaign {
+                body["tools"] =
+                    json!([{"type": "function", "function": {"name": "solve", "description": TEMPLATE}}]);
+            }
+            if !campaign {
+                body["messages"][0] = user(noise(i as u64 * 8, 90));
+            }
+            let r = Request { body: body.to_string(), ..r };
+            let path = "/v1/chat/completions";
+            let rejected =
+                engine.decide(r.t, &mut session_at(path, &r, &config, &keys)).action == Action::Block;
+            sent += u32::from(campaign);
+            blocked += u32::from(campaign && rejected);
+            honest += u32::from(!campaign && rejected);
+        }
+        // A campaign that sends the tools of a third as many people beside its template is not found: nor is it with their system prompt.
+        let found = everybody || blocked * 2 > sent;
+        assert!(found && honest == 0, "{everybody}: {blocked} of {sent} blocked, {honest} honest");
+        engine = Engine::new(Arc::clone(&config));
+    }
+}
+
+#[test]
 fn what_stands_beside_the_messages_is_met_in_every_format() {
     for (path, body) in PLACES {
         let tokens = json!(ids(TEMPLATE)).to_string();
