@@ -56,6 +56,10 @@ fn ids(text: &str) -> Vec<u32> {
     let id = |word: &str| word.bytes().fold(7u64, |h, b| hash::mix(h ^ u64::from(b))) % 150_000;
     text.split_whitespace().map(|word| id(word) as u32).collect()
 }
+/// What stands beside the messages is looked up, and teaches nothing.
+fn is_beside(name: &str) -> bool {
+    ["as the description of a tool", "as arguments of calls", "as descriptions of a schema"].contains(&name)
+}
 const TOKENS: &str = "in the middle of token ids";
 
 /// The same text in the places of each format.
@@ -243,13 +247,14 @@ fn a_template_is_met_wherever_it_stands_under_nearly_every_seed() {
             let lists = [x.obs.anchors, x.obs.first_anchors, x.obs.sampled];
             told += u32::from(lists.iter().any(|l| l.as_slice().iter().any(|v| template.contains(v))));
         }
-        assert!(met >= 90 && told >= 85, "{name}: {met} of 100 seeds meet it, {told} tell the ledger");
+        let enough = if is_beside(name) { told == 0 } else { told >= 85 };
+        assert!(met >= 90 && enough, "{name}: {met} of 100 seeds meet it, {told} tell the ledger");
     }
 }
 
 #[test]
 fn a_campaign_whose_template_no_window_keeps_is_blocked() {
-    for (name, shape) in SHAPES {
+    for (name, shape) in SHAPES.iter().filter(|(name, _)| !is_beside(name)) {
         let config: Arc<Config> = config();
         let keys = Keys::new(&config.seed);
         let mut engine = Engine::new(Arc::clone(&config));
@@ -299,9 +304,11 @@ fn people_with_the_same_tools_are_served_beside_a_campaign() {
             blocked += u32::from(campaign && rejected);
             honest += u32::from(!campaign && rejected);
         }
-        // A campaign that sends the tools of a third as many people beside its template is not found: nor is it with their system prompt.
-        let found = everybody || blocked * 2 > sent;
-        assert!(found && honest == 0, "{everybody}: {blocked} of {sent} blocked, {honest} honest");
+        // Tools teach nothing: those of a third as many people hide no campaign that sends them beside its template.
+        assert!(
+            blocked * 2 > sent && honest == 0,
+            "{everybody}: {blocked} of {sent} blocked, {honest} honest"
+        );
         engine = Engine::new(Arc::clone(&config));
     }
 }

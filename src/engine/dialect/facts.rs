@@ -221,6 +221,8 @@ pub struct Facts {
     pub first_user: Window,
     /// Of all other text, a sample: at most 16 snippets.
     pub picks: Vec<Pick>,
+    /// So many of them are of the conversation; the others of what stands beside it, which all users of a client share.
+    pub taught: usize,
     /// An assistant or tool message is present: looks like a conversation.
     pub conversation: bool,
     /// Messages seen.
@@ -265,6 +267,7 @@ impl Facts {
         self.user = Window::default();
         self.first_user = Window::default();
         self.picks = Vec::new();
+        self.taught = 0;
         self.sample = Vec::new();
     }
 }

@@ -121,6 +121,8 @@ pub struct Reader {
     last: Window,
     /// What the windows do not keep.
     sampler: Sampler,
+    /// Of what stands beside the messages.
+    beside: Sampler,
     /// Texts of the message that others follow, and whether they are so short that what stands between them matters: some servers
     /// put nothing there, and so does the sample, from the first one on.
     parts: u64,
@@ -167,6 +169,7 @@ impl Reader {
             asked_tool: false,
             last: Window::default(),
             sampler: Sampler::default(),
+            beside: Sampler::default(),
             parts: 0,
             joined: false,
             facts: Facts::default(),
@@ -182,6 +185,7 @@ impl Reader {
     pub fn seed(&mut self, items: u64, text: u64) {
         self.seed = items;
         self.sampler.key(text);
+        self.beside.key(text);
     }
 
     /// The facts so far; the reader is empty afterwards. `lines`: a file of lines, which need not hold a prompt.
@@ -293,6 +297,8 @@ impl Reader {
         facts.user.keep(&mut self.sampler);
         facts.first_user.keep(&mut self.sampler);
         facts.picks = self.sampler.take();
+        facts.taught = facts.picks.len();
+        facts.picks.append(&mut self.beside.take());
         let nothing = facts.user.is_empty() && facts.instructions.is_empty() && !facts.media;
         if nothing && facts.unreadable.is_none() {
             facts.unreadable = Some(Unreadable::Empty);
@@ -344,7 +350,7 @@ impl Reader {
     #[inline(never)]
     fn write(&mut self, field: Field, raw: &[u8], escapes: usize) {
         if is_sampled(field) {
-            return self.sampler.feed(raw);
+            return self.beside.feed(raw);
         }
         let place = self.place(field);
         let all = self.is_joined(&place);
@@ -378,7 +384,7 @@ impl Reader {
     #[inline(never)]
     fn separate(&mut self, field: Field) {
         if is_sampled(field) {
-            return self.sampler.feed(b"\n");
+            return self.beside.feed(b"\n");
         }
         let place = self.place(field);
         let (mut joined, mut parts) = (self.joined, self.parts);

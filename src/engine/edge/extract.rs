@@ -163,10 +163,14 @@ impl Extractor {
             obs.first_anchors = Few::of(self.first.values.iter().copied());
             unite(&mut out.values, &self.first.values);
         }
-        if !facts.picks.is_empty() {
-            self.fingerprinter.sample(facts.picks.iter().map(Pick::text), &mut self.picked);
-            let kept = |v: &u64| out.values.binary_search(v).is_ok();
-            obs.sampled = Few::of(self.picked.values.iter().copied().filter(|v| !kept(v)).take(SAMPLED));
+        let (taught, beside) = facts.picks.split_at_checked(facts.taught).unwrap_or_default();
+        for picks in [taught, beside].into_iter().filter(|p| !p.is_empty()) {
+            self.fingerprinter.sample(picks.iter().map(Pick::text), &mut self.picked);
+            // Tools and schemas are their client's: they are looked up, and teach nothing.
+            if std::ptr::eq(picks, taught) {
+                let kept = |v: &u64| out.values.binary_search(v).is_ok();
+                obs.sampled = Few::of(self.picked.values.iter().copied().filter(|v| !kept(v)).take(SAMPLED));
+            }
             unite(&mut out.values, &self.picked.values);
         }
         obs.value_count = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);
