@@ -7,7 +7,7 @@
 //! | `profile_min` 250 | against 400: accounts in alarm within 24 h 90 -> 96 % (S6) |
 //! | sleepless, tireless | thresholds by drawing hours from a flat day and from a person's: see `detect::automation` |
 //! | `dominance` 4, half of the requests | by the largest total ever met: S3 served 1.3 instead of 0.4 % |
-//! | `arm` 2, `fleet_cap` | DETECTION 5.6; `make ablation` repeats it |
+//! | `arm` 2, `fleet_cap` | `make ablation` |
 
 use super::fitted::Fitted;
 use super::problem::Problems;

@@ -1,5 +1,5 @@
 //! Request wire formats. A dialect is a set of tables that steer the reader, the paths it claims, and its error bodies; it
-//! never decides anything. To add one: a file, a line in `DIALECTS`, fixtures, a row in the README.
+//! never decides anything. To add one: a file, a line in `DIALECTS`, fixtures, rows in `envoy/README.md`.
 
 mod anthropic_batches;
 mod anthropic_complete;

@@ -1,4 +1,4 @@
-//! The honest population (DETECTION 5.1 and 7): classes that look like a campaign in one respect or another and are not.
+//! The honest population: classes that look like a campaign in one respect or another and are not.
 
 pub mod machines;
 pub mod newcomers;
@@ -248,7 +248,7 @@ pub fn by_office(local_s: u32) -> f64 {
     if day < 5 && (8..18).contains(&hour) { 24.0 / 10.0 * 7.0 / 5.0 } else { 0.0 }
 }
 
-/// All classes of DETECTION 5.1.
+/// All classes.
 pub fn populate(m: &mut Maker<'_>, scale: f64) {
     chat_and_agents(m, scale);
     services(m, scale);

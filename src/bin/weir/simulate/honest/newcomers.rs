@@ -1,4 +1,4 @@
-//! Honest newcomers (DETECTION 7): every kind that fresh traffic was once blocked for. The present rules were made with these
+//! Honest newcomers: every kind that fresh traffic was once blocked for. The present rules were made with these
 //! in sight; the families of `people`, `work` and `machines` were not.
 
 use super::{Maker, hackathon};
