@@ -1,4 +1,4 @@
-//! What the edge tells the ledger about one request: hashes and counts, 70 to 420 bytes, no text.
+//! What the edge tells the ledger about one request: hashes and counts, 70 to 350 bytes, no text.
 //!
 //! A batch is a header (magic, version, seed check, count), the records, and a checksum. A batch that was cut, damaged,
 //! written by another layout or under another seed is refused whole, with a named error; nothing of it is applied.
@@ -119,8 +119,6 @@ pub struct Observation {
     pub anchors: Few<12>,
     /// Smallest values of the first user message, if it differs from the last.
     pub first_anchors: Few<12>,
-    /// Smallest values of snippets of all other text: at most 8.
-    pub sampled: Few<12>,
     /// Other values of the request that the edge's snapshot knows as confirmed.
     pub matched: Few<16>,
     /// The values beyond the anchors, if the request matches a confirmed template: what else belongs to it.
@@ -145,7 +143,6 @@ impl Observation {
         }
         self.anchors.put(w);
         self.first_anchors.put(w);
-        self.sampled.put(w);
         self.matched.put(w);
         self.rest.put(w);
     }
@@ -165,7 +162,6 @@ impl Observation {
             nets: [r.u64()?, r.u64()?],
             anchors: Few::take(r)?,
             first_anchors: Few::take(r)?,
-            sampled: Few::take(r)?,
             matched: Few::take(r)?,
             rest: Few::take(r)?,
         })
@@ -303,7 +299,6 @@ mod tests {
             exact: i,
             anchors: Few::of(0..i % 13),
             first_anchors: Few::of(0..i % 5),
-            sampled: Few::of(0..i % 7),
             matched: Few::of(0..i % 17),
             rest: Few::of(0..i % 23),
             ..Observation::default()

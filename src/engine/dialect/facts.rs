@@ -219,10 +219,8 @@ pub struct Facts {
     pub user: Window,
     /// The first user message, if there is more than one; empty when the first is the last.
     pub first_user: Window,
-    /// Of all other text, a sample: at most 16 snippets.
+    /// Of all other text, a sample: at most 16 snippets, and as many of what stands beside it.
     pub picks: Vec<Pick>,
-    /// So many of them are of the conversation; the others of what stands beside it, which all users of a client share.
-    pub taught: usize,
     /// An assistant or tool message is present: looks like a conversation.
     pub conversation: bool,
     /// Messages seen.
@@ -267,7 +265,6 @@ impl Facts {
         self.user = Window::default();
         self.first_user = Window::default();
         self.picks = Vec::new();
-        self.taught = 0;
         self.sample = Vec::new();
     }
 }

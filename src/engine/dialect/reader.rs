@@ -297,7 +297,6 @@ impl Reader {
         facts.user.keep(&mut self.sampler);
         facts.first_user.keep(&mut self.sampler);
         facts.picks = self.sampler.take();
-        facts.taught = facts.picks.len();
         facts.picks.append(&mut self.beside.take());
         let nothing = facts.user.is_empty() && facts.instructions.is_empty() && !facts.media;
         if nothing && facts.unreadable.is_none() {

@@ -14,9 +14,6 @@ use crate::engine::value::KeyId;
 
 /// Values of a request that cannot be read: as many as of a short template.
 const UNREAD: u64 = 4;
-/// Values of snippets that teach.
-const SAMPLED: usize = 8;
-
 /// What is left of a request once its text is gone: about 600 bytes, and 8 for each value.
 #[derive(Clone, Debug, Default)]
 pub struct Extracted {
@@ -163,14 +160,9 @@ impl Extractor {
             obs.first_anchors = Few::of(self.first.values.iter().copied());
             unite(&mut out.values, &self.first.values);
         }
-        let (taught, beside) = facts.picks.split_at_checked(facts.taught).unwrap_or_default();
-        for picks in [taught, beside].into_iter().filter(|p| !p.is_empty()) {
-            self.fingerprinter.sample(picks.iter().map(Pick::text), &mut self.picked);
-            // Tools and schemas are their client's: they are looked up, and teach nothing.
-            if std::ptr::eq(picks, taught) {
-                let kept = |v: &u64| out.values.binary_search(v).is_ok();
-                obs.sampled = Few::of(self.picked.values.iter().copied().filter(|v| !kept(v)).take(SAMPLED));
-            }
+        // Looked up, and told to nobody: a follow-up cannot be told from an opening by what a sample happens to hold.
+        if !facts.picks.is_empty() {
+            self.fingerprinter.sample(facts.picks.iter().map(Pick::text), &mut self.picked);
             unite(&mut out.values, &self.picked.values);
         }
         obs.value_count = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);

@@ -116,7 +116,7 @@ impl Edge {
         }
         let obs = &mut x.obs;
         if !self.snapshot.is_empty() {
-            let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.sampled.as_slice()];
+            let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice()];
             let anchored = |v: &u64| lists.iter().any(|l| l.contains(v));
             let known = x.values.iter().filter(|v| self.snapshot.value(**v).is_some() && !anchored(v));
             obs.matched = Few::of(known.copied());

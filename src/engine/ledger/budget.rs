@@ -137,12 +137,7 @@ impl Ledger {
     /// The least suspicious value that a request carries (0: none), and whether any of its values is looked into: has a large sample, and
     /// is not people's.
     fn suspect(&self, obs: &Observation) -> (u64, bool) {
-        let lists = [
-            obs.anchors.as_slice(),
-            obs.first_anchors.as_slice(),
-            obs.sampled.as_slice(),
-            obs.matched.as_slice(),
-        ];
+        let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.matched.as_slice()];
         let (mut least, mut looked_into) = (u64::MAX, false);
         for g in lists.into_iter().flatten().filter_map(|v| self.groups.get(*v)) {
             if g.large_sample == 0 || self.large_samples.get(g.large_sample, g.tag).is_none() {

@@ -46,12 +46,7 @@ pub fn find(cases: &Cases, obs: &Observation) -> Matched {
         return m;
     }
     let mut tally: [(u16, Pieces, u16); 8] = Default::default();
-    let lists = [
-        obs.anchors.as_slice(),
-        obs.first_anchors.as_slice(),
-        obs.sampled.as_slice(),
-        obs.matched.as_slice(),
-    ];
+    let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.matched.as_slice()];
     for &v in lists.into_iter().flatten() {
         let Some(entry) = cases.get(v).filter(|_| !m.values.as_slice().contains(&v)) else { continue };
         let case = cases.resolve(entry.case);

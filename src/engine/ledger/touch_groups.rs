@@ -19,11 +19,9 @@ use crate::engine::value::Axis;
 /// Values of one observation that may touch the learning tables, per axis.
 const ANCHORS: usize = 12;
 /// ... and of one that matches a confirmed template.
-const LEARNT: usize = 44;
+const LEARNT: usize = 36;
 /// Values a request may offer to the doorkeeper.
 const FEED: usize = 8;
-/// ... and beside them of what was only sampled of it.
-const SAMPLED: usize = 4;
 
 impl Ledger {
     /// Groups, doorkeeper, profile: what the observation teaches, and how many of its values are under watch.
@@ -53,15 +51,19 @@ impl Ledger {
         let strange = refused && m.count == 0;
         let mut due = Few::<48>::default();
         let mut fed = 0usize;
-        let mut more = FEED.saturating_sub(SAMPLED);
         for &v in values.as_slice() {
-            let fed = if obs.sampled.as_slice().contains(&v) { &mut more } else { &mut fed };
-            self.touch_value(v, t, (dominant_total, beside.as_slice()), (refused, strange), fed, &mut due);
+            self.touch_value(
+                v,
+                t,
+                (dominant_total, beside.as_slice()),
+                (refused, strange),
+                &mut fed,
+                &mut due,
+            );
         }
         // A follow-up to a prompt that carries a template follows the template up. It offers nothing unknown.
-        let before = [obs.first_anchors.as_slice(), obs.sampled.as_slice()];
-        let before = if t.single { [&[][..]; 2] } else { before };
-        for &v in before.into_iter().flatten().filter(|v| !values.as_slice().contains(v)) {
+        let first = if t.single { &[][..] } else { obs.first_anchors.as_slice() };
+        for &v in first.iter().filter(|v| !values.as_slice().contains(v)) {
             self.touch_value(v, t, (dominant_total, beside.as_slice()), (true, strange), &mut fed, &mut due);
         }
         fed = 0;
@@ -183,8 +185,7 @@ fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
     }
     if single {
         let all = |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
-        let rest = obs.rest.as_slice().iter().filter(|v| !all(v));
-        obs.sampled.as_slice().iter().chain(rest).for_each(|v| {
+        obs.rest.as_slice().iter().filter(|v| !all(v)).for_each(|v| {
             out.push(*v);
         });
     }
