@@ -247,7 +247,8 @@ fn a_template_is_met_wherever_it_stands_under_nearly_every_seed() {
 
 #[test]
 fn a_campaign_that_hides_its_template_in_every_other_request_is_blocked() {
-    for (name, shape) in SHAPES {
+    // Token ids are other words than the text.
+    for (name, shape) in SHAPES.iter().filter(|(name, _)| *name != TOKENS) {
         let config: Arc<Config> = config();
         let keys = Keys::new(&config.seed);
         let mut engine = Engine::new(Arc::clone(&config));
