@@ -32,7 +32,7 @@ const LIMITED_KEYS: usize = 4_096;
 const FEW: usize = 2;
 /// Budgets that a worker remembers: 24 KiB, where a profile has one.
 const BUDGETS: usize = 1_024;
-/// Bytes of observations a worker holds until they are drained: with the last one (at most 654 bytes) and the headers of batch
+/// Bytes of observations a worker holds until they are drained: with the last one (at most 589 bytes) and the headers of batch
 /// and cell, a batch stays within 16 KiB.
 pub const PENDING_BYTES: usize = 15 << 10;
 
