@@ -105,7 +105,7 @@ pub struct Observation {
     pub profile: u8,
     /// What it costs of a limit: answers that it asks for, all prompts together (saturating). 0: no limit counts it.
     pub cost: u16,
-    /// Values of the request, all regions (saturating).
+    /// Values of the text that was read, all regions (saturating). 0 beside `anchors`: nothing was, and they say how it could not be.
     pub value_count: u8,
     /// Hash of all words in order, 0 if fewer than four.
     pub exact: u64,

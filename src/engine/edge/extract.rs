@@ -141,9 +141,10 @@ impl Extractor {
         let (head, tail) = facts.user.regions();
         self.fingerprinter.take(&[&facts.instructions, head, tail], &mut self.own);
         obs.exact = self.own.exact.unwrap_or(0);
+        obs.value_count = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);
         // Of what cannot be read, how it cannot be is all that it says: a crowd that keeps coming so is like any other.
         if let Some(what) = facts.unreadable
-            && self.own.values.is_empty()
+            && obs.value_count == 0
             && what != Unreadable::Empty
         {
             obs.exact = hash::combine(facts.body, self.text_key.0).max(1);
@@ -165,7 +166,6 @@ impl Extractor {
             self.fingerprinter.sample(facts.picks.iter().map(Pick::text), &mut self.picked);
             unite(&mut out.values, &self.picked.values);
         }
-        obs.value_count = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);
         let shape = hash::combine(hash::combine(id.client, facts.shape), facts.model ^ self.network_key);
         obs.nets = [
             if id.prefix == 0 { 0 } else { Axis::Network.tag(hash::mix(id.prefix)) },

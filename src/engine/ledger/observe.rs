@@ -25,8 +25,6 @@ pub(super) struct Origin {
 
 /// Seconds after which a request that cannot be read is taken to start something new.
 const SOON_S: u32 = 1_800;
-/// Values that such a request has.
-const UNREAD: u8 = 4;
 
 pub(super) const ORIGINS: usize = 1 << 13;
 
@@ -48,7 +46,9 @@ impl Ledger {
         // Invented history does not hide an opening: only a first message that this key has sent before continues.
         let known = self.c.is_off(off::OPENING) || self.openings.sent(obs.key, obs.first_user);
         // What cannot be read may go on with a conversation: soon after another request it is taken to.
-        let unread = obs.flags & observation::UNREADABLE != 0 && obs.value_count == UNREAD;
+        let unread = obs.flags & observation::UNREADABLE != 0
+            && obs.value_count == 0
+            && !obs.anchors.as_slice().is_empty();
         let last_s = self.keys.get(obs.key).filter(|k| k.total > 0).map(|k| k.last_s);
         let soon = unread && last_s.is_some_and(|at| now_s.saturating_sub(at) < SOON_S);
         let single = if unread { !soon } else { !conversation || !known };
