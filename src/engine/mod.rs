@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 // ground: numbers, bytes, time
-mod beta_binomial;
+pub mod beta_binomial;
 mod decimal;
 pub mod hash;
 pub mod map;

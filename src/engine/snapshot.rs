@@ -5,9 +5,9 @@
 //! second filter, sixteen bits a proven key or more): without one those take four bytes a shard each.
 
 use super::hash;
-use super::rules::{self, Pieces};
+use super::rules::Pieces;
 use super::sketch::bloom;
-use super::tables::numbers::Numbers;
+use super::tables::numbers::{self, Numbers};
 pub use super::tables::overdrawn::OverEntry;
 use super::units::Nanos;
 use super::wire::{self, Reader, Record, Writer};
@@ -217,7 +217,7 @@ impl Shard {
 }
 
 /// Bytes of an encoded case.
-const CASE_BYTES: usize = 2 + 4 + 4 + rules::BYTES;
+const CASE_BYTES: usize = 2 + 4 + 4 + numbers::BYTES;
 
 /// A list with its length, of entries of `bytes` each: no more is allocated than is there.
 fn list<'a, T>(

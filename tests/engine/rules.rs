@@ -9,7 +9,8 @@
 
 use proptest::prelude::*;
 use weir::engine::detect::{Age, CONVERSES, honest_talk};
-use weir::engine::rules::{Beta, FACTORS, Facts, Numbers, Odds, Rhythm, Ruling, odds, rule};
+use weir::engine::rules::{FACTORS, Facts, Odds, Ruling, odds, rule};
+use weir::engine::tables::numbers::{Beta, Numbers, Rhythm};
 
 fn beta() -> impl Strategy<Value = Beta> {
     (0.001f32..0.999, 0.1f32..200.0).prop_map(|(mean, precision)| Beta { mean, precision })

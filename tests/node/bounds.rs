@@ -15,11 +15,11 @@ use weir::engine::edge::extract::Extractor;
 use weir::engine::edge::identity::Keys;
 use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
-use weir::engine::rules::Numbers;
 use weir::engine::snapshot::{
     CaseEntry, KeyEntry, OverEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of,
 };
 use weir::engine::tables::cases::CASES;
+use weir::engine::tables::numbers::Numbers;
 use weir::engine::units::Nanos;
 use weir::node::cells;
 

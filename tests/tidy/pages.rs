@@ -1,6 +1,6 @@
 //! What the pages say is so: links lead somewhere, files and verbs exist, commands run, configurations load, nothing is left out.
 
-use super::{files, root};
+use super::{all_files, files, root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -103,7 +103,8 @@ fn the_readme_is_short() {
 fn files_that_pages_name_are_there() {
     let mut there = Vec::new();
     for dir in ["envoy", "src", "tests", ".ci"] {
-        all_files(&root().join(dir), &mut there);
+        let below = all_files(&root().join(dir));
+        there.extend(below.iter().map(|p| format!("/{}", p.strip_prefix(root()).unwrap().display())));
     }
     there.extend(["Makefile", "Cargo.toml", "README.md", ".clippy.toml"].map(|f| format!("/{f}")));
     let endings = ["rs", "py", "json", "yaml", "md", "sh", "toml"].map(|e| format!(".{e}"));
@@ -127,17 +128,6 @@ fn files_that_pages_name_are_there() {
         }
     }
     assert!(n >= 150, "{n}");
-}
-
-fn all_files(dir: &Path, out: &mut Vec<String>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all_files(&path, out);
-        } else {
-            out.push(format!("/{}", path.strip_prefix(root()).unwrap().display()));
-        }
-    }
 }
 
 /// `a/{b,c}.rs` is `a/b.rs` and `a/c.rs`.

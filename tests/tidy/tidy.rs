@@ -12,18 +12,23 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn files(dir: &Path, ext: &str) -> Vec<PathBuf> {
+/// All files below a folder, in order.
+fn all_files(dir: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            out.extend(files(&path, ext));
-        } else if path.extension().is_some_and(|e| e == ext) {
+            out.extend(all_files(&path));
+        } else {
             out.push(path);
         }
     }
     out.sort();
     out
+}
+
+fn files(dir: &Path, ext: &str) -> Vec<PathBuf> {
+    all_files(dir).into_iter().filter(|path| path.extension().is_some_and(|e| e == ext)).collect()
 }
 
 /// Source without comments and without its test modules.

@@ -4,7 +4,7 @@
 //! Skellam 1948. Cost: three rising factorials a key.
 
 use super::keys::{MOST, Weights};
-pub use crate::engine::beta_binomial::Share;
+use crate::engine::beta_binomial::Share;
 
 /// The likeliest of several laws for weighted counts, and ln of that likelihood. Equal counts are looked at once.
 /// `Share::RARE` among the laws stands for `rare`.

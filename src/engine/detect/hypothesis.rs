@@ -4,8 +4,9 @@
 //! two is a log-likelihood ratio. What differs is what each allows.
 
 use super::coming::{self, Pace, Range};
-use super::counts::{self, Share};
+use super::counts;
 use super::keys::{Age, Keys, MOST, Weights};
+use crate::engine::beta_binomial::Share;
 use crate::engine::config::Campaign;
 use crate::engine::math::{exp, ln};
 

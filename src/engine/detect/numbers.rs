@@ -1,11 +1,11 @@
 //! From an evaluation to the numbers by which a key is judged: the mixture's two sides, as far as a key's record can show them.
 
 use super::coming::{self, Pace};
-use super::counts::Share;
 use super::hypothesis::ln_sleep;
 use super::keys::{Age, Keys, MOST, Weights};
 use super::mixture::{Mixture, OWN};
 use super::{people, queue, shared};
+use crate::engine::beta_binomial::Share;
 use crate::engine::config::fitted::Fitted;
 use crate::engine::math::{clamp, ln};
 use crate::engine::sort::sort;

@@ -1,8 +1,8 @@
 //! People: they stay, but how much they send differs from one to the other. Agents, apps, chat, editors, back ends.
 
 use super::coming::Range;
-use super::counts::Share;
 use super::hypothesis::{Hypothesis, nothing};
+use crate::engine::beta_binomial::Share;
 use crate::engine::config::fitted::{NOVEL, REPEATERS, SILENT, TALKERS};
 
 /// Follow-ups of people: any.

@@ -6,8 +6,8 @@
 //! 30 nats more.
 
 use super::coming::Range;
-use super::counts::Share;
 use super::hypothesis::{Hypothesis, nothing};
+use crate::engine::beta_binomial::Share;
 use crate::engine::config::fitted::{NOVEL, SILENT};
 
 const COMING: Range = Range { stops: &[0.0005, 0.015, 0.05], shapes: &[3.0, 8.0, 40.0] };

@@ -116,8 +116,8 @@ impl Edge {
         }
         let obs = &mut x.obs;
         if !self.snapshot.is_empty() {
-            let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice()];
-            let anchored = |v: &u64| lists.iter().any(|l| l.contains(v));
+            let anchored =
+                |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
             let known = x.values.iter().filter(|v| self.snapshot.value(**v).is_some() && !anchored(v));
             obs.matched = Few::of(known.copied());
             let known = |v: &u64| self.snapshot.value(*v).is_some();

@@ -15,7 +15,7 @@ use crate::engine::verdict::{Evidence, Reason};
 /// Confirmed values that a request carries, and the case that most of them belong to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Matched {
-    values: Few<48>,
+    values: Few<40>,
     /// Best case.
     pub case: u16,
     /// Its values in this request.

@@ -17,7 +17,7 @@ use crate::engine::value::Axis;
 const EVERYBODY: u8 = 64;
 
 impl Ledger {
-    pub(super) fn touch_profile(&mut self, obs: &Observation, t: &Touch, m: &Matched, due: &mut Few<48>) {
+    pub(super) fn touch_profile(&mut self, obs: &Observation, t: &Touch, m: &Matched, due: &mut Few<40>) {
         if !(t.young && t.single) {
             return;
         }
@@ -38,7 +38,7 @@ impl Ledger {
         }
     }
 
-    fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<48>) {
+    fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<40>) {
         let tag = Axis::Profile.tag(u64::from(number).wrapping_add(1));
         if self.groups.get(tag).is_none() {
             self.groups.create(tag, t.now_s);

@@ -234,7 +234,8 @@ mod tests {
 
     #[test]
     fn a_key_is_reported_with_its_facts_and_its_odds() {
-        use crate::engine::rules::{Beta, FACTORS, Numbers};
+        use crate::engine::rules::FACTORS;
+        use crate::engine::tables::numbers::{Beta, Numbers};
         let mut l = ledger();
         let case = l.cases.open(1, NOW_S);
         confirmed(&mut l, 11, case, 120);

@@ -552,8 +552,8 @@ fn accuse(l: &mut Ledger, case: u16, nats: f32) {
     for v in values {
         l.cases.set_prior(v, nats);
     }
-    let talk = |mean, precision| crate::engine::rules::Beta { mean, precision };
-    let numbers = crate::engine::rules::Numbers {
+    let talk = |mean, precision| crate::engine::tables::numbers::Beta { mean, precision };
+    let numbers = crate::engine::tables::numbers::Numbers {
         prior: nats,
         old: -6.0,
         talk: talk(0.007, 40.0),

@@ -39,7 +39,7 @@ impl Ledger {
         for v in m.values() {
             dominant_total = dominant_total.max(self.groups.get(*v).map_or(0, |g| g.total));
         }
-        let (mut watched, mut beside) = (0u32, Few::<48>::default());
+        let (mut watched, mut beside) = (0u32, Few::<40>::default());
         for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
             if g.has(groups::flag::HONEST) {
                 dominant_total = dominant_total.max(g.total);
@@ -49,7 +49,7 @@ impl Ledger {
         }
         let refused = t.refused;
         let strange = refused && m.count == 0;
-        let mut due = Few::<48>::default();
+        let mut due = Few::<40>::default();
         let mut fed = 0usize;
         for &v in values.as_slice() {
             self.touch_value(
@@ -92,7 +92,7 @@ impl Ledger {
         (dominant_total, beside): (u32, &[u64]),
         (refused, strange): (bool, bool),
         fed: &mut usize,
-        due: &mut Few<48>,
+        due: &mut Few<40>,
     ) {
         if let Some(g) = self.groups.get_mut(value) {
             if strange && !g.has(groups::flag::CONFIRMED) {
@@ -170,9 +170,13 @@ impl Ledger {
 
 /// The values that teach: for an opening the smallest of all regions, for a continuation only its own.
 fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
+    if !single || obs.first_anchors.as_slice().is_empty() {
+        let rest: &[u64] = if single { obs.rest.as_slice() } else { &[] };
+        return Few::of(obs.anchors.as_slice().iter().chain(rest).copied());
+    }
     // Both are sorted.
     let mut out = Few::default();
-    let (mut a, mut b) = (obs.anchors.as_slice(), if single { obs.first_anchors.as_slice() } else { &[] });
+    let (mut a, mut b) = (obs.anchors.as_slice(), obs.first_anchors.as_slice());
     for _ in 0..ANCHORS {
         let (x, y) = (a.first().copied().unwrap_or(u64::MAX), b.first().copied().unwrap_or(u64::MAX));
         let least = x.min(y);
@@ -183,11 +187,9 @@ fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
         a = a.get(usize::from(x == least)..).unwrap_or_default();
         b = b.get(usize::from(y == least)..).unwrap_or_default();
     }
-    if single {
-        let all = |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
-        obs.rest.as_slice().iter().filter(|v| !all(v)).for_each(|v| {
-            out.push(*v);
-        });
-    }
+    let all = |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
+    obs.rest.as_slice().iter().filter(|v| !all(v)).for_each(|v| {
+        out.push(*v);
+    });
     out
 }

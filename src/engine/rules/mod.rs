@@ -7,7 +7,6 @@
 mod facts;
 mod odds;
 
-pub use crate::engine::tables::numbers::{BYTES, Beta, Numbers, Rhythm};
 pub use facts::{Facts, Pieces};
 pub use odds::{FACTORS, Odds, odds};
 

@@ -1,11 +1,12 @@
 //! The odds of a key: a prior, and a factor for each fact.
 
-use super::{Facts, Numbers};
+use super::Facts;
 use crate::engine::beta_binomial::Share;
 use crate::engine::detect::coming::{Pace, Visit};
 use crate::engine::detect::hypothesis::ln_sleep;
 use crate::engine::detect::{Age, hours};
 use crate::engine::math::{clamp, ln, ln_sum};
+use crate::engine::tables::numbers::Numbers;
 
 /// What the factors are called, the prior first.
 pub const FACTORS: [&str; 11] = [

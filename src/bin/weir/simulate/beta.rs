@@ -5,7 +5,7 @@
 //! that is an error, not a number.
 
 use std::collections::BTreeMap;
-use weir::engine::detect::counts::Share;
+use weir::engine::beta_binomial::Share;
 
 /// So many of so many, and how much of it is meant.
 pub type Count = (u32, u32, f64);

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use weir::engine::beta_binomial::Share;
 use weir::engine::config::Config;
 use weir::engine::config::fitted::Fitted;
 use weir::engine::detect::coming::{Pace, Visit};
-use weir::engine::detect::counts::Share;
 use weir::engine::math::ln_sum;
 
 /// Keys of a fit, at least.

@@ -4,8 +4,8 @@
 use super::*;
 use crate::engine::edge::decide;
 use crate::engine::hash::Seed;
-use crate::engine::rules::{Beta, Numbers, Rhythm};
 use crate::engine::snapshot::Snapshot;
+use crate::engine::tables::numbers::{Beta, Numbers, Rhythm};
 use crate::engine::verdict::Reason;
 use proptest::prelude::*;
 
