@@ -18,6 +18,7 @@ pub fn add(m: &mut Maker<'_>, s: &Scenario, scale: f64) {
     let accounts = (f64::from(s.accounts) * scale).round().max(1.0) as u32;
     let mut probe = s.probe;
     (probe.from, probe.n) = templates_of(m, s);
+    probe.app = app_of(m, s.tricks.app);
     probe.per_hour = accounts as f32 * s.per_day / 24.0;
     m.world.pool.campaigns.push(probe);
     let campaign = (m.world.pool.campaigns.len() - 1) as u16;
@@ -168,6 +169,15 @@ fn account(
     }
 }
 
+/// The system prompt of the honest app whose users are this class.
+fn app_of(m: &Maker<'_>, class: &str) -> Option<u16> {
+    let class = m.world.classes.iter().position(|c| c.name == class)?;
+    m.world.actors.iter().find_map(|a| match a.text {
+        Text::App { system } if usize::from(a.class) == class => Some(system),
+        _ => None,
+    })
+}
+
 /// Registers the templates; where they start and how many they are.
 fn templates_of(m: &mut Maker<'_>, s: &Scenario) -> (u16, u16) {
     let seed = m.world.seed as usize;
@@ -194,12 +204,8 @@ fn templates_of(m: &mut Maker<'_>, s: &Scenario) -> (u16, u16) {
             }
         }
         Kit::AppOf(class) => {
-            let class = m.world.classes.iter().position(|c| c.name == class);
-            let system = m.world.actors.iter().find_map(|a| match a.text {
-                Text::App { system } if Some(usize::from(a.class)) == class => Some(system),
-                _ => None,
-            });
-            let text = system.map_or_else(Vec::new, |i| m.world.pool.systems[usize::from(i)].0.clone());
+            let text =
+                app_of(m, class).map_or_else(Vec::new, |i| m.world.pool.systems[usize::from(i)].0.clone());
             own.push(Template::plain(&String::from_utf8_lossy(&text)));
         }
         Kit::None => own.push(Template::plain("")),

@@ -95,6 +95,8 @@ pub struct Tricks {
     pub twin: bool,
     /// All bodies are compressed.
     pub packed: bool,
+    /// It sends the system prompt of the honest app whose users are this class beside its own template; empty = none.
+    pub app: &'static str,
 }
 
 /// Whose requests tell the age of their account, where Weir is started with ages at all.
@@ -181,6 +183,7 @@ const P: Probe = Probe {
     per_hour: 0.0,
     invented: 0.0,
     twice: 0.0,
+    app: None,
 };
 const USER: Probe = Probe { carrier: Carrier::User, ..P };
 const RAW: Probe = Probe { carrier: Carrier::Raw, wide: true, ..P };
@@ -198,6 +201,7 @@ const PLAIN: Tricks = Tricks {
     tiers: false,
     packed: false,
     twin: false,
+    app: "",
 };
 
 const fn target(served: f64, convicted: f64, first_block: f64) -> Option<Target> {

@@ -104,6 +104,8 @@ pub struct Probe {
     pub invented: f32,
     /// Share of the prompts that go to two accounts.
     pub twice: f32,
+    /// Somebody else's system prompt that it sends, too.
+    pub app: Option<u16>,
 }
 
 /// A system prompt, and what replaces it at a time (seconds since the start).
@@ -419,6 +421,9 @@ impl Pool {
             Carrier::Suffix => [&slot[..], b"\n", &template.split_off(0)[..]].concat(),
         };
         self.disguise(p.disguise, &mut rng, &mut template, &mut user);
+        if let Some(system) = p.app {
+            self.instruct(system, e, facts);
+        }
         facts.push_instructions(&template, true);
         let document = |rng: &mut Rng| {
             let n = rng.between(30 << 10, 100 << 10) as usize;

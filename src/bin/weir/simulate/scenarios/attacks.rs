@@ -32,6 +32,8 @@ const RELAYS: Scenario = Scenario {
 const COVER: Scenario =
     Scenario { family: "cover", tricks: Tricks { cover: 0.5, ..PLAIN }, target: served(3.0), ..S };
 const PACKED: Tricks = Tricks { packed: true, ..PLAIN };
+const BESIDE: Scenario =
+    Scenario { family: "beside", kit: Kit::Evolve, probe: Probe { n: 5, ..super::USER }, ..A };
 const FLOOD: Scenario = Scenario { family: "flood", ..A };
 const HALF_CHAT: Probe = Probe { mix: 0.5, ..P };
 
@@ -73,5 +75,10 @@ table! {
     S6 "A-para-tiers" "a paraphrase for each account, rates of 1, 3 and 10" { family: "rates", tricks: Tricks { tiers: true, ..PLAIN }, target: ANY }
     A "A-viral" "the prompt of an app that spreads (60 % young)" { family: "poisoned", kit: Kit::AppOf("viral") }
     A "A-tenant" "the prompt of a tenant's app" { family: "poisoned", kit: Kit::AppOf("tenant") }
+    BESIDE "A-beside-tenant" "its own templates beside the system prompt of a tenant's app" { tricks: Tricks { app: "tenant", ..PLAIN } }
+    BESIDE "A-beside-viral" "the same, of an app that spreads" { tricks: Tricks { app: "viral", ..PLAIN } }
+    BESIDE "A-beside-800" "the same, of an app with 800 users, half of them old" { tricks: Tricks { app: "narrow", ..PLAIN }, newcomers: 800, honest: 0.33 }
+    BESIDE "A-beside-3000" "the same, of an app with 3,000 users" { tricks: Tricks { app: "narrow", ..PLAIN }, newcomers: 3000, honest: 0.33 }
+    BESIDE "A-beside-launch" "the same, of an app that 150 people start to use" { tricks: Tricks { app: "launch", ..PLAIN }, newcomers: 150 }
     A "A-staff" "the prompt of 150 new staff seats" { family: "poisoned", kit: Kit::AppOf("staff"), newcomers: 150 }
 }
