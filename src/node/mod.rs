@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cells;
+pub mod exchange;
 mod leader;
 mod worker;
 

@@ -1,0 +1,294 @@
+//! What a proxy's leader and the hub tell each other, one HTTP call a period: batches up, shards down.
+//!
+//! A batch is named by the ring that it stood in and its number there, as a leader reads it. So what a leader sends again (its reply
+//! was lost, or another VM leads by now and reads the rings from the last acknowledged number) is known for what it is. Both
+//! messages end in a checksum. Integers are little-endian.
+//!
+//! | request | bytes | | reply | bytes |
+//! |---|--:|---|---|--:|
+//! | magic, version, flags (0) | 4 | | magic, version, flags (0) | 4 |
+//! | seed check | 4 | | seed check | 4 |
+//! | node id | 16 | | hub epoch | 8 |
+//! | policy, with its length | 1 + n | | time until the next call, ms | 4 |
+//! | node's clock, ns | 8 | | hub's clock less the node's, ms | 8 |
+//! | hub epoch of the shards held | 8 | | acknowledged: rings | 1 |
+//! | versions of the shards held | 256 | | … each ring, next number | 9 |
+//! | batches | 2 | | shards | 1 |
+//! | … each ring, number, observations before it, length | 21 + n | | … each index, version, length | 9 + n |
+//! | checksum | 4 | | checksum | 4 |
+
+use super::cells::{SHARDS, SLOTS};
+use crate::engine::observation::BatchError;
+use crate::engine::units::Nanos;
+use crate::engine::wire::{self, Reader, Writer};
+
+/// Path of the call.
+pub const PATH: &str = "/v1/exchange";
+/// Longest request.
+pub const REQUEST_BYTES: usize = 1 << 20;
+/// Longest reply. What does not fit comes with the next one.
+pub const REPLY_BYTES: usize = 2 << 20;
+/// Most batches in a request.
+pub const BATCHES: usize = 4_096;
+
+const MAGIC: u16 = 0x5857;
+const VERSION: u8 = 1;
+
+/// A batch as it stood in a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent<'a> {
+    /// Ring, below `SLOTS`.
+    pub ring: u8,
+    /// Its number in the ring.
+    pub seq: u64,
+    /// Observations written into the ring before it: a gap tells what was lost.
+    pub first: u64,
+    /// `observation::Batch`.
+    pub bytes: &'a [u8],
+}
+
+impl Sent<'_> {
+    /// Bytes in a request.
+    pub fn size(&self) -> usize {
+        21usize.saturating_add(self.bytes.len())
+    }
+}
+
+/// From the leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// `Seed::check`.
+    pub seed_check: u32,
+    /// Random, one a process.
+    pub node: [u8; 16],
+    /// The policy's name.
+    pub policy: &'a str,
+    /// The time of its observations, now.
+    pub clock: Nanos,
+    /// The shards held are of this epoch, 0 if none are.
+    pub hub_epoch: u64,
+    /// Their versions.
+    pub held: [u32; SHARDS],
+    /// In order, ring by ring.
+    pub batches: Vec<Sent<'a>>,
+}
+
+/// From the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply<'a> {
+    /// See `Request`.
+    pub seed_check: u32,
+    /// Changes when versions begin anew.
+    pub hub_epoch: u64,
+    /// Time until the next call, milliseconds.
+    pub period_ms: u32,
+    /// The hub's clock less the node's, milliseconds.
+    pub offset_ms: i64,
+    /// What is durable: rings, and the number of the first batch that is not.
+    pub acks: Vec<(u8, u64)>,
+    /// Index, version, snapshot shard.
+    pub shards: Vec<(u8, u32, &'a [u8])>,
+}
+
+fn begin(out: &mut Vec<u8>, seed_check: u32) -> Writer<'_> {
+    out.clear();
+    let mut w = Writer(out);
+    w.u16(MAGIC);
+    w.u8(VERSION);
+    w.u8(0);
+    w.u32(seed_check);
+    w
+}
+
+fn seal(out: &mut Vec<u8>) {
+    let sum = wire::checksum(out);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// The body of a message of ours that is whole; seed check beside it.
+fn open(bytes: &[u8], most: usize) -> Result<(u32, Reader<'_>), BatchError> {
+    if bytes.len() > most {
+        return Err(BatchError::Malformed);
+    }
+    let (body, sum) =
+        bytes.len().checked_sub(4).and_then(|n| bytes.split_at_checked(n)).ok_or(BatchError::Malformed)?;
+    let mut r = Reader(body);
+    let (Some(MAGIC), Some(version), Some(_), Some(check)) = (r.u16(), r.u8(), r.u8(), r.u32()) else {
+        return Err(BatchError::Malformed);
+    };
+    if version != VERSION {
+        return Err(BatchError::Version(version));
+    }
+    if Reader(sum).u32() != Some(wire::checksum(body)) {
+        return Err(BatchError::Checksum);
+    }
+    Ok((check, r))
+}
+
+impl<'a> Request<'a> {
+    /// Bytes without batches.
+    pub fn overhead(policy: &str) -> usize {
+        303usize.saturating_add(policy.len())
+    }
+    /// Replaces `out`. A policy's name is 255 bytes at most.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut w = begin(out, self.seed_check);
+        w.0.extend_from_slice(&self.node);
+        w.u8(self.policy.len() as u8);
+        w.0.extend_from_slice(self.policy.as_bytes());
+        w.u64(self.clock.0);
+        w.u64(self.hub_epoch);
+        self.held.into_iter().for_each(|v| w.u32(v));
+        w.u16(self.batches.len() as u16);
+        for b in &self.batches {
+            w.u8(b.ring);
+            w.u64(b.seq);
+            w.u64(b.first);
+            w.u32(b.bytes.len() as u32);
+            w.0.extend_from_slice(b.bytes);
+        }
+        seal(out);
+    }
+    /// Reads a request. Whose seed and policy it is, the caller decides.
+    ///
+    /// # Errors
+    /// `Malformed` (also one that is too long), `Version`, `Checksum`.
+    pub fn decode(bytes: &'a [u8]) -> Result<Request<'a>, BatchError> {
+        let (seed_check, mut r) = open(bytes, REQUEST_BYTES)?;
+        Request::body(seed_check, &mut r).filter(|_| r.0.is_empty()).ok_or(BatchError::Malformed)
+    }
+    fn body(seed_check: u32, r: &mut Reader<'a>) -> Option<Request<'a>> {
+        let node = r.bytes(16)?.try_into().ok()?;
+        let n = r.u8()?;
+        let policy = std::str::from_utf8(r.bytes(usize::from(n))?).ok()?;
+        let (clock, hub_epoch) = (Nanos(r.u64()?), r.u64()?);
+        let mut held = [0; SHARDS];
+        for v in &mut held {
+            *v = r.u32()?;
+        }
+        let n = usize::from(r.u16()?);
+        let mut batches = Vec::with_capacity(n.min(BATCHES));
+        for _ in 0..n {
+            let (ring, seq, first, len) = (r.u8()?, r.u64()?, r.u64()?, r.u32()?);
+            let bytes = r.bytes(len as usize)?;
+            batches.push(Sent { ring, seq, first, bytes });
+        }
+        let sound = n <= BATCHES && batches.iter().all(|b| usize::from(b.ring) < SLOTS);
+        sound.then_some(Request { seed_check, node, policy, clock, hub_epoch, held, batches })
+    }
+}
+
+impl<'a> Reply<'a> {
+    /// Replaces `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut w = begin(out, self.seed_check);
+        w.u64(self.hub_epoch);
+        w.u32(self.period_ms);
+        w.u64(self.offset_ms as u64);
+        w.u8(self.acks.len() as u8);
+        for (ring, next) in &self.acks {
+            w.u8(*ring);
+            w.u64(*next);
+        }
+        w.u8(self.shards.len() as u8);
+        for (index, version, bytes) in &self.shards {
+            w.u8(*index);
+            w.u32(*version);
+            w.u32(bytes.len() as u32);
+            w.0.extend_from_slice(bytes);
+        }
+        seal(out);
+    }
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// `Malformed` (also one that is too long), `Version`, `Seed`, `Checksum`.
+    pub fn decode(bytes: &'a [u8], seed_check: u32) -> Result<Reply<'a>, BatchError> {
+        let (check, mut r) = open(bytes, REPLY_BYTES)?;
+        if check != seed_check {
+            return Err(BatchError::Seed);
+        }
+        Reply::body(check, &mut r).filter(|_| r.0.is_empty()).ok_or(BatchError::Malformed)
+    }
+    fn body(seed_check: u32, r: &mut Reader<'a>) -> Option<Reply<'a>> {
+        let (hub_epoch, period_ms, offset_ms) = (r.u64()?, r.u32()?, r.u64()? as i64);
+        let n = r.u8()?;
+        let mut acks = Vec::with_capacity(usize::from(n));
+        for _ in 0..n {
+            acks.push((r.u8()?, r.u64()?));
+        }
+        let n = r.u8()?;
+        let mut shards = Vec::with_capacity(usize::from(n));
+        for _ in 0..n {
+            let (index, version, len) = (r.u8()?, r.u32()?, r.u32()?);
+            shards.push((index, version, r.bytes(len as usize)?));
+        }
+        let sound =
+            acks.iter().all(|a| usize::from(a.0) < SLOTS) && shards.iter().all(|s| usize::from(s.0) < SHARDS);
+        sound.then_some(Reply { seed_check, hub_epoch, period_ms, offset_ms, acks, shards })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn request(batches: Vec<Sent<'_>>) -> Request<'_> {
+        let mut held = [0; SHARDS];
+        held[5] = 7;
+        Request {
+            seed_check: 9,
+            node: [3; 16],
+            policy: "prod",
+            clock: Nanos(77),
+            hub_epoch: 2,
+            held,
+            batches,
+        }
+    }
+
+    #[test]
+    fn messages_round_trip_and_damage_is_named() {
+        let sent = Sent { ring: 63, seq: 12, first: 400, bytes: b"batch" };
+        let r = request(vec![sent, Sent { ring: 1, ..sent }]);
+        let mut bytes = Vec::new();
+        r.encode(&mut bytes);
+        assert_eq!(bytes.len(), Request::overhead("prod") + 2 * sent.size());
+        assert_eq!(Request::decode(&bytes), Ok(r));
+        for cut in 0..bytes.len() {
+            assert!(Request::decode(&bytes[..cut]).is_err());
+        }
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(Request::decode(&bad).is_err(), "byte {at}");
+        }
+        let reply = Reply {
+            seed_check: 9,
+            hub_epoch: 4,
+            period_ms: 500,
+            offset_ms: -3_600_000,
+            acks: vec![(0, 5), (63, 13)],
+            shards: vec![(0, 1, b"one"), (63, 9, b"two")],
+        };
+        reply.encode(&mut bytes);
+        assert_eq!(Reply::decode(&bytes, 9), Ok(reply));
+        assert_eq!(Reply::decode(&bytes, 8), Err(BatchError::Seed));
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(Reply::decode(&bad, 9).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_ring_or_is_too_long_is_refused() {
+        let mut bytes = Vec::new();
+        request(vec![Sent { ring: 64, seq: 0, first: 0, bytes: b"" }]).encode(&mut bytes);
+        assert_eq!(Request::decode(&bytes), Err(BatchError::Malformed));
+        let long = vec![0; REQUEST_BYTES];
+        request(vec![Sent { ring: 1, seq: 0, first: 0, bytes: &long }]).encode(&mut bytes);
+        assert_eq!(Request::decode(&bytes), Err(BatchError::Malformed));
+    }
+}
