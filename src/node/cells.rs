@@ -2,9 +2,11 @@
 //!
 //! | cell | writer | bytes | content |
 //! |---|---|---|---|
-//! | `H` | leader by CAS each tick, candidates by CAS | 307 | lease: who, epoch, beat, state, ranks; 64 shard versions |
+//! | `H` | leader by CAS each tick, candidates by CAS | 571 | lease: who, epoch, beat, state, ranks; versions of 64 shards, and of the hub's; the hub's clock |
 //! | `n` | every VM once, by CAS | 8 | VMs so far: their numbers |
 //! | `v/0..63` | leader | at most `SHARD_BYTES` | epoch, one snapshot shard |
+//! | `f/0..63` | leader | at most `HUB_SHARD_BYTES` | its version in the head, one shard of the hub's snapshot |
+//! | `hm` | leader, after each exchange | 801 | node id, the hub's epoch and versions held, what it has acknowledged of each ring |
 //! | `s/0..63` | its owner, each tick, by CAS | 46 | who, batches and observations so far, time |
 //! | `r/SLOT/0..127` | its owner | at most `CELL_BYTES` | one batch of observations |
 //! | `c/0..` | leader | at most `PAGE_BYTES` | checkpoint pages |
@@ -16,7 +18,7 @@ use crate::engine::ledger::Sizes;
 use crate::engine::wire::{self, Reader, Writer};
 
 /// Layout version of all cells. Another one makes other names: old and new code then learn apart.
-pub const SCHEMA: u8 = 2;
+pub const SCHEMA: u8 = 3;
 /// Workers that can send at once, VMs that drain included.
 pub const SLOTS: usize = 64;
 /// Batches in a ring. An observation is 70 to 350 bytes, a batch holds 45 to 200 of them: at 2,500 observations a second and
@@ -28,12 +30,15 @@ pub const CELL_BYTES: usize = 16 << 10;
 pub const PAGE_BYTES: usize = 16 << 10;
 /// Bytes of a shard cell: the filter of protected keys (2 KiB), and room for every key of a table of 131,072 convicted.
 pub const SHARD_BYTES: usize = 64 << 10;
+/// Bytes of a cell with a shard of the hub's: four times as many keys as a node's.
+pub const HUB_SHARD_BYTES: usize = 256 << 10;
 /// Shards of the snapshot.
 pub const SHARDS: usize = crate::engine::snapshot::SHARDS;
 
-const HEAD_BYTES: usize = 307;
+const HEAD_BYTES: usize = 571;
 const SLOT_BYTES: usize = 46;
 const META_BYTES: usize = 1_047;
+const HUB_META_BYTES: usize = 801;
 const PROGRESS_BYTES: usize = 22;
 
 /// Kinds of cells with their number and bytes at most: those of the policy, then (the last two) those of each VM. `pages` of
@@ -124,6 +129,10 @@ pub struct Head {
     pub published: u64,
     /// Version of each shard.
     pub versions: [u32; SHARDS],
+    /// Version of each shard of the hub's, 0 if there is none.
+    pub hub_versions: [u32; SHARDS],
+    /// The hub's clock less the node's, milliseconds.
+    pub hub_ahead_ms: i64,
 }
 
 impl Default for Head {
@@ -138,6 +147,8 @@ impl Default for Head {
             want: 0,
             published: 0,
             versions: [0; SHARDS],
+            hub_versions: [0; SHARDS],
+            hub_ahead_ms: 0,
         }
     }
 }
@@ -157,9 +168,8 @@ impl Head {
         w.u32(self.want);
         w.u64(self.published);
         w.u32(0);
-        for v in self.versions {
-            w.u32(v);
-        }
+        self.versions.into_iter().chain(self.hub_versions).for_each(|v| w.u32(v));
+        w.u64(self.hub_ahead_ms as u64);
         seal(out)
     }
     /// `None`: damaged, or not ours.
@@ -177,9 +187,10 @@ impl Head {
             ..Head::default()
         };
         r.u32()?;
-        for v in &mut head.versions {
+        for v in head.versions.iter_mut().chain(&mut head.hub_versions) {
             *v = r.u32()?;
         }
+        head.hub_ahead_ms = r.u64()? as i64;
         r.0.is_empty().then_some(head)
     }
 }
@@ -265,12 +276,17 @@ impl Cell {
     }
 }
 
-/// Prefixes the epoch of its publication to a shard.
+/// Prefixes a shard with the epoch of its publication, or with its version.
 pub fn shard(epoch: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len().saturating_add(8));
     out.extend_from_slice(&epoch.to_le_bytes());
     out.extend_from_slice(bytes);
     out
+}
+
+/// What precedes a shard: an epoch, or of the hub's its version in the head.
+pub fn version_of(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk::<8>().map(|v| u64::from_le_bytes(*v))
 }
 
 /// How far a ring is in the ledger.
@@ -329,6 +345,52 @@ impl Meta {
             *t = Tail { seq: r.u64()?, total: r.u64()?, skip: None };
         }
         (r.0.is_empty() && meta.sizes.is_sound()).then_some(meta)
+    }
+}
+
+/// `hm`: what a new leader must know of the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubMeta {
+    /// Random, one a process.
+    pub node: [u8; 16],
+    /// The versions held are of this epoch of the hub.
+    pub hub_epoch: u64,
+    /// Versions of its shards.
+    pub held: [u32; SHARDS],
+    /// Of each ring the first batch that the hub has not acknowledged.
+    pub acked: [u64; SLOTS],
+}
+
+impl Default for HubMeta {
+    fn default() -> HubMeta {
+        HubMeta { node: [0; 16], hub_epoch: 0, held: [0; SHARDS], acked: [0; SLOTS] }
+    }
+}
+
+impl HubMeta {
+    /// The cell.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HUB_META_BYTES);
+        let mut w = Writer(&mut out);
+        w.u8(b'U');
+        w.0.extend_from_slice(&self.node);
+        w.u64(self.hub_epoch);
+        self.held.into_iter().for_each(|v| w.u32(v));
+        self.acked.into_iter().for_each(|v| w.u64(v));
+        seal(out)
+    }
+    /// `None`: damaged, or not ours.
+    pub fn decode(bytes: &[u8]) -> Option<HubMeta> {
+        let mut r = open(bytes, b'U')?;
+        let mut meta =
+            HubMeta { node: r.bytes(16)?.try_into().ok()?, hub_epoch: r.u64()?, ..HubMeta::default() };
+        for v in &mut meta.held {
+            *v = r.u32()?;
+        }
+        for v in &mut meta.acked {
+            *v = r.u64()?;
+        }
+        r.0.is_empty().then_some(meta)
     }
 }
 

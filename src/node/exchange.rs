@@ -24,6 +24,8 @@ use crate::engine::wire::{self, Reader, Writer};
 
 /// Path of the call.
 pub const PATH: &str = "/v1/exchange";
+/// Header of a refusal: its name.
+pub const ERROR: &str = "weir-error";
 /// Longest request.
 pub const REQUEST_BYTES: usize = 1 << 20;
 /// Longest reply. What does not fit comes with the next one.

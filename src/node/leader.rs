@@ -2,6 +2,7 @@
 
 use super::cells::{self, Cell, FREE, Head, LED, Meta, RING, SHARD_BYTES, SHARDS, SLOTS};
 use super::cells::{Slot, Tail, YIELDED};
+use super::uplink::{Answer, Uplink};
 use super::{
     BUDGET, CREATE, Cells, Counts, Event, LATE, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY, YIELD_FOR,
 };
@@ -16,7 +17,7 @@ use crate::engine::units::Nanos;
 pub(super) struct Lead {
     pub(super) ledger: Ledger,
     sizes: Sizes,
-    head: Head,
+    pub(super) head: Head,
     /// Version of the head cell as we wrote it.
     cas: u32,
     tails: [Tail; SLOTS],
@@ -46,6 +47,8 @@ pub(super) struct Lead {
     pub(super) news: Vec<(Nanos, Decision)>,
     last: LastActions,
     bytes: Vec<u8>,
+    /// The hub's side, if one is configured.
+    pub(super) uplink: Option<Uplink>,
 }
 
 /// Records of new verdicts a tick: a whole campaign convicted at once must not hold up the main thread.
@@ -182,6 +185,7 @@ impl Lead {
             news: Vec::new(),
             last: LastActions::default(),
             bytes: Vec::new(),
+            uplink: None,
         }
     }
 
@@ -214,6 +218,7 @@ impl Lead {
             (self.yielded_at, self.offered_at, self.head.state) = (mono.max(1), mono, YIELDED);
             return self.renew(prefix, cells);
         }
+        self.link(config, prefix, cells, counts, mono);
         self.drain(config, prefix, cells, counts, mono);
         self.ledger.tick(now);
         self.look_after(prefix, cells);
@@ -227,6 +232,43 @@ impl Lead {
         }
         self.checkpoint(prefix, cells, mono);
         true
+    }
+
+    /// Takes the hub's side up where a leader before stood, or lets it go. One that is silent for too long is forgotten: the head
+    /// says so with the next beat.
+    fn link(&mut self, config: &Config, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts, mono: u64) {
+        if config.hub.is_none() {
+            if self.uplink.take().is_some() {
+                self.head.hub_versions = [0; SHARDS];
+            }
+            return;
+        }
+        let tails = &self.tails;
+        let end = |at: usize| tails.get(at).map_or(0, |t: &Tail| t.seq);
+        let up = self.uplink.get_or_insert_with(|| Uplink::restore(prefix, cells, counts, mono, end));
+        up.look_after(prefix, cells, &mut self.head, mono, self.audit);
+    }
+
+    /// The hub has answered.
+    pub(super) fn hub_answer(
+        &mut self,
+        config: &Config,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        mono: u64,
+        answer: (u32, &[u8]),
+    ) -> Option<Answer> {
+        // The fence, as in a tick: only who leads writes shards.
+        if !self.renew(prefix, cells) {
+            return None;
+        }
+        let (said, fresh) =
+            self.uplink.as_mut()?.answer(config, prefix, cells, counts, &mut self.head, mono, answer);
+        if fresh {
+            self.renew(prefix, cells);
+        }
+        Some(said)
     }
 
     /// Writes the head if the lease is still ours. A candidate's wish is taken over.
@@ -302,6 +344,9 @@ impl Lead {
         if slot.seq < tail.seq || slot.total < tail.total {
             // The cell was made anew.
             *tail = Tail { seq: slot.seq, total: slot.total, skip: None };
+            if let Some(up) = &mut self.uplink {
+                up.begin_anew(prefix, cells, counts);
+            }
         }
         // What the owner has overwritten; the gap shows in the next cell's count.
         tail.seq = tail.seq.max(slot.seq.saturating_sub(RING));
@@ -347,6 +392,9 @@ impl Lead {
                     }
                     tail.total = cell.first.saturating_add(n);
                     self.dirty = true;
+                    if let Some(up) = &mut self.uplink {
+                        up.push(counts, at, seq, cell.first, batch);
+                    }
                 }
                 Err(_) => add(&mut counts.cells_refused, 1),
             }

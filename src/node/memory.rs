@@ -31,6 +31,10 @@ impl Cells for Memory {
         self.cells.insert(name.into(), (value.to_vec(), self.version));
         Set::Done
     }
+    fn random(&mut self) -> Option<[u8; 16]> {
+        self.version = self.version.wrapping_add(1);
+        Some([self.version as u8; 16])
+    }
     fn monotonic(&mut self) -> u64 {
         self.now = self.now.wrapping_add(self.slow);
         self.now

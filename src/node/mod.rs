@@ -14,6 +14,7 @@
 pub mod cells;
 pub mod exchange;
 mod leader;
+mod uplink;
 mod worker;
 
 use crate::engine::config::Config;
@@ -24,6 +25,7 @@ use crate::engine::units::Nanos;
 use crate::engine::{Decision, Status};
 use cells::{Head, SHARDS};
 use std::sync::Arc;
+pub use uplink::{Answer, CALL_MS};
 
 const MS: u64 = 1_000_000;
 /// Time between ticks that the host is asked for.
@@ -56,6 +58,8 @@ pub trait Cells {
     /// Writes a cell. `cas` 0 always, `CREATE` only if it is absent, else only if its version is `cas`. On Envoy any version
     /// succeeds where the cell is absent, and the new version is not told.
     fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Set;
+    /// Sixteen random bytes, where the host has any.
+    fn random(&mut self) -> Option<[u8; 16]>;
     /// Nanoseconds of a clock that never steps back and is the same in all VMs.
     fn monotonic(&mut self) -> u64;
 }
@@ -93,6 +97,12 @@ pub struct Counts {
     pub pages_refused: u64,
     /// Times this VM took the lease.
     pub take_overs: u64,
+    /// Observations that the hub has acknowledged.
+    pub hub_sent: u64,
+    /// Observations that waited for the hub in vain.
+    pub hub_dropped: u64,
+    /// Exchanges that failed.
+    pub hub_failed: u64,
 }
 
 /// A change of the lease in this VM, for the log.
@@ -135,6 +145,8 @@ pub struct Health {
     pub lag_ms: Option<u64>,
     /// This VM leads: since its last full checkpoint, milliseconds.
     pub checkpoint_age_ms: Option<u64>,
+    /// This VM leads and there is a hub: since it last answered, milliseconds, and observations that it has not yet.
+    pub hub: Option<(u64, u64)>,
 }
 
 /// One VM's part in one policy.
@@ -162,6 +174,7 @@ pub struct Node {
     born: u64,
     last_run: u64,
     applied: [u32; SHARDS],
+    hub_applied: [u32; SHARDS],
     lag: Option<u64>,
     event: Option<Event>,
     counts: Counts,
@@ -188,6 +201,7 @@ impl Node {
             born: 0,
             last_run: 0,
             applied: [0; SHARDS],
+            hub_applied: [0; SHARDS],
             lag: None,
             event: None,
             counts: Counts::default(),
@@ -336,6 +350,32 @@ impl Node {
         self.left = true;
     }
 
+    /// What the leader tells the hub, if it is time. The host makes the call and hands its end to `hub_answer` or `hub_not_sent`.
+    pub fn hub_request(&mut self, cells: &mut dyn Cells, now: Nanos) -> Option<Vec<u8>> {
+        let mono = cells.monotonic();
+        self.config.hub.as_ref()?;
+        self.lead.as_mut()?.uplink.as_mut()?.request(&self.config, mono, now)
+    }
+
+    /// The call could not be made.
+    pub fn hub_not_sent(&mut self, cells: &mut dyn Cells) {
+        let mono = cells.monotonic();
+        if let Some(up) = self.lead.as_mut().and_then(|l| l.uplink.as_mut()) {
+            up.not_sent(&mut self.counts, mono);
+        }
+    }
+
+    /// Status and body of the hub's answer, or of the host's in its place.
+    pub fn hub_answer(&mut self, cells: &mut dyn Cells, status: u32, body: &[u8]) -> Option<Answer> {
+        let mono = cells.monotonic();
+        let lead = self.lead.as_mut()?;
+        let answer =
+            lead.hub_answer(&self.config, &self.prefix, cells, &mut self.counts, mono, (status, body));
+        self.head = lead.head.clone();
+        self.pull(cells, mono);
+        answer
+    }
+
     /// Does this VM hold the lease?
     pub fn leads(&self) -> bool {
         self.lead.is_some()
@@ -365,6 +405,12 @@ impl Node {
             epoch: self.head.epoch,
             lag_ms: self.lag.take().map(|l| l / MS),
             checkpoint_age_ms: self.lead.as_ref().map(|l| ms(l.checkpointed)),
+            hub: self
+                .lead
+                .as_ref()
+                .and_then(|l| l.uplink.as_ref())
+                .map(|u| u.health(mono))
+                .map(|(age, n)| (age / MS, n)),
         }
     }
 
@@ -390,6 +436,16 @@ impl Node {
     }
 }
 
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    missing_docs,
+    reason = "tests"
+)]
+mod hub_tests;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]

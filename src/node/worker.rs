@@ -50,6 +50,34 @@ impl Node {
                 Err(_) => self.counts.cells_refused = self.counts.cells_refused.saturating_add(1),
             }
         }
+        // Of the hub's, a version of 0 is none: it has been silent for too long, or is no longer configured.
+        if self.config.hub.is_none() || self.head.hub_versions == [0; SHARDS] {
+            if self.hub_applied != [0; SHARDS] {
+                self.hub_applied = [0; SHARDS];
+                edge.forget_hub();
+            }
+        } else {
+            for i in 0..SHARDS {
+                let (Some(have), Some(want)) = (self.hub_applied.get_mut(i), self.head.hub_versions.get(i))
+                else {
+                    continue;
+                };
+                if have == want || *want == 0 {
+                    continue;
+                }
+                let cell = cells.get(&cells::name(&self.prefix, "f", &[i as u64]));
+                let Some((bytes, _)) = cell else { continue };
+                // Written over by a leader that had stalled: the one that leads asks for it again.
+                if cells::version_of(&bytes) != Some(u64::from(*want)) {
+                    continue;
+                }
+                match edge.apply_hub(bytes.get(8..).unwrap_or_default()) {
+                    Ok(()) => *have = *want,
+                    Err(_) => self.counts.cells_refused = self.counts.cells_refused.saturating_add(1),
+                }
+            }
+            edge.set_hub_ahead(self.head.hub_ahead_ms);
+        }
         if fresh {
             let lag = mono.saturating_sub(self.head.published);
             self.lag = self.lag.max(Some(lag));

@@ -44,10 +44,30 @@ pub struct Config {
     pub time_scale: u32,
     /// `keys`: capacity of the key table (entries of 64 bytes).
     pub keys: u32,
+    /// `hub`: where several nodes learn together, if anywhere.
+    pub hub: Option<Hub>,
     /// `status.path`, if any (reserved; parsed and kept).
     pub status_path: Option<String>,
     /// Unwise, but allowed.
     pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Time between exchanges with the hub, nanoseconds.
+    pub fn hub_every(&self) -> u64 {
+        self.hub.as_ref().map_or(0, |h| h.every.0)
+    }
+}
+
+/// How the node's leader reaches the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hub {
+    /// Name of the host's cluster.
+    pub cluster: String,
+    /// Time between exchanges, unless the hub asks for another.
+    pub every: Nanos,
+    /// Name of the environment variable that holds the token.
+    pub token_env: String,
 }
 
 /// Index into `Config::profiles`.

@@ -15,7 +15,7 @@ const MAX_LIMITS: usize = 8;
 const MAX_PATHS: usize = 32;
 /// Keys that belong to the whole policy: one ledger serves all profiles.
 const TOP_ONLY: [&str; 12] = [
-    "version", "policy", "seed", "campaign", "profiles", "routes", "_rules_", "demo", "keys", "fleet",
+    "version", "policy", "seed", "campaign", "profiles", "routes", "_rules_", "demo", "keys", "hub",
     "status", "scope",
 ];
 
@@ -62,7 +62,7 @@ fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
     if time_scale > 1 {
         warnings.add("demo.time_scale", "the clock runs fast: for demonstrations only");
     }
-    inert(&mut top, &mut warnings, p);
+    let hub = hub(&mut top, scope, &mut warnings, p);
     let status_path = status(&mut top, &mut warnings, p);
     let (default, learn) = profile(&mut top, "default", p, &mut warnings);
     let mut profiles = vec![default];
@@ -86,6 +86,7 @@ fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
         routes,
         scope,
         time_scale: time_scale as u32,
+        hub,
         keys: (keys as u32).next_power_of_two(),
         status_path,
         warnings: warnings.0,
@@ -128,18 +129,25 @@ fn seed(
     (Seed::from_text(policy), true)
 }
 
-/// Keys of later versions: checked, kept out of effect, and said so.
-fn inert(top: &mut Object<'_>, w: &mut Problems, p: &mut Problems) {
-    let present = top.get("fleet").is_some();
-    let mut fleet = top.object("fleet", p);
-    fleet.word("backend", &[("redis-rest", ())], (), p);
-    fleet.string("cluster", p);
-    fleet.string("token_env", p);
-    fleet.duration("every", Nanos::from_secs(1), Nanos::from_millis(100), Nanos::from_hours(1), p);
-    fleet.finish(p);
-    if present {
-        w.add("fleet", "has no effect in this version");
+/// The hub, if there is one.
+fn hub(top: &mut Object<'_>, scope: Scope, w: &mut Problems, p: &mut Problems) -> Option<Hub> {
+    let present = top.get("hub").is_some();
+    let mut hub = top.object("hub", p);
+    let cluster = hub.string("cluster", p).map(str::to_string);
+    let token_env = hub.string("token_env", p).unwrap_or("WEIR_HUB_TOKEN").to_string();
+    let every =
+        hub.duration("every", Nanos::from_millis(500), Nanos::from_millis(100), Nanos::from_secs(60), p);
+    hub.finish(p);
+    if !present {
+        return None;
     }
+    if cluster.as_deref().is_none_or(str::is_empty) {
+        p.add("hub.cluster", "is missing: the name of the Envoy cluster that the hub is reached by");
+    }
+    if scope == Scope::Vm {
+        w.add("hub", "has no effect with scope vm: only a node's leader talks to the hub");
+    }
+    Some(Hub { cluster: cluster?, every, token_env })
 }
 
 fn status(top: &mut Object<'_>, w: &mut Problems, p: &mut Problems) -> Option<String> {

@@ -32,8 +32,8 @@ pub fn listed<'a>(
 }
 
 /// What a worker can say without the ledger: what the ledger said of the key, and the rule for a key that nobody has seen
-/// before. A key with a record waits for the ledger, which sees this request within 100 ms.
-pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign) -> Outcome {
+/// before. A key with a record (`known`) waits for the ledger, which sees this request within 100 ms.
+pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, known: bool, c: &Campaign) -> Outcome {
     let evidence =
         Evidence { matched: m.pieces.count.min(255) as u8, values: obs.value_count, ..Evidence::default() };
     let out = Outcome { evidence, ..Outcome::default() };
@@ -43,7 +43,7 @@ pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign
     }
     let Some(case) = m.case.filter(|_| obs.key != 0) else { return out };
     let template = Outcome { reason: Reason::Template, campaign: case.campaign, ..out };
-    if s.is_known(obs.key) {
+    if known {
         return Outcome { watch: m.pieces.count >= 3, ..template };
     }
     let ruling = |created_s: u32| {

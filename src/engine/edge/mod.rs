@@ -10,6 +10,7 @@ pub mod extract;
 pub mod frames;
 pub mod identity;
 pub mod session;
+pub mod verdicts;
 
 use super::config::{Config, by_owner};
 use super::decision::Decision;
@@ -17,7 +18,7 @@ use super::hash::Purpose;
 use super::limiter::{Limiter, longest, of_key, of_tenant};
 use super::observation::{self, Batch, Few, Observation};
 use super::outcome::Outcome;
-use super::snapshot::{Snapshot, SnapshotError};
+use super::snapshot::SnapshotError;
 use super::units::Nanos;
 use super::verdict::{Action, CaseId, Reason, Verdict};
 use crate::engine::units::Wait;
@@ -25,6 +26,7 @@ use decide::listed;
 use extract::{Extracted, Extractor};
 use session::{Other, Session};
 use std::sync::Arc;
+use verdicts::Verdicts;
 
 /// Keys whose limits a worker remembers.
 const LIMITED_KEYS: usize = 4_096;
@@ -54,7 +56,7 @@ pub struct Edge {
     seed_check: u32,
     extractor: Extractor,
     scratch: Extracted,
-    snapshot: Snapshot,
+    verdicts: Verdicts,
     limiter: Limiter,
     budgets: Option<Limiter>,
     pending: Batch,
@@ -72,7 +74,7 @@ impl Edge {
             seed_check,
             extractor: Extractor::new(&config.seed),
             scratch: Extracted { values: Vec::with_capacity(168), ..Extracted::default() },
-            snapshot: Snapshot::new(seed_check),
+            verdicts: Verdicts::new(seed_check),
             limiter: Limiter::new(LIMITED_KEYS, limits(&config)),
             budgets: budgets(&config),
             pending: Batch::default(),
@@ -99,7 +101,7 @@ impl Edge {
     /// Bytes of the worker's tables.
     pub fn size_bytes(&self) -> usize {
         let budgets = self.budgets.as_ref().map_or(0, Limiter::size_bytes);
-        let tables = self.snapshot.size_bytes().saturating_add(self.limiter.size_bytes());
+        let tables = self.verdicts.size_bytes().saturating_add(self.limiter.size_bytes());
         tables.saturating_add(budgets).saturating_add(PENDING_BYTES)
     }
 
@@ -115,18 +117,18 @@ impl Edge {
             x.obs.cost = 0;
         }
         let obs = &mut x.obs;
-        if !self.snapshot.is_empty() {
+        if !self.verdicts.is_empty() {
             let anchored =
                 |v: &u64| obs.anchors.as_slice().contains(v) || obs.first_anchors.as_slice().contains(v);
-            let known = x.values.iter().filter(|v| self.snapshot.value(**v).is_some() && !anchored(v));
+            let known = x.values.iter().filter(|v| self.verdicts.value(**v).is_some() && !anchored(v));
             obs.matched = Few::of(known.copied());
-            let known = |v: &u64| self.snapshot.value(*v).is_some();
+            let known = |v: &u64| self.verdicts.value(*v).is_some();
             if !obs.matched.as_slice().is_empty() || x.values.iter().any(known) {
                 obs.rest = Few::of(x.values.iter().copied().filter(|v| !anchored(v) && !known(v)));
             }
         }
         // The ledger counts what the budgets of all workers let through: it must see the same value.
-        let suspect = self.snapshot.suspect(&x.values);
+        let suspect = self.verdicts.suspect(&x.values);
         if suspect != 0 {
             obs.matched.push(suspect);
         }
@@ -168,9 +170,8 @@ impl Edge {
         let Some(profile) = config.profile(x.profile) else { return Verdict::default() };
         let mut outcome = *outcome;
         if !outcome.block {
-            let now_s = u32::try_from(x.obs.time.secs()).unwrap_or(u32::MAX);
             // A convicted credential is not another one's company away from its verdict.
-            if let Some(k) = x.parts.iter().chain(&x.also).find_map(|k| self.snapshot.key(*k, now_s)) {
+            if let Some(k) = x.parts.iter().chain(&x.also).find_map(|k| self.verdicts.key(*k, x.obs.time)) {
                 (outcome.block, outcome.reason, outcome.campaign) = (true, Reason::Convicted, k.campaign);
             } else if x.ambiguous && !outcome.watch {
                 (outcome.watch, outcome.reason) = (true, Reason::Ambiguous);
@@ -196,8 +197,8 @@ impl Edge {
             if free {
                 return None;
             }
-            let (limiter, snapshot) = (&mut self.limiter, &self.snapshot);
-            let over = |id: u64| snapshot.over(id, profile_id, now);
+            let (limiter, verdicts) = (&mut self.limiter, &self.verdicts);
+            let over = |id: u64| verdicts.over(id, profile_id, now);
             let mut own = |id: u64| limiter.ask(now, of_key(id, profile_id), of_keys, 0, cost);
             let limit =
                 longest(keys().filter_map(&mut own).chain(keys().filter_map(over)).chain(outcome.over));
@@ -251,8 +252,7 @@ impl Edge {
     fn judge_one(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.prepare(x);
         if x.other != Other::No {
-            let now_s = u32::try_from(x.obs.time.secs()).unwrap_or(u32::MAX);
-            let known = self.snapshot.key(x.obs.key, now_s).map(|k| k.campaign);
+            let known = self.verdicts.key(x.obs.key, x.obs.time).map(|k| k.campaign);
             let decision = self.judge_other(now, x, list, known.filter(|_| x.obs.key != 0));
             let limited = self.config.profile(x.profile).is_some_and(|p| !p.limits.is_empty());
             let charged = x.other == Other::Charged && list.is_none() && (x.obs.key | x.obs.tenant) != 0;
@@ -262,10 +262,9 @@ impl Edge {
             }
             return decision;
         }
-        let m = self.snapshot.best_match(&x.values);
-        let mut outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
+        let (mut outcome, m) = self.verdicts.outcome(&x.obs, &x.values, &self.config.campaign);
         if !outcome.block && self.budgets.is_some() {
-            outcome.budget = decide::budget(&self.snapshot, &x.obs, &x.values, m, &self.config.campaign);
+            outcome.budget = self.verdicts.budget(&x.obs, &x.values, m, &self.config.campaign);
         }
         let verdict = self.settle(now, x, list, &outcome);
         // The ledger charges what goes through, over all workers together; in shadow mode as if it were enforced.
@@ -330,6 +329,24 @@ impl Edge {
     /// # Errors
     /// A refused shard leaves the one before in force.
     pub fn apply(&mut self, shard: &[u8]) -> Result<(), SnapshotError> {
-        self.snapshot.apply(shard)
+        self.verdicts.apply(shard)
+    }
+
+    /// Takes over one shard of the hub's snapshot.
+    ///
+    /// # Errors
+    /// A refused shard leaves the one before in force.
+    pub fn apply_hub(&mut self, shard: &[u8]) -> Result<(), SnapshotError> {
+        self.verdicts.apply_hub(shard, self.seed_check)
+    }
+
+    /// The hub's clock less the node's, milliseconds.
+    pub fn set_hub_ahead(&mut self, ms: i64) {
+        self.verdicts.set_ahead(ms);
+    }
+
+    /// What the hub has said holds no longer.
+    pub fn forget_hub(&mut self) {
+        self.verdicts.forget_hub();
     }
 }

@@ -46,6 +46,18 @@ mod raw {
             headers_len: usize,
             grpc_status: i32,
         ) -> u32;
+        pub fn proxy_http_call(
+            cluster: *const u8,
+            cluster_len: usize,
+            headers: *const u8,
+            headers_len: usize,
+            body: *const u8,
+            body_len: usize,
+            trailers: *const u8,
+            trailers_len: usize,
+            timeout_ms: u32,
+            token: *mut u32,
+        ) -> u32;
         pub fn proxy_define_metric(kind: MetricType, name: *const u8, n: usize, id: *mut u32) -> u32;
         pub fn proxy_increment_metric(id: u32, by: i64) -> u32;
         pub fn proxy_record_metric(id: u32, value: u64) -> u32;
@@ -250,6 +262,29 @@ pub fn reply(
         )
     };
     status == 0
+}
+
+/// Begins a call to one of the host's clusters; its end comes to `weir_on_http_call_response` (`mod.rs`). `None`: the host makes no
+/// calls, or knows no such cluster. (The SDK's dispatcher panics at the answer to a call that it has not made.)
+pub fn http_call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout_ms: u32) -> Option<u32> {
+    let (headers, trailers) = (encode(headers), encode(&[]));
+    let mut token = 0;
+    // SAFETY: pointers and lengths of live slices, out-pointer to a live u32.
+    let status = unsafe {
+        raw::proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            trailers.as_ptr(),
+            trailers.len(),
+            timeout_ms,
+            &mut token,
+        )
+    };
+    (status == 0).then_some(token)
 }
 
 /// Defines a metric (or finds it). `None`: the host has none.

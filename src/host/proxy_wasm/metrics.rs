@@ -190,6 +190,9 @@ impl Metrics {
             ("cells_refused", before.cells_refused, now.cells_refused),
             ("pages_refused", before.pages_refused, now.pages_refused),
             ("take_overs", before.take_overs, now.take_overs),
+            ("hub_sent", before.hub_sent, now.hub_sent),
+            ("hub_dropped", before.hub_dropped, now.hub_dropped),
+            ("hub_failed", before.hub_failed, now.hub_failed),
         ];
         for (name, before, now) in counters {
             // Defined at zero, too: an alert needs the series.
@@ -212,6 +215,10 @@ impl Metrics {
         }
         if let Some(age) = h.checkpoint_age_ms {
             self.gauge("checkpoint_age_ms", age);
+        }
+        if let Some((age, waiting)) = h.hub {
+            self.gauge("hub_age_ms", age);
+            self.gauge("hub_waiting", waiting);
         }
     }
 }

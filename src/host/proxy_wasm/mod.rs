@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | `Filter` (`RootContext`: one plugin configuration), `Request` (`HttpContext`: one request) |
 //! | `plugin.rs` | what all contexts of a VM share: configurations, engines, metrics |
+//! | `hub.rs` | calls to the hub, and their answers |
 //! | `registry.rs` | requests that a tick must reach: the SDK's dispatcher owns the contexts, and hands none of them to a tick |
 //! | `stream.rs`, `socket.rs` | a request, and a WebSocket, between callbacks |
 //! | `calls.rs` | the host calls that the SDK cannot make without ending the VM, each with its reason |
@@ -18,6 +19,7 @@
 mod calls;
 #[cfg(feature = "chaos")]
 mod chaos;
+mod hub;
 mod metrics;
 mod plugin;
 mod registry;
@@ -47,6 +49,19 @@ thread_local! {
 proxy_wasm::main! {{
     proxy_wasm::set_root_context(|id| Box::new(Filter { id }));
 }}
+
+/// The end of a call to the hub. The SDK exports a callback of its own for this, which knows only calls that the SDK has made:
+/// `weir-prune` puts this one in its place.
+#[unsafe(no_mangle)]
+pub extern "C" fn weir_on_http_call_response(
+    root: u32,
+    _token: u32,
+    _headers: usize,
+    size: usize,
+    _trailers: usize,
+) {
+    with((), |plugin| plugin.hub_answer(root, size));
+}
 
 /// Runs `f` on the VM's state; `otherwise` if a callback is re-entered (never seen; must not trap).
 fn with<T>(otherwise: T, f: impl FnOnce(&mut Plugin) -> T) -> T {

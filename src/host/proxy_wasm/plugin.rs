@@ -1,6 +1,7 @@
 //! Roots, engines and clocks of one VM. Configuration stays with its root; what was learned stays with the VM, by policy.
 
 use super::calls;
+use super::hub;
 use super::metrics::{Event, Metrics};
 use super::registry::Registry;
 use super::reply;
@@ -15,7 +16,7 @@ use crate::engine::hash::Seed;
 use crate::engine::units::{Nanos, scaled};
 use crate::engine::verdict::Action;
 use crate::engine::{Decision, Engine, Status};
-use crate::node::{Counts, Event as Lease, Node, TICK};
+use crate::node::{Answer, Counts, Event as Lease, Node, TICK};
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ struct State {
     warned_of_addresses: bool,
     /// It was said that most keys are short-lived.
     warned_of_lives: bool,
+    /// What the hub answered last.
+    hub: Option<Answer>,
     lines: Lines,
 }
 
@@ -264,6 +267,7 @@ impl Plugin {
                         told,
                         warned_of_addresses: false,
                         warned_of_lives: false,
+                        hub: None,
                         lines: Lines::default(),
                     });
                 }
@@ -298,6 +302,7 @@ impl Plugin {
             (alone && !self.timerless, "shared data: scope is vm, each VM learns alone"),
             (!counts, "metrics: nothing is counted"),
             (calls::now() == 0, "clock: ages and limits stand still"),
+            (config.hub.is_some() && alone, "node of its own: the hub hears nothing"),
         ];
         for (_, what) in missing.iter().filter(|(missing, _)| *missing) {
             log::warn!("weir: this host has no {what}");
@@ -514,6 +519,14 @@ impl Plugin {
                 for line in node.news() {
                     calls::log(LogLevel::Info, &line);
                 }
+                if let Some(body) = node.hub_request(&mut Shared, now)
+                    && !hub::call(&config, &body)
+                {
+                    node.hub_not_sent(&mut Shared);
+                    if state.hub.replace(Answer::Refused(0)) != Some(Answer::Refused(0)) {
+                        hub::say(&config.policy, Answer::Refused(0), "");
+                    }
+                }
             }
             // A VM that never sees a request (the main thread's) has no engine and needs none.
             Brain::Vm(None) => return,
@@ -523,6 +536,17 @@ impl Plugin {
         if mono.saturating_sub(state.told_at) >= GAUGES_NS {
             state.told_at = mono;
             state.tell();
+        }
+    }
+
+    /// A call to the hub has ended.
+    pub fn hub_answer(&mut self, root: u32, size: usize) {
+        let (status, body, error) = hub::ended(size);
+        let Some((state, config)) = self.policy(root) else { return };
+        let Brain::Node(node) = &mut state.brain else { return };
+        let Some(answer) = node.hub_answer(&mut Shared, status, &body) else { return };
+        if state.hub.replace(answer) != Some(answer) {
+            hub::say(&config.policy, answer, &error);
         }
     }
 

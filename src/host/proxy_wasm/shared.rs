@@ -70,6 +70,9 @@ impl Cells for Shared {
             _ => Set::Failed,
         }
     }
+    fn random(&mut self) -> Option<[u8; 16]> {
+        calls::random().map(|bytes| std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)))
+    }
     fn monotonic(&mut self) -> u64 {
         calls::monotonic()
     }

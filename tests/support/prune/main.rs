@@ -22,7 +22,7 @@ use walrus::ir::{Call, Instr, InstrLocId, InstrSeqId, Unreachable, Visitor, dfs_
 use walrus::{ElementItems, FunctionId, ImportKind, LocalFunction, Module, ModuleConfig};
 
 /// What the host may call.
-const EXPORTS: [&str; 12] = [
+const EXPORTS: [&str; 13] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
@@ -35,10 +35,14 @@ const EXPORTS: [&str; 12] = [
     "proxy_on_request_body",
     "proxy_on_request_trailers",
     "proxy_on_delete",
+    "proxy_on_http_call_response",
 ];
 
+/// Exports of ours in place of the SDK's: that one knows only calls that the SDK has made.
+const OURS: [(&str, &str); 1] = [("weir_on_http_call_response", "proxy_on_http_call_response")];
+
 /// What the module may call: `src/host/proxy_wasm/calls.rs`, and the SDK's logger.
-const CALLS: [&str; 17] = [
+const CALLS: [&str; 18] = [
     "proxy_log",
     "proxy_get_current_time_nanoseconds",
     "proxy_set_tick_period_milliseconds",
@@ -49,6 +53,7 @@ const CALLS: [&str; 17] = [
     "proxy_get_property",
     "proxy_set_property",
     "proxy_send_local_response",
+    "proxy_http_call",
     "proxy_define_metric",
     "proxy_increment_metric",
     "proxy_record_metric",
@@ -98,6 +103,14 @@ fn prune(wasm: &[u8]) -> Result<Vec<u8>, String> {
 
 fn drop_exports(module: &mut Module) -> Result<(), String> {
     let kept = |name: &str| EXPORTS.contains(&name);
+    for (ours, name) in OURS {
+        let found = |name: &str| module.exports.iter().find(|e| e.name == name).map(|e| e.id());
+        let Some(id) = found(ours) else { return Err(format!("the module does not export {ours}")) };
+        if let Some(theirs) = found(name) {
+            module.exports.delete(theirs);
+        }
+        module.exports.get_mut(id).name = name.into();
+    }
     if let Some(name) = EXPORTS.iter().find(|name| !module.exports.iter().any(|e| e.name == **name)) {
         return Err(format!("the module does not export {name}"));
     }

@@ -114,7 +114,7 @@ fn request(key: u64, shown: u64, created_s: u32, conversation: bool) -> Observat
 }
 
 fn at_the_edge(s: &Snapshot, obs: &Observation, c: &Campaign) -> Outcome {
-    decide::from_snapshot(s, obs, s.best_match(obs.anchors.as_slice()), c)
+    decide::from_snapshot(s, obs, s.best_match(obs.anchors.as_slice()), s.is_known(obs.key), c)
 }
 
 /// 0 nothing, 1 a tag, 2 a block.

@@ -1,0 +1,118 @@
+//! What a worker decides with: the verdicts of its own node's ledger, and of the hub's where there is one.
+//!
+//! A key that either ledger has convicted is denied. A key that either has a record of is no newcomer: only a ledger judges it. A limit
+//! that either sees exceeded holds, with the longer wait. Times in the hub's shards are those of the hub's clock.
+
+use super::decide;
+use crate::engine::config::Campaign;
+use crate::engine::limiter::longest;
+use crate::engine::observation::Observation;
+use crate::engine::outcome::Outcome;
+use crate::engine::snapshot::{KeyEntry, Match, Snapshot, SnapshotError, ValueEntry};
+use crate::engine::units::{Nanos, Wait};
+
+/// The two snapshots of an edge.
+#[derive(Debug)]
+pub struct Verdicts {
+    own: Snapshot,
+    hub: Option<Box<Hub>>,
+}
+
+/// What the hub has published.
+#[derive(Debug)]
+struct Hub {
+    snapshot: Snapshot,
+    /// Its clock less ours, milliseconds.
+    ahead_ms: i64,
+}
+
+impl Hub {
+    fn time(&self, now: Nanos) -> Nanos {
+        let ahead = Nanos(self.ahead_ms.unsigned_abs().saturating_mul(1_000_000));
+        if self.ahead_ms < 0 { now.since(ahead) } else { Nanos(now.0.saturating_add(ahead.0)) }
+    }
+}
+
+fn secs(now: Nanos) -> u32 {
+    u32::try_from(now.secs()).unwrap_or(u32::MAX)
+}
+
+impl Verdicts {
+    /// Nothing is known yet.
+    pub fn new(seed_check: u32) -> Verdicts {
+        Verdicts { own: Snapshot::new(seed_check), hub: None }
+    }
+    /// Bytes held now.
+    pub fn size_bytes(&self) -> usize {
+        let hub = self.hub.as_ref().map_or(0, |h| h.snapshot.size_bytes());
+        self.own.size_bytes().saturating_add(hub)
+    }
+    /// Takes over one shard of the own ledger's.
+    ///
+    /// # Errors
+    /// A refused shard leaves the one before in force.
+    pub fn apply(&mut self, shard: &[u8]) -> Result<(), SnapshotError> {
+        self.own.apply(shard)
+    }
+    /// Takes over one shard of the hub's.
+    ///
+    /// # Errors
+    /// A refused shard leaves the one before in force.
+    pub fn apply_hub(&mut self, shard: &[u8], seed_check: u32) -> Result<(), SnapshotError> {
+        let fresh = || Box::new(Hub { snapshot: Snapshot::new(seed_check), ahead_ms: 0 });
+        self.hub.get_or_insert_with(fresh).snapshot.apply(shard)
+    }
+    /// The hub's clock less ours.
+    pub fn set_ahead(&mut self, ms: i64) {
+        if let Some(hub) = &mut self.hub {
+            hub.ahead_ms = ms;
+        }
+    }
+    /// There is no hub any more.
+    pub fn forget_hub(&mut self) {
+        self.hub = None;
+    }
+    /// Is no value confirmed at all?
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.hub.as_ref().is_none_or(|h| h.snapshot.is_empty())
+    }
+    /// Is the value confirmed?
+    pub fn value(&self, value: u64) -> Option<&ValueEntry> {
+        self.own.value(value).or_else(|| self.hub.as_ref()?.snapshot.value(value))
+    }
+    /// Verdict on a key.
+    pub fn key(&self, key: u64, now: Nanos) -> Option<&KeyEntry> {
+        let of_hub = || self.hub.as_ref().and_then(|h| h.snapshot.key(key, secs(h.time(now))));
+        self.own.key(key, secs(now)).or_else(of_hub)
+    }
+    /// Time until the key's next request conforms to the profile's limits over all workers, and over all nodes.
+    pub fn over(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
+        let of_hub = self.hub.as_ref().and_then(|h| h.snapshot.over(key, profile, h.time(now)));
+        longest(self.own.over(key, profile, now).into_iter().chain(of_hub))
+    }
+    /// See `Snapshot`: budgets are a node's own.
+    pub fn suspect(&self, values: &[u64]) -> u64 {
+        self.own.suspect(values)
+    }
+    /// What either ledger says of a request, and the own ledger's match.
+    pub fn outcome(&self, obs: &Observation, values: &[u64], c: &Campaign) -> (Outcome, Match<'_>) {
+        let m = self.own.best_match(values);
+        let Some(hub) = &self.hub else {
+            let known = self.own.is_known(obs.key);
+            return (decide::from_snapshot(&self.own, obs, m, known, c), m);
+        };
+        let known = self.own.is_known(obs.key) || hub.snapshot.is_known(obs.key);
+        let own = decide::from_snapshot(&self.own, obs, m, known, c);
+        if own.block {
+            return (own, m);
+        }
+        let seen = Observation { time: hub.time(obs.time), ..*obs };
+        let theirs = decide::from_snapshot(&hub.snapshot, &seen, hub.snapshot.best_match(values), known, c);
+        let milder = !theirs.block && (own.watch || !theirs.watch);
+        (if milder { own } else { theirs }, m)
+    }
+    /// The bucket that a request which nothing blocks is charged to.
+    pub fn budget(&self, obs: &Observation, values: &[u64], m: Match<'_>, c: &Campaign) -> u64 {
+        decide::budget(&self.own, obs, values, m, c)
+    }
+}

@@ -1,0 +1,304 @@
+//! The leader's side of the exchange with the hub: what waits, what is in flight, what the hub has published.
+//!
+//! Batches are kept in the order of their rings until the hub has them on disk. What waits is bounded (`QUEUE_BYTES`); beyond it the
+//! oldest give way and are counted. A new leader reads again from the rings what the hub has not acknowledged. Requests never wait
+//! for any of this: without a hub, or while it does not answer, the node's own ledger decides as ever.
+
+use super::cells::{self, Cell, Head, HubMeta, RING, SHARDS, SLOTS, Slot};
+use super::exchange::{self, Reply, Request, Sent};
+use super::{Cells, Counts, MS, Set};
+use crate::engine::config::Config;
+use crate::engine::units::Nanos;
+use std::collections::VecDeque;
+
+/// Bytes that wait for the hub at most: 20,000 observations of 200 bytes.
+const QUEUE_BYTES: usize = 4 << 20;
+/// Requests of more than this are not waited for: the next is due at once.
+const SOON_BYTES: usize = 512 << 10;
+/// A call that is not answered after so long never will be. (The host's own limit is `CALL_MS`.)
+const GIVEN_UP: u64 = 15_000 * MS;
+/// Longest time of a call, milliseconds.
+pub const CALL_MS: u32 = 5_000;
+/// After a failure the next call waits so long, ...
+const RETRY: u64 = 1_000 * MS;
+/// ... and twice as long after each further one, at most.
+const RETRY_MOST: u64 = 30_000 * MS;
+/// What a hub has published that has not answered for so long holds no longer.
+const FORGOTTEN: u64 = 3_600_000 * MS;
+/// A hub may ask for a period up to this, milliseconds.
+const PERIOD_MOST: u32 = 60_000;
+
+/// A batch that waits.
+#[derive(Debug)]
+struct Waiting {
+    ring: u8,
+    seq: u64,
+    first: u64,
+    count: u16,
+    bytes: Vec<u8>,
+}
+
+/// What a leader knows of the hub.
+#[derive(Debug)]
+pub(super) struct Uplink {
+    meta: HubMeta,
+    queue: VecDeque<Waiting>,
+    bytes: usize,
+    /// When the call in flight was made, 0 if none is.
+    called_at: u64,
+    /// The next call is due then.
+    due_at: u64,
+    /// Failures in a row.
+    failures: u32,
+    /// Last answer.
+    answered_at: u64,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The hub has taken what was sent.
+    Taken,
+    /// It has not: its status, 0 if the call could not be made.
+    Refused(u32),
+    /// It said something that is not ours.
+    Strange,
+}
+
+impl Uplink {
+    /// Goes on where the leader before stood: in its cell, and in the rings.
+    pub(super) fn restore(
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        mono: u64,
+        ends: impl Fn(usize) -> u64,
+    ) -> Uplink {
+        let found = cells.get(&cells::name(prefix, "hm", &[])).and_then(|(bytes, _)| HubMeta::decode(&bytes));
+        let fresh = found.is_none();
+        let meta = found.unwrap_or_else(|| HubMeta { node: id(cells), ..HubMeta::default() });
+        let mut up = Uplink {
+            meta,
+            queue: VecDeque::new(),
+            bytes: 0,
+            called_at: 0,
+            due_at: mono,
+            failures: 0,
+            answered_at: mono,
+        };
+        if fresh {
+            up.write(prefix, cells);
+            return up;
+        }
+        for at in 0..SLOTS {
+            let Some((bytes, _)) = cells.get(&cells::name(prefix, "s", &[at as u64])) else { continue };
+            let Some(slot) = Slot::decode(&bytes) else { continue };
+            let end = ends(at);
+            let acked = up.meta.acked.get(at).copied().unwrap_or(0);
+            for seq in acked.max(slot.seq.saturating_sub(RING))..end {
+                let place = seq.checked_rem(RING).unwrap_or(0);
+                let cell = cells.get(&cells::name(prefix, "r", &[at as u64, place]));
+                let Some((bytes, _)) = cell else { continue };
+                if let Some((cell, batch)) = Cell::decode(&bytes).filter(|(c, _)| c.seq == seq) {
+                    up.push(counts, at, seq, cell.first, batch);
+                }
+            }
+        }
+        up
+    }
+
+    /// A batch of a ring is in the node's own ledger.
+    pub(super) fn push(&mut self, counts: &mut Counts, ring: usize, seq: u64, first: u64, batch: &[u8]) {
+        let count = batch.get(8..10).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes);
+        self.bytes = self.bytes.saturating_add(batch.len());
+        self.queue.push_back(Waiting { ring: ring as u8, seq, first, count, bytes: batch.to_vec() });
+        while self.bytes > QUEUE_BYTES {
+            let Some(gone) = self.queue.pop_front() else { return };
+            self.bytes = self.bytes.saturating_sub(gone.bytes.len());
+            counts.hub_dropped = counts.hub_dropped.saturating_add(u64::from(gone.count));
+        }
+    }
+
+    /// A ring begins anew with numbers that the hub has seen: to it this is another node from now on.
+    pub(super) fn begin_anew(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts) {
+        let lost = self.queue.drain(..).fold(0, |n: u64, w| n.saturating_add(u64::from(w.count)));
+        counts.hub_dropped = counts.hub_dropped.saturating_add(lost);
+        self.bytes = 0;
+        self.meta = HubMeta {
+            node: id(cells),
+            hub_epoch: self.meta.hub_epoch,
+            held: self.meta.held,
+            ..HubMeta::default()
+        };
+        self.write(prefix, cells);
+    }
+
+    /// Time since the hub last answered, and observations that it has not yet.
+    pub(super) fn health(&self, mono: u64) -> (u64, u64) {
+        (mono.saturating_sub(self.answered_at), self.waiting())
+    }
+
+    fn waiting(&self) -> u64 {
+        self.queue.iter().fold(0, |n, w| n.saturating_add(u64::from(w.count)))
+    }
+
+    /// The next request, if one is due. It is in flight from now on.
+    pub(super) fn request(&mut self, config: &Config, mono: u64, now: Nanos) -> Option<Vec<u8>> {
+        if self.called_at != 0 && mono.saturating_sub(self.called_at) >= GIVEN_UP {
+            self.fail(mono);
+        }
+        let soon = self.failures == 0 && self.bytes >= SOON_BYTES;
+        if self.called_at != 0 || (mono < self.due_at && !soon) {
+            return None;
+        }
+        let mut room = exchange::REQUEST_BYTES.saturating_sub(Request::overhead(&config.policy));
+        let mut batches = Vec::new();
+        for w in self.queue.iter().take(exchange::BATCHES) {
+            let sent = Sent { ring: w.ring, seq: w.seq, first: w.first, bytes: &w.bytes };
+            let Some(left) = room.checked_sub(sent.size()) else { break };
+            room = left;
+            batches.push(sent);
+        }
+        let request = Request {
+            seed_check: config.seed.check(),
+            node: self.meta.node,
+            policy: &config.policy,
+            clock: now,
+            hub_epoch: self.meta.hub_epoch,
+            held: self.meta.held,
+            batches,
+        };
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        self.called_at = mono.max(1);
+        Some(bytes)
+    }
+
+    fn fail(&mut self, mono: u64) {
+        self.called_at = 0;
+        let wait = RETRY.saturating_mul(1 << self.failures.min(5)).min(RETRY_MOST);
+        self.failures = self.failures.saturating_add(1);
+        self.due_at = mono.saturating_add(wait);
+    }
+
+    /// The hub has answered, or the host for it. Shards go to cells and into the head: is there anything to renew?
+    #[allow(clippy::too_many_arguments, reason = "the host's part of a call")]
+    pub(super) fn answer(
+        &mut self,
+        config: &Config,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        head: &mut Head,
+        mono: u64,
+        (status, body): (u32, &[u8]),
+    ) -> (Answer, bool) {
+        // An answer to a call that was given up, or made by another leader.
+        if self.called_at == 0 {
+            return (Answer::Refused(status), false);
+        }
+        if status != 200 {
+            counts.hub_failed = counts.hub_failed.saturating_add(1);
+            self.fail(mono);
+            return (Answer::Refused(status), false);
+        }
+        let Ok(reply) = Reply::decode(body, config.seed.check()) else {
+            counts.hub_failed = counts.hub_failed.saturating_add(1);
+            self.fail(mono);
+            return (Answer::Strange, false);
+        };
+        let period = u64::from(reply.period_ms.min(PERIOD_MOST)).saturating_mul(MS).max(config.hub_every());
+        self.due_at = self.called_at.saturating_add(period);
+        (self.called_at, self.failures, self.answered_at) = (0, 0, mono);
+        self.acknowledge(counts, &reply.acks);
+        if reply.hub_epoch != self.meta.hub_epoch {
+            // Its versions begin anew. What it published before stays in force until it has published again.
+            (self.meta.hub_epoch, self.meta.held) = (reply.hub_epoch, [0; SHARDS]);
+        }
+        let mut fresh = head.hub_ahead_ms != reply.offset_ms;
+        head.hub_ahead_ms = reply.offset_ms;
+        for (i, version, bytes) in reply.shards {
+            let at = usize::from(i);
+            let (Some(held), Some(told)) = (self.meta.held.get_mut(at), head.hub_versions.get_mut(at)) else {
+                continue;
+            };
+            if bytes.len() > cells::HUB_SHARD_BYTES {
+                counts.cells_refused = counts.cells_refused.saturating_add(1);
+                continue;
+            }
+            let next = told.wrapping_add(1).max(1);
+            let cell = cells::shard(u64::from(next), bytes);
+            if cells.set(&cells::name(prefix, "f", &[u64::from(i)]), &cell, 0) == Set::Done {
+                (*held, *told) = (version, next);
+                fresh = true;
+            }
+        }
+        self.write(prefix, cells);
+        (Answer::Taken, fresh)
+    }
+
+    fn acknowledge(&mut self, counts: &mut Counts, acks: &[(u8, u64)]) {
+        for (ring, next) in acks {
+            if let Some(acked) = self.meta.acked.get_mut(usize::from(*ring)) {
+                *acked = (*acked).max(*next);
+            }
+        }
+        let (meta, bytes) = (&self.meta, &mut self.bytes);
+        self.queue.retain(|w| {
+            let there = meta.acked.get(usize::from(w.ring)).is_some_and(|acked| w.seq < *acked);
+            if there {
+                *bytes = bytes.saturating_sub(w.bytes.len());
+                counts.hub_sent = counts.hub_sent.saturating_add(u64::from(w.count));
+            }
+            !there
+        });
+    }
+
+    /// A call could not be made.
+    pub(super) fn not_sent(&mut self, counts: &mut Counts, mono: u64) {
+        if self.called_at != 0 {
+            counts.hub_failed = counts.hub_failed.saturating_add(1);
+            self.fail(mono);
+        }
+    }
+
+    /// A hub that is silent for too long is forgotten. A cell that a leader of before has written over is asked for again.
+    pub(super) fn look_after(
+        &mut self,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        head: &mut Head,
+        mono: u64,
+        at: usize,
+    ) {
+        let told = head.hub_versions.iter().any(|v| *v != 0);
+        if told && mono.saturating_sub(self.answered_at) >= FORGOTTEN {
+            head.hub_versions = [0; SHARDS];
+            self.meta.held = [0; SHARDS];
+        }
+        let (Some(version), Some(held)) = (head.hub_versions.get(at), self.meta.held.get_mut(at)) else {
+            return;
+        };
+        if *version != 0 && *held != 0 {
+            let cell = cells.get(&cells::name(prefix, "f", &[at as u64]));
+            if cell.and_then(|(bytes, _)| cells::version_of(&bytes)) != Some(u64::from(*version)) {
+                *held = 0;
+            }
+        }
+    }
+
+    fn write(&self, prefix: &str, cells: &mut dyn Cells) {
+        cells.set(&cells::name(prefix, "hm", &[]), &self.meta.encode(), 0);
+    }
+}
+
+/// Random bytes of the host; without any, what no two processes have alike.
+fn id(cells: &mut dyn Cells) -> [u8; 16] {
+    cells.random().unwrap_or_else(|| {
+        let (a, b) = (cells.monotonic(), crate::engine::hash::mix(cells.monotonic()));
+        let mut out = [0; 16];
+        out[..8].copy_from_slice(&a.to_le_bytes());
+        out[8..].copy_from_slice(&b.to_le_bytes());
+        out
+    })
+}
