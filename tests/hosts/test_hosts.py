@@ -25,6 +25,7 @@ OPTIONAL = {
     "proxy_remove_header_map_value": None,
     "proxy_get_property": None,
     "proxy_set_property": None,
+    "proxy_http_call": None,
     "proxy_define_metric": "metrics",
     "proxy_increment_metric": None,
     "proxy_record_metric": None,
@@ -106,6 +107,35 @@ def test_a_call_without_which_nothing_can_be_done(name, status):
 def test_a_host_that_does_not_offer_an_import_refuses_the_module(name):
     with pytest.raises(wasmtime.WasmtimeError, match=name):
         start(absent={name})
+
+
+@pytest.mark.parametrize("status", [UNIMPLEMENTED, 1, 2, 10])
+def test_a_hub_on_a_host_without_calls_is_told_once_and_costs_nothing(status):
+    h = start({**LIMITED, "hub": {"cluster": "hub"}}, refuse={"proxy_http_call": status})
+    settle(h)
+    h.pass_time(60)
+    assert len([line for line in h.logs if "the hub cannot be called" in line]) == 1
+    assert [h.request("a", BODY) for _ in range(5)] == [0, 0, 0, 429, 429]
+    settle(h)
+    h.pass_time(2)
+    assert h.stat("weir.hub_failed.") > 0 and h.stat("weir.hub_waiting.") == 5
+
+
+def test_the_hub_is_called_by_the_leader_and_one_call_is_in_flight():
+    h = start({**LIMITED, "hub": {"cluster": "hub", "token_env": "T"}}, env={"T": "secret"})
+    settle(h)
+    for _ in range(20):
+        h.pass_time(0.5)
+    (cluster, headers, body), = h.http_calls
+    assert cluster == "hub" and dict(headers)["authorization"] == "Bearer secret" and dict(headers)[":path"] == "/v1/exchange"
+    assert body[:2] == b"WX" and not [line for line in h.logs if "secret" in line]
+    # Answers that are none: nothing traps, and the next call is made after a while.
+    for status, answer in [("503", b""), ("200", b""), ("200", b"WX" + bytes(500)), ("nonsense", b"\xff" * 9)]:
+        before = len(h.http_calls)
+        h.answer_call([(":status", status), ("weir-error", "a_name\n\x00" + "x" * 99)], answer)
+        h.pass_time(40)
+        assert len(h.http_calls) == before + 1
+    assert h.request("bad", BODY) == 429
 
 
 def test_everything_optional_is_missing_at_once():

@@ -24,6 +24,16 @@ def compiled(wasm):
     return _ENGINES[wasm]
 
 
+def decode(data):
+    n = int.from_bytes(data[:4], "little")
+    sizes = [int.from_bytes(data[4 + 4 * i:8 + 4 * i], "little") for i in range(2 * n)]
+    at, out = 4 + 8 * n, []
+    for size in sizes:
+        out.append(data[at:at + size].decode())
+        at += size + 1
+    return list(zip(out[::2], out[1::2]))
+
+
 def encode(pairs):
     pairs = [(k.encode("latin-1") if isinstance(k, str) else k, v.encode("latin-1") if isinstance(v, str) else v) for k, v in pairs]
     out = len(pairs).to_bytes(4, "little")
@@ -38,6 +48,7 @@ class Host:
         self.logs, self.metrics, self.names, self.shared, self.filter_state = [], {}, {}, {}, {}
         self.properties = {"source.address": b"10.0.0.1:1234", **(properties or {})}
         self.tick_ms, self.reply, self.headers, self.body, self.calls = 0, None, [], b"", {}
+        self.http_calls, self.answer = [], ([], b"")
         engine, module = compiled(wasm)
         self.store = wasmtime.Store(engine)
         if memory:
@@ -114,13 +125,13 @@ class Host:
         return 0
 
     def on_get_buffer_bytes(self, c, kind, start, n, out, length):
-        data = {0: self.body, 7: self.config}.get(kind)
+        data = {0: self.body, 4: self.answer[1], 7: self.config}.get(kind)
         if data is None or start > len(data):
             return 1
         return self.give(c, data[start:start + n], out, length)
 
     def on_get_header_map_pairs(self, c, kind, out, length):
-        return self.give(c, encode(self.headers if kind == 0 else []), out, length)
+        return self.give(c, encode({0: self.headers, 6: self.answer[0]}.get(kind, [])), out, length)
 
     def on_add_header_map_value(self, c, kind, k, kn, v, vn):
         self.headers.append((self.peek(c, k, kn).decode(), self.peek(c, v, vn).decode()))
@@ -161,6 +172,11 @@ class Host:
     def on_set_effective_context(self, c, number):
         return 0
 
+    def on_http_call(self, c, cluster, n, h, hn, body, bn, t, tn, timeout, token):
+        self.http_calls.append((self.peek(c, cluster, n).decode(), decode(self.peek(c, h, hn)), self.peek(c, body, bn)))
+        self.poke(c, token, len(self.http_calls).to_bytes(4, "little"))
+        return 0
+
     def on_continue_stream(self, c, kind):
         return 0
 
@@ -186,6 +202,11 @@ class Host:
         result = self.exports[name](self.store, *args)
         self.fuel = before - self.store.get_fuel()
         return result
+
+    def answer_call(self, headers, body):
+        """The last call of the module ends."""
+        self.answer = headers, body
+        self.run("proxy_on_http_call_response", 1, len(self.http_calls), len(headers), len(body), 0)
 
     def stat(self, *parts):
         return sum(self.metrics[n] for name, n in self.names.items() if all(p in name for p in parts))

@@ -36,7 +36,8 @@ def words(rng, n):
 
 
 class Traffic:
-    """`accounts` young keys on one template at one an hour each among `honest` people, over `senders` connections."""
+    """`accounts` young keys on one template at one an hour each among `honest` people, over `senders` connections. Several ports: several
+    proxies, each key always by the same one."""
 
     def __init__(self, port, accounts=120, honest=40, hours=20, senders=16, seed=1, scale=SCALE, template=0, path=None):
         self.rng = random.Random(seed)
@@ -56,11 +57,12 @@ class Traffic:
                     break
                 self.plan.append((t / scale, key, self.body(key)))
         self.plan.sort(key=lambda p: p[0])
+        ports = port if isinstance(port, list) else [port]
         self.threads = []
         begun = time.time()
         for i in range(senders):
             mine = [p for p in self.plan if int(p[1].split("-")[1]) % senders == i]
-            self.threads.append(threading.Thread(target=self.send, args=(port, mine, begun)))
+            self.threads.append(threading.Thread(target=self.send, args=(ports[i % len(ports)], mine, begun)))
             self.threads[-1].start()
 
     def body(self, key):

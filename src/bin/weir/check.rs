@@ -4,7 +4,7 @@ use crate::{IO, OK, USAGE};
 use std::io::Read;
 use std::path::PathBuf;
 use weir::engine::config::routes::RouteQuery;
-use weir::engine::config::{Config, ConfigError, OtherPaths, Source, parse_with_env};
+use weir::engine::config::{Config, ConfigError, Hub, OtherPaths, Source, parse_with_env};
 use weir::engine::dialect::path::Normal;
 use weir::engine::verdict::Mode;
 
@@ -115,6 +115,9 @@ pub fn run(args: &Args) -> u8 {
     for need in needs(&config) {
         println!("{name}: in front: {}", need.what);
     }
+    if let Some(hub) = &config.hub {
+        println!("{name}: hub: {}", hub_needs(hub));
+    }
     if let Some(file) = &args.envoy {
         match read(file) {
             Ok(text) => missing(&config, &text)
@@ -185,8 +188,37 @@ fn needs(config: &Config) -> Vec<&'static Need> {
     out
 }
 
-fn missing(config: &Config, envoy: &str) -> Vec<&'static str> {
-    needs(config).iter().filter(|n| !(n.is_there)(envoy)).map(|n| n.missing).collect()
+fn missing(config: &Config, envoy: &str) -> Vec<String> {
+    let missing = needs(config).into_iter().filter(|n| !(n.is_there)(envoy)).map(|n| n.missing.to_string());
+    missing.chain(config.hub.iter().flat_map(|hub| hub_missing(hub, envoy))).collect()
+}
+
+/// What Envoy must offer for the hub to be reached.
+fn hub_needs(hub: &Hub) -> String {
+    format!(
+        "needs an Envoy cluster named {:?} that reaches `weir hub` (one POST {} each {} ms), and the token in vm_config.environment_variables as {}",
+        hub.cluster,
+        weir::node::exchange::PATH,
+        hub.every.0 / 1_000_000,
+        hub.token_env
+    )
+}
+
+fn hub_missing(hub: &Hub, envoy: &str) -> Vec<String> {
+    let plain: String = envoy.chars().filter(|c| !c.is_whitespace() && *c != '"' && *c != '\'').collect();
+    let mut out = Vec::new();
+    if !plain.contains(&format!("cluster_name:{}", hub.cluster))
+        && !plain.contains(&format!("name:{}", hub.cluster))
+    {
+        out.push(format!("no cluster named {:?}: the hub cannot be called", hub.cluster));
+    }
+    if !plain.contains(&hub.token_env) {
+        out.push(format!(
+            "no {} in environment_variables: the hub refuses calls without its token",
+            hub.token_env
+        ));
+    }
+    out
 }
 
 /// The shared cells of the policy, as the node protocol makes them.
