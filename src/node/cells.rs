@@ -42,8 +42,9 @@ const HUB_META_BYTES: usize = 801;
 const PROGRESS_BYTES: usize = 22;
 
 /// Kinds of cells with their number and bytes at most: those of the policy, then (the last two) those of each VM. `pages` of
-/// the configured ledger.
-pub fn table(pages: u16) -> [(&'static str, u64, usize); 8] {
+/// the configured ledger; `hub`: is there one? Without, its cells hold nothing.
+pub fn table(pages: u16, hub: bool) -> [(&'static str, u64, usize); 10] {
+    let of_hub = |n: u64| if hub { n } else { 0 };
     [
         ("H", 1, HEAD_BYTES),
         ("n", 1, 8),
@@ -51,6 +52,8 @@ pub fn table(pages: u16) -> [(&'static str, u64, usize); 8] {
         ("cm", 1, META_BYTES),
         ("c", u64::from(pages), PAGE_BYTES),
         ("v", SHARDS as u64, SHARD_BYTES.saturating_add(8)),
+        ("f", of_hub(SHARDS as u64), HUB_SHARD_BYTES.saturating_add(8)),
+        ("hm", of_hub(1), HUB_META_BYTES),
         ("s", 1, SLOT_BYTES),
         ("r", RING, CELL_BYTES),
     ]

@@ -158,7 +158,7 @@ fn a_worker_holds_less_than_a_mebibyte_and_a_leader_less_than_sixteen() {
         ledger.size_bytes()
     );
     assert!(made <= 10 << 20 && most <= 16 << 20, "{made} {most}");
-    for (kind, n, bytes) in cells::table(ledger.page_count()) {
+    for (kind, n, bytes) in cells::table(ledger.page_count(), false) {
         println!("cell {kind}: {n} of at most {bytes} bytes");
     }
 }

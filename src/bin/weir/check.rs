@@ -229,11 +229,11 @@ fn cells(config: &Config) {
         return;
     }
     let ledger = weir::engine::ledger::Ledger::new(config);
-    let table = cells::table(ledger.page_count());
+    let table = cells::table(ledger.page_count(), config.hub.is_some());
     println!("shared cells {}…, at most:", cells::prefix(config));
     let mut rows = crate::table::new(1, &["cell", "number", "bytes", "together"]);
     let (mut policy, mut vm) = (0, 0);
-    for (name, number, bytes) in table {
+    for (name, number, bytes) in table.into_iter().filter(|row| row.1 > 0) {
         let own = name == "s" || name == "r";
         let all = number * bytes as u64;
         *(if own { &mut vm } else { &mut policy }) += all;
