@@ -5,6 +5,7 @@
 //! ledger publishes is in force on all workers a step later. Batches and shards go through the encoders of the module. Which
 //! worker a request meets is a hash of its running number, so that a run depends on its traffic alone.
 
+use crate::fleet::{Fleet, Layout};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use weir::engine::config::{Config, Scope};
@@ -19,7 +20,7 @@ use weir::engine::{Decision, Engine, GroupReport, Inspection, StateError, Status
 pub const MOST: i64 = 64;
 /// Workers where none are asked for: as many as make a deployment differ from one process.
 pub const USUAL: u8 = 2;
-const STEP: Nanos = Nanos::from_millis(100);
+pub const STEP: Nanos = Nanos::from_millis(100);
 /// Without observations the ledger's clock goes on in steps of this length.
 const IDLE: Nanos = Nanos::from_secs(60);
 
@@ -34,6 +35,7 @@ pub struct Deployment(Kind);
 enum Kind {
     Whole(Box<Engine>),
     Apart(Box<Apart>),
+    Fleet(Box<Fleet>),
 }
 
 impl Deployment {
@@ -41,14 +43,20 @@ impl Deployment {
     pub fn new(config: Arc<Config>, edges: u8) -> Deployment {
         Deployment(match edges {
             0 => Kind::Whole(Box::new(Engine::new(config))),
-            n => Kind::Apart(Box::new(Apart::new(config, n))),
+            n => Kind::Apart(Box::new(Apart::new(config, n, false))),
         })
+    }
+
+    /// Several nodes of so many workers, with a hub or without.
+    pub fn fleet(config: &Arc<Config>, layout: Layout, edges: u8) -> Deployment {
+        Deployment(Kind::Fleet(Box::new(Fleet::new(config, layout, edges))))
     }
 
     pub fn config(&self) -> &Arc<Config> {
         match &self.0 {
             Kind::Whole(e) => e.config(),
             Kind::Apart(a) => &a.config,
+            Kind::Fleet(f) => f.config(),
         }
     }
 
@@ -57,6 +65,7 @@ impl Deployment {
         match &self.0 {
             Kind::Whole(_) => 0,
             Kind::Apart(a) => a.workers.len(),
+            Kind::Fleet(f) => f.edges(),
         }
     }
 
@@ -65,6 +74,7 @@ impl Deployment {
         match &mut self.0 {
             Kind::Whole(e) => e.judge(now, x),
             Kind::Apart(a) => a.judge(now, x),
+            Kind::Fleet(f) => f.judge(now, x),
         }
     }
 
@@ -73,15 +83,16 @@ impl Deployment {
         match &mut self.0 {
             Kind::Whole(e) => e.tick(now),
             Kind::Apart(a) => a.advance(now),
+            Kind::Fleet(f) => f.advance(now),
         }
     }
 
     /// The traffic has ended: the ledger hears of the last requests. Before any report, and before state is written.
     pub fn finish(&mut self) {
-        if let Kind::Apart(a) = &mut self.0
-            && a.at != Nanos(0)
-        {
-            a.step(a.at.plus(STEP));
+        match &mut self.0 {
+            Kind::Apart(a) if a.at != Nanos(0) => a.step(a.at.plus(STEP)),
+            Kind::Fleet(f) => f.finish(),
+            _ => {}
         }
     }
 
@@ -89,6 +100,7 @@ impl Deployment {
         match &self.0 {
             Kind::Whole(e) => e.status(),
             Kind::Apart(a) => a.status(),
+            Kind::Fleet(f) => f.status(),
         }
     }
 
@@ -96,6 +108,7 @@ impl Deployment {
         match &self.0 {
             Kind::Whole(e) => e.groups(),
             Kind::Apart(a) => a.ledger.groups_report(),
+            Kind::Fleet(f) => f.ledger().groups_report(),
         }
     }
 
@@ -103,6 +116,7 @@ impl Deployment {
         match &self.0 {
             Kind::Whole(e) => e.inspect(value),
             Kind::Apart(a) => a.ledger.inspect(value),
+            Kind::Fleet(f) => f.ledger().inspect(value),
         }
     }
 
@@ -111,6 +125,7 @@ impl Deployment {
         match &self.0 {
             Kind::Whole(e) => e.record(now, d),
             Kind::Apart(a) => d.record(now, &a.config, None),
+            Kind::Fleet(f) => d.record(now, f.config(), None),
         }
     }
 
@@ -119,6 +134,7 @@ impl Deployment {
         match &self.0 {
             Kind::Whole(e) => e.record(now, d),
             Kind::Apart(a) => d.record(now, &a.config, Some(&a.ledger)),
+            Kind::Fleet(f) => d.record(now, f.config(), Some(f.ledger())),
         }
     }
 
@@ -132,7 +148,7 @@ impl Deployment {
     /// Records of what the ledger has decided since the last call, in order.
     pub fn news(&mut self) -> Vec<String> {
         match &mut self.0 {
-            Kind::Whole(_) => Vec::new(),
+            Kind::Whole(_) | Kind::Fleet(_) => Vec::new(),
             Kind::Apart(a) => a.news.as_mut().map(std::mem::take).unwrap_or_default(),
         }
     }
@@ -142,6 +158,7 @@ impl Deployment {
         match &self.0 {
             Kind::Whole(_) => false,
             Kind::Apart(a) => a.ledger.was_convicted(key),
+            Kind::Fleet(f) => f.convicted(key),
         }
     }
 
@@ -149,6 +166,7 @@ impl Deployment {
         match &self.0 {
             Kind::Whole(e) => e.write_state(),
             Kind::Apart(a) => a.ledger.write_state(),
+            Kind::Fleet(f) => f.ledger().write_state(),
         }
     }
 
@@ -157,6 +175,8 @@ impl Deployment {
         match &mut self.0 {
             Kind::Whole(e) => e.read_state(bytes),
             Kind::Apart(a) => a.read_state(bytes),
+            // A fleet has no one state to start from.
+            Kind::Fleet(_) => Ok(()),
         }
     }
 
@@ -192,14 +212,18 @@ impl Worker {
 }
 
 /// Workers and ledger apart.
-struct Apart {
-    config: Arc<Config>,
+pub struct Apart {
+    pub config: Arc<Config>,
     workers: Vec<Worker>,
-    ledger: Ledger,
+    pub ledger: Ledger,
     /// Requests so far.
     requests: u64,
     /// The last step, 0 before the first request.
-    at: Nanos,
+    pub at: Nanos,
+    /// Batches that the ledger has heard of: a hub takes them.
+    pub outbox: Vec<Vec<u8>>,
+    /// Is there a hub?
+    has_hub: bool,
     /// What was published, and when it comes into force.
     shards: VecDeque<(Nanos, Vec<u8>)>,
     last: LastActions,
@@ -207,13 +231,15 @@ struct Apart {
 }
 
 impl Apart {
-    fn new(config: Arc<Config>, edges: u8) -> Apart {
+    pub fn new(config: Arc<Config>, edges: u8, has_hub: bool) -> Apart {
         let worker = |_| Worker { edge: Edge::new(Arc::clone(&config)), batches: Vec::new() };
         Apart {
             workers: (0..edges).map(worker).collect(),
             ledger: Ledger::new(&config),
             requests: 0,
             at: Nanos(0),
+            outbox: Vec::new(),
+            has_hub,
             shards: VecDeque::new(),
             last: LastActions::default(),
             news: None,
@@ -221,7 +247,7 @@ impl Apart {
         }
     }
 
-    fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+    pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         self.advance(now);
         self.requests += 1;
         let i = hash::mix(self.requests) % self.workers.len() as u64;
@@ -235,7 +261,7 @@ impl Apart {
 
     /// All steps that are due. Where the ledger has nothing to hear of, they are as long as a minute; a long gap is crossed in
     /// at most 500.
-    fn advance(&mut self, now: Nanos) {
+    pub fn advance(&mut self, now: Nanos) {
         let due = Nanos(now.0 - now.0 % STEP.0);
         if self.at == Nanos(0) {
             self.at = due;
@@ -248,7 +274,7 @@ impl Apart {
         self.apply(now);
     }
 
-    fn step(&mut self, at: Nanos) {
+    pub fn step(&mut self, at: Nanos) {
         self.apply(at);
         let (ledger, last, config) = (&mut self.ledger, &mut self.last, &self.config);
         let mut decided = Vec::new();
@@ -264,6 +290,9 @@ impl Apart {
                 });
                 if let Err(e) = heard {
                     eprintln!("weir: a batch was refused: {e:?}");
+                }
+                if self.has_hub {
+                    self.outbox.push(batch);
                 }
             }
         }
@@ -288,6 +317,15 @@ impl Apart {
         }
     }
 
+    /// A shard of the hub's is in force.
+    pub fn apply_hub(&mut self, shard: &[u8]) {
+        for worker in &mut self.workers {
+            if let Err(e) = worker.edge.apply_hub(shard) {
+                eprintln!("weir: a shard was refused: {e:?}");
+            }
+        }
+    }
+
     fn status(&self) -> Status {
         let edges: usize = self.workers.iter().map(|w| w.edge.size_bytes()).sum();
         Status { state_bytes: (self.ledger.size_bytes() + edges) as u64, ..self.ledger.status() }
@@ -295,7 +333,7 @@ impl Apart {
 
     fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         let mut fresh =
-            Apart::new(Arc::clone(&self.config), u8::try_from(self.workers.len()).unwrap_or(u8::MAX));
+            Apart::new(Arc::clone(&self.config), u8::try_from(self.workers.len()).unwrap_or(u8::MAX), false);
         fresh.ledger.read_state(bytes)?;
         let shards = &mut fresh.shards;
         fresh.ledger.publish(|_, shard| shards.push_back((Nanos(0), shard.to_vec())));

@@ -11,6 +11,7 @@ mod check;
 mod demo;
 mod deployment;
 mod explain;
+mod fleet;
 mod lines;
 mod replay;
 mod simulate;

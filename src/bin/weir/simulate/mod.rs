@@ -19,6 +19,7 @@ mod templates;
 mod texts;
 mod world;
 
+use crate::fleet::Layout;
 use crate::{IO, OK, USAGE, check, deployment};
 use corpus::Split;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -78,6 +79,15 @@ pub struct Args {
     #[arg(long, default_value_t = deployment::USUAL, value_name = "N", allow_negative_numbers = true,
         value_parser = clap::value_parser!(u8).range(0..=deployment::MOST))]
     edges: u8,
+    /// So many nodes, each with its edges and a ledger of its own, a key always at the same one, and a hub that hears of all
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=crate::fleet::MOST))]
+    nodes: u8,
+    /// With --nodes: no hub, each node knows only what it sees itself
+    #[arg(long, requires = "nodes")]
+    no_hub: bool,
+    /// With --nodes: each node is restarted once a day and has forgotten everything
+    #[arg(long, requires = "nodes")]
+    restarts: bool,
     /// Directory of the corpora; without one, built-in texts
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
@@ -109,6 +119,14 @@ pub struct Args {
     /// Runs at a time; default: one a core
     #[arg(long)]
     jobs: Option<usize>,
+}
+
+impl Args {
+    /// The fleet, if one is asked for.
+    fn fleet(&self) -> Option<Layout> {
+        let layout = Layout { nodes: self.nodes, hub: !self.no_hub, restarts: self.restarts };
+        (self.nodes > 0).then_some(layout)
+    }
 }
 
 /// Checked arguments.
@@ -293,6 +311,7 @@ fn prepare(args: &Args, names: &[&'static Scenario], runs_each: u64, split: Spli
                 honest,
                 campaign,
                 edges: args.edges,
+                fleet: args.fleet(),
                 baselines: args.baselines,
                 pipelined: jobs < cores,
                 verbose: args.verbose,

@@ -127,7 +127,7 @@ pub fn json(r: &Report) -> Value {
         .map(|(n, hit, wrong)| (n.to_string(), json!({"accounts_percent": hit, "honest_keys": wrong})))
         .collect();
     json!({
-        "scenario": r.name, "family": find(r.name).map_or("", |s| s.family), "seed": r.seed, "edges": r.edges,
+        "scenario": r.name, "family": find(r.name).map_or("", |s| s.family), "seed": r.seed, "edges": r.edges, "nodes": r.fleet.map_or(0, |f| f.nodes), "hub": r.fleet.is_some_and(|f| f.hub),
         "requests": r.requests,
         "attack": {"accounts": r.accounts, "convicted": r.convicted, "active": r.active, "requests": r.attack_requests, "served": r.served,
             "first_block_h": r.first_block_h, "alarmed": r.alarmed, "alarmed_24h": r.alarmed_24h,

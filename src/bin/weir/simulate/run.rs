@@ -10,6 +10,7 @@ use super::scenarios::{Scenario, Start};
 use super::texts::Pool;
 use super::world::{Actor, Event, START_S, World};
 use crate::deployment::Deployment;
+use crate::fleet::Layout;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub struct Setup {
     pub campaign: f64,
     /// Workers apart from the ledger.
     pub edges: u8,
+    /// Several nodes of so many workers.
+    pub fleet: Option<Layout>,
     pub baselines: bool,
     /// Make traffic on a thread of its own.
     pub pipelined: bool,
@@ -83,6 +86,7 @@ pub struct Report {
     pub name: &'static str,
     pub seed: u64,
     pub edges: u8,
+    pub fleet: Option<Layout>,
     pub requests: u64,
     pub accounts: u32,
     pub convicted: u32,
@@ -355,7 +359,10 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
     );
     let world = world(s, corpus);
     let mut judge = Judge {
-        deployment: Deployment::new(Arc::clone(config), s.edges),
+        deployment: match s.fleet {
+            Some(layout) => Deployment::fleet(config, layout, s.edges),
+            None => Deployment::new(Arc::clone(config), s.edges),
+        },
         start: s.scenario.start,
         restarted: false,
         flood: Flood::new(s.scenario.tricks.flood, world.seed),
@@ -445,6 +452,7 @@ fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Basel
         name: s.scenario.name,
         seed: s.seed,
         edges: s.edges,
+        fleet: s.fleet,
         requests: judge.requests,
         attack_requests: judge.probes.0,
         served: judge.probes.1,
