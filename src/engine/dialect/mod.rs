@@ -91,12 +91,14 @@ pub enum Field {
     ToolText,
     /// A tool call of the model: makes the request a conversation.
     ToolCall,
-    /// Images, audio, files: not looked at.
+    /// Images, audio, files: strings that are text in base64 are read, others passed over.
     Media,
-    /// The content of a file: text is read, base64 is not.
+    /// The content of a file: text, or what `Media` is.
     Data,
     /// What kind of `Data` or of part stands beside it.
     Kind,
+    /// The media type of a message or part that is a file itself.
+    MediaType,
     /// A prompt string, a list of messages, or a document of its own.
     Body,
     /// A list of requests: each is a document of its own, or a prompt.
@@ -236,6 +238,7 @@ pub(crate) const PARTS: &[Row] = &[
     row("image_embeds", Field::Media),
     row("audio_embeds", Field::Media),
     row("data", Field::Media),
+    row("mime_type", Field::MediaType),
     row("input_image", Field::Media),
     row("input_audio", Field::Media),
     row("input_file", Field::Media),
@@ -270,10 +273,31 @@ pub(crate) const TOOL_PARTS: &[Row] = &[
     row("document", Field::Media),
 ];
 
+/// What stands beside a file. All else may be the file.
+pub(crate) const MEDIA: &[Row] = &[
+    row("type", Field::Kind),
+    row("format", Field::Kind),
+    row("media_type", Field::Kind),
+    row("mimetype", Field::Kind),
+    row("mime_type", Field::Kind),
+    row("name", Field::Kind),
+    row("filename", Field::Kind),
+    row("file_name", Field::Kind),
+    row("displayname", Field::Kind),
+    row("display_name", Field::Kind),
+    row("id", Field::Ignore),
+    row("file_id", Field::Ignore),
+    row("detail", Field::Ignore),
+];
+
 /// Sources of documents, which may be plain text.
 pub(crate) const DOCUMENT: &[Row] = &[
     row("type", Field::Kind),
     row("media_type", Field::Kind),
+    row("mime_type", Field::Kind),
+    row("format", Field::Kind),
+    row("filename", Field::Kind),
+    row("file_id", Field::Ignore),
     row("data", Field::Data),
     row("content", Field::Content),
 ];
@@ -283,11 +307,13 @@ pub(crate) const INSTRUCTION_PARTS: &[Row] =
     &[row("text", Field::Instructions), row("parts", Field::Instructions)];
 
 /// Tables that most formats share.
+#[inline(never)]
 pub(crate) fn common(of: Field) -> &'static [Row] {
     match of {
         Field::Content => PARTS,
         Field::ToolText => TOOL_PARTS,
         Field::Instructions => INSTRUCTION_PARTS,
+        Field::Media => MEDIA,
         // llama.cpp takes objects as prompts.
         Field::Prompt => {
             const {

@@ -4,6 +4,7 @@ use super::facts::{Facts, INSTRUCTIONS, Window, escape};
 use super::sampler::Sampler;
 use super::{Dialect, Field};
 use crate::engine::hash;
+use crate::engine::json::files::{File, is_text_type};
 use crate::engine::json::scan::{DEPTH, KEY, Sink};
 use crate::engine::json::unreadable::Unreadable;
 
@@ -101,6 +102,15 @@ pub struct Reader {
     data: Window,
     /// They are: by what stands beside them, or by a byte that base64 does not have.
     plain: bool,
+    /// The file that a string is, within `Media` or as `Data`, and what was read of its text.
+    file: File,
+    wrote_file: bool,
+    /// What stands beside files: the type of a text; that they are in base64. And one of them was passed over as no text.
+    typed: bool,
+    coded: bool,
+    passed_file: bool,
+    /// Bytes of strings that were passed over as no text.
+    passed: u64,
     /// The last message so far if it is the model's: the start of an answer that the model is to go on with.
     prefill: Window,
     /// Texts of the request outside of messages (`prompt`, `message`).
@@ -157,6 +167,12 @@ impl Reader {
             word_len: 0,
             data: Window::default(),
             plain: false,
+            file: File::default(),
+            wrote_file: false,
+            typed: false,
+            coded: false,
+            passed_file: false,
+            passed: 0,
             prefill: Window::default(),
             prompt: Window::default(),
             context: Window::default(),
@@ -470,10 +486,72 @@ impl Reader {
     /// The type of a source of data, or of a part.
     fn set_kind(&mut self) {
         if self.here() == Field::Media {
-            self.plain |= self.word.starts_with(b"text");
+            let word = self.word.get(..self.word_len).unwrap_or(&self.word);
+            self.plain |= word.starts_with(b"text");
+            self.typed |= is_text_type(word);
+            self.coded |= word.eq_ignore_ascii_case(b"base64");
         } else if !self.word.get(..self.word_len).is_some_and(|kind| kind.ends_with(b"text")) {
             self.meet(OTHER_KIND);
         }
+    }
+
+    /// Bytes of files that are no text: they were passed over.
+    pub fn passed(&self) -> u64 {
+        self.passed.saturating_add(if self.next == Field::Media { self.file.passed() } else { 0 })
+    }
+
+    /// A piece of a string that may be a file; all of it, once there is no more.
+    #[inline(never)]
+    fn read_file(&mut self, piece: Option<&[u8]>, raw: bool) {
+        let mut file = std::mem::take(&mut self.file);
+        let mut text = |text: &[u8]| {
+            if !std::mem::replace(&mut self.wrote_file, true) {
+                self.separate(Field::ToolText);
+            }
+            escape(text, |raw, escapes| self.write(Field::ToolText, raw, escapes));
+        };
+        match piece {
+            Some(piece) => file.feed(piece, raw, &mut text),
+            None => file.end(&mut text),
+        }
+        self.file = file;
+    }
+
+    /// A string that may be a file is over.
+    fn end_file(&mut self, field: Field) {
+        self.read_file(None, false);
+        if self.file.is_odd() {
+            self.fail(Unreadable::Shape);
+        }
+        if field == Field::Media {
+            self.passed = self.passed.saturating_add(self.file.passed());
+        }
+        self.passed_file |= self.file.is_binary();
+        if self.wrote_file {
+            self.pause(Field::ToolText);
+        }
+    }
+
+    /// The object around a file is over.
+    fn end_media(&mut self) {
+        let mut data = std::mem::take(&mut self.data);
+        let plain = std::mem::take(&mut self.plain) && !data.is_empty();
+        if plain && !self.wrote_file {
+            self.message.absorb(&mut data, &mut self.sampler);
+        }
+        // What was passed over is called a text only now.
+        if std::mem::take(&mut self.passed_file) && self.typed && (self.coded || !plain) && !self.wrote_file {
+            self.fail(Unreadable::Shape);
+        }
+        (self.typed, self.coded, self.wrote_file) = (false, false, false);
+    }
+
+    /// One of several texts is over.
+    fn pause(&mut self, field: Field) {
+        let place = self.place(field);
+        let joined = self.is_joined(&place);
+        let (window, sampler) = self.window(&place);
+        window.pause(Some(sampler).filter(|_| !joined));
     }
 
     fn push_word(&mut self, bytes: &[u8]) {
@@ -602,13 +680,14 @@ impl Sink for Reader {
             self.fail(Unreadable::Shape);
         }
         self.claim = 0;
-        if matches!(closed, Field::Media | Field::Message) {
-            let mut data = std::mem::take(&mut self.data);
-            if std::mem::take(&mut self.plain) && !data.is_empty() {
-                self.message.absorb(&mut data, &mut self.sampler);
-            }
-        }
         self.depth = self.depth.saturating_sub(1);
+        // What is said of one file holds for no other.
+        let list = self.depth.checked_sub(1).and_then(|i| self.met.get(i)).is_some_and(|met| met & LIST != 0);
+        let part = matches!(closed, Field::Content | Field::ToolText) && met & LIST == 0;
+        if part || closed == Field::Message || closed == Field::Media && (list || self.here() != Field::Media)
+        {
+            self.end_media();
+        }
         if closed == Field::Message && self.here() != Field::Message && self.open_message {
             self.end_message();
         }
@@ -644,6 +723,8 @@ impl Sink for Reader {
             Some(row) => row.field,
             None if here == Field::Other => here,
             None if here != Field::Ignore && BESIDE.contains(&(start as u32)) => Field::Other,
+            // Files are told by what they hold.
+            None if here == Field::Media => here,
             None => Field::Ignore,
         };
         self.meet(found.map_or(0, |i| 1u64 << (i as u32 & 63)));
@@ -667,12 +748,13 @@ impl Sink for Reader {
             }
             field if is_text(field) => self.separate(field),
             Field::Instructions => self.wrote_instructions = false,
+            Field::Media => self.file = File::claimed(self.typed),
+            Field::Data => self.file = File::claimed(self.typed && self.coded),
             _ => {}
         }
         !matches!(
             field,
             Field::Ignore
-                | Field::Media
                 | Field::ToolCall
                 | Field::Root
                 | Field::Messages
@@ -698,17 +780,22 @@ impl Sink for Reader {
             Field::Data => {
                 self.plain |= bytes.iter().any(|b| !is_base64(*b));
                 self.data.push(bytes);
+                self.read_file(Some(bytes), false);
             }
+            Field::Media => self.read_file(Some(bytes), false),
             _ => {}
         }
     }
 
     fn takes_raw(&self) -> bool {
-        is_text(self.next)
+        is_text(self.next) || self.next == Field::Media
     }
 
     fn raw(&mut self, bytes: &[u8], escapes: usize) {
-        self.write(self.next, bytes, escapes);
+        match self.next {
+            Field::Media => self.read_file(Some(bytes), true),
+            field => self.write(field, bytes, escapes),
+        }
     }
 
     fn string_end(&mut self) {
@@ -716,6 +803,9 @@ impl Sink for Reader {
             Field::Role => self.set_role(false),
             Field::Speaker => self.set_role(true),
             Field::Kind => self.set_kind(),
+            Field::MediaType => {
+                self.typed |= is_text_type(self.word.get(..self.word_len).unwrap_or_default());
+            }
             Field::Model => self.facts.model = hash::combine(self.facts.model, self.word_hash()),
             field @ (Field::Param | Field::Params | Field::Count) => {
                 self.add_shape(hash::combine(self.key_hash, self.word_hash()));
@@ -726,12 +816,9 @@ impl Sink for Reader {
             }
             // A list of plain strings as messages: each is one.
             Field::Message => self.end_message(),
-            field if is_text(field) => {
-                let place = self.place(field);
-                let joined = self.is_joined(&place);
-                let (window, sampler) = self.window(&place);
-                window.pause(Some(sampler).filter(|_| !joined));
-            }
+            Field::Media => self.end_file(Field::Media),
+            Field::Data => self.end_file(Field::Data),
+            field if is_text(field) => self.pause(field),
             _ => {}
         }
         if self.here() == Field::Items {
@@ -859,6 +946,7 @@ fn is_word(field: Field) -> bool {
             | Field::Params
             | Field::Count
             | Field::Kind
+            | Field::MediaType
     )
 }
 

@@ -169,6 +169,8 @@ pub const ANY_MESSAGE: &[Row] = &[
     row("text", Field::Content),
     row("message", Field::Content),
     row("images", Field::Media),
+    row("data", Field::Media),
+    row("mime_type", Field::MediaType),
     row("tool_calls", Field::ToolCall),
     row("tool_call_id", Field::ToolCall),
     row("function_call", Field::ToolCall),
@@ -178,6 +180,7 @@ pub const ANY_MESSAGE: &[Row] = &[
 ];
 
 /// The tables of `ANY_ROOT`.
+#[inline(never)]
 pub fn any(of: Field) -> &'static [Row] {
     match of {
         Field::Root => ANY_ROOT,

@@ -129,7 +129,8 @@ const PASSED: u64 = 16;
 impl Body {
     /// Bytes that are looked at, by what is known so far.
     fn limit(&self) -> u64 {
-        let passed = self.scanner.skipped().min(self.inspect.saturating_mul(PASSED));
+        let passed = self.scanner.skipped().saturating_add(self.reader.passed());
+        let passed = passed.min(self.inspect.saturating_mul(PASSED));
         self.inspect.saturating_add(passed)
     }
 
