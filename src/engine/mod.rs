@@ -113,7 +113,7 @@ impl Engine {
 
     /// Starts a request.
     pub fn open(&self, _now: Nanos, head: &Head<'_>) -> Session {
-        Session::open(&self.config, &self.keys, head)
+        self.edge.open(&self.config, &self.keys, head)
     }
 
     /// Decides a request: exactly once, before it goes upstream. A second call on the same session allows.

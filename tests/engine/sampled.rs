@@ -19,8 +19,9 @@ use traffic::{ACCOUNTS, Request, config, session_at, traffic};
 use weir::engine::Engine;
 use weir::engine::config::{Config, parse};
 use weir::engine::edge::extract::{Extracted, Extractor};
-use weir::engine::edge::identity::Keys;
+use weir::engine::edge::identity::{Head, Keys, NoProperties};
 use weir::engine::edge::session::Next;
+use weir::engine::edge::session::Session;
 use weir::engine::fingerprint::{Fingerprint, Fingerprinter};
 use weir::engine::hash::{self, Purpose};
 use weir::engine::units::Nanos;
@@ -271,6 +272,65 @@ fn a_campaign_that_hides_its_template_in_every_other_request_is_blocked() {
             honest += u32::from(!campaign && rejected);
         }
         assert!(blocked * 3 > sent && honest == 0, "{name}: {blocked} of {sent} blocked, {honest} honest");
+    }
+}
+
+/// A request by the engine's own door, its body whole.
+fn ask(engine: &Engine, r: &Request) -> Session {
+    let auth = format!("Bearer key-{}", r.key);
+    let created = (traffic::START - 3 * 86_400).to_string();
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"authorization", auth.as_bytes()), (b"x-created", created.as_bytes())];
+    let head = Head {
+        method: b"POST",
+        path: b"/v1/chat/completions",
+        authority: b"a",
+        headers: &headers,
+        source: b"",
+        route: b"",
+        virtual_host: b"",
+        service: b"",
+        metadata_profile: b"",
+        properties: &NoProperties,
+        end_of_stream: false,
+    };
+    let mut s = engine.open(r.t, &head);
+    s.push(r.body.as_bytes(), true);
+    s
+}
+
+#[test]
+fn nothing_is_sampled_until_something_could_be_looked_up() {
+    let hidden = |n: u64| {
+        json!({"messages": [user(noise(n, 80)), model(noise(n + 1, 200)), user(TEMPLATE), model(noise(n + 2, 200)), user(noise(n + 3, 80))]}).to_string()
+    };
+    let mut engine = Engine::new(config());
+    let (mut before, mut after, mut live) = (0, 0, false);
+    for (i, r) in traffic().into_iter().enumerate().filter(|(_, r)| r.key < ACCOUNTS) {
+        let r = Request {
+            body: json!({"messages": [user(format!("{TEMPLATE} {}", noise(i as u64, 60)))]}).to_string(),
+            ..r
+        };
+        let mut s = ask(&engine, &r);
+        engine.decide(r.t, &mut s);
+        // Somebody new shows it where no window keeps it.
+        let mut new = ask(&engine, &Request { t: r.t, key: 10_000 + i as u64, body: hidden(i as u64) });
+        let sampled = !new.facts.picks.is_empty();
+        let blocked = engine.decide(r.t, &mut new).action == Action::Block;
+        assert!(sampled || !blocked);
+        // Once a case is live, it stays so, and from the very next request on it is met.
+        assert!(!live || sampled);
+        live |= sampled;
+        (before, after) = (before + u32::from(!live), after + u32::from(blocked));
+    }
+    assert!(before > 100 && after > 100, "{before} before, {after} blocked after");
+    // A list that names templates is enough; one that names keys is none.
+    for (list, wanted) in [("tid:0000000000000001", true), ("kid:0000000000000001", false)] {
+        let list =
+            format!(r#"{{"deny":[{{"name":"a","{}":"{list}"}}]}}"#, if wanted { "template" } else { "key" });
+        let engine = Engine::new(Arc::new(parse(&list).unwrap()));
+        let s = ask(&engine, &Request { t: Nanos(5), key: 1, body: hidden(1) });
+        assert_eq!(!s.facts.picks.is_empty(), wanted, "{list}");
     }
 }
 

@@ -204,6 +204,12 @@ impl Reader {
         self.beside.key(text);
     }
 
+    /// No snippets are needed: nobody would look them up.
+    pub fn leave_samples(&mut self) {
+        self.sampler.leave();
+        self.beside.leave();
+    }
+
     /// The facts so far; the reader is empty afterwards. `lines`: a file of lines, which need not hold a prompt.
     pub fn into_facts(mut self, lines: bool) -> Facts {
         let own = self.take_facts();

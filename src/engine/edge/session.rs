@@ -272,6 +272,13 @@ impl Session {
         session
     }
 
+    /// No snippets of its text are needed: nobody would look them up.
+    pub fn leave_samples(&mut self) {
+        if let Some(body) = &mut self.body {
+            body.reader.leave_samples();
+        }
+    }
+
     /// A session whose body was read elsewhere: simulation makes its facts without a wire format.
     pub fn from_facts(profile: ProfileId, identity: Identity, facts: Facts) -> Session {
         Session {

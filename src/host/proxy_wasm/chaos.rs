@@ -97,7 +97,7 @@ pub fn flood(node: &mut Node, config: &Arc<Config>, now: Nanos) {
             properties: &NoProperties,
             end_of_stream: false,
         };
-        let mut session = Session::open(config, node.keys(), &head);
+        let mut session = node.open(config, &head);
         session.push(body.as_bytes(), true);
         session.finish();
         node.decide(&mut Shared, config, now, &mut session);
