@@ -299,6 +299,77 @@ fn ask(engine: &Engine, r: &Request) -> Session {
     s
 }
 
+/// Name, path, and prompts put together.
+type Together = (&'static str, &'static str, fn(&[String]) -> String);
+/// Its documents stand beside the query, which is the prompt: of them the first and the last are looked at closely.
+const RANKED: &str = "documents to rank";
+const TOGETHER: &[Together] = &[
+    ("one by one", "/v1/completions", |texts| json!({"prompt": texts[0]}).to_string()),
+    ("list of prompts", "/v1/completions", |texts| json!({"prompt": texts}).to_string()),
+    ("list of texts to embed", "/v1/embeddings", |texts| json!({"input": texts}).to_string()),
+    ("lines of a file", "/v1/files", |texts| {
+        let line = |t: &String| {
+            json!({"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": [user(t.as_str())]}}).to_string()
+        };
+        texts.iter().map(line).collect::<Vec<_>>().join("\n")
+    }),
+    ("batch of messages", "/v1/messages/batches", |texts| {
+        let one = |t: &String| json!({"custom_id": "1", "params": {"max_tokens": 9, "messages": [user(t.as_str())]}});
+        json!({"requests": texts.iter().map(one).collect::<Vec<_>>()}).to_string()
+    }),
+    ("batch of contents", "/v1beta/models/g:batchGenerateContent", |texts| {
+        let one = |t: &String| json!({"request": {"contents": [{"parts": [{"text": t}]}]}});
+        json!({"batch": {"input_config": {"requests": {"requests": texts.iter().map(one).collect::<Vec<_>>()}}}}).to_string()
+    }),
+    ("texts of a tokenizer", "/generate", |texts| json!({"text": texts}).to_string()),
+    (RANKED, "/v1/rerank", |texts| json!({"query": texts[0], "documents": texts}).to_string()),
+];
+
+#[test]
+fn a_campaign_is_found_however_its_prompts_are_put_together() {
+    let run = |(name, path, together): &Together, size: u64, noisy: bool| {
+        let config: Arc<Config> = config();
+        let keys = Keys::new(&config.seed);
+        let mut engine = Engine::new(Arc::clone(&config));
+        let (mut sent, mut served, mut honest) = (0u32, 0u32, 0u32);
+        for (i, r) in traffic().into_iter().enumerate() {
+            let campaign = r.key < ACCOUNTS;
+            let n = (i as u64) << 8;
+            let text =
+                |j| if campaign { format!("{TEMPLATE} {}", noise(n + j, 60)) } else { noise(n + j, 500) };
+            let mut texts: Vec<String> = (0..size).map(text).collect();
+            if noisy {
+                // Around it, where windows end.
+                texts.insert(0, noise(n + 90, 2_100));
+                texts.push(noise(n + 91, 1_100));
+            }
+            let r = Request { body: together(&texts), ..r };
+            let verdict = engine.decide(r.t, &mut session_at(path, &r, &config, &keys));
+            let rejected = u32::from(verdict.action == Action::Block);
+            (sent, served) = (sent + u32::from(campaign), served + u32::from(campaign) * (1 - rejected));
+            honest += u32::from(!campaign) * rejected;
+        }
+        println!(
+            "{name:<24} {size:>3} {} sent {sent} served {served}",
+            if noisy { "among noise" } else { "alone      " }
+        );
+        assert_eq!(honest, 0, "{name}");
+        (sent, served)
+    };
+    let (sent, alone) = run(&TOGETHER[0], 1, false);
+    assert!(alone * 3 < sent);
+    for kind in &TOGETHER[1..] {
+        for size in [1, 5, 20] {
+            assert_eq!(run(kind, size, false), (sent, alone), "{} {size}", kind.0);
+        }
+        // Of so many prompts that many are noise.
+        for size in [5, 20] {
+            let (_, served) = run(kind, size, true);
+            assert!(served * 2 < sent || kind.0 == RANKED, "{} {size}: {served} of {sent}", kind.0);
+        }
+    }
+}
+
 #[test]
 fn nothing_is_sampled_until_something_could_be_looked_up() {
     let hidden = |n: u64| {

@@ -115,6 +115,8 @@ pub struct Reader {
     prefill: Window,
     /// Texts of the request outside of messages (`prompt`, `message`).
     prompt: Window,
+    /// Of a list of prompts the next is for the sample alone.
+    passed_prompt: bool,
     /// Texts beside the prompt (`Context`), how long they were when the last key of the document began, and how many keys
     /// before it gave some.
     context: Window,
@@ -175,6 +177,7 @@ impl Reader {
             passed: 0,
             prefill: Window::default(),
             prompt: Window::default(),
+            passed_prompt: false,
             context: Window::default(),
             context_start: 0,
             contexts: 0,
@@ -224,9 +227,14 @@ impl Reader {
         if !(own.user.is_empty() && own.instructions.is_empty()) {
             self.keep(own);
         }
-        let Some(first) = self.sample.pop() else {
+        // Which of them stands for all depends on what they say, so that no place in a batch is safe from it.
+        let seed = self.seed ^ self.sampler.secret();
+        let said = self.sample.iter_mut().map(|f| f.user.digest((seed, seed)));
+        let at = said.fold(seed, hash::combine).checked_rem(self.sample.len() as u64);
+        let Some(at) = at.and_then(|at| usize::try_from(at).ok()) else {
             return Facts { items, unreadable: unread, ..Facts::default() };
         };
+        let first = self.sample.swap_remove(at);
         let stream = stream || first.stream;
         Facts { items, sample: self.sample, unreadable: unread, stream, beyond_window, ..first }
     }
@@ -277,7 +285,7 @@ impl Reader {
         let (mut last, mut prefill) = (std::mem::take(&mut self.last), std::mem::take(&mut self.prefill));
         let (prompt, mut context) = (std::mem::take(&mut self.prompt), std::mem::take(&mut self.context));
         let contexts = std::mem::take(&mut self.contexts);
-        (self.context_start, self.above) = (0, 0);
+        (self.context_start, self.above, self.passed_prompt) = (0, 0, false);
         (self.fresh_turn, self.asked_tool, self.wrote_instructions) = (false, false, false);
         // With a prompt of its own, an answer at the end of the history is history.
         if prompt.is_empty() && !prefill.is_empty() {
@@ -374,6 +382,9 @@ impl Reader {
             return self.beside.feed(raw);
         }
         let place = self.place(field);
+        if self.passed_prompt && matches!(place, Place::Prompt) {
+            return self.sampler.feed(raw);
+        }
         let all = self.is_joined(&place);
         let (window, sampler) = self.window(&place);
         if all {
@@ -408,6 +419,9 @@ impl Reader {
             return self.beside.feed(b"\n");
         }
         let place = self.place(field);
+        if self.passed_prompt && matches!(place, Place::Prompt) {
+            return self.sampler.feed(b"\n");
+        }
         let (mut joined, mut parts) = (self.joined, self.parts);
         let (window, sampler) = self.window(&place);
         if window.is_empty() {
@@ -604,6 +618,25 @@ impl Reader {
         self.depth == 2 && self.here() == Field::Prompt && self.met.get(1).is_some_and(|met| met & LIST != 0)
     }
 
+    /// One more prompt of a list. Once the window is full of those before it, it may start anew: any of them is as likely as another to
+    /// be looked at, and which one depends on what they say, so that no place in the list is safe from it.
+    #[inline(never)]
+    fn begin_prompt(&mut self) {
+        let n = self.facts.prompts.saturating_add(1);
+        self.facts.prompts = n;
+        self.passed_prompt = self.prompt.is_full();
+        if self.passed_prompt {
+            let drawn = hash::mix(self.seed ^ self.sampler.secret() ^ self.prompt.tell() ^ u64::from(n));
+            if drawn.checked_rem(u64::from(n)) == Some(0) {
+                self.passed_prompt = false;
+                let mut before = std::mem::take(&mut self.prompt);
+                before.leave(true, &mut self.sampler);
+                before.clear();
+                self.prompt = before;
+            }
+        }
+    }
+
     /// Twice the same key, or two that exclude each other: servers differ in which one they read.
     fn meet(&mut self, bits: u64) {
         if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
@@ -618,7 +651,7 @@ impl Reader {
     /// A value that is there at all (not null) says something. `number`: a token id, of which a list is one prompt.
     fn note(&mut self, field: Field, number: bool) {
         if field == Field::Prompt && self.in_list() && !number {
-            self.facts.prompts = self.facts.prompts.saturating_add(1);
+            self.begin_prompt();
         }
         self.meet(self.claim);
         self.claim = 0;

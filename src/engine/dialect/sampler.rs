@@ -75,6 +75,11 @@ impl Sampler {
         self.letter = LETTERS.get(at as usize).copied().unwrap_or(1);
     }
 
+    /// The policy's key.
+    pub fn secret(&self) -> u64 {
+        self.key
+    }
+
     /// From now on nothing is picked.
     pub fn leave(&mut self) {
         self.off = true;

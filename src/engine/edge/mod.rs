@@ -257,7 +257,17 @@ impl Edge {
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let first = self.judge_one(now, x);
-        first.or_of_items(x, |item| self.judge_one(now, item))
+        first.or_of_items(x, |item| self.look_up(now, item))
+    }
+
+    /// Another request of a batch: looked up in lists and in what is published. It teaches nothing: requests of one moment are one
+    /// visit, and the one that was drawn to teach stands for all.
+    pub(super) fn look_up(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let list = self.prepare(x);
+        let m = self.snapshot.best_match(&x.values);
+        let outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
+        let verdict = self.settle(now, x, list, &outcome);
+        Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
     fn judge_one(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
