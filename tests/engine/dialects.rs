@@ -215,6 +215,41 @@ fn text_files_are_read_in_every_place_and_pictures_in_none() {
 }
 
 #[test]
+fn protobuf_is_read_as_far_as_it_is_sound() {
+    let engine = engine();
+    let path = "/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent";
+    let see = |body: &[u8]| facts(&engine, path, body, 3);
+    let field = |n: u8, v: &[u8]| [&[n << 3 | 2, v.len() as u8], v].concat();
+    let frame = |m: &[u8]| [&[0, 0, 0, 0, m.len() as u8], m].concat();
+    let ask = field(2, &field(1, &field(2, b"what is a weir")));
+    assert_eq!(see(&frame(&ask))["user"], "what is a weir");
+    let cases: &[(&str, Vec<u8>)] = &[
+        ("compressed", [&[1], &frame(&ask)[1..]].concat()),
+        ("truncated", frame(&ask)[..20].to_vec()),
+        ("trailing", [frame(&ask), frame(&ask)].concat()),
+        // A message that is longer than the one around it; a kind of field that nobody writes; a number without an end.
+        ("shape", frame(&[0x12, 0x7f, 0x0a])),
+        ("shape", frame(&[0x13, 0x00])),
+        ("shape", frame(&[0xff; 12])),
+        ("empty", frame(b"")),
+        ("truncated", Vec::from(*b"\0\0")),
+        // Contents before and after another field: which of them counts, parsers agree on, and so it is read, but told.
+        ("duplicate_key", frame(&[&ask[..], &field(1, b"m"), &ask].concat())),
+    ];
+    for (what, body) in cases {
+        assert_eq!(see(body)["unreadable"], *what, "{body:?}");
+    }
+    // As deep as it likes.
+    let mut deep = field(3, b"far down");
+    for _ in 0..24 {
+        deep = field(6, &field(1, &deep));
+    }
+    let deep = field(2, &field(1, &field(5, &field(2, &field(1, &field(2, &deep))))));
+    assert!(deep.len() < 128);
+    assert_eq!(see(&frame(&deep))["unreadable"], "depth");
+}
+
+#[test]
 fn a_file_says_nothing_of_the_next() {
     let engine = engine();
     let body = format!(
@@ -332,6 +367,23 @@ proptest! {
         prop_assert_eq!(got["conversation"].as_bool().unwrap(), users.len() > 1);
         prop_assert_eq!(got["first_user"].as_str().unwrap(), if users.len() > 1 { &users[0] } else { "" });
         prop_assert_eq!(got["instructions"].as_str().unwrap(), &system);
+    }
+
+    #[test]
+    fn any_protobuf_in_any_chunks_gives_one_answer(
+        which in 0usize..4, change in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), chunk in 1usize..40
+    ) {
+        let all = fixtures();
+        let all: Vec<_> = all.iter().filter(|(name, _)| name.starts_with("gemini_grpc/")).collect();
+        let (_, fixture) = all[which % all.len()];
+        let mut body = body_of(fixture);
+        for (at, byte) in change {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let path = fixture["path"].as_str().unwrap();
+        let engine = engine_once();
+        prop_assert_eq!(facts(engine, path, &body, body.len()), facts(engine, path, &body, chunk));
     }
 
     // Long texts: what is passed over in one chunk is read in many. Pieces of a byte never pass anything over.

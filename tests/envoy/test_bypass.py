@@ -409,6 +409,44 @@ def test_a_text_file_in_base64_is_read(world, case):
     assert seen(up) == before + 1
 
 
+def protobuf(text, vertex=False):
+    """A request of Gemini over gRPC."""
+    def field(n, v):
+        length = [len(v) & 127 | 128, len(v) >> 7] if len(v) > 127 else [len(v)]
+        return bytes([n << 3 | 2, *length]) + v
+    part = field(1 if vertex else 2, text.encode())
+    message = field(2, field(2 if vertex else 1, part))
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+GRPC = {
+    "Gemini": ("/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent", False),
+    "Gemini, a stream": ("/google.ai.generativelanguage.v1beta.GenerativeService/StreamGenerateContent", False),
+    "Vertex": ("/google.cloud.aiplatform.v1.PredictionService/GenerateContent", True),
+}
+
+
+@pytest.mark.parametrize("hold", [True, False])
+@pytest.mark.parametrize("case", GRPC)
+def test_grpc_is_read(world, case, hold):
+    both, up = world
+    path, vertex = GRPC[case]
+    def ask(text, key="good", size=None):
+        body = protobuf(text, vertex)
+        lines = ["content-type: application/grpc", "te: trailers"]
+        if size is None:
+            reply = raw(both[hold].port, head(key, length(body), *lines, path=path) + body)
+        else:
+            reply = raw(both[hold].port, head(key, "transfer-encoding: chunked", *lines, path=path) + chunked(body, size))
+        return reply.headers.get("grpc-status") or reply.status
+    for size in (None, 1, 7):
+        before = seen(up)
+        assert ask(INNOCENT, size=size) == 200
+        assert ask(FORBIDDEN, size=size) == "8" and ask(INNOCENT, "bad", size=size) == "8"
+        whole = [r for r in up.requests[before:] if FORBIDDEN[:40].encode() in r[1]]
+        assert seen(up) >= before + 1 and not whole
+
+
 PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + random.Random(1).randbytes(300_000)).decode()
 
 

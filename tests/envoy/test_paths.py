@@ -20,7 +20,7 @@ OTHER = {
     "WebSocket, Realtime": ("GET", "/v1/realtime?model=m", WEBSOCKET),
     "WebSocket, Responses": ("GET", "/v1/responses", WEBSOCKET),
     "WebSocket, unknown path": ("GET", "/ws", WEBSOCKET),
-    "gRPC": ("POST", "/google.ai.generativelanguage.v1.GenerativeService/GenerateContent", [("content-type", "application/grpc")]),
+    "gRPC": ("POST", "/google.ai.generativelanguage.v1.GenerativeService/CountTokens", [("content-type", "application/grpc")]),
 }
 
 

@@ -16,6 +16,7 @@ pub mod facts;
 mod gemini_batch;
 mod gemini_cached;
 mod gemini_generate;
+pub mod gemini_grpc;
 mod gemini_interactions;
 mod huggingface;
 mod invocations;
@@ -112,25 +113,26 @@ pub enum Field {
     Other,
 }
 
-/// What the value of a key is. The first bytes of its name are at hand as numbers, so that a table is looked through quickly.
+/// What the value of a key is. The first bytes of its name are at hand as a number, so that a table is looked through quickly; there
+/// are some 600 rows of 16 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// The name, in lower case.
     pub name: &'static str,
-    /// Its first eight bytes.
-    pub start: u64,
+    /// Its first four bytes.
+    pub start: u32,
     /// What the value is.
     pub field: Field,
 }
 
 /// A row of a table.
 pub(crate) const fn row(name: &'static str, field: Field) -> Row {
-    let (mut start, mut shift, mut rest) = (0u64, 0u32, name.as_bytes());
+    let (mut start, mut shift, mut rest) = (0u32, 0u32, name.as_bytes());
     while let [b, after @ ..] = rest {
-        if shift == 64 {
+        if shift == 32 {
             break;
         }
-        start |= (*b as u64) << shift;
+        start |= (*b as u32) << shift;
         shift = shift.wrapping_add(8);
         rest = after;
     }
@@ -158,6 +160,10 @@ pub trait Dialect: Sync + std::fmt::Debug {
     fn lines(&self) -> bool {
         false
     }
+    /// Bodies are protobuf in a frame of gRPC: the fields of the message.
+    fn protobuf(&self, _path: &[u8]) -> Option<&'static [gemini_grpc::Entry]> {
+        None
+    }
     /// On this path a body without a prompt is sound: it makes an object that prompts follow for, or names a file.
     fn may_be_empty(&self, _path: &[u8]) -> bool {
         false
@@ -180,6 +186,7 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &openai_embeddings::Embeddings,
     &anthropic_messages::Messages,
     &gemini_generate::Generate,
+    &gemini_grpc::Grpc,
     &bedrock_converse::Converse,
     &bedrock_invoke::Invoke,
     &cohere_chat::Chat,

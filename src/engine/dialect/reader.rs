@@ -743,21 +743,21 @@ impl Sink for Reader {
         let n = fold_key(key, &mut lower);
         let name = lower.get(..n).unwrap_or_default();
         let (start, more) = (hash::read_u64(&lower, 0), hash::read_u64(&lower, 8));
-        let place = |name: &[u8], start: u64| {
+        let place = |name: &[u8], start: u32| {
             table.iter().position(|row| {
                 row.start == start
                     && row.name.len() == name.len()
-                    && (name.len() <= 8 || row.name.as_bytes() == name)
+                    && (name.len() <= 4 || row.name.as_bytes() == name)
             })
         };
-        let found = place(name, start);
+        let found = place(name, start as u32);
         self.key_hash = hash::combine(start ^ n as u64, more);
         if here == Field::Root {
             self.end_context();
             self.add_shape(self.key_hash);
         }
         // `*`: objects whose keys the caller chooses.
-        let row = found.or_else(|| place(b"*", u64::from(b'*'))).and_then(|i| table.get(i));
+        let row = found.or_else(|| place(b"*", u32::from(b'*'))).and_then(|i| table.get(i));
         self.next = match row {
             Some(row) => row.field,
             None if here == Field::Other => here,

@@ -20,7 +20,6 @@ use super::calls;
 use super::shared::Shared;
 use crate::engine::config::Config;
 use crate::engine::edge::identity::{Head, NoProperties};
-use crate::engine::edge::session::Session;
 use crate::engine::units::Nanos;
 use crate::node::{Event as Lease, Node};
 use std::sync::Arc;
