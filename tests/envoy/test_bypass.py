@@ -433,11 +433,9 @@ def test_grpc_is_read(world, case, hold):
     path, vertex = GRPC[case]
     def ask(text, key="good", size=None):
         body = protobuf(text, vertex)
-        lines = ["content-type: application/grpc", "te: trailers"]
-        if size is None:
-            reply = raw(both[hold].port, head(key, length(body), *lines, path=path) + body)
-        else:
-            reply = raw(both[hold].port, head(key, "transfer-encoding: chunked", *lines, path=path) + chunked(body, size))
+        first = head(key, length(body) if size is None else "transfer-encoding: chunked", "te: trailers", path=path)
+        first = first.replace(b"application/json", b"application/grpc")
+        reply = raw(both[hold].port, first + (body if size is None else chunked(body, size)))
         return reply.headers.get("grpc-status") or reply.status
     for size in (None, 1, 7):
         before = seen(up)
