@@ -329,6 +329,10 @@ impl Snapshot {
     pub fn is_empty(&self) -> bool {
         self.values == 0
     }
+    /// Is anything said of values: confirmed, or suspicious?
+    pub fn tells(&self) -> bool {
+        self.values != 0 || self.suspects != 0
+    }
     /// Verdict on a key, unless it has expired.
     pub fn key(&self, key: u64, now_s: u32) -> Option<&KeyEntry> {
         let keys = &self.shards.get(shard_of(key))?.keys;

@@ -17,7 +17,7 @@ mod worker;
 
 use crate::engine::config::Config;
 use crate::engine::edge::Edge;
-use crate::engine::edge::identity::Keys;
+use crate::engine::edge::identity::{Head as Request, Keys};
 use crate::engine::edge::session::Session;
 use crate::engine::units::Nanos;
 use crate::engine::{Decision, Status};
@@ -261,9 +261,12 @@ impl Node {
         decision
     }
 
-    /// The keys of identities, to open sessions with.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    /// Starts a request.
+    pub fn open(&self, config: &Config, head: &Request<'_>) -> Session {
+        match &self.edge {
+            Some(edge) => edge.open(config, &self.keys, head),
+            None => Session::open(config, &self.keys, head),
+        }
     }
 
     /// One step: heartbeat, observations, verdicts, and the leader's work if this VM leads. Several roots may call it; it

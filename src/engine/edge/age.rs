@@ -23,8 +23,8 @@ pub fn parse_time(text: &[u8]) -> Option<Nanos> {
         let t = text.get(from..to)?;
         if t.bytes().all(|b| b.is_ascii_digit()) { t.parse().ok() } else { None }
     };
-    let sep = |at: usize, c: &str| text.get(at..at.saturating_add(1)).is_some_and(|s| c.contains(s));
-    if !(sep(4, "-") && sep(7, "-") && sep(10, "Tt ") && sep(13, ":") && sep(16, ":")) {
+    let sep = |at: usize, c: &[u8]| text.as_bytes().get(at).is_some_and(|b| c.contains(b));
+    if !(sep(4, b"-") && sep(7, b"-") && sep(10, b"Tt ") && sep(13, b":") && sep(16, b":")) {
         return None;
     }
     let (y, m, d) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);

@@ -11,7 +11,7 @@ pub mod frames;
 pub mod identity;
 pub mod session;
 
-use super::config::{Config, by_owner};
+use super::config::{Config, Profile, by_owner};
 use super::decision::Decision;
 use super::hash::Purpose;
 use super::limiter::{Limiter, longest, of_key, of_tenant};
@@ -23,6 +23,7 @@ use super::verdict::{Action, CaseId, Reason, Verdict};
 use crate::engine::units::Wait;
 use decide::listed;
 use extract::{Extracted, Extractor};
+use identity::{Head, Keys};
 use session::{Other, Session};
 use std::sync::Arc;
 
@@ -106,6 +107,17 @@ impl Edge {
     /// Observations that found no room and were not sent.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Starts a request. Snippets of its text are taken only where a list or what the ledger has published could name them: what
+    /// goes live while a request is under way is looked up in the next.
+    pub fn open(&self, config: &Config, keys: &Keys, head: &Head<'_>) -> Session {
+        let mut session = Session::open(config, keys, head);
+        let listed = |p: &Profile| p.allow.has_templates() || p.deny.has_templates();
+        if !self.snapshot.tells() && !config.profile(session.profile).is_some_and(listed) {
+            session.leave_samples();
+        }
+        session
     }
 
     /// Looks values and lists up. What a list says, if one names the request.
@@ -245,7 +257,17 @@ impl Edge {
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let first = self.judge_one(now, x);
-        first.or_of_items(x, |item| self.judge_one(now, item))
+        first.or_of_items(x, |item| self.look_up(now, item))
+    }
+
+    /// Another request of a batch: looked up in lists and in what is published. It teaches nothing: requests of one moment are one
+    /// visit, and the one that was drawn to teach stands for all.
+    pub(super) fn look_up(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let list = self.prepare(x);
+        let m = self.snapshot.best_match(&x.values);
+        let outcome = decide::from_snapshot(&self.snapshot, &x.obs, m, &self.config.campaign);
+        let verdict = self.settle(now, x, list, &outcome);
+        Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
     fn judge_one(&mut self, now: Nanos, x: &mut Extracted) -> Decision {

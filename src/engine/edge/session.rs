@@ -7,6 +7,7 @@ use super::frames::Frames;
 use super::identity::{Head, Identity, Keys, identify};
 use crate::engine::config::routes::RouteQuery;
 use crate::engine::config::{Config, OtherPaths, ProfileId};
+use crate::engine::dialect::gemini_grpc::Walker;
 use crate::engine::dialect::path;
 use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
@@ -105,6 +106,8 @@ impl Line {
 struct Body {
     wide: Wide,
     scanner: Scanner,
+    /// The body is protobuf.
+    walker: Option<Box<Walker>>,
     /// The body may be lines of JSON: where in a line the next byte stands.
     lines: Option<Line>,
     reader: Reader,
@@ -129,13 +132,21 @@ const PASSED: u64 = 16;
 impl Body {
     /// Bytes that are looked at, by what is known so far.
     fn limit(&self) -> u64 {
-        let passed = self.scanner.skipped().min(self.inspect.saturating_mul(PASSED));
+        let passed = self.scanner.skipped().saturating_add(self.reader.passed());
+        let passed = passed.min(self.inspect.saturating_mul(PASSED));
         self.inspect.saturating_add(passed)
     }
 
     fn read(&mut self, seen: &[u8]) {
-        let Body { wide, scanner, reader, failed, lines, first, .. } = self;
+        let Body { wide, scanner, walker, reader, failed, lines, first, .. } = self;
         first.take(seen);
+        if let Some(walker) = walker {
+            if !*failed && let Err(what) = walker.feed(seen, reader) {
+                *failed = true;
+                reader.fail(what);
+            }
+            return;
+        }
         wide.feed(seen, &mut |text| {
             if *failed {
                 return;
@@ -256,6 +267,7 @@ impl Session {
         session.body = Some(Box::new(Body {
             wide: Wide::default(),
             scanner: Scanner::default(),
+            walker: dialect.protobuf(path.end()).map(|table| Box::new(Walker::new(table))),
             lines: dialect.lines().then_some(Line::Start),
             reader,
             received: 0,
@@ -269,6 +281,13 @@ impl Session {
             may_be_empty: dialect.may_be_empty(path.end()),
         }));
         session
+    }
+
+    /// No snippets of its text are needed: nobody would look them up.
+    pub fn leave_samples(&mut self) {
+        if let Some(body) = &mut self.body {
+            body.reader.leave_samples();
+        }
     }
 
     /// A session whose body was read elsewhere: simulation makes its facts without a wire format.
@@ -357,7 +376,10 @@ impl Session {
                 line.end(&mut body.scanner, &mut body.reader);
             }
         } else if !body.failed
-            && let Err(what) = body.scanner.finish(&mut body.reader)
+            && let Err(what) = match &body.walker {
+                Some(walker) => walker.finish(),
+                None => body.scanner.finish(&mut body.reader),
+            }
         {
             if body.received >= limit {
                 body.reader.beyond();

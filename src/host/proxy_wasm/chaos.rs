@@ -20,7 +20,6 @@ use super::calls;
 use super::shared::Shared;
 use crate::engine::config::Config;
 use crate::engine::edge::identity::{Head, NoProperties};
-use crate::engine::edge::session::Session;
 use crate::engine::units::Nanos;
 use crate::node::{Event as Lease, Node};
 use std::sync::Arc;
@@ -97,7 +96,7 @@ pub fn flood(node: &mut Node, config: &Arc<Config>, now: Nanos) {
             properties: &NoProperties,
             end_of_stream: false,
         };
-        let mut session = Session::open(config, node.keys(), &head);
+        let mut session = node.open(config, &head);
         session.push(body.as_bytes(), true);
         session.finish();
         node.decide(&mut Shared, config, now, &mut session);

@@ -108,7 +108,7 @@ impl State {
 impl Brain {
     fn open(&mut self, config: &Arc<Config>, head: &Head<'_>) -> Session {
         match self {
-            Brain::Node(node) => Session::open(config, node.keys(), head),
+            Brain::Node(node) => node.open(config, head),
             Brain::Vm(engine) => Brain::engine(engine, config).open(Nanos(0), head),
         }
     }
