@@ -6,20 +6,22 @@
 //! saved: after a restart these begin anew. The first two limits of a key are kept in its record, too (`quota`): saved, and of as many
 //! keys as there are records, but of requests with a prompt only.
 
-use super::Ledger;
+use super::publish::{self, Publisher};
 use crate::engine::config::{Config, Limit, by_owner};
 use crate::engine::limiter::{Limiter, longest, of_key, of_tenant};
 use crate::engine::observation::{self, Observation};
+use crate::engine::snapshot::Shard;
+use crate::engine::tables::keys::KeyState;
+use crate::engine::tables::overdrawn::Over;
 use crate::engine::tables::quota::{self, Debt};
-use crate::engine::units::Nanos;
-use crate::engine::units::Wait;
+use crate::engine::units::{Nanos, Wait};
 
 /// Keys and tenants whose debts are remembered.
 pub const RATES: usize = 4_096;
 
 /// A profile's limits by where they are kept.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Limits {
+struct Limits {
     all: Vec<Limit>,
 }
 
@@ -40,11 +42,12 @@ impl Limits {
     }
 }
 
-/// What is kept beside the records.
+/// What is kept beside the records, and who owes.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     of: Vec<Limits>,
     debts: Option<Limiter>,
+    over: Over,
 }
 
 impl Rates {
@@ -60,24 +63,28 @@ impl Rates {
     }
     /// Bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        self.debts.as_ref().map_or(0, Limiter::size_bytes)
+        self.debts.as_ref().map_or(0, Limiter::size_bytes).saturating_add(self.over.size_bytes())
     }
-}
 
-impl Ledger {
     /// Time passes for a key's limits. What a worker has served is charged; for what nobody has decided yet the wait is told, if
-    /// it does not conform: `served` charges it.
-    pub(super) fn charge(&mut self, obs: &Observation) -> Option<Wait> {
-        let elapsed = self.keys.get(obs.key).map_or(0, |k| self.clock.now_s.saturating_sub(k.last_s));
+    /// it does not conform: `served` charges it. `key`: its record, if it has one.
+    pub(super) fn charge(
+        &mut self,
+        obs: &Observation,
+        key: Option<&mut KeyState>,
+        now_s: u32,
+        publisher: &mut Publisher,
+    ) -> Option<Wait> {
+        let elapsed = key.as_ref().map_or(0, |k| now_s.saturating_sub(k.last_s));
         let elapsed = Nanos::from_secs(u64::from(elapsed));
         let done = obs.flags & (observation::SERVED | observation::REFUSED);
         if done == observation::SERVED && obs.cost != 0 {
-            self.owe(obs, elapsed);
+            self.owe(obs, key, elapsed, now_s, publisher);
             return None;
         }
-        let limits = self.rates.of.get(usize::from(obs.profile))?;
+        let limits = self.of.get(usize::from(obs.profile))?;
         let mut record = None;
-        if let Some(key) = self.keys.get_mut(obs.key) {
+        if let Some(key) = key {
             quota::rest(key, limits.in_record(), elapsed);
             record = quota::ask(key, limits.in_record(), obs.cost);
         }
@@ -91,26 +98,38 @@ impl Ledger {
     }
 
     /// Charges what nobody had decided when it was observed, and was served then.
-    pub(in crate::engine) fn served(&mut self, obs: &Observation) {
+    pub(super) fn served(
+        &mut self,
+        obs: &Observation,
+        key: Option<&mut KeyState>,
+        now_s: u32,
+        publisher: &mut Publisher,
+    ) {
         if obs.flags & observation::ALLOWED == 0 && obs.cost != 0 {
-            self.owe(obs, Nanos(0));
+            self.owe(obs, key, Nanos(0), now_s, publisher);
         }
     }
 
-    fn owe(&mut self, obs: &Observation, elapsed: Nanos) {
-        let Some(limits) = self.rates.of.get(usize::from(obs.profile)) else { return };
-        // Not by the word of one observation: a debt from the future would be held for as long.
-        let now = obs.time.min(Nanos::from_secs(u64::from(self.clock.now_s).saturating_add(1)));
+    fn owe(
+        &mut self,
+        obs: &Observation,
+        key: Option<&mut KeyState>,
+        elapsed: Nanos,
+        now_s: u32,
+        publisher: &mut Publisher,
+    ) {
+        let Some(limits) = self.of.get(usize::from(obs.profile)) else { return };
+        let now = no_later(obs.time, now_s);
         let (mut debt, mut tenant_debt) = (None, None);
         let tenant = of_tenant(obs.tenant, obs.profile);
         // A record's time is that of its last prompt.
         let recorded = obs.key != 0 && obs.flags & observation::NO_PROMPT == 0;
-        if let Some(key) = self.keys.get_mut(obs.key).filter(|_| recorded) {
+        if let Some(key) = key.filter(|_| recorded) {
             let known = self.over.debt(obs.key, obs.profile);
             let record = quota::owe(key, limits.in_record(), obs.cost, elapsed, now, known);
             debt = record.map(|d| Wait { wait: d.until.since(now), limit: d.limit });
         }
-        if let Some(debts) = &mut self.rates.debts {
+        if let Some(debts) = &mut self.debts {
             let mut charge = |id, limits: &[Limit], first| {
                 if limits.is_empty() { None } else { debts.charge(now, id, limits, first, obs.cost) }
             };
@@ -125,9 +144,34 @@ impl Ledger {
         for (id, wait) in [(obs.key, debt), (tenant, tenant_debt)] {
             // No edge is told of less than a second.
             let Some(Wait { wait, limit }) = wait.filter(|w| w.wait > Nanos::from_secs(1)) else { continue };
-            if self.over.note(id, obs.profile, Debt { limit, until: now.plus(wait) }) {
-                self.publisher.note(id);
+            self.note(id, obs.profile, Debt { limit, until: now.plus(wait) }, publisher);
+        }
+    }
+
+    /// A key, tenant or bucket owes: it is published until it has paid.
+    pub(super) fn note(&mut self, id: u64, profile: u8, debt: Debt, publisher: &mut Publisher) {
+        if self.over.note(id, profile, debt) {
+            publisher.note(id);
+        }
+    }
+
+    /// The clock was set back: debts are relative and stay; what was published of them is not, and goes out again.
+    pub(super) fn step_back(&mut self) {
+        self.over = Over::default();
+    }
+
+    /// Who owes, into the shards that are published.
+    pub(super) fn place(&self, now_s: u32, shards: &mut [Option<Shard>]) {
+        for over in self.over.live(now_s) {
+            if let Some(s) = publish::of(shards, over.key) {
+                let at = s.over.partition_point(|o| o.key < over.key);
+                s.over.insert(at, over);
             }
         }
     }
+}
+
+/// The time of a charge. It is not taken by the word of one observation: a debt from the future would be held for as long.
+pub(super) fn no_later(time: Nanos, now_s: u32) -> Nanos {
+    time.min(Nanos::from_secs(u64::from(now_s).saturating_add(1)))
 }

@@ -4,10 +4,9 @@
 //! enough openings and tells a burst of births, which with the alarm on may block. Keys of a campaign that is known already
 //! are left out, or it would keep the alarm on.
 
-use super::Ledger;
-use super::conviction::Matched;
+use super::Values;
 use crate::engine::detect::{self, automation};
-use crate::engine::observation::{Few, Observation};
+use crate::engine::observation::Few;
 use crate::engine::tables::groups::{self, Touch};
 use crate::engine::tables::keys::{KeyState, flag};
 use crate::engine::units::tick_of;
@@ -16,18 +15,69 @@ use crate::engine::value::Axis;
 /// Octaves from here on hold everybody of an octave of load, not only the tireless.
 const EVERYBODY: u8 = 64;
 
-impl Ledger {
-    pub(super) fn touch_profile(&mut self, obs: &Observation, t: &Touch, m: &Matched, due: &mut Few<40>) {
-        if !(t.young && t.single) {
-            return;
+/// Octaves of load in alarm, a bit each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::engine::ledger) struct Alarms(u64);
+
+impl Alarms {
+    /// As saved.
+    pub(in crate::engine::ledger) fn bits(&self) -> u64 {
+        self.0
+    }
+    /// As restored.
+    pub(in crate::engine::ledger) fn restore(&mut self, bits: u64) {
+        self.0 = bits;
+    }
+    /// Is any on?
+    pub(in crate::engine::ledger) fn any(&self) -> bool {
+        self.0 != 0
+    }
+    fn on(&self, octave: u8) -> bool {
+        self.0.checked_shr(u32::from(octave)).unwrap_or(0) & 1 == 1
+    }
+    fn set(&mut self, octave: u8, on: bool) {
+        let bit = 1u64 << (octave & 63);
+        if on {
+            self.0 |= bit;
+        } else {
+            self.0 &= !bit;
         }
-        let Some(key) = self.keys.get(obs.key).copied() else { return };
+    }
+    /// Is that of an octave on, or of a neighbour?
+    fn near(&self, octave: u8) -> bool {
+        let near = 0b111u64.checked_shl(u32::from(octave.min(62)).saturating_sub(1)).unwrap_or(0);
+        self.0 & near != 0
+    }
+    /// The group of the octave in alarm that is nearest to `octave`.
+    pub(in crate::engine::ledger) fn nearest(&self, octave: u8) -> u64 {
+        let near = [octave, octave.saturating_sub(1), octave.saturating_add(1)];
+        near.into_iter().find(|o| self.on(*o)).map_or(0, tag_of)
+    }
+    /// Is this group an octave's, and the octave in alarm?
+    pub(in crate::engine::ledger) fn of(&self, group: u64) -> bool {
+        Axis::of(group) == Axis::Profile && number_of(group) < EVERYBODY && self.on(number_of(group))
+    }
+}
+
+/// The group of an octave, or of everybody in one.
+fn tag_of(number: u8) -> u64 {
+    Axis::Profile.tag(u64::from(number).wrapping_add(1))
+}
+
+/// See `tag_of`.
+fn number_of(group: u64) -> u8 {
+    (group.wrapping_sub(1) & 0xff) as u8
+}
+
+impl Values {
+    /// A request that matches nothing touches the profiles of its key.
+    pub(super) fn touch_profile(&mut self, key: &KeyState, t: &Touch, due: &mut Few<40>) {
         // A campaign that is blocked already must not keep the alarm on.
-        if key.has(flag::CONVICTED) || m.count > 0 {
+        if !(t.young && t.single) || key.has(flag::CONVICTED) {
             return;
         }
-        let octave = octave(&key, t.tick);
-        let tireless = automation::is_tireless(&key, t.tick);
+        let octave = octave(key, t.tick);
+        let tireless = automation::is_tireless(key, t.tick);
         if tireless {
             self.touch_octave(octave, t, due);
         }
@@ -39,10 +89,10 @@ impl Ledger {
     }
 
     fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<40>) {
-        let tag = Axis::Profile.tag(u64::from(number).wrapping_add(1));
+        let tag = tag_of(number);
         if self.groups.get(tag).is_none() {
             self.groups.create(tag, t.now_s);
-            self.profile_large_sample(tag);
+            self.profile_large_sample(tag, t.now_s);
         }
         if let Some(g) = self.groups.get_mut(tag) {
             g.touch(t);
@@ -54,8 +104,8 @@ impl Ledger {
     }
 
     /// A profile has a large sample from its first request on: there are few of them.
-    fn profile_large_sample(&mut self, tag: u64) {
-        let (now_s, groups) = (self.clock.now_s, &self.groups);
+    fn profile_large_sample(&mut self, tag: u64, now_s: u32) {
+        let groups = &self.groups;
         let Some(g) = groups.get(tag) else { return };
         let rank = |v: u64| {
             groups
@@ -69,17 +119,15 @@ impl Ledger {
     }
 
     /// Alarm by the number of tireless keys; burst by everybody's.
-    pub(super) fn evaluate_profile(&mut self, value: u64) {
-        let (now_s, c) = (self.clock.now_s, &self.c);
-        let number = (value.wrapping_sub(1) & 0xff) as u8;
+    pub(super) fn evaluate_profile(&mut self, value: u64, now_s: u32) {
+        let (c, number) = (&self.c, number_of(value));
         let Some(g) = self.groups.get_mut(value) else { return };
         if number < EVERYBODY {
-            let bit = 1u64 << (number & 63);
             let d = g.distinct();
             if d >= f64::from(c.profile_min) {
-                self.alarms |= bit;
+                self.alarms.set(number, true);
             } else if d < f64::from(c.profile_min) * 0.7 {
-                self.alarms &= !bit;
+                self.alarms.set(number, false);
             }
             return;
         }
@@ -95,63 +143,44 @@ impl Ledger {
         }
     }
 
-    /// A profile alarm whose keys fell silent goes out.
-    pub(super) fn sweep_alarms(&mut self) {
-        if self.alarms == 0 {
+    /// An alarm whose keys fell silent goes out.
+    pub(super) fn sweep_alarms(&mut self, now_s: u32) {
+        if !self.alarms.any() {
             return;
         }
-        let (now_s, off) = (self.clock.now_s, f64::from(self.c.profile_min) * 0.7);
-        for octave in 0..64u32 {
-            let tag = Axis::Profile.tag(u64::from(octave).wrapping_add(1));
+        let off = f64::from(self.c.profile_min) * 0.7;
+        for octave in 0..64 {
             let on = self
                 .groups
-                .get(tag)
+                .get(tag_of(octave))
                 .is_some_and(|g| g.distinct() >= off && now_s.saturating_sub(g.last_s) < 86_400);
             if !on {
-                self.alarms &= !(1u64 << octave);
+                self.alarms.set(octave, false);
             }
         }
     }
 
     /// The key is young and automatic, and its octave of load (or a neighbour) is in alarm.
-    pub(super) fn alarm(&self, obs: &Observation, t: &Touch) -> bool {
-        if self.alarms == 0 || !t.young {
-            return false;
-        }
-        self.keys.get(obs.key).filter(|k| automation::is_tireless(k, t.tick)).is_some_and(|k| {
-            let o = u32::from(octave(k, t.tick)).min(62);
-            let near = 0b111u64.checked_shl(o.saturating_sub(1)).unwrap_or(0);
-            self.alarms & near != 0
-        })
-    }
-
-    /// The group of the octave of load in alarm that is nearest to `octave`.
-    pub(super) fn alarmed(&self, octave: u8) -> u64 {
-        let near = [octave, octave.saturating_sub(1), octave.saturating_add(1)];
-        let on = |o: &u8| self.alarms.checked_shr(u32::from(*o)).unwrap_or(0) & 1 == 1;
-        near.into_iter().find(on).map_or(0, |o| Axis::Profile.tag(u64::from(o).wrapping_add(1)))
+    pub(in crate::engine::ledger) fn alarm(&self, key: &KeyState, t: &Touch) -> bool {
+        self.alarms.any()
+            && t.young
+            && automation::is_tireless(key, t.tick)
+            && self.alarms.near(octave(key, t.tick))
     }
 
     /// A key that is itself automatic, no timer, born with the burst of the profile around its load, and carries that load.
-    pub(super) fn in_burst(&self, key: u64, t: &Touch) -> bool {
-        let Some(key) = self.keys.get(key).filter(|k| automation::is_sleepless(k)) else { return false };
+    pub(in crate::engine::ledger) fn in_burst(&self, key: &KeyState, t: &Touch) -> bool {
         let octave = octave(key, t.tick);
-        [octave, octave.saturating_sub(1), octave.saturating_add(1)]
-            .into_iter()
-            .filter_map(|o| {
-                self.groups.get(Axis::Profile.tag(u64::from(o.saturating_add(EVERYBODY)).wrapping_add(1)))
-            })
-            .any(|g| g.burst().is_some_and(|b| b.contains(&key.first_min)) && conforms(key, t, g.load))
-    }
-
-    /// Is any load profile in alarm?
-    pub fn profile_alarm(&self) -> bool {
-        self.alarms != 0
+        automation::is_sleepless(key)
+            && [octave, octave.saturating_sub(1), octave.saturating_add(1)]
+                .into_iter()
+                .filter_map(|o| self.groups.get(tag_of(o.saturating_add(EVERYBODY))))
+                .any(|g| g.burst().is_some_and(|b| b.contains(&key.first_min)) && conforms(key, t, g.load))
     }
 }
 
 /// Octave of a key's load: floor(log2(requests a day)), 0..=63.
-pub(super) fn octave(key: &KeyState, tick: u16) -> u8 {
+pub(in crate::engine::ledger) fn octave(key: &KeyState, tick: u16) -> u8 {
     let ticks = u32::from(tick.wrapping_sub(key.born)).max(1);
     let per_day = key.total.saturating_mul(144).checked_div(ticks).unwrap_or(0);
     (per_day.max(1).ilog2() as u8).min(63)
