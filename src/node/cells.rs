@@ -91,16 +91,14 @@ pub fn prefix(config: &Config) -> String {
 
 /// Appends the checksum.
 fn seal(mut out: Vec<u8>) -> Vec<u8> {
-    let sum = wire::checksum(&out);
-    out.extend_from_slice(&sum.to_le_bytes());
+    wire::seal(&mut out);
     out
 }
 
 /// The bytes before a good checksum, after the kind.
 fn open(bytes: &[u8], kind: u8) -> Option<Reader<'_>> {
-    let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
-    let mut r = Reader(body);
-    (Reader(sum).u32() == Some(wire::checksum(body)) && r.u8() == Some(kind)).then_some(r)
+    let (mut r, sound) = wire::unseal(bytes)?;
+    (sound && r.u8() == Some(kind)).then_some(r)
 }
 
 /// `H`: lease and versions.

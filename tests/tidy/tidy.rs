@@ -267,6 +267,7 @@ const FLOORS: [(&str, &[&str]); 28] = [
             "units",
             "value",
             "verdict",
+            "wire",
         ],
     ),
     ("record", &["config", "decimal", "decision", "ledger", "report", "rules", "units", "value"]),

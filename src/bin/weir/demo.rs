@@ -1,11 +1,12 @@
 //! `weir demo`: honest traffic and a campaign through a real Envoy, on an accelerated clock, with a live view.
 
 mod envoy;
+mod http;
 mod traffic;
 mod upstream;
 
 use crate::{IO, OK, USAGE};
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{BufReader, IsTerminal, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -367,26 +368,10 @@ fn exchange(
     let mut bytes = request.into_bytes();
     bytes.extend_from_slice(&e.body);
     reader.get_mut().write_all(&bytes)?;
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    let status = line.split_whitespace().nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
-    let (mut length, mut close) = (0u64, false);
-    loop {
-        line.clear();
-        reader.read_line(&mut line)?;
-        let lower = line.trim_end().to_ascii_lowercase();
-        if lower.is_empty() {
-            break;
-        }
-        if let Some(v) = lower.strip_prefix("content-length:") {
-            length = v.trim().parse().unwrap_or(0);
-        }
-        close |= lower == "connection: close";
-    }
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
-    if close {
+    let head = http::head(reader)?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let status = head.first.split_whitespace().nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+    std::io::copy(&mut reader.take(head.length), &mut std::io::sink())?;
+    if head.close {
         *c = None;
     }
     Ok(status)

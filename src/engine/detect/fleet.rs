@@ -13,7 +13,10 @@ use crate::engine::sort::sort;
 use crate::engine::tables::groups::Sample;
 
 /// See above.
-pub static FLEET: Hypothesis = Hypothesis {
+pub static FLEET: Hypothesis = MACHINES;
+
+/// Keys of machines, all alike in how often they come. `owner` is another.
+pub const MACHINES: Hypothesis = Hypothesis {
     name: "fleet",
     coming: ALIKE,
     talk: people::TALK,

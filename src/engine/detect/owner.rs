@@ -3,24 +3,14 @@
 //! 95 in 100 keys first came from at most three address prefixes. An owner has at most `campaign.fleet_cap` keys, as a fleet has: a
 //! campaign of thousands behind one prefix is none.
 
+use super::fleet::MACHINES;
 use super::hypothesis::Hypothesis;
 use super::keys::{Keys, MOST, Weights};
-use super::people;
-use super::repeaters::ALIKE;
 use crate::engine::config::Campaign;
 use crate::engine::sort::sort;
 
 /// See above.
-pub static OWNER: Hypothesis = Hypothesis {
-    name: "one owner",
-    coming: ALIKE,
-    talk: people::TALK,
-    repeats: people::REPEATS,
-    alike: &[1.5, 20.0],
-    sleep: people::SLEEP,
-    young: &[],
-    besides: few_homes,
-};
+pub static OWNER: Hypothesis = Hypothesis { name: "one owner", besides: few_homes, ..MACHINES };
 
 /// Share of others' keys from which on a home says nothing.
 const COMMON: f64 = 0.2;

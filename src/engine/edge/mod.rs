@@ -17,9 +17,10 @@ use super::hash::Purpose;
 use super::limiter::{Limiter, longest, of_key, of_tenant};
 use super::observation::{self, Batch, Few, Observation};
 use super::outcome::Outcome;
-use super::snapshot::{Snapshot, SnapshotError};
+use super::snapshot::Snapshot;
 use super::units::Nanos;
 use super::verdict::{Action, CaseId, Reason, Verdict};
+use super::wire::Refused;
 use crate::engine::units::Wait;
 use decide::listed;
 use extract::{Extracted, Extractor};
@@ -329,7 +330,7 @@ impl Edge {
     ///
     /// # Errors
     /// A refused shard leaves the one before in force.
-    pub fn apply(&mut self, shard: &[u8]) -> Result<(), SnapshotError> {
+    pub fn apply(&mut self, shard: &[u8]) -> Result<(), Refused> {
         self.snapshot.apply(shard)
     }
 }

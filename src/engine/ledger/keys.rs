@@ -19,7 +19,7 @@ use crate::engine::snapshot::{KeyEntry, Shard, filter_bytes};
 use crate::engine::tables::cases::Cases;
 use crate::engine::tables::groups::Touch;
 use crate::engine::tables::keys::{self, KeyState, KeyTable, flag};
-use crate::engine::tables::novelty::{Novelty, Openings, Seen};
+use crate::engine::tables::texts::{Seen, Texts};
 use crate::engine::units::{past, tick_of};
 use crate::engine::wire::record;
 
@@ -71,8 +71,7 @@ pub(super) struct Keys {
     /// An invented history does not hide an opening.
     openings_count: bool,
     table: KeyTable,
-    novelty: Novelty,
-    openings: Openings,
+    texts: Texts,
     origins: Vec<Origin>,
 }
 
@@ -85,8 +84,7 @@ impl Keys {
             block_for_s: 0,
             openings_count: true,
             table: KeyTable::new(sizes.keys),
-            novelty: Novelty::new(sizes.novelty_bits),
-            openings: Openings::new(sizes.novelty_bits),
+            texts: Texts::new(sizes.novelty_bits),
             origins: vec![Origin::default(); ORIGINS],
         }
     }
@@ -104,8 +102,7 @@ impl Keys {
     /// Bytes of all tables.
     pub(super) fn size_bytes(&self) -> usize {
         let origins = self.origins.len().saturating_mul(std::mem::size_of::<Origin>());
-        let texts = self.novelty.size_bytes().saturating_add(self.openings.size_bytes());
-        self.table.size_bytes().saturating_add(texts).saturating_add(origins)
+        self.table.size_bytes().saturating_add(self.texts.size_bytes()).saturating_add(origins)
     }
 
     /// The records, to be read.
@@ -205,7 +202,7 @@ impl Keys {
         let key_hash = (hash::mix(if obs.tenant != 0 { obs.tenant } else { obs.key }) >> 32) as u32;
         let conversation = obs.flags & observation::CONVERSATION != 0;
         // Invented history does not hide an opening: only a first message that this key has sent before continues.
-        let known = !self.openings_count || self.openings.sent(obs.key, obs.first_user);
+        let known = !self.openings_count || self.texts.sent(obs.key, obs.first_user);
         // What cannot be read may go on with a conversation: soon after another request it is taken to.
         let unread = obs.flags & observation::UNREADABLE != 0
             && obs.value_count == 0
@@ -213,9 +210,9 @@ impl Keys {
         let last_s = self.table.get(obs.key).filter(|k| k.total > 0).map(|k| k.last_s);
         let soon = unread && last_s.is_some_and(|at| now_s.saturating_sub(at) < SOON_S);
         let single = if unread { !soon } else { !conversation || !known };
-        self.openings.remember(obs.key, obs.last_user);
+        self.texts.remember(obs.key, obs.last_user);
         let seen =
-            if obs.exact == 0 { Seen::default() } else { self.novelty.see(obs.exact, key_hash, now_s / 60) };
+            if obs.exact == 0 { Seen::default() } else { self.texts.see(obs.exact, key_hash, now_s / 60) };
         Reading { key_hash, single, seen }
     }
 
@@ -381,21 +378,17 @@ impl Keys {
 
     /// The tables that are saved. Their order is part of the layout, here and in `table_mut`.
     pub(super) fn tables(&self) -> [&dyn Table; TABLES] {
-        [
-            self.table.slots(),
-            self.novelty.cells(),
-            self.openings.cells(),
-            &self.origins,
-            self.table.ghosts().cells(),
-        ]
+        let [seen, sent] = self.texts.tables();
+        [self.table.slots(), seen, sent, &self.origins, self.table.ghosts().cells()]
     }
 
     /// One of `tables`, to restore it. Call `part_twins` and `follow` after the last.
     pub(super) fn table_mut(&mut self, at: usize) -> &mut dyn Table {
+        let [seen, sent] = self.texts.tables_mut();
         match at {
             0 => self.table.slots_mut(),
-            1 => self.novelty.cells_mut(),
-            2 => self.openings.cells_mut(),
+            1 => seen,
+            2 => sent,
             3 => &mut self.origins,
             _ => self.table.ghosts_mut().cells_mut(),
         }
@@ -408,8 +401,9 @@ impl Keys {
     pub(super) fn fill(&mut self, record: impl Fn(usize) -> KeyState, cell: impl Fn(usize) -> u64) {
         self.table.slots_mut().iter_mut().enumerate().for_each(|(i, k)| *k = record(i));
         self.table.recount();
-        self.novelty.cells_mut().iter_mut().enumerate().for_each(|(i, c)| *c = cell(i));
-        self.openings.cells_mut().iter_mut().for_each(|c| *c = 1);
+        let [seen, sent] = self.texts.tables_mut();
+        seen.iter_mut().enumerate().for_each(|(i, c)| *c = cell(i));
+        sent.fill(1);
         self.table.ghosts_mut().cells_mut().iter_mut().for_each(|c| *c = 3);
         self.origins.iter_mut().for_each(|o| *o = Origin { tag: 1, key: 2 });
     }

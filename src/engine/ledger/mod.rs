@@ -17,10 +17,11 @@ mod state;
 mod values;
 
 use crate::engine::config::Config;
-use crate::engine::observation::{self, BatchError, Observation};
+use crate::engine::observation::{self, Observation};
 use crate::engine::outcome::Outcome;
 use crate::engine::tables::keys::flag;
 use crate::engine::units::Nanos;
+use crate::engine::wire::Refused;
 use budget::Budgets;
 use clock::{Clock, Moved};
 use conviction::Ladder;
@@ -30,7 +31,6 @@ use rates::Rates;
 use values::Values;
 
 pub use matched::Matched;
-pub use state::StateError;
 
 /// Sizes of the tables that are configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl Ledger {
         &mut self,
         batch: &[u8],
         mut each: impl FnMut(&Observation, Outcome),
-    ) -> Result<u16, BatchError> {
+    ) -> Result<u16, Refused> {
         self.observe_each(batch, &mut each)
     }
 
@@ -143,7 +143,7 @@ impl Ledger {
         &mut self,
         batch: &[u8],
         each: &mut dyn FnMut(&Observation, Outcome),
-    ) -> Result<u16, BatchError> {
+    ) -> Result<u16, Refused> {
         let check = self.seed_check;
         observation::decode(batch, check, |obs| {
             let outcome = self.observe_one(obs);

@@ -4,21 +4,16 @@
 //! slice; nothing is allocated but the page.
 
 use super::keys::Origin;
-use super::state::StateError;
 use crate::engine::tables::cases::{Case, Confirmed, Pair};
 use crate::engine::tables::doorkeeper::{Candidate, Doorkeeper};
 use crate::engine::tables::groups::Group;
 use crate::engine::tables::keys::KeyState;
 use crate::engine::tables::large_samples::LargeSample;
-use crate::engine::wire::{self, Reader, Record, Writer};
+use crate::engine::wire::{Reader, Record, Writer};
 use std::ops::Range;
 
 /// Bytes of a page at most.
 pub const PAGE: usize = 16_384;
-/// First bytes of a page.
-pub(super) const PAGE_MAGIC: u16 = 0x5057;
-/// Layout of pages and of state files.
-pub(super) const VERSION: u16 = 10;
 /// Header and checksum.
 const AROUND: usize = 32;
 
@@ -101,24 +96,6 @@ pub(super) fn per_page(table: &dyn Table) -> usize {
 /// The slots of the page that starts with `from`.
 fn slots_of(table: &dyn Table, from: usize) -> Range<usize> {
     from..from.saturating_add(per_page(table)).min(table.len())
-}
-
-/// What follows magic, version and seed check in a block that ends in a checksum: a page, or a state file.
-pub(super) fn open<'a>(bytes: &'a [u8], magic: &[u8], seed_check: u32) -> Result<Reader<'a>, StateError> {
-    let cut = bytes.len().checked_sub(4).ok_or(StateError::Malformed)?;
-    let (body, sum) = bytes.split_at_checked(cut).ok_or(StateError::Malformed)?;
-    let mut r = Reader(body.strip_prefix(magic).ok_or(StateError::Malformed)?);
-    let (Some(version), Some(check)) = (r.u16(), r.u32()) else { return Err(StateError::Malformed) };
-    if version != VERSION {
-        return Err(StateError::Version(version));
-    }
-    if check != seed_check {
-        return Err(StateError::Seed);
-    }
-    if Reader(sum).u32() != Some(wire::checksum(body)) {
-        return Err(StateError::Checksum);
-    }
-    Ok(r)
 }
 
 /// Table length and slots in use, then the slots in use with their places; or all slots without, if that is shorter.

@@ -5,38 +5,17 @@
 //! `finish_restore` mends what refers to nothing (`values/repair.rs`). The block: magic, version, seed check, all pages with their
 //! lengths, checksum; of another version, seed or table size it is refused whole. Hashes and counts only.
 
-use super::pages::{PAGE, PAGE_MAGIC, Table, VERSION, open, per_page, put_slice, take_slice};
+use super::pages::{PAGE, Table, per_page, put_slice, take_slice};
 use super::publish::Publisher;
 use super::{Ledger, keys, values};
-use crate::engine::wire::{self, Reader, Writer};
+use crate::engine::wire::{self, Head, Reader, Refused, Writer};
 
 const MAGIC: u64 = 0x0031_5453_5249_4557;
 
-/// Why saved state was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StateError {
-    /// Not a Weir state file, or cut short.
-    Malformed,
-    /// Another layout version.
-    Version(u16),
-    /// Another seed.
-    Seed,
-    /// The checksum does not match.
-    Checksum,
-}
-
-impl std::fmt::Display for StateError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StateError::Malformed => f.write_str("not a state file, cut short, or of other table sizes"),
-            StateError::Version(v) => write!(f, "layout version {v} is not ours"),
-            StateError::Seed => f.write_str("written under another seed"),
-            StateError::Checksum => f.write_str("damaged: the checksum does not match"),
-        }
-    }
-}
-
-impl std::error::Error for StateError {}
+/// First bytes of a page.
+const PAGE_MAGIC: u16 = 0x5057;
+/// Layout of pages and of state files.
+const VERSION: u16 = 10;
 
 impl Ledger {
     /// Pages of this configuration: a fixed number.
@@ -63,20 +42,28 @@ impl Ledger {
             }
             Some(table) => put_slice(&mut w, table, from),
         }
-        let sum = wire::checksum(out);
-        out.extend_from_slice(&sum.to_le_bytes());
+        wire::seal(out);
     }
 
     /// Reads a page into its place and returns its index. Call `finish_restore` after the last.
     ///
     /// # Errors
     /// A page that is damaged, foreign, of another layout, seed or table size is refused; its slice stays as it was.
-    pub fn read_page(&mut self, bytes: &[u8]) -> Result<u16, StateError> {
-        let mut r = open(bytes, &PAGE_MAGIC.to_le_bytes(), self.seed_check)?;
-        let index = r.u16().ok_or(StateError::Malformed)?;
-        let (table, from) = self.place_of(index).ok_or(StateError::Malformed)?;
-        self.take_page(table, from, &mut r).ok_or(StateError::Malformed)?;
+    pub fn read_page(&mut self, bytes: &[u8]) -> Result<u16, Refused> {
+        let mut r = self.open(bytes, &PAGE_MAGIC.to_le_bytes())?;
+        let index = r.u16().ok_or(Refused::Malformed)?;
+        let (table, from) = self.place_of(index).ok_or(Refused::Malformed)?;
+        self.take_page(table, from, &mut r).ok_or(Refused::Malformed)?;
         Ok(index)
+    }
+
+    /// A page, or a state file: what follows magic, version and seed check.
+    fn open<'a>(&self, bytes: &'a [u8], magic: &[u8]) -> Result<Reader<'a>, Refused> {
+        let head = |r: &mut Reader<'a>| {
+            r.bytes(magic.len()).filter(|m| *m == magic)?;
+            Some(Head { version: r.u16()?, seed_check: r.u32()?, rest: () })
+        };
+        Ok(wire::open(bytes, VERSION, self.seed_check, head)?.0)
     }
 
     fn take_page(&mut self, table: usize, from: usize, r: &mut Reader<'_>) -> Option<()> {
@@ -108,7 +95,7 @@ impl Ledger {
     /// All tables. Their order is part of the layout, here and in `take_page`.
     fn tables(&self) -> [&dyn Table; values::TABLES + keys::TABLES] {
         let [groups, large_samples, confirmed, cases, pairs, cells, candidates] = self.values.tables();
-        let [records, novelty, openings, origins, ghosts] = self.keys.tables();
+        let [records, seen, sent, origins, ghosts] = self.keys.tables();
         [
             records,
             groups,
@@ -118,8 +105,8 @@ impl Ledger {
             pairs,
             cells,
             candidates,
-            novelty,
-            openings,
+            seen,
+            sent,
             origins,
             ghosts,
         ]
@@ -149,26 +136,25 @@ impl Ledger {
             Writer(&mut out).u32(page.len() as u32);
             out.extend_from_slice(&page);
         }
-        let sum = wire::checksum(&out);
-        out.extend_from_slice(&sum.to_le_bytes());
+        wire::seal(&mut out);
         out
     }
 
     /// Replaces everything learned, in a ledger made by `new` for the same configuration.
     ///
     /// # Errors
-    /// See `StateError`; on an error `self` must be thrown away.
-    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let mut r = open(bytes, &MAGIC.to_le_bytes(), self.seed_check)?;
+    /// See `Refused`; on an error `self` must be thrown away.
+    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+        let mut r = self.open(bytes, &MAGIC.to_le_bytes())?;
         for index in 0..self.page_count() {
-            let len = r.u32().ok_or(StateError::Malformed)?;
-            let page = r.bytes(len as usize).ok_or(StateError::Malformed)?;
+            let len = r.u32().ok_or(Refused::Malformed)?;
+            let page = r.bytes(len as usize).ok_or(Refused::Malformed)?;
             if self.read_page(page)? != index {
-                return Err(StateError::Malformed);
+                return Err(Refused::Malformed);
             }
         }
         self.finish_restore();
-        if r.0.is_empty() { Ok(()) } else { Err(StateError::Malformed) }
+        if r.0.is_empty() { Ok(()) } else { Err(Refused::Malformed) }
     }
 }
 
@@ -279,7 +265,7 @@ mod tests {
         let mut l = Ledger::new(&config);
         let seeded = self::config(&format!(r#","seed":"{}""#, "0f".repeat(32)));
         for page in pages(&self::full(&seeded)) {
-            assert_eq!(l.read_page(&page), Err(StateError::Seed));
+            assert_eq!(l.read_page(&page), Err(Refused::Seed));
         }
         assert!(l.write_state() == before, "nothing was taken");
     }

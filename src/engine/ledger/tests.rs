@@ -312,10 +312,10 @@ fn state_round_trips_and_foreign_state_is_refused() {
     );
     assert_eq!(back.status().convicted, r.ledger.status().convicted);
     let other = config(|c| c.seed = crate::engine::hash::Seed::from_text("other"));
-    assert_eq!(Ledger::new(&other).read_state(&bytes), Err(crate::engine::StateError::Seed));
+    assert_eq!(Ledger::new(&other).read_state(&bytes), Err(crate::engine::wire::Refused::Seed));
     let mut bad = bytes.clone();
     bad[100] ^= 1;
-    assert_eq!(Ledger::new(&c).read_state(&bad), Err(crate::engine::StateError::Checksum));
+    assert_eq!(Ledger::new(&c).read_state(&bad), Err(crate::engine::wire::Refused::Checksum));
     for cut in [0, 5, 30, 1000, bytes.len() - 1] {
         assert!(Ledger::new(&c).read_state(&bytes[..cut]).is_err());
     }
