@@ -1,6 +1,6 @@
 //! What the edge tells the ledger about one request: hashes and counts, 70 to 350 bytes, no text.
 //!
-//! A batch is a header (magic, version, seed check, count), the records, and a checksum. A batch that was cut, damaged,
+//! A batch is a header (magic, version, seed check, count), the observations, and a checksum. A batch that was cut, damaged,
 //! written by another layout or under another seed is refused whole, with a named error; nothing of it is applied.
 
 use super::units::Nanos;
@@ -170,7 +170,7 @@ impl Observation {
 /// Collects observations; one a worker.
 #[derive(Debug, Default)]
 pub struct Batch {
-    records: Vec<u8>,
+    encoded: Vec<u8>,
     count: u16,
 }
 
@@ -180,13 +180,13 @@ impl Batch {
         if self.is_full(limit) {
             return false;
         }
-        obs.put(&mut Writer(&mut self.records));
+        obs.put(&mut Writer(&mut self.encoded));
         self.count = self.count.saturating_add(1);
         true
     }
     /// At its limit?
     pub fn is_full(&self, limit: usize) -> bool {
-        self.records.len() >= limit || self.count == u16::MAX
+        self.encoded.len() >= limit || self.count == u16::MAX
     }
     /// Observations waiting.
     pub fn len(&self) -> u16 {
@@ -206,7 +206,7 @@ impl Batch {
         w.u32(seed_check);
         w.u16(self.count);
         w.u16(0);
-        out.append(&mut self.records);
+        out.append(&mut self.encoded);
         wire::seal(out);
         self.count = 0;
     }

@@ -10,7 +10,7 @@ use super::sketch::bloom;
 use super::tables::numbers::{self, Numbers};
 pub use super::tables::overdrawn::OverEntry;
 use super::units::Nanos;
-use super::wire::{self, Head, Reader, Record, Refused, Writer};
+use super::wire::{self, Encoded, Head, Reader, Refused, Writer};
 use crate::engine::units::Wait;
 
 /// Shards.
@@ -75,7 +75,7 @@ pub struct Shard {
     pub keys: Vec<KeyEntry>,
     /// Sorted by key.
     pub over: Vec<OverEntry>,
-    /// Bloom filter of keys that the ledger has a record of; empty = none.
+    /// Bloom filter of keys that the ledger has a state of; empty = none.
     pub known: Vec<u8>,
     /// Values that are suspicious but not decided, sorted: unproven keys share a budget for each. At most 64 in all shards.
     pub suspects: Vec<u64>,
@@ -308,7 +308,7 @@ impl Snapshot {
         let wait = Nanos::from_secs(u64::from(found.until_s)).since(now);
         (wait != Nanos(0)).then_some(Wait { wait, limit: found.limit })
     }
-    /// Has the ledger a record of the key? A false yes serves a probe until the key's own verdict arrives.
+    /// Has the ledger a state of the key? A false yes serves a probe until the key's own verdict arrives.
     pub fn is_known(&self, key: u64) -> bool {
         self.shards.get(shard_of(key)).is_some_and(|s| bloom::has(&s.known, key))
     }

@@ -68,14 +68,14 @@ impl<'a> Reader<'a> {
 }
 
 /// A value with one encoding of fixed meaning.
-pub trait Record: Sized {
+pub trait Encoded: Sized {
     /// Appends the value.
     fn put(&self, w: &mut Writer<'_>);
     /// Reads the value; `None` when the bytes end or do not make one.
     fn take(r: &mut Reader<'_>) -> Option<Self>;
 }
 
-impl Record for u64 {
+impl Encoded for u64 {
     fn put(&self, w: &mut Writer<'_>) {
         w.u64(*self);
     }
@@ -84,7 +84,7 @@ impl Record for u64 {
     }
 }
 
-impl Record for u32 {
+impl Encoded for u32 {
     fn put(&self, w: &mut Writer<'_>) {
         w.u32(*self);
     }
@@ -93,10 +93,10 @@ impl Record for u32 {
     }
 }
 
-/// Implements `Record` for a struct of integers, field by field.
-macro_rules! record {
+/// Implements `Encoded` for a struct of integers, field by field.
+macro_rules! encoded {
     ($name:ident { $($field:ident : $kind:ident),+ $(,)? }) => {
-        impl $crate::engine::wire::Record for $name {
+        impl $crate::engine::wire::Encoded for $name {
             fn put(&self, w: &mut $crate::engine::wire::Writer<'_>) {
                 $(w.$kind(self.$field);)+
             }
@@ -109,7 +109,7 @@ macro_rules! record {
         }
     };
 }
-pub(crate) use record;
+pub(crate) use encoded;
 
 /// Why a block (a batch, a shard, a page, a state file) was refused. It is refused whole: nothing of it is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use super::cells::{self, Cell, FREE, Head, LED, Meta, RING, SHARD_BYTES, SHARDS, SLOTS};
 use super::cells::{Slot, Tail, YIELDED};
 use super::{
-    BUDGET, CREATE, Cells, Counts, Event, LATE, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY, YIELD_FOR,
+    BUDGET, CREATE, Cells, Counts, LATE, LeaseChange, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY,
+    YIELD_FOR,
 };
 use crate::engine::Decision;
 use crate::engine::config::Config;
@@ -86,7 +87,8 @@ impl Node {
         lead.ledger.reconfigure(&self.config);
         let us = cells.monotonic().saturating_sub(began) / 1_000;
         let refused = self.counts.pages_refused.saturating_sub(refused);
-        self.event = Some(Event::Leads { epoch: lead.head.epoch, pages: lead.restored, refused, us });
+        self.lease_change =
+            Some(LeaseChange::Leads { epoch: lead.head.epoch, pages: lead.restored, refused, us });
         self.lead = Some(Box::new(lead));
     }
 
@@ -99,10 +101,10 @@ impl Node {
         if lead.tick(&self.config, &self.prefix, cells, &mut self.counts, mono, now) {
             (self.seen, self.seen_at, self.still) = ((lead.head.epoch, lead.head.beat), mono, 0);
             self.head = lead.head.clone();
-            self.event = lead.handed.take().map(|us| Event::Yields { us }).or(self.event);
+            self.lease_change = lead.handed.take().map(|us| LeaseChange::Yields { us }).or(self.lease_change);
             self.lead = Some(lead);
         } else {
-            self.event = Some(Event::Lost);
+            self.lease_change = Some(LeaseChange::Lost);
         }
     }
 

@@ -96,7 +96,7 @@ pub struct Counts {
 
 /// A change of the lease in this VM, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum LeaseChange {
     /// It leads from now on.
     Leads {
         /// Take-overs since the process started.
@@ -162,7 +162,7 @@ pub struct Node {
     last_run: u64,
     applied: [u32; SHARDS],
     lag: Option<u64>,
-    event: Option<Event>,
+    lease_change: Option<LeaseChange>,
     counts: Counts,
 }
 
@@ -188,7 +188,7 @@ impl Node {
             last_run: 0,
             applied: [0; SHARDS],
             lag: None,
-            event: None,
+            lease_change: None,
             counts: Counts::default(),
             config,
         }
@@ -341,8 +341,8 @@ impl Node {
     }
 
     /// The last change of the lease that was not told yet.
-    pub fn event(&mut self) -> Option<Event> {
-        self.event.take()
+    pub fn lease_change(&mut self) -> Option<LeaseChange> {
+        self.lease_change.take()
     }
 
     /// Counters so far.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use traffic::{Event, Key, Traffic};
+use traffic::{Key, Request, Traffic};
 use weir::engine::edge::identity::{Head, NoProperties};
 use weir::engine::units::{Nanos, scaled};
 use weir::engine::{Engine, config};
@@ -183,7 +183,7 @@ fn write_trace(path: &PathBuf, traffic: &Traffic) -> u8 {
     let start = Nanos::from_secs(1_780_000_000);
     let written = (|| -> std::io::Result<()> {
         let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
-        for e in &traffic.events {
+        for e in &traffic.requests {
             let key = &traffic.keys[e.key];
             let mut values = Vec::new();
             let headers = headers(key, start, &mut values);
@@ -212,7 +212,7 @@ fn dry_run(traffic: &Traffic) -> Score {
     let Ok(config) = config::parse(&configuration(1)) else { return score };
     let mut engine = Engine::new(Arc::new(config));
     let start = Nanos::from_secs(1_780_000_000);
-    for e in &traffic.events {
+    for e in &traffic.requests {
         let now = start.plus(Nanos((e.t * 1e9) as u64));
         engine.tick(now);
         let key = &traffic.keys[e.key];
@@ -254,7 +254,7 @@ fn live(args: &Args, traffic: &Arc<Traffic>) -> Result<Score, String> {
     );
     println!(
         "{} requests of {} keys, {} hours in {:.0} s",
-        traffic.events.len(),
+        traffic.requests.len(),
         traffic.keys.len(),
         42,
         traffic::LENGTH_S / f64::from(SCALE)
@@ -271,7 +271,7 @@ fn live(args: &Args, traffic: &Arc<Traffic>) -> Result<Score, String> {
         let (traffic, score, port) = (Arc::clone(traffic), Arc::clone(&score), envoy.port);
         threads.push(std::thread::spawn(move || sender(&rx, &traffic, &score, port, begun, start)));
     }
-    for (i, e) in traffic.events.iter().enumerate() {
+    for (i, e) in traffic.requests.iter().enumerate() {
         // One key, one connection: its requests stay in order.
         let _ = senders[e.key % SENDERS].send(i);
     }
@@ -316,7 +316,7 @@ fn sender(
 ) {
     let mut connection: Option<BufReader<TcpStream>> = None;
     for i in queue {
-        let e = &traffic.events[i];
+        let e = &traffic.requests[i];
         let due = Duration::from_secs_f64(e.t / f64::from(SCALE));
         let now = begun.elapsed();
         if now < due {
@@ -347,7 +347,7 @@ fn sender(
 
 fn exchange(
     c: &mut Option<BufReader<TcpStream>>,
-    e: &Event,
+    e: &Request,
     key: &Key,
     port: u16,
     start: Nanos,

@@ -5,8 +5,8 @@ use crate::engine::tables::keys::KeyState;
 
 /// Hours with openings in the quietest seven in a row. A sleeper's are empty, whatever his time zone; a queue's are not.
 fn quietest(hours: u32) -> u32 {
-    let day = u64::from(hours & 0x00ff_ffff);
-    let twice = day | day << 24;
+    let hours_of_day = u64::from(hours & 0x00ff_ffff);
+    let twice = hours_of_day | hours_of_day << 24;
     (0..24u32).map(|s| (twice >> s & 0x7f).count_ones()).min().unwrap_or(0)
 }
 

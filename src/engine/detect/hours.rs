@@ -27,7 +27,7 @@ pub fn sleeper(hours: u32, n: u8, ticks: u32) -> f64 {
     };
     let flat = hour(1.0 / 24.0);
     let awake = 1.0 / (f64::from(24 - NIGHT) + RESTLESS * f64::from(NIGHT));
-    let (day, night) = (hour(awake), hour(awake * RESTLESS));
+    let (by_day, by_night) = (hour(awake), hour(awake * RESTLESS));
     let of = |(hit, miss): (f64, f64), hits: u32, of: u32| {
         f64::from(hits) * hit + f64::from(of.saturating_sub(hits)) * miss
     };
@@ -35,7 +35,7 @@ pub fn sleeper(hours: u32, n: u8, ticks: u32) -> f64 {
     let mut sleeps = -1.0e9;
     for from in 0..24u32 {
         let hits = (twice >> from & ((1 << NIGHT) - 1)).count_ones();
-        sleeps = ln_sum(sleeps, of(night, hits, NIGHT) + of(day, all.saturating_sub(hits), 24 - NIGHT));
+        sleeps = ln_sum(sleeps, of(by_night, hits, NIGHT) + of(by_day, all.saturating_sub(hits), 24 - NIGHT));
     }
     sleeps - ln(24.0) - of(flat, all, 24)
 }

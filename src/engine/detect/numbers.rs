@@ -1,4 +1,4 @@
-//! From an evaluation to the numbers by which a key is judged: the mixture's two sides, as far as a key's record can show them.
+//! From an evaluation to the numbers by which a key is judged: the mixture's two sides, as far as a key's state can show them.
 
 use super::coming::{self, Pace};
 use super::hypothesis::ln_sleep;

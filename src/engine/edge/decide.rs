@@ -32,7 +32,7 @@ pub fn listed<'a>(
 }
 
 /// What a worker can say without the ledger: what the ledger said of the key, and the rule for a key that nobody has seen
-/// before. A key with a record waits for the ledger, which sees this request within 100 ms.
+/// before. A key with a state waits for the ledger, which sees this request within 100 ms.
 pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign) -> Outcome {
     let evidence =
         Evidence { matched: m.pieces.count.min(255) as u8, values: obs.value_count, ..Evidence::default() };
@@ -90,7 +90,7 @@ pub fn verdict(
     unreadable: Option<Unreadable>,
     charge: impl FnOnce() -> Denied,
 ) -> Verdict {
-    let case = |campaign: u32, reason: Reason| Some(CaseId::new(secret, campaign, obs.key, reason));
+    let case_id = |campaign: u32, reason: Reason| Some(CaseId::new(secret, campaign, obs.key, reason));
     let base = Verdict {
         reason: outcome.reason,
         campaign: outcome.campaign,
@@ -100,7 +100,7 @@ pub fn verdict(
     if outcome.block {
         return Verdict {
             action: Action::Block,
-            case: case(outcome.campaign, outcome.reason),
+            case_id: case_id(outcome.campaign, outcome.reason),
             retry_after: profile.actions.block_for,
             ..base
         };
@@ -109,7 +109,7 @@ pub fn verdict(
         return Verdict {
             action: Action::Block,
             reason: Reason::Unreadable,
-            case: case(0, Reason::Unreadable),
+            case_id: case_id(0, Reason::Unreadable),
             ..base
         };
     }
@@ -117,7 +117,7 @@ pub fn verdict(
         return Verdict {
             action: Action::Throttle,
             reason,
-            case: case(0, reason),
+            case_id: case_id(0, reason),
             // Clients obey short waits and give up on long ones: never more than the configured minute.
             wait,
             retry_after: wait.wait.min(profile.actions.throttle_retry_after.max(Nanos::from_secs(1))),
@@ -126,7 +126,7 @@ pub fn verdict(
     }
     if outcome.watch {
         let action = if profile.actions.watch_tags { Action::Tag } else { Action::Allow };
-        return Verdict { action, case: case(outcome.campaign, outcome.reason), ..base };
+        return Verdict { action, case_id: case_id(outcome.campaign, outcome.reason), ..base };
     }
     Verdict { reason: Reason::None, ..base }
 }
@@ -139,7 +139,7 @@ pub fn on_list(reason: Reason, secret: u64, obs: &Observation, profile: &Profile
     Verdict {
         action: Action::Block,
         reason,
-        case: Some(CaseId::new(secret, 0, obs.key, reason)),
+        case_id: Some(CaseId::new(secret, 0, obs.key, reason)),
         retry_after: profile.actions.block_for,
         ..Verdict::default()
     }

@@ -293,9 +293,9 @@ impl Edge {
         };
         let mut verdict = self.settle(now, x, list, &outcome);
         if x.other == Other::Refused && list.is_none() && !verdict.action.rejects() {
-            let case = CaseId::new(self.case_secret, 0, x.obs.key, Reason::NotInference);
+            let case_id = CaseId::new(self.case_secret, 0, x.obs.key, Reason::NotInference);
             let reason = Reason::NotInference;
-            verdict = Verdict { action: Action::Block, reason, case: Some(case), ..Verdict::default() };
+            verdict = Verdict { action: Action::Block, reason, case_id: Some(case_id), ..Verdict::default() };
         } else if verdict.reason == Reason::None {
             verdict.reason = Reason::NotInference;
         }

@@ -1,6 +1,6 @@
-//! What is known of keys: their records, what they have sent, and who may be whose heir.
+//! What is known of keys: their states, what they have sent, and who may be whose heir.
 //!
-//! The tables are this part's own. Memory: fixed, see `Sizes`; a key's record is 64 bytes.
+//! The tables are this part's own. Memory: fixed, see `Sizes`; a key's state is 64 bytes.
 
 use super::Sizes;
 use super::budget;
@@ -21,7 +21,7 @@ use crate::engine::tables::groups::Touch;
 use crate::engine::tables::keys::{self, KeyState, KeyTable, flag};
 use crate::engine::tables::texts::{Seen, Texts};
 use crate::engine::units::{past, tick_of};
-use crate::engine::wire::record;
+use crate::engine::wire::encoded;
 
 /// Who left a network origin last: a key whose credential may be rotated.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,7 +30,7 @@ pub(super) struct Origin {
     key: u64,
 }
 
-record!(Origin { tag: u32, key: u64 });
+encoded!(Origin { tag: u32, key: u64 });
 
 impl Origin {
     /// Has a key left it?
@@ -45,7 +45,7 @@ const ORIGINS: usize = 1 << 13;
 /// Tables that are saved, see `tables`.
 pub(super) const TABLES: usize = 5;
 
-/// What a request says by its texts, before its key's record is brought up to date.
+/// What a request says by its texts, before its key's state is brought up to date.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     key_hash: u32,
@@ -62,7 +62,7 @@ pub(super) struct Proof {
     pub(super) is_news: bool,
 }
 
-/// The records of keys, and what is remembered of their texts and origins.
+/// The states of keys, and what is remembered of their texts and origins.
 #[derive(Debug)]
 pub(super) struct Keys {
     young_for_s: u64,
@@ -105,22 +105,22 @@ impl Keys {
         self.table.size_bytes().saturating_add(self.texts.size_bytes()).saturating_add(origins)
     }
 
-    /// The records, to be read.
+    /// The states, to be read.
     pub(super) fn table(&self) -> &KeyTable {
         &self.table
     }
 
-    /// A key's record.
+    /// A key's state.
     pub(super) fn get(&self, key: u64) -> Option<&KeyState> {
         self.table.get(key)
     }
 
-    /// A key's record, to change it.
+    /// A key's state, to change it.
     pub(super) fn get_mut(&mut self, key: u64) -> Option<&mut KeyState> {
         self.table.get_mut(key)
     }
 
-    /// Is the key of this record young now?
+    /// Is the key of this state young now?
     pub(super) fn is_young(&self, key: &KeyState, now_s: u32) -> bool {
         key.is_young(now_s, self.young_for_s)
     }
@@ -137,7 +137,7 @@ impl Keys {
         if few { 0 } else { lives::short_percent(self.table.slots(), tick_of(now_s)) }
     }
 
-    /// The key's record exists after this (unless its bucket is damaged). Returns the home of a key that had none.
+    /// The key's state exists after this (unless its bucket is damaged). Returns the home of a key that had none.
     pub(super) fn ensure(&mut self, obs: &Observation, clock: &Clock) -> Option<u16> {
         let now_s = clock.now_s();
         let created_min = if obs.created_s == 0 { None } else { Some(obs.created_s.min(now_s) / 60) };
@@ -216,7 +216,7 @@ impl Keys {
         Reading { key_hash, single, seen }
     }
 
-    /// Brings the key's record up to date and says what the groups should know. `refused`: the worker refused it, or would have.
+    /// Brings the key's state up to date and says what the groups should know. `refused`: the worker refused it, or would have.
     pub(super) fn update(
         &mut self,
         obs: &Observation,
@@ -308,7 +308,7 @@ impl Keys {
         Some(budget::prove(key, mark, other, key.is_old(now_s, young_for_s)))
     }
 
-    /// The clock was set back: no time in the records is later than now. One pass over them. Limits keep their debts, which are
+    /// The clock was set back: no time in the states is later than now. One pass over them. Limits keep their debts, which are
     /// relative.
     pub(super) fn step_back(&mut self, clock: &Clock) {
         let now_s = clock.now_s();
@@ -355,7 +355,7 @@ impl Keys {
         filter_bytes(self.table.marks().iter().filter(|mark| budget::is_marked(**mark)).count())
     }
 
-    /// After the last page: a key has one record.
+    /// After the last page: a key has one state.
     pub(super) fn part_twins(&mut self) {
         self.table.part_twins();
     }
@@ -398,8 +398,8 @@ impl Keys {
 /// For tests that set the scene.
 #[cfg(test)]
 impl Keys {
-    pub(super) fn fill(&mut self, record: impl Fn(usize) -> KeyState, cell: impl Fn(usize) -> u64) {
-        self.table.slots_mut().iter_mut().enumerate().for_each(|(i, k)| *k = record(i));
+    pub(super) fn fill(&mut self, state: impl Fn(usize) -> KeyState, cell: impl Fn(usize) -> u64) {
+        self.table.slots_mut().iter_mut().enumerate().for_each(|(i, k)| *k = state(i));
         self.table.recount();
         let [seen, sent] = self.texts.tables_mut();
         seen.iter_mut().enumerate().for_each(|(i, c)| *c = cell(i));
@@ -412,7 +412,7 @@ impl Keys {
     }
 }
 
-/// Counts a request into the key's record: totals, window, matches. What a convicted key sends while it is refused counts
+/// Counts a request into the key's state: totals, window, matches. What a convicted key sends while it is refused counts
 /// in its totals only.
 fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool, refused: bool) {
     key.total = key.total.saturating_add(1);

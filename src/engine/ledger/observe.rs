@@ -1,6 +1,6 @@
-//! One observation, start to end: the key's record is found or made, brought up to date, and turned into a `Touch`.
+//! One observation, start to end: the key's state is found or made, brought up to date, and turned into a `Touch`.
 //!
-//! Order matters: limits are charged and matches are looked up before the record is brought up to date, groups learn from the
+//! Order matters: limits are charged and matches are looked up before the state is brought up to date, groups learn from the
 //! new state of it, the ladder judges last. An allowed or anonymous request, and one without a
 //! prompt, moves the clock and leaves no other trace (but what its key and tenant owe).
 

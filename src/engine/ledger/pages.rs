@@ -9,7 +9,7 @@ use crate::engine::tables::doorkeeper::{Candidate, Doorkeeper};
 use crate::engine::tables::groups::Group;
 use crate::engine::tables::keys::KeyState;
 use crate::engine::tables::large_samples::LargeSample;
-use crate::engine::wire::{Reader, Record, Writer};
+use crate::engine::wire::{Encoded, Reader, Writer};
 use std::ops::Range;
 
 /// Bytes of a page at most.
@@ -18,7 +18,7 @@ pub const PAGE: usize = 16_384;
 const AROUND: usize = 32;
 
 /// What a table is made of.
-trait Slot: Record + Clone + Default {
+trait Slot: Encoded + Clone + Default {
     fn is_live(&self) -> bool;
 }
 
@@ -77,9 +77,9 @@ impl<T: Slot> Table for Vec<T> {
     }
     fn take(&mut self, at: usize, apply: bool, r: &mut Reader<'_>) -> Option<()> {
         let slot = self.get_mut(at)?;
-        let record = T::take(r)?;
+        let row = T::take(r)?;
         if apply {
-            *slot = record;
+            *slot = row;
         }
         Some(())
     }
@@ -88,7 +88,7 @@ impl<T: Slot> Table for Vec<T> {
     }
 }
 
-/// Slots that a page holds. No record is longer when encoded than in memory, and a slot's index takes two bytes.
+/// Slots that a page holds. No row is longer when encoded than in memory, and a slot's index takes two bytes.
 pub(super) fn per_page(table: &dyn Table) -> usize {
     PAGE.saturating_sub(AROUND).checked_div(table.slot_bytes().saturating_add(2)).unwrap_or(0).max(1)
 }

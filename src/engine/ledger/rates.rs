@@ -1,10 +1,10 @@
 //! Limits over all workers together: what was served is charged here, and who has used up a limit is published (`over`).
 //!
 //! All limits are kept here, where a profile has any: 4,096 keys and tenants, those that owe most, of 16 bytes and 8 a limit
-//! each (128 KiB with two limits, 320 KiB at most). So a key needs no record to owe: requests without a prompt make none, and a
+//! each (128 KiB with two limits, 320 KiB at most). So a key needs no state to owe: requests without a prompt make none, and a
 //! flood of keys with one each displaces only who owes less. Who has no room is still held by each worker's own limits. Not
-//! saved: after a restart these begin anew. The first two limits of a key are kept in its record, too (`quota`): saved, and of as many
-//! keys as there are records, but of requests with a prompt only.
+//! saved: after a restart these begin anew. The first two limits of a key are kept in its state, too (`quota`): saved, and of as many
+//! keys as there are states, but of requests with a prompt only.
 
 use super::publish::{self, Publisher};
 use crate::engine::config::{Config, Limit, by_owner};
@@ -26,8 +26,8 @@ struct Limits {
 }
 
 impl Limits {
-    /// Those in a key's record.
-    fn in_record(&self) -> &[Limit] {
+    /// Those in a key's state.
+    fn in_state(&self) -> &[Limit] {
         let of_keys = self.of_keys();
         of_keys.get(..quota::LIMITS).unwrap_or(of_keys)
     }
@@ -42,7 +42,7 @@ impl Limits {
     }
 }
 
-/// What is kept beside the records, and who owes.
+/// What is kept beside the states, and who owes.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     of: Vec<Limits>,
@@ -67,7 +67,7 @@ impl Rates {
     }
 
     /// Time passes for a key's limits. What a worker has served is charged; for what nobody has decided yet the wait is told, if
-    /// it does not conform: `served` charges it. `key`: its record, if it has one.
+    /// it does not conform: `served` charges it. `key`: its state, if it has one.
     pub(super) fn charge(
         &mut self,
         obs: &Observation,
@@ -83,10 +83,10 @@ impl Rates {
             return None;
         }
         let limits = self.of.get(usize::from(obs.profile))?;
-        let mut record = None;
+        let mut in_state = None;
         if let Some(key) = key {
-            quota::rest(key, limits.in_record(), elapsed);
-            record = quota::ask(key, limits.in_record(), obs.cost);
+            quota::rest(key, limits.in_state(), elapsed);
+            in_state = quota::ask(key, limits.in_state(), obs.cost);
         }
         if done != 0 {
             return None;
@@ -94,7 +94,7 @@ impl Rates {
         let over = self.over.wait(obs.key, obs.profile, obs.time).filter(|_| obs.key != 0);
         let of_tenant = self.over.wait(of_tenant(obs.tenant, obs.profile), obs.profile, obs.time);
         let of_tenant = of_tenant.filter(|_| obs.tenant != 0 && !limits.of_tenants().is_empty());
-        longest(record.into_iter().chain(over).chain(of_tenant))
+        longest(in_state.into_iter().chain(over).chain(of_tenant))
     }
 
     /// Charges what nobody had decided when it was observed, and was served then.
@@ -122,12 +122,12 @@ impl Rates {
         let now = no_later(obs.time, now_s);
         let (mut debt, mut tenant_debt) = (None, None);
         let tenant = of_tenant(obs.tenant, obs.profile);
-        // A record's time is that of its last prompt.
-        let recorded = obs.key != 0 && obs.flags & observation::NO_PROMPT == 0;
-        if let Some(key) = key.filter(|_| recorded) {
+        // A state's time is that of its last prompt.
+        let has_prompt = obs.key != 0 && obs.flags & observation::NO_PROMPT == 0;
+        if let Some(key) = key.filter(|_| has_prompt) {
             let known = self.over.debt(obs.key, obs.profile);
-            let record = quota::owe(key, limits.in_record(), obs.cost, elapsed, now, known);
-            debt = record.map(|d| Wait { wait: d.until.since(now), limit: d.limit });
+            let in_state = quota::owe(key, limits.in_state(), obs.cost, elapsed, now, known);
+            debt = in_state.map(|d| Wait { wait: d.until.since(now), limit: d.limit });
         }
         if let Some(debts) = &mut self.debts {
             let mut charge = |id, limits: &[Limit], first| {

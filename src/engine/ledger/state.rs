@@ -74,7 +74,7 @@ impl Ledger {
             self.values.alarms_mut().restore(alarms);
             return r.0.is_empty().then_some(());
         };
-        // The records of keys, the values' tables, the keys' other ones.
+        // The states of keys, the values' tables, the keys' other ones.
         let table = match (table, table.checked_sub(values::TABLES)) {
             (0, _) => self.keys.table_mut(0),
             (_, None | Some(0)) => self.values.table_mut(table.saturating_sub(1)),
@@ -95,9 +95,9 @@ impl Ledger {
     /// All tables. Their order is part of the layout, here and in `take_page`.
     fn tables(&self) -> [&dyn Table; values::TABLES + keys::TABLES] {
         let [groups, large_samples, confirmed, cases, pairs, cells, candidates] = self.values.tables();
-        let [records, seen, sent, origins, ghosts] = self.keys.tables();
+        let [states, seen, sent, origins, ghosts] = self.keys.tables();
         [
-            records,
+            states,
             groups,
             large_samples,
             confirmed,
@@ -169,7 +169,7 @@ mod tests {
     use crate::engine::tables::groups::{Group, Sample, Touch};
     use crate::engine::tables::keys::KeyState;
     use crate::engine::tables::large_samples::LargeSample;
-    use crate::engine::wire::Record;
+    use crate::engine::wire::Encoded;
 
     fn config(extra: &str) -> Config {
         parse(&format!(

@@ -607,7 +607,7 @@ fn a_key_is_not_convicted_under_the_case_that_got_its_slot() {
     assert!(!l.observe_one(&opening(0.2, 1, 1)).block);
 }
 
-/// 75 young accounts send a confirmed template's pieces (three values of twelve: two such requests block a key that has a record) once an hour for eight hours, beside a flood of
+/// 75 young accounts send a confirmed template's pieces (three values of twelve: two such requests block a key that has a state) once an hour for eight hours, beside a flood of
 /// made-up keys with one request each. The table holds 1,024 keys: 0.8 a second are to it what 26 are to the default.
 fn served_beside_a_flood(per_s: f64) -> (u64, u64, u32) {
     let c = config(|c| c.keys = 1_024);

@@ -1,4 +1,4 @@
-//! The facts of a key that the rule asks for: from its record, or of one that nobody has seen before.
+//! The facts of a key that the rule asks for: from its state, or of one that nobody has seen before.
 
 use crate::engine::detect::Age;
 use crate::engine::tables::keys::{KeyState, flag};
@@ -98,7 +98,7 @@ impl Facts {
         }
     }
 
-    /// Of a record, brought up to date with the present request.
+    /// Of a state, brought up to date with the present request.
     pub fn of(key: &KeyState, now_s: u32, tick: u16, young_for_s: u64, pieces: &Pieces, usual: f32) -> Facts {
         let unknown = key.has(flag::AGE_UNKNOWN);
         let ticks = u32::from(tick.wrapping_sub(key.born));

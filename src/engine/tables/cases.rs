@@ -2,7 +2,7 @@
 
 use super::numbers::Numbers;
 use crate::engine::hash;
-use crate::engine::wire::{Reader, Record, Writer, record};
+use crate::engine::wire::{Encoded, Reader, Writer, encoded};
 
 /// A confirmed value, 24 bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,7 +19,7 @@ pub struct Confirmed {
     pub case: u16,
 }
 
-record!(Confirmed { value: u64, since_min: u32, last_s: u32, prior: f32, case: u16 });
+encoded!(Confirmed { value: u64, since_min: u32, last_s: u32, prior: f32, case: u16 });
 
 /// One campaign.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +49,7 @@ pub struct Case {
     pub numbers: Numbers,
 }
 
-impl Record for Case {
+impl Encoded for Case {
     fn put(&self, w: &mut Writer<'_>) {
         for v in [self.id, self.values, self.seen, self.first_s, self.last_s, self.usual] {
             w.u32(v);
@@ -114,7 +114,7 @@ pub struct Pair {
     count: u32,
 }
 
-record!(Pair { a: u16, b: u16, count: u32 });
+encoded!(Pair { a: u16, b: u16, count: u32 });
 
 const VALUES: usize = 4_096;
 pub(in crate::engine) const WAYS: usize = 8;
@@ -323,13 +323,14 @@ impl Cases {
         let old = |v: &&Confirmed| v.value != 0 && now_s.saturating_sub(v.last_s.max(kept(v))) > expiry_s;
         self.values.iter().filter(old).map(|v| v.value).collect()
     }
-    /// A request matched `mt` values of a case.
-    pub fn matched(&mut self, case: u16, mt: u32, now_s: u32) {
+    /// A request matched `count` values of a case.
+    pub fn matched(&mut self, case: u16, count: u32, now_s: u32) {
         if let Some(c) = self.case_mut(case) {
             c.seen = c.seen.saturating_add(1);
             c.last_s = now_s;
-            let mt = mt.saturating_mul(16);
-            c.usual = if c.usual == 0 { mt } else { c.usual.saturating_mul(15).saturating_add(mt) / 16 };
+            let shown = count.saturating_mul(16);
+            c.usual =
+                if c.usual == 0 { shown } else { c.usual.saturating_mul(15).saturating_add(shown) / 16 };
         }
     }
     /// Two cases met in one request: often enough, and they are one.

@@ -4,7 +4,7 @@ use crate::engine::hash;
 use crate::engine::math;
 use crate::engine::sketch::bottom_k::{BottomK, Hashed};
 use crate::engine::value::Axis;
-use crate::engine::wire::{Reader, Record, Writer, record};
+use crate::engine::wire::{Encoded, Reader, Writer, encoded};
 use std::ops::RangeInclusive;
 
 /// One key inside one group, 36 bytes. Times are ticks of ten minutes that wrap after 455 days.
@@ -46,7 +46,7 @@ pub struct Sample {
     pub flags: u8,
 }
 
-record!(Sample {
+encoded!(Sample {
     key_hash: u32,
     phase: u32,
     hours: u32,
@@ -365,7 +365,7 @@ fn update(s: &mut Sample, t: &Touch) {
     s.gap = t.gap;
 }
 
-impl Record for Group {
+impl Encoded for Group {
     fn put(&self, w: &mut Writer<'_>) {
         w.u64(self.tag);
         for v in [

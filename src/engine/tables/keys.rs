@@ -9,7 +9,7 @@
 
 use super::ghosts::{Ghost, Ghosts};
 use crate::engine::hash;
-use crate::engine::wire::record;
+use crate::engine::wire::encoded;
 
 /// Slots of a bucket.
 pub const BUCKET: usize = 8;
@@ -105,7 +105,7 @@ pub struct KeyState {
 
 const _: () = assert!(std::mem::size_of::<KeyState>() == 64);
 
-record!(KeyState {
+encoded!(KeyState {
     id: u64,
     first_min: u32,
     last_s: u32,
@@ -184,7 +184,7 @@ impl KeyState {
     pub fn is_old(&self, now_s: u32, young_for_s: u64) -> bool {
         !self.has(flag::AGE_UNKNOWN) && !self.is_young(now_s, young_for_s)
     }
-    /// What would be lost with the record: 0 an empty slot, 1 a key that came once or is silent for two weeks, 2 one that came
+    /// What would be lost with the state: 0 an empty slot, 1 a key that came once or is silent for two weeks, 2 one that came
     /// back, 3 one that was blocked, 4 a convicted one.
     fn worth(&self, now_s: u32) -> u8 {
         match () {
@@ -312,7 +312,7 @@ impl KeyTable {
     pub fn recount(&mut self) {
         self.used = self.slots.iter().filter(|s| s.id != 0).count() as u32;
     }
-    /// Clears the older of two records of one key, which moved between the moments of two pages.
+    /// Clears the older of two states of one key, which moved between the moments of two pages.
     pub fn part_twins(&mut self) {
         for at in 0..self.slots.len() {
             let Some(k) = self.slots.get(at).copied().filter(|k| k.id != 0) else { continue };
@@ -324,7 +324,7 @@ impl KeyTable {
         }
     }
     /// The two buckets a key may stand in. With one, a table a third full would already turn away one key in a thousand,
-    /// and a key without a record is judged as new at every request.
+    /// and a key without a state is judged as new at every request.
     fn buckets(&self, id: u64) -> [std::ops::Range<usize>; 2] {
         let mask = (self.slots.len() / BUCKET).max(1).wrapping_sub(1);
         let h = hash::mix(id);
@@ -348,7 +348,7 @@ impl KeyTable {
     pub fn get_mut(&mut self, id: u64) -> Option<&mut KeyState> {
         self.find(id).and_then(|at| self.slots.get_mut(at))
     }
-    /// The place for a new key: an empty slot, or that of the key whose record is worth least.
+    /// The place for a new key: an empty slot, or that of the key whose state is worth least.
     pub fn insert(&mut self, fresh: KeyState, now_s: u32) -> Option<&mut KeyState> {
         let slots = &self.slots;
         let ways = self.buckets(fresh.id).into_iter().flatten();

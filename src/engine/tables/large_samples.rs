@@ -6,7 +6,7 @@
 
 use super::groups::{Group, Sample, Touch, admit, put_sample, take_sample};
 use crate::engine::sketch::bottom_k::BottomK;
-use crate::engine::wire::{Reader, Record, Writer};
+use crate::engine::wire::{Encoded, Reader, Writer};
 
 /// Keys of a large sample.
 pub const KEYS: usize = 256;
@@ -22,7 +22,7 @@ pub struct LargeSample {
     pub keys: BottomK<Sample, KEYS>,
 }
 
-impl Record for LargeSample {
+impl Encoded for LargeSample {
     fn put(&self, w: &mut Writer<'_>) {
         w.u64(self.tag);
         put_sample(&self.keys, w);

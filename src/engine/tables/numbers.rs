@@ -1,7 +1,7 @@
 //! What is published of a case: the numbers by which its keys are judged. Single precision, 104 bytes.
 
 use crate::engine::beta_binomial::Share;
-use crate::engine::wire::{Reader, Record, Writer};
+use crate::engine::wire::{Encoded, Reader, Writer};
 
 /// How keys send: `detect::coming::Pace` in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -117,7 +117,7 @@ impl Numbers {
     }
 }
 
-impl Record for Numbers {
+impl Encoded for Numbers {
     fn put(&self, w: &mut Writer<'_>) {
         w.u32(self.born_from_min);
         w.u32(self.born_to_min);

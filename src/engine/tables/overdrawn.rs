@@ -1,8 +1,8 @@
 //! Keys (and tenants) that have used up a limit over all workers together, until their next request conforms: published with
 //! the shards.
 //!
-//! Memory: 1,024 entries of 32 bytes. A full bucket gives up the entry that ends first: that key is then held by its record,
-//! which holds two windows of debt, and by each worker's own limits. Not saved: a restart finds out again from the records.
+//! Memory: 1,024 entries of 32 bytes. A full bucket gives up the entry that ends first: that key is then held by its state,
+//! which holds two windows of debt, and by each worker's own limits. Not saved: a restart finds out again from the states.
 
 use super::quota::Debt;
 use crate::engine::hash;
@@ -90,7 +90,7 @@ impl Over {
     }
 }
 
-/// Records count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
+/// States count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
 fn until_s(debt: &Debt) -> u32 {
     u32::try_from(debt.until.since(Nanos::from_secs(1)).secs()).unwrap_or(u32::MAX)
 }

@@ -29,13 +29,13 @@ mod raw {
         pub fn proxy_add_header_map_value(
             kind: MapType,
             k: *const u8,
-            kn: usize,
+            key_len: usize,
             v: *const u8,
-            vn: usize,
+            value_len: usize,
         ) -> u32;
-        pub fn proxy_remove_header_map_value(kind: MapType, k: *const u8, kn: usize) -> u32;
+        pub fn proxy_remove_header_map_value(kind: MapType, k: *const u8, key_len: usize) -> u32;
         pub fn proxy_get_property(path: *const u8, n: usize, out: *mut *mut u8, len: *mut usize) -> u32;
-        pub fn proxy_set_property(path: *const u8, n: usize, value: *const u8, vn: usize) -> u32;
+        pub fn proxy_set_property(path: *const u8, n: usize, value: *const u8, value_len: usize) -> u32;
         pub fn proxy_send_local_response(
             status: u32,
             details: *const u8,

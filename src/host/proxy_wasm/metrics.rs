@@ -20,7 +20,7 @@ pub struct Metrics {
 /// What is counted, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Series {
-    Event(Event),
+    Plain(Counter),
     /// The profile by its name: a push may give its number to another.
     Requests(Name, Action, Reason, Mode),
     Unreadable(Name),
@@ -32,7 +32,7 @@ impl Hash for Series {
     /// One word, not one a field: it is looked up for every request. Names are spread over all bits.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(match *self {
-            Series::Event(event) => event as u64,
+            Series::Plain(counter) => counter as u64,
             Series::Requests(Name(n), action, reason, mode) => {
                 n ^ (action as u64) << 16 ^ (reason as u64) << 8 ^ (mode as u64)
             }
@@ -52,9 +52,9 @@ impl Name {
     }
 }
 
-/// Events without labels.
+/// Counters without labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Counter {
     /// A request reached the filter.
     Seen = 1,
     /// A VM started.
@@ -71,16 +71,16 @@ pub enum Event {
     LogSuppressed = 7,
 }
 
-impl Event {
+impl Counter {
     const fn name(self) -> &'static str {
         match self {
-            Event::Seen => "requests_seen",
-            Event::VmStart => "vm_starts",
-            Event::Undecided => "undecided",
-            Event::Aborted => "aborted",
-            Event::TagLate => "tag_late",
-            Event::HoldWatchdog => "hold_watchdog",
-            Event::LogSuppressed => "log_suppressed",
+            Counter::Seen => "requests_seen",
+            Counter::VmStart => "vm_starts",
+            Counter::Undecided => "undecided",
+            Counter::Aborted => "aborted",
+            Counter::TagLate => "tag_late",
+            Counter::HoldWatchdog => "hold_watchdog",
+            Counter::LogSuppressed => "log_suppressed",
         }
     }
 }
@@ -124,9 +124,9 @@ impl Metrics {
         }
     }
 
-    /// Counts an event.
-    pub fn event(&mut self, event: Event) {
-        self.add(Series::Event(event), |p| format!("weir.{}.policy={p}", event.name()));
+    /// Adds one to a counter.
+    pub fn count(&mut self, counter: Counter) {
+        self.add(Series::Plain(counter), |p| format!("weir.{}.policy={p}", counter.name()));
     }
 
     /// Counts a decision: action and reason as decided, `mode=enforce` where it was carried out.

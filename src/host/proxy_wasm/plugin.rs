@@ -1,7 +1,7 @@
 //! Roots, engines and clocks of one VM. Configuration stays with its root; what was learned stays with the VM, by policy.
 
 use super::calls;
-use super::metrics::{Event, Metrics};
+use super::metrics::{Counter, Metrics};
 use super::registry::Registry;
 use super::reply;
 use super::shared::{RANK, Shared, process_seed};
@@ -15,7 +15,7 @@ use crate::engine::hash::Seed;
 use crate::engine::units::{Nanos, scaled};
 use crate::engine::verdict::Action;
 use crate::engine::{Decision, Engine, Status};
-use crate::node::{Counts, Event as Lease, Node, TICK};
+use crate::node::{Counts, LeaseChange, Node, TICK};
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use std::sync::Arc;
 
@@ -137,13 +137,13 @@ impl Brain {
 }
 
 /// One line for each change of the lease.
-fn say(policy: &str, event: Lease) {
-    let line = match event {
-        Lease::Leads { epoch, pages, refused, us } => {
+fn say(policy: &str, change: LeaseChange) {
+    let line = match change {
+        LeaseChange::Leads { epoch, pages, refused, us } => {
             format!("leads from now on (epoch {epoch}): {pages} pages restored in {us} us, {refused} refused")
         }
-        Lease::Yields { us } => format!("all pages written in {us} us; another VM may lead"),
-        Lease::Lost => "another VM leads".to_string(),
+        LeaseChange::Yields { us } => format!("all pages written in {us} us; another VM may lead"),
+        LeaseChange::Lost => "another VM leads".to_string(),
     };
     log::info!("weir: {policy}: {line}");
 }
@@ -275,7 +275,7 @@ impl Plugin {
                 self.roots.retain(|r| r.id != root);
                 self.roots.push(Root { id: root, config });
                 self.forget();
-                self.event(root, Event::VmStart);
+                self.count(root, Counter::VmStart);
                 self.tell_what_is_missing(root);
                 true
             }
@@ -363,7 +363,7 @@ impl Plugin {
     /// Reads the head of a request: all headers once, at most four properties.
     pub fn open(&mut self, root: u32, end: bool) -> Option<(Session, String)> {
         let (state, config) = self.policy(root)?;
-        state.metrics.event(Event::Seen);
+        state.metrics.count(Counter::Seen);
         let bytes = calls::map(MapType::HttpRequestHeaders)?;
         let mut headers = calls::pairs(&bytes);
         #[cfg(feature = "chaos")]
@@ -465,7 +465,7 @@ impl Plugin {
         if logged && state.lines.allow(Nanos(calls::monotonic()), decision.key.0, decision.verdict.reason) {
             calls::log(LogLevel::Info, &state.brain.record(&config, now, &decision));
         } else if logged {
-            state.metrics.event(Event::LogSuppressed);
+            state.metrics.count(Counter::LogSuppressed);
         }
         Some(decision)
     }
@@ -478,11 +478,11 @@ impl Plugin {
         reply::send(decision, session, profile, request_id)
     }
 
-    /// Counts an event of a root's policy.
-    pub fn event(&mut self, root: u32, event: Event) {
+    /// Adds one to a counter of a root's policy.
+    pub fn count(&mut self, root: u32, counter: Counter) {
         let Some(config) = self.config(root).cloned() else { return };
         if let Some(state) = self.state(&config) {
-            state.metrics.event(event);
+            state.metrics.count(counter);
         }
     }
 
@@ -506,10 +506,10 @@ impl Plugin {
                 if !node.tick(&mut Shared, now, period(&config)) {
                     return;
                 }
-                if let Some(event) = node.event() {
-                    say(&config.policy, event);
+                if let Some(change) = node.lease_change() {
+                    say(&config.policy, change);
                     #[cfg(feature = "chaos")]
-                    super::chaos::event(&event);
+                    super::chaos::lease_changes(&change);
                 }
                 for line in node.news() {
                     calls::log(LogLevel::Info, &line);
@@ -576,7 +576,7 @@ impl Plugin {
 
     /// A stream hung at its headers. Several, and never a body: this host does not deliver bodies while headers are held.
     pub fn hold_failed(&mut self, root: u32) {
-        self.event(root, Event::HoldWatchdog);
+        self.count(root, Counter::HoldWatchdog);
         self.hung = self.hung.saturating_add(1);
         if self.hung >= HUNG && !self.hold_broken {
             self.hold_broken = true;

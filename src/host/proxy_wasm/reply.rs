@@ -20,7 +20,7 @@ const fn grpc_status(status: u16) -> i32 {
 
 /// Sends the reply to a rejected request. `false`: the host refused it.
 pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str) -> bool {
-    let case = d.verdict.case.map_or_else(|| "00000000".to_string(), |c| c.to_string());
+    let case = d.verdict.case_id.map_or_else(|| "00000000".to_string(), |c| c.to_string());
     let throttled = d.verdict.action == Action::Throttle;
     let status = match d.verdict.reason {
         Reason::Unreadable => 400,

@@ -1,7 +1,7 @@
 //! One request on the host's side: which callbacks may hold, what is read, when it is decided. No policy.
 
 use super::calls;
-use super::metrics::Event;
+use super::metrics::Counter;
 use super::plugin::Plugin;
 use super::socket::Socket;
 use crate::engine::Decision;
@@ -195,7 +195,7 @@ impl Stream {
             return Continue;
         }
         // For the access log, in shadow mode, too: what would have been done.
-        let case = verdict.case.unwrap_or_default().to_string();
+        let case = verdict.case_id.unwrap_or_default().to_string();
         let what = if verdict.action == Action::Tag { "watch" } else { verdict.action.name() };
         let why = [what, "; reason=", verdict.reason.name(), "; case=", &case].concat();
         let shadow = if decision.action == verdict.action { "" } else { "shadow " };
@@ -208,7 +208,7 @@ impl Stream {
         if decision.action == Action::Tag
             && !(headers_held && calls::add_header(MapType::HttpRequestHeaders, VERDICT_HEADER, &why))
         {
-            plugin.event(self.root, Event::TagLate);
+            plugin.count(self.root, Counter::TagLate);
         }
         self.socket = Socket::of(session, plugin.holds_bytes(self.root, decision.profile));
         Continue
@@ -228,7 +228,7 @@ impl Stream {
 
     /// The engine could not be reached: the configured failure mode, counted.
     fn undecided(&mut self, plugin: &mut Plugin, profile: ProfileId) -> types::Action {
-        plugin.event(self.root, Event::Undecided);
+        plugin.count(self.root, Counter::Undecided);
         if !plugin.fails_closed(self.root, profile) {
             return Continue;
         }
@@ -240,7 +240,7 @@ impl Stream {
     /// The stream ends. A request that was never decided was cut off by its client or by another filter.
     pub fn done(&mut self, plugin: &mut Plugin) {
         if self.session.take().is_some() {
-            plugin.event(self.root, Event::Aborted);
+            plugin.count(self.root, Counter::Aborted);
         }
     }
 }

@@ -201,7 +201,7 @@ fn a_template_whose_values_were_lost_is_confirmed_again() {
             }
         });
         println!("without table {lost}: {:?}", r.ledger.status());
-        // Without the keys' records, half a day remains to earn the strikes again.
+        // Without the keys' states, half a day remains to earn the strikes again.
         assert!(
             r.ledger.status().convicted >= if lost == 1 { 350 } else { 410 },
             "without table {lost}: {:?}",

@@ -130,7 +130,7 @@ fn strict(o: &Outcome) -> u8 {
 fn created() -> impl Strategy<Value = u32> {
     prop_oneof![
         (0u32..60 * 86_400).prop_map(|age| NOW_S + 360 - age),
-        // Not to the minute in which an account grows old: the ledger's record has minutes.
+        // Not to the minute in which an account grows old: the ledger's state has minutes.
         (120u32..100_000).prop_map(|d| NOW_S + 360 - YOUNG_FOR_S - d),
         (120u32..100_000).prop_map(|d| NOW_S + 360 - YOUNG_FOR_S + d),
         // From the future: a clock that is wrong.
@@ -180,7 +180,7 @@ proptest! {
         prop_assert!(near || strict(&edge) <= strict(&ledger), "{edge:?} {ledger:?} {nats}");
     }
 
-    /// A key with a record is blocked by an edge if it was convicted, and only then.
+    /// A key with a state is blocked by an edge if it was convicted, and only then.
     #[test]
     fn a_known_key_is_blocked_only_by_its_conviction(
         p in published(), shown in 1u64..13, created_s in created(), again in 1u32..4, key in 1_000u64..1_000_000,

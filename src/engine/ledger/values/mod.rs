@@ -116,7 +116,7 @@ impl Values {
         self.cases.resolve(g.case)
     }
 
-    /// A key got a record: its home is one more key's.
+    /// A key got a state: its home is one more key's.
     pub(super) fn newcomer(&mut self, home: u16) {
         self.homes.add(home);
     }

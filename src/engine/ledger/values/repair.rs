@@ -123,7 +123,7 @@ impl Cases {
     }
 }
 
-/// Clears the lesser of two records of one thing: it moved between the moments of two pages. `of`: identity and rank.
+/// Clears the lesser of two rows of one thing: it moved between the moments of two pages. `of`: identity and rank.
 fn part_twins<T: Default>(slots: &mut [T], ways: usize, of: impl Fn(&T) -> (u64, u32)) {
     for bucket in slots.chunks_mut(ways.max(1)) {
         for i in 0..bucket.len() {
