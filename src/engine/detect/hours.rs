@@ -8,9 +8,9 @@ use crate::engine::math::{exp, ln, ln_sum};
 
 /// Hours of sleep.
 const NIGHT: u32 = 7;
-/// Requests in an hour of sleep, in those of an hour awake: a person's restless night.
+/// Requests in an hour of sleep, as a share of those in an hour awake: a person's night is not empty.
 const RESTLESS: f64 = 0.06;
-/// Openings that say something.
+/// Fewer openings say nothing about sleep.
 const LEAST: u8 = 6;
 
 /// ln P(map | sleeps) - ln P(map | never sleeps); 0 below `LEAST` openings, and within the key's first day.

@@ -1,14 +1,15 @@
 //! Template budgets: what unproven keys may send together of a template that is suspicious but not decided.
 //!
-//! Suspicious: under watch, of young keys that never come back (`Group::is_passing`), or confirmed where the rule does not block
-//! the key. Proven: known to be old, five requests of something else, or a talker; and never blocked. "Something else" is a request none
-//! of whose values is being looked into (has a large sample), so a campaign's first requests do not prove its keys.
+//! A value is suspicious if it is under watch, if its keys are young and never come back (`Group::is_passing`), or if it is
+//! confirmed and the rule does not block the key. A key is proven if it was never blocked, and is known to be old, or has
+//! sent five requests of something else, or follows up. "Something else" is a request of whose values none has a large
+//! sample, so a campaign's first requests do not prove its keys.
 //!
-//! Each worker holds the whole budget of a template (GCRA) and acts at once; here is the total over all workers, charged with
-//! what they have let through. What went beyond is owed: the bucket is published with the keys over a limit (`over`) until it
-//! is paid off. Over any time t at most requests + requests * t / per pass, and once what arrives within the publication delay
-//! (200 ms) where the budget is used up. Memory: 1,024 buckets of 16 bytes and a byte a key. Not saved: a restart begins with full budgets,
-//! and keys prove themselves again.
+//! Each worker holds the whole budget of a template (GCRA) and acts at once; here is the total over all workers, charged
+//! with what they have let through. What went beyond is owed: the bucket is published with the keys over a limit (`over`)
+//! until it is paid off. Over any time t at most `requests + requests * t / per` requests pass, and once more what arrives
+//! within the publication delay (200 ms) after the budget is used up. Memory: 1,024 buckets of 16 bytes and a byte a key.
+//! Not saved: a restart begins with full budgets, and keys prove themselves again.
 
 use super::keys::Proof;
 use crate::engine::config::{Config, Limit};
@@ -20,9 +21,9 @@ use crate::engine::units::Nanos;
 
 const BUCKETS: usize = 1_024;
 const WAYS: usize = 8;
-/// Requests of something else that prove a key.
+/// So many requests of something else prove a key.
 const OTHERS: u8 = 5;
-/// In a key's mark: edges know that it is proven.
+/// Bit of a key's mark: edges are told that it is proven.
 const PROVEN: u8 = 0x80;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,24 +41,24 @@ pub(super) struct Budgets {
 }
 
 impl Budgets {
-    /// As configured; what was charged stays.
+    /// Takes the budgets of a configuration; what was charged stays.
     pub(super) fn configure(&mut self, config: &Config) {
         self.of = config.profiles.iter().map(|p| p.actions.budget.map(|b| b.limit())).collect();
         self.buckets.resize(if self.exist() { BUCKETS } else { 0 }, Bucket::default());
         self.version = self.version.wrapping_add(1);
     }
-    /// Has any profile one?
+    /// Has any profile a budget?
     pub(super) fn exist(&self) -> bool {
         self.of.iter().any(Option::is_some)
     }
     pub(super) fn size_bytes(&self) -> usize {
         self.buckets.len().saturating_mul(std::mem::size_of::<Bucket>())
     }
-    /// Changes with the configuration: what is suspicious is published where there are budgets.
+    /// Changes with the configuration: values are published as suspicious only where there are budgets.
     pub(super) fn version(&self) -> u64 {
         self.version
     }
-    /// Has this profile one?
+    /// Has this profile a budget?
     pub(super) fn has(&self, profile: u8) -> bool {
         self.of.get(usize::from(profile)).is_some_and(Option::is_some)
     }
@@ -68,7 +69,7 @@ impl Budgets {
         let until = self.charge(id, &limit, now)?;
         Some((id, Debt { limit: 0, until }))
     }
-    /// Until when there is no room for another. A full set gives up the bucket that owes least.
+    /// When there is room for the next request, if not now. A full set gives up the bucket that owes least.
     fn charge(&mut self, id: u64, limit: &Limit, now: Nanos) -> Option<Nanos> {
         let interval = limit.per.0.checked_div(u64::from(limit.requests)).unwrap_or(limit.per.0);
         let base = (hash::mix(id) as usize % (BUCKETS / WAYS)).saturating_mul(WAYS);
@@ -88,8 +89,8 @@ impl Budgets {
     }
 }
 
-/// Notes in a key's mark what a request that nothing blocks says of it: is it somebody beside the templates that are looked into?
-/// `other`: none of the request's values is looked into. `old`: the key is known to be old.
+/// Notes in a key's mark what a request that nothing blocks says of it, and answers whether the key is proven. `other`:
+/// none of the request's values has a large sample. `old`: the key is known to be old.
 pub(super) fn prove(key: &KeyState, mark: &mut u8, other: bool, old: bool) -> Proof {
     if other {
         let others = (*mark & !PROVEN).saturating_add(1).min(OTHERS);

@@ -1,46 +1,46 @@
 //! The ledger's time: what most of its witnesses say. It neither leaps nor freezes.
 //!
-//! Witnesses are the ticks of the host, and the times of observations where no host ticks. A time within ten minutes of the last
-//! is believed at once, also an observation's. Any other starts a doubt: it is believed, forward or back, when it has gone on
-//! for a minute of its own time with no tick in between that says otherwise; until then time stands still. Witnesses that
-//! come more than ten minutes apart (a host without a timer, a night without requests) move time as far as two of them in
-//! a row agree. So one request that is stamped a month ahead changes nothing, a backlog of late observations sets nothing back,
-//! a host that was asleep or a log with a quiet night goes on (a replay ticks through the gap), and a clock that was set back is
-//! followed: what the tables hold of the future counts as now. A clock that was saved in the future is left behind the same way.
+//! Witnesses are the host's ticks and, where no host ticks, the times of observations. A time within ten minutes of the
+//! last one is believed at once, also an observation's. Any other time starts a doubt: it is believed, forward or back,
+//! once it has gone on for a minute of its own time with no tick in between that says otherwise; until then time stands
+//! still. If witnesses come more than ten minutes apart (a host without a timer, a night without requests), time moves as
+//! far as two of them in a row agree. So one request that is stamped a month ahead changes nothing, and late observations
+//! set nothing back. A host that was asleep and a log with a quiet night go on. A clock that was set back is followed: what
+//! the tables hold of the future counts as now. A clock that was saved in the future is left behind the same way.
 
 use crate::engine::config::Config;
 use crate::engine::wire::{Reader, Writer};
 
-/// Between two times that may both be right, seconds.
+/// Two times that differ by less may both be right, seconds.
 const NEAR_S: u32 = 600;
 
 /// Seconds from one sweep of the tables to the next.
 const SWEEP_S: u32 = 60;
 
-/// Time, and what is remembered of it.
+/// The time, and what is known of its witnesses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock {
     /// Latest time believed, seconds.
     now_s: u32,
-    /// First observation after an empty start.
+    /// Time of the first observation after an empty start, seconds.
     started_s: u32,
-    /// `now / epoch`.
+    /// Number of the present epoch: `now_s / epoch_s`.
     epoch: u32,
     /// Times a witness was earlier than one before it by more than a second.
     steps_back: u64,
     /// Last expiry sweep, seconds.
     swept_s: u32,
-    /// Another time, not believed yet (not saved).
+    /// A time that is not believed yet (not saved).
     doubt: Doubt,
-    /// The host ticks (not saved).
+    /// The host has ticked (not saved).
     ticked: bool,
-    /// How long an epoch is, seconds (configured).
+    /// Length of an epoch, seconds (configured).
     epoch_s: u64,
-    /// How much faster than the host's this clock runs (configured).
+    /// Model seconds a host second (configured; 1 in production).
     time_scale: u32,
 }
 
-/// What became of the time.
+/// How the time moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moved {
     /// It stands, or went on within its epoch.
@@ -51,7 +51,7 @@ pub(super) enum Moved {
     Back,
 }
 
-/// A time that is not near ours.
+/// A time that is not near the believed one, and how long it has gone on.
 #[derive(Clone, Copy, Debug, Default)]
 struct Doubt {
     first_s: u32,
@@ -67,7 +67,7 @@ enum Heard {
 }
 
 impl Clock {
-    /// Hears a witness. `fast`: how much faster than the host's its clock runs.
+    /// What to do about a witness. `fast`: model seconds a host second.
     fn hear(&mut self, t: u32, tick: bool, fast: u32) -> Heard {
         let near = NEAR_S.max(fast / 10);
         let (now_s, back) = (self.now_s, t.saturating_add(1) < self.now_s);
@@ -106,7 +106,7 @@ impl Clock {
         (self.epoch_s, self.time_scale) = (config.campaign.epoch_s, config.time_scale);
     }
 
-    /// Hears a witness and moves. Epochs are aligned to wall time on all nodes.
+    /// Hears a witness and moves the time. Epochs are aligned to wall time, so they are the same on all nodes.
     pub(super) fn advance(&mut self, now_s: u32, tick: bool) -> Moved {
         let now_s = match self.hear(now_s, tick, self.time_scale) {
             Heard::Stay => return Moved::On,

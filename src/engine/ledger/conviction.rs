@@ -1,4 +1,5 @@
-//! What follows for a key: the rule's answer, in the ladder's order; the first rung that applies wins.
+//! What follows for a key. The ladder asks the rule for each case that a request matched, then looks at loads; the first
+//! rung that applies wins.
 
 use super::matched::Matched;
 use super::values::{Values, octave};
@@ -12,7 +13,7 @@ use crate::engine::tables::groups::Touch;
 use crate::engine::tables::keys::{KeyState, flag};
 use crate::engine::verdict::{Evidence, Reason};
 
-/// Nats of a key's hours against sleep that leave no doubt.
+/// Nats for sleep below which a key's hours leave no doubt that it never sleeps.
 const SLEEPLESS: f64 = -4.0;
 
 /// A request as the ladder sees it.
@@ -25,7 +26,7 @@ pub(super) struct Request<'a> {
     pub(super) watched: u32,
 }
 
-/// The rungs, by which a request is blocked, watched or let pass, and its key convicted.
+/// The ladder: blocks, watches or allows a request, and convicts its key.
 #[derive(Debug, Default)]
 pub(super) struct Ladder {
     block_odds: u32,
@@ -38,7 +39,7 @@ pub(super) struct Ladder {
 }
 
 impl Ladder {
-    /// New parameters; what was counted stays.
+    /// Takes new parameters; what was counted stays.
     pub(super) fn configure(&mut self, c: &Campaign) {
         (self.block_odds, self.young_for_s, self.strikes) = (c.block_odds, c.young_for_s, c.strikes);
         self.rollout_least = c.rollout_keys;
@@ -54,8 +55,8 @@ impl Ladder {
         self.rollout_keys = rollout_keys;
     }
 
-    /// Notes the match in its cases, runs the ladder, and counts a block against the key. With the outcome: did the key's standing
-    /// change, so that edges are to be told?
+    /// Notes the match in its cases, runs the ladder, and counts a block against the key. Returns the outcome, and whether
+    /// the key's standing changed, so that edges are to be told.
     pub(super) fn settle(
         &mut self,
         values: &mut Values,
@@ -63,8 +64,8 @@ impl Ladder {
         request: &Request<'_>,
     ) -> (Outcome, bool) {
         let Request { touch: t, matched: m, .. } = *request;
-        // A case lives by what is served, and by what the ladder itself blocks: while the campaign goes on its values stay. What
-        // a worker refused for another reason (a limit, a list, an older snapshot) does not keep it alive.
+        // A case is kept alive by requests that are served and by those that the ladder itself blocks. A request that a
+        // worker refused for another reason (a limit, a list, an older snapshot) does not keep it alive.
         if !t.refused {
             values.note(m, t.now_s);
         }
@@ -86,7 +87,7 @@ impl Ladder {
                     }
                     key.convict(own);
                 }
-                // A load, or a breadth of prompts, is no case that could be released: it takes several blocks.
+                // These two have no case that could be released, so it takes several blocks.
                 Reason::Rollout | Reason::Profile if key.strikes >= self.strikes => {
                     key.convict(0.0);
                     key.case = 0;
@@ -101,8 +102,7 @@ impl Ladder {
         (out, was != key.has(flag::CONVICTED) || key.total == 1)
     }
 
-    /// The rule's answer for a key and a case, and what the key's own facts say (nats); `pieces` of the template are in the
-    /// request.
+    /// The rule's answer for a key and a case, and the sum of the key's own factors, nats. `pieces`: the matched values.
     fn rule(&self, key: &KeyState, t: &Touch, case: &Case, pieces: &Pieces) -> (Ruling, f32) {
         let odds = self.odds(key, t.now_s, t.tick, case, pieces);
         (rules::rule(&odds, self.block_odds), odds.nats() as f32 - case.numbers.prior)
@@ -114,7 +114,7 @@ impl Ladder {
         rules::odds(&facts, &case.numbers)
     }
 
-    /// What follows for the key, and what its own facts say if it is to be convicted by them.
+    /// The outcome, and the sum of the key's own factors (nats) by which it is convicted, if it is.
     fn climb(
         &mut self,
         values: &mut Values,
@@ -126,14 +126,15 @@ impl Ladder {
         let block = |reason: Reason, campaign: u32| Outcome { block: true, reason, campaign, ..out };
         if key.has(flag::CONVICTED) {
             let case = values.cases().resolve(key.case);
-            // A conviction stands while its case stands, and until later facts overrule it: the case's, and the key's own if it
-            // is served all the same.
+            // A conviction stands while its case does, until the case's numbers, or the facts of a key that was served,
+            // overrule it.
             let stands = match values.cases().case(case).filter(|_| case != 0) {
                 Some(c) if t.refused => {
                     rules::ruling(f64::from(c.numbers.prior + key.own()), self.block_odds) >= Ruling::Watch
                 }
                 Some(c) => {
-                    // One popular phrase of its template does not free it; who was convicted by its network has shown none.
+                    // One popular phrase of the template does not free the key. A key that was convicted by its network has
+                    // shown no phrase.
                     let few = Pieces::of(u32::from(key.hits == 0));
                     let pieces = if m.case == case && m.count >= 3 { m.pieces } else { few };
                     self.rule(key, t, c, &pieces).0 >= Ruling::Watch
@@ -142,7 +143,7 @@ impl Ladder {
             };
             if stands {
                 let id = values.cases().case(case).map_or(0, |c| c.id);
-                // A campaign that goes on under another template goes on.
+                // A campaign that sends another template is still alive.
                 values.keep(case, t.now_s);
                 return (block(Reason::Convicted, id), 0.0);
             }
@@ -160,7 +161,7 @@ impl Ladder {
             watch = ruling;
         }
         if let Some(case) = values.cases().case(m.network).filter(|_| m.network != 0) {
-            // The way a request came is worth one phrase.
+            // A network is worth as much as one phrase.
             let (ruling, own) = self.rule(key, t, case, &Pieces::of(1));
             if ruling == Ruling::Block {
                 values.rests_on([&[m.network_value], &[]], m.network, &mut out.evidence);
@@ -170,7 +171,7 @@ impl Ladder {
         (self.by_load(values, out, key, request, watch), 0.0)
     }
 
-    /// The rungs of a key that no case blocks: a load, a breadth of prompts, and what is only watched.
+    /// The rungs of a key that no case blocks: its load, the breadth of its prompts, and what is only watched.
     fn by_load(
         &mut self,
         values: &Values,
@@ -195,7 +196,7 @@ impl Ladder {
                 self.rollout_keys = self.rollout_keys.saturating_add(1);
                 key.set(flag::ROLLOUT, true);
             }
-            // Who teaches, tests or competes with one set of prompts sleeps.
+            // People who share one set of prompts (lessons, tests, contests) sleep.
             let ticks = u32::from(t.tick.wrapping_sub(key.born));
             if self.rollout_keys >= self.rollout_least
                 && hours::sleeper(key.hour_bits(), key.map_n(), ticks) <= SLEEPLESS

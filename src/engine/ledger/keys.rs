@@ -1,4 +1,4 @@
-//! What is known of keys: their states, what they have sent, and who may be whose heir.
+//! What is known of keys: their states, the texts they have sent, and which key may succeed which.
 //!
 //! The tables are this part's own. Memory: fixed, see `Sizes`; a key's state is 64 bytes.
 
@@ -23,7 +23,7 @@ use crate::engine::tables::texts::{Seen, Texts};
 use crate::engine::units::{past, tick_of};
 use crate::engine::wire::encoded;
 
-/// Who left a network origin last: a key whose credential may be rotated.
+/// The last trusted key of a network origin: its credential may be rotated.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Origin {
     tag: u32,
@@ -39,17 +39,17 @@ impl Origin {
     }
 }
 
-/// Seconds after which a request that cannot be read is taken to start something new.
+/// A request that cannot be read, later than this after the key's last one, is taken to be an opening, seconds.
 const SOON_S: u32 = 1_800;
 const ORIGINS: usize = 1 << 13;
 /// Tables that are saved, see `tables`.
 pub(super) const TABLES: usize = 5;
 
-/// What a request says by its texts, before its key's state is brought up to date.
+/// What a request's texts say, before its key's state is brought up to date.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     key_hash: u32,
-    /// An opening: it follows nothing up.
+    /// It is an opening.
     single: bool,
     seen: Seen,
 }
@@ -58,7 +58,7 @@ pub(super) struct Reading {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Proof {
     pub(super) proven: bool,
-    /// It was not the same before: edges are to be told.
+    /// This has changed: edges are to be told.
     pub(super) is_news: bool,
 }
 
@@ -150,7 +150,7 @@ impl Keys {
             return None;
         }
         let learning = clock.running_s() < self.learn_s;
-        // A key that had to leave is no newcomer and nobody's heir. It has sent one request before this one, or more.
+        // A key that had to leave the table is no newcomer and no heir. It has sent at least one request before this one.
         let ghost = self.table.recall(obs.key, now_s);
         let heir = created_min.is_none() && !learning && ghost.is_none() && self.is_heir(obs, now_s);
         let unread = obs.flags & observation::AGE_UNREAD != 0;
@@ -179,8 +179,8 @@ impl Keys {
         Some(fresh.home)
     }
 
-    /// Rotated credentials: a new key from the origin of a trusted key takes over its unknown age, once, and has an heir of its
-    /// own only when it was seen for a while (`keys::CHAIN_TICKS`).
+    /// Rotated credentials: a new key from the origin of a trusted key gets an unknown age in place of a young one. A key
+    /// has one heir, and an heir has one only after `keys::CHAIN_TICKS`.
     fn is_heir(&mut self, obs: &Observation, now_s: u32) -> bool {
         let Some(at) = origin_of(obs) else { return false };
         let Some(o) = self.origins.get_mut(at.0).filter(|o| o.tag == at.1 && o.key != obs.key && o.key != 0)
@@ -201,9 +201,9 @@ impl Keys {
     pub(super) fn read(&mut self, obs: &Observation, now_s: u32) -> Reading {
         let key_hash = (hash::mix(if obs.tenant != 0 { obs.tenant } else { obs.key }) >> 32) as u32;
         let conversation = obs.flags & observation::CONVERSATION != 0;
-        // Invented history does not hide an opening: only a first message that this key has sent before continues.
+        // An invented history does not hide an opening: a follow-up starts with a message that this key has sent before.
         let known = !self.openings_count || self.texts.sent(obs.key, obs.first_user);
-        // What cannot be read may go on with a conversation: soon after another request it is taken to.
+        // A request that cannot be read may be a follow-up. Soon after another request it is taken to be one.
         let unread = obs.flags & observation::UNREADABLE != 0
             && obs.value_count == 0
             && !obs.anchors.as_slice().is_empty();
@@ -216,7 +216,8 @@ impl Keys {
         Reading { key_hash, single, seen }
     }
 
-    /// Brings the key's state up to date and says what the groups should know. `refused`: the worker refused it, or would have.
+    /// Brings the key's state up to date and returns what its groups should know. `refused`: a worker refused the request,
+    /// or would have.
     pub(super) fn update(
         &mut self,
         obs: &Observation,
@@ -301,7 +302,8 @@ impl Keys {
         touch
     }
 
-    /// Notes what a request that nothing blocks says of its key, where there are budgets. `other`: none of its values is looked into.
+    /// Is the key proven? Notes this request, which nothing blocks, in its mark; `None` without budgets. `other`: none of
+    /// its values has a large sample.
     pub(super) fn prove(&mut self, key: u64, other: bool, now_s: u32) -> Option<Proof> {
         let young_for_s = self.young_for_s;
         let (key, mark) = self.table.marked(key)?;
@@ -355,13 +357,13 @@ impl Keys {
         filter_bytes(self.table.marks().iter().filter(|mark| budget::is_marked(**mark)).count())
     }
 
-    /// After the last page: a key has one state.
+    /// After the last page: leaves each key one state.
     pub(super) fn part_twins(&mut self) {
         self.table.part_twins();
     }
 
-    /// After the last page, and `Values::mend`: a key that names no case is convicted by none; as when a case is released, one strike
-    /// stays.
+    /// After the last page and `Values::mend`: a key whose case is gone is not convicted by it. One strike stays, as when a
+    /// case is released.
     pub(super) fn follow(&mut self, cases: &Cases) {
         for k in self.table.slots_mut().iter_mut().filter(|k| k.id != 0 && k.case != 0) {
             if cases.case(k.case).is_some() {
@@ -412,8 +414,8 @@ impl Keys {
     }
 }
 
-/// Counts a request into the key's state: totals, window, matches. What a convicted key sends while it is refused counts
-/// in its totals only.
+/// Counts a request into the key's state: totals, window, matches. Of a convicted key that is refused only the totals are
+/// counted.
 fn count(key: &mut KeyState, m: &Matched, single: bool, dup: bool, refused: bool) {
     key.total = key.total.saturating_add(1);
     key.single = key.single.saturating_add(u32::from(single));

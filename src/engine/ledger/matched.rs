@@ -8,19 +8,19 @@ use crate::engine::tables::cases::Cases;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Matched {
     values: Few<40>,
-    /// Best case.
+    /// The case with the most of these values, 0 if none.
     pub case: u16,
-    /// Its values in this request.
+    /// How many of its values are in this request.
     pub count: u32,
-    /// Bits of them.
+    /// A bit for each of them, by hash.
     pub bits: u16,
-    /// What the best of them say.
+    /// Odds of the best of them.
     pub pieces: Pieces,
-    /// Confirmed network case of this request.
+    /// The case of the request's network, 0 if none.
     pub network: u16,
     /// The confirmed network value.
     pub network_value: u64,
-    /// Values of the request.
+    /// Number of values in the request.
     pub value_count: u32,
 }
 
@@ -30,7 +30,7 @@ impl Matched {
         self.values.as_slice()
     }
 
-    /// Notes the matches in their cases: they live by them, and cases that keep meeting become one.
+    /// Notes the matches in their cases, which keeps them alive; cases that keep meeting are merged.
     pub(super) fn note(&self, cases: &mut Cases, now_s: u32) {
         if self.count > 0 {
             self.note_texts(cases, now_s);
@@ -63,7 +63,7 @@ impl Matched {
     }
 }
 
-/// Looks up everything an observation carries.
+/// Looks up all values of an observation.
 pub fn find(cases: &Cases, obs: &Observation) -> Matched {
     let mut m = Matched { value_count: u32::from(obs.value_count), ..Matched::default() };
     if cases.live() == 0 {

@@ -1,6 +1,6 @@
 //! The half that learns: consumes observations, owns every table, runs the whole ladder, publishes verdicts.
 //!
-//! One a node. Memory is allocated in `new` and does not grow. Time is what the witnesses say, see `clock`.
+//! One ledger a node. Memory is allocated in `new` and does not grow. Time: see `clock`.
 
 mod budget;
 mod clock;
@@ -65,7 +65,7 @@ impl Sizes {
     }
 }
 
-/// The learning half: parts with tables of their own, which know nothing of each other but what they are handed.
+/// The learning half, composed of parts. Each has tables of its own and knows of the others only what it is handed.
 #[derive(Debug)]
 pub struct Ledger {
     seed_check: u32,
@@ -120,10 +120,11 @@ impl Ledger {
             .fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// Applies a batch from an edge. `each` sees every observation with its outcome.
+    /// Applies a batch from an edge, and hands each observation with its outcome to `each`. Returns the number of
+    /// observations.
     ///
     /// # Errors
-    /// A batch that is damaged or foreign is refused whole.
+    /// A batch that is damaged, or of another seed or layout, is refused whole.
     pub fn observe(
         &mut self,
         batch: &[u8],
@@ -137,7 +138,7 @@ impl Ledger {
         self.observe_one(obs)
     }
 
-    /// One body for all callers: the path below it is a tenth of the module.
+    /// Not generic, so there is one copy of what it calls: a tenth of the module.
     #[inline(never)]
     fn observe_each(
         &mut self,
@@ -151,7 +152,7 @@ impl Ledger {
         })
     }
 
-    /// Expiry and ageing, and the host's word on the time. Any rate is fine; work is done once a minute.
+    /// The host's time. Call it at any rate; expiry and ageing run once a minute.
     pub fn tick(&mut self, now: Nanos) {
         self.advance(u32::try_from(now.secs()).unwrap_or(u32::MAX), true);
         if self.clock.is_sweep() {
@@ -161,7 +162,8 @@ impl Ledger {
         }
     }
 
-    /// Hears a witness of the time; an epoch's end ages the tables, and no time in them is later than now.
+    /// Hears a witness of the time. At the end of an epoch the tables age; if the clock was set back, no time in them stays
+    /// later than now.
     fn advance(&mut self, now_s: u32, tick: bool) {
         match self.clock.advance(now_s, tick) {
             Moved::On => {}
@@ -183,7 +185,7 @@ impl Ledger {
         (case != 0 || number == 0).then(|| cases.case(case).map_or(0, |c| c.id))
     }
 
-    /// Was the key convicted at its last request? Unlike a conviction this does not expire: for reports at the end of a run.
+    /// Was the key convicted at its last request? This does not expire: for reports at the end of a run.
     pub fn was_convicted(&self, key: u64) -> bool {
         self.keys.get(key).is_some_and(|k| k.has(flag::CONVICTED))
     }
@@ -198,7 +200,7 @@ impl Ledger {
         self.values.version().wrapping_add(self.budgets.version())
     }
 
-    /// The shards of `mask` go out again: what an edge reads in their place is not what was published.
+    /// The shards of `mask` go out again, because their cells do not hold what was published.
     pub fn republish(&mut self, mask: u64) {
         self.publisher.again(mask);
     }

@@ -1,8 +1,8 @@
 //! One observation, start to end: the key's state is found or made, brought up to date, and turned into a `Touch`.
 //!
-//! Order matters: limits are charged and matches are looked up before the state is brought up to date, groups learn from the
-//! new state of it, the ladder judges last. An allowed or anonymous request, and one without a
-//! prompt, moves the clock and leaves no other trace (but what its key and tenant owe).
+//! The order matters. Limits are charged and matches looked up with the key's old state; groups learn from the new one; the
+//! ladder judges last. A request that is allowed, anonymous or without a prompt moves the clock and leaves no other trace
+//! but what its key and tenant owe.
 
 use super::Ledger;
 use super::conviction::Request;
@@ -42,17 +42,17 @@ impl Ledger {
         Outcome { over, budget, ..settled }
     }
 
-    /// Limits: what was served is charged, what nobody has decided yet is told its wait.
+    /// Limits: charges a request that was served; returns the wait of one that is not decided yet.
     fn charge(&mut self, obs: &Observation) -> Option<Wait> {
         self.rates.charge(obs, self.keys.get_mut(obs.key), self.clock.now_s(), &mut self.publisher)
     }
 
-    /// Charges what nobody had decided when it was observed, and was served then.
+    /// Charges a request that was not decided when it was observed, and was served afterwards.
     pub(in crate::engine) fn served(&mut self, obs: &Observation) {
         self.rates.served(obs, self.keys.get_mut(obs.key), self.clock.now_s(), &mut self.publisher);
     }
 
-    /// The worker refused it, or it is a convicted key's and nobody has judged it yet.
+    /// Did a worker refuse the request? One that is not decided yet counts as refused if its key is convicted.
     fn is_refused(&self, obs: &Observation) -> bool {
         match obs.flags & (observation::SERVED | observation::REFUSED) {
             0 => self.conviction(obs.key).is_some(),
@@ -60,8 +60,8 @@ impl Ledger {
         }
     }
 
-    /// Notes what a request that nothing blocks says of its key; the bucket that it pays from, charged with it if a worker has let
-    /// it through.
+    /// The budget's bucket that a request which nothing blocks pays from, 0 if none. It is charged if a worker has served
+    /// the request.
     #[inline(never)]
     fn pay(&mut self, obs: &Observation, m: &Matched) -> u64 {
         if !self.budgets.exist() {

@@ -1,4 +1,4 @@
-//! A slice of a table as a page writes it: sparse or dense, whichever is shorter. What is in which page: `state`.
+//! How a page writes a slice of a table: sparse or dense, whichever is shorter. Which page holds what: `state`.
 //!
 //! A page names its layout, seed and slice and carries a checksum, so each is accepted or refused alone. Cost: one pass over the
 //! slice; nothing is allocated but the page.
@@ -45,7 +45,8 @@ slots! {
     u64: |c| *c != 0,
 }
 
-/// A table of any slots: all are written and read by the same code (a copy for each was 9 KB of the module).
+/// A table of slots of any type. Not generic, so all tables are written and read by one copy of the code (9 KB less
+/// module).
 pub(super) trait Table {
     fn len(&self) -> usize;
     fn slot_bytes(&self) -> usize;

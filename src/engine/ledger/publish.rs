@@ -26,17 +26,17 @@ impl Publisher {
     pub(super) fn again(&mut self, mask: u64) {
         self.keys_dirty |= mask;
     }
-    /// Was another version of the values published?
+    /// Were the values last published in another version?
     pub(super) fn lacks(&self, version: u64) -> bool {
         self.values_version != version
     }
-    /// Empty shards in the place of those that are to go out; `None` if nothing has changed.
+    /// A list of all shards, with an empty shard at each that is to go out; `None` if nothing has changed.
     pub(super) fn open(&self, version: u64) -> Option<Vec<Option<Shard>>> {
         let dirty = if self.lacks(version) { u64::MAX } else { self.keys_dirty };
         let shards = || (0..SHARDS).map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(Shard::default));
         (dirty != 0).then(|| shards().collect())
     }
-    /// Hands each shard to `sink`, encoded: all of it is published.
+    /// Encodes each shard and hands it to `sink`. From now on it is published.
     pub(super) fn close(
         &mut self,
         mut shards: Vec<Option<Shard>>,

@@ -1,10 +1,11 @@
-//! Limits over all workers together: what was served is charged here, and who has used up a limit is published (`over`).
+//! Limits over all workers together. What was served is charged here; keys and tenants that have used up a limit are
+//! published (`over`).
 //!
-//! All limits are kept here, where a profile has any: 4,096 keys and tenants, those that owe most, of 16 bytes and 8 a limit
-//! each (128 KiB with two limits, 320 KiB at most). So a key needs no state to owe: requests without a prompt make none, and a
-//! flood of keys with one each displaces only who owes less. Who has no room is still held by each worker's own limits. Not
-//! saved: after a restart these begin anew. The first two limits of a key are kept in its state, too (`quota`): saved, and of as many
-//! keys as there are states, but of requests with a prompt only.
+//! Memory: the 4,096 keys and tenants that owe most, 16 bytes and 8 a limit each (128 KiB with two limits, 320 KiB at
+//! most), where any profile has a limit. A key needs no state to owe, as requests without a prompt make none, and a flood
+//! of keys displaces only those that owe less. A key that has no room is still held by each worker's own limits. Not saved:
+//! after a restart these debts are gone. The first two limits of a key are kept in its state, too (`quota`). Those are
+//! saved, and there are as many as states, but only requests with a prompt are charged there.
 
 use super::publish::{self, Publisher};
 use crate::engine::config::{Config, Limit, by_owner};
@@ -42,7 +43,7 @@ impl Limits {
     }
 }
 
-/// What is kept beside the states, and who owes.
+/// The limits by profile, the debts beside the states, and what is published of them.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     of: Vec<Limits>,
@@ -66,8 +67,8 @@ impl Rates {
         self.debts.as_ref().map_or(0, Limiter::size_bytes).saturating_add(self.over.size_bytes())
     }
 
-    /// Time passes for a key's limits. What a worker has served is charged; for what nobody has decided yet the wait is told, if
-    /// it does not conform: `served` charges it. `key`: its state, if it has one.
+    /// Lets time pass for a key's limits. A request that a worker has served is charged. Of one that is not decided yet the
+    /// wait is returned, if it does not conform; `served` charges it later. `key`: the key's state, if it has one.
     pub(super) fn charge(
         &mut self,
         obs: &Observation,
@@ -97,7 +98,7 @@ impl Rates {
         longest(in_state.into_iter().chain(over).chain(of_tenant))
     }
 
-    /// Charges what nobody had decided when it was observed, and was served then.
+    /// Charges a request that was not decided when it was observed, and was served afterwards.
     pub(super) fn served(
         &mut self,
         obs: &Observation,
@@ -122,7 +123,7 @@ impl Rates {
         let now = no_later(obs.time, now_s);
         let (mut debt, mut tenant_debt) = (None, None);
         let tenant = of_tenant(obs.tenant, obs.profile);
-        // A state's time is that of its last prompt.
+        // The time in a state is that of the last request with a prompt.
         let has_prompt = obs.key != 0 && obs.flags & observation::NO_PROMPT == 0;
         if let Some(key) = key.filter(|_| has_prompt) {
             let known = self.over.debt(obs.key, obs.profile);
@@ -148,7 +149,7 @@ impl Rates {
         }
     }
 
-    /// A key, tenant or bucket owes: it is published until it has paid.
+    /// Notes what a key, tenant or bucket owes; it is published until that is paid off.
     pub(super) fn note(&mut self, id: u64, profile: u8, debt: Debt, publisher: &mut Publisher) {
         if self.over.note(id, profile, debt) {
             publisher.note(id);
@@ -171,7 +172,7 @@ impl Rates {
     }
 }
 
-/// The time of a charge. It is not taken by the word of one observation: a debt from the future would be held for as long.
+/// The time of a charge, at most a second ahead of the ledger's: a debt from the future would be held that long.
 pub(super) fn no_later(time: Nanos, now_s: u32) -> Nanos {
     time.min(Nanos::from_secs(u64::from(now_s).saturating_add(1)))
 }

@@ -82,8 +82,9 @@ impl Ledger {
         })
     }
 
-    /// The group that a verdict rests on, as it is now. A convicted key is judged by its case: where its request matched
-    /// nothing of it, the strongest confirmed group of the case (one pass over the groups: for a line that is written).
+    /// The group that a verdict rests on, as it is now. A convicted key is judged by its case: if its request matched no
+    /// group of the case, this is the case's strongest confirmed group. Cost: one pass over the groups, so call it only for
+    /// a line that is written.
     pub fn evidence_group(&self, key: u64, v: &Verdict) -> Option<GroupReport> {
         if !v.reason.is_campaign() {
             return None;
@@ -100,7 +101,7 @@ impl Ledger {
         Some(self.describe(group?))
     }
 
-    /// What the ladder knew of a key when it gave this verdict.
+    /// What was known of a key when it got this verdict.
     pub fn key_report(&self, key: u64, v: &Verdict) -> Option<KeyReport> {
         let k = self.keys.get(key)?;
         let now_s = self.clock.now_s();
@@ -130,7 +131,7 @@ impl Ledger {
     }
 }
 
-/// Each explanation with its nats behind the likeliest of all, which is at 0.
+/// Each explanation with its nats relative to the likeliest one, which is at 0.
 fn explanations(f: &detect::Finding) -> Vec<(&'static str, i32)> {
     let best = f.nats.max(0.0);
     let honest = HONEST.iter().zip(f.behind).filter(|(_, b)| *b > -1.0e9);

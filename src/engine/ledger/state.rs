@@ -83,7 +83,8 @@ impl Ledger {
         take_slice(r, table, from)
     }
 
-    /// Counts again and mends references between pages of different moments. Everything is to be published afterwards.
+    /// After the last page: counts again, and mends references between pages of different moments. Everything will be
+    /// published again.
     pub fn finish_restore(&mut self) {
         self.keys.part_twins();
         self.values.mend(self.clock.now_s());
@@ -112,7 +113,7 @@ impl Ledger {
         ]
     }
 
-    /// Number of the table (0: the clock) and first slot of a page.
+    /// The table (0: the clock) and the first slot of a page; `None` beyond the last page.
     pub(super) fn place_of(&self, index: u16) -> Option<(usize, usize)> {
         let Some(mut page) = usize::from(index).checked_sub(1) else { return Some((0, 0)) };
         for (i, t) in self.tables().into_iter().enumerate() {

@@ -18,7 +18,7 @@ impl Values {
     pub(super) fn evaluate(&mut self, value: u64, siblings: &[u64], now_s: u32) {
         let c = &self.c;
         let Some(g) = self.groups.get_mut(value) else { return };
-        // At 15 % more requests; at half as many more where people are plainly the better explanation.
+        // Next at 15 % more requests, or at 50 % more where people are plainly the better explanation.
         let part = if g.has(groups::flag::HONEST) { 2 } else { 7 };
         g.next_eval = g.total.saturating_add(g.total.checked_div(part).unwrap_or(0)).saturating_add(8);
         if Axis::of(value) == Axis::Profile {
@@ -26,7 +26,7 @@ impl Values {
             return;
         }
         let Some(large_sample) = self.large_samples.get(g.large_sample, value) else {
-            // What was found with fewer keys does not count against it for ever.
+            // It lost its large sample: what was found with it no longer counts.
             g.large_sample = 0;
             g.set(groups::flag::HONEST, false);
             return;
@@ -42,7 +42,8 @@ impl Values {
             self.suspects_version = self.suspects_version.wrapping_add(1);
         }
         if g.has(groups::flag::CONFIRMED) {
-            // What holds no longer, on two looks, is let go; not at once again, if people are the better explanation.
+            // Released if the evidence fails at two evaluations in a row. If an honest explanation is the better one by
+            // `nats`, the value is not confirmed again for `release_immunity`.
             let fails = f.nats < nats / 2.0;
             g.armed = if fails { g.armed.saturating_add(1) } else { 0 };
             if fails && g.armed >= 2 || g.is_slot() {
@@ -127,7 +128,8 @@ impl Values {
         self.cases.set_prior(value, prior as f32);
     }
 
-    /// Releases a value, and if its large sample spoke for its case all that have none of their own.
+    /// Releases a value. If its large sample spoke for the case, values of the case without a large sample are released
+    /// with it.
     fn release_with_siblings(&mut self, value: u64) {
         let case = self.groups.get(value).map_or(0, |g| self.case_of(g));
         let spoke = self.cases.case(case).is_some_and(|c| c.by == value);
@@ -165,7 +167,7 @@ impl Values {
         Some(detect::judge(g, large_sample, &self.homes, tick_of(now_s), &self.c))
     }
 
-    /// Tells a value's case what the value's large sample says of its keys.
+    /// Hands the numbers of a value's evaluation to its case.
     fn describe_case(&mut self, value: u64, f: &Finding) {
         let Some(g) = self.groups.get(value) else { return };
         let case = self.cases.resolve(g.case);

@@ -33,7 +33,7 @@ pub(super) use profile::octave;
 /// Tables that are saved, see `tables`.
 pub(super) const TABLES: usize = 7;
 
-/// Groups, large samples, confirmed values and cases, and what stands in front of them.
+/// Groups, large samples, confirmed values and cases, and the doorkeeper in front of them.
 #[derive(Debug)]
 pub(super) struct Values {
     c: Campaign,
@@ -116,7 +116,7 @@ impl Values {
         self.cases.resolve(g.case)
     }
 
-    /// A key got a state: its home is one more key's.
+    /// Counts the home of a key that got a state.
     pub(super) fn newcomer(&mut self, home: u16) {
         self.homes.add(home);
     }
@@ -126,12 +126,13 @@ impl Values {
         m.note(&mut self.cases, now_s);
     }
 
-    /// The accounts of a case still come.
+    /// Notes that keys of a case still send.
     pub(super) fn keep(&mut self, case: u16, now_s: u32) {
         self.cases.keep(case, now_s);
     }
 
-    /// Once a minute: what has expired is released, alarms of silent keys go out, one large sample is looked at again.
+    /// Once a minute: releases expired values, puts out alarms whose keys fell silent, and evaluates one large sample
+    /// again.
     pub(super) fn sweep(&mut self, now_s: u32) {
         let expiry = u32::try_from(self.c.epoch_s).unwrap_or(u32::MAX);
         for value in self.cases.expired(now_s, expiry) {
@@ -162,7 +163,7 @@ impl Values {
         self.cases.age();
     }
 
-    /// The clock was set back: no time in the tables is later than now. One pass over them.
+    /// After the clock was set back: makes no time in the tables later than now. One pass over them.
     pub(super) fn step_back(&mut self, now_s: u32) {
         let (now_min, now) = (now_s / 60, tick_of(now_s));
         let immune =
@@ -187,8 +188,8 @@ impl Values {
         self.door.step_back(now_min);
     }
 
-    /// The least suspicious value that a request carries (0: none), and whether any of its values is looked into: has a large
-    /// sample, and is not people's.
+    /// The suspicious value of a request with the least number (0: none), so that all workers charge the same one; and
+    /// whether any of its values has a large sample and is not plainly people's.
     pub(super) fn suspect(&self, obs: &Observation) -> (u64, bool) {
         let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.matched.as_slice()];
         let (mut least, mut looked_into) = (u64::MAX, false);
@@ -204,8 +205,8 @@ impl Values {
         (if least == u64::MAX { 0 } else { least }, looked_into)
     }
 
-    /// Notes the group that a verdict rests on, and its figures: of these values the strongest, of the case that the ladder
-    /// judges by if there is one, else confirmed or under watch.
+    /// Notes the group that a verdict rests on, with its figures: the strongest of these values. Groups of `case` come
+    /// first, then those that are confirmed or watched.
     #[inline(never)]
     pub(super) fn rests_on(&self, lists: [&[u64]; 2], case: u16, evidence: &mut Evidence) {
         let mut best = (false, false, i16::MIN);

@@ -1,8 +1,8 @@
 //! Load profiles: young keys by octave of load, for campaigns that share neither text nor network.
 //!
-//! Two groups an octave. One holds the tireless keys and only raises the alarm; the other (`EVERYBODY`) holds all keys with
-//! enough openings and tells a burst of births, which with the alarm on may block. Keys of a campaign that is known already
-//! are left out, or it would keep the alarm on.
+//! Each octave has two groups. One holds the tireless keys and raises the alarm. The other (`EVERYBODY`) holds all keys
+//! with enough openings and tells a burst of births; keys of the burst may be blocked while the alarm is on. Keys of a
+//! campaign that is known already are left out, or it would keep the alarm on.
 
 use super::Values;
 use crate::engine::detect::{self, automation};
@@ -12,7 +12,7 @@ use crate::engine::tables::keys::{KeyState, flag};
 use crate::engine::units::tick_of;
 use crate::engine::value::Axis;
 
-/// Octaves from here on hold everybody of an octave of load, not only the tireless.
+/// Added to an octave: the number of its group of all young keys.
 const EVERYBODY: u8 = 64;
 
 /// Octaves of load in alarm, a bit each.
@@ -28,7 +28,7 @@ impl Alarms {
     pub(in crate::engine::ledger) fn restore(&mut self, bits: u64) {
         self.0 = bits;
     }
-    /// Is any on?
+    /// Is any octave in alarm?
     pub(in crate::engine::ledger) fn any(&self) -> bool {
         self.0 != 0
     }
@@ -43,7 +43,7 @@ impl Alarms {
             self.0 &= !bit;
         }
     }
-    /// Is that of an octave on, or of a neighbour?
+    /// Is this octave in alarm, or a neighbour?
     fn near(&self, octave: u8) -> bool {
         let near = 0b111u64.checked_shl(u32::from(octave.min(62)).saturating_sub(1)).unwrap_or(0);
         self.0 & near != 0
@@ -53,7 +53,7 @@ impl Alarms {
         let near = [octave, octave.saturating_sub(1), octave.saturating_add(1)];
         near.into_iter().find(|o| self.on(*o)).map_or(0, tag_of)
     }
-    /// Is this group an octave's, and the octave in alarm?
+    /// Is this the group of an octave's tireless keys, and the octave in alarm?
     pub(in crate::engine::ledger) fn of(&self, group: u64) -> bool {
         Axis::of(group) == Axis::Profile && number_of(group) < EVERYBODY && self.on(number_of(group))
     }
@@ -81,7 +81,7 @@ impl Values {
         if tireless {
             self.touch_octave(octave, t, due);
         }
-        // Everybody young of the octave who has sent enough to tell and is no timer, and who of them never sleeps.
+        // All young keys that have sent enough and are on no timer; `automatic` says which of them never sleep.
         if key.map_n() >= 24 && !key.is_regular() && t.tick.wrapping_sub(key.born) >= 114 {
             let touch = Touch { automatic: tireless, ..*t };
             self.touch_octave(octave.saturating_add(EVERYBODY), &touch, due);
@@ -103,7 +103,7 @@ impl Values {
         }
     }
 
-    /// A profile has a large sample from its first request on: there are few of them.
+    /// A load profile has a large sample from its first request on: there are few profiles.
     fn profile_large_sample(&mut self, tag: u64, now_s: u32) {
         let groups = &self.groups;
         let Some(g) = groups.get(tag) else { return };
@@ -118,7 +118,7 @@ impl Values {
         }
     }
 
-    /// Alarm by the number of tireless keys; burst by everybody's.
+    /// Sets the alarm by the number of tireless keys, or the burst by the births of all young keys.
     pub(super) fn evaluate_profile(&mut self, value: u64, now_s: u32) {
         let (c, number) = (&self.c, number_of(value));
         let Some(g) = self.groups.get_mut(value) else { return };
@@ -168,7 +168,8 @@ impl Values {
             && self.alarms.near(octave(key, t.tick))
     }
 
-    /// A key that is itself automatic, no timer, born with the burst of the profile around its load, and carries that load.
+    /// Is the key one of a burst? It never sleeps, was made with the burst of an octave near its own, and carries the
+    /// burst's load.
     pub(in crate::engine::ledger) fn in_burst(&self, key: &KeyState, t: &Touch) -> bool {
         let octave = octave(key, t.tick);
         automation::is_sleepless(key)
@@ -186,7 +187,7 @@ pub(in crate::engine::ledger) fn octave(key: &KeyState, tick: u16) -> u8 {
     (per_day.max(1).ilog2() as u8).min(63)
 }
 
-/// The key's requests are what this load (requests a tick) would give, within one and a half standard deviations.
+/// Are the key's requests what this load (requests a tick) would give, within 1.5 standard deviations?
 fn conforms(key: &KeyState, t: &Touch, load: f32) -> bool {
     let mu = f64::from(load) * f64::from(t.tick.wrapping_sub(key.born)).max(0.5);
     let n = f64::from(key.total);

@@ -1,9 +1,9 @@
-//! Pages of different moments made to fit each other: what refers to nothing is reopened, linked again, or let go.
+//! Makes pages of different moments fit each other: a row that refers to nothing is reopened, linked again, or cleared.
 //!
-//! Who is believed: the table of confirmed values. A group follows it (a flag alone confirms nothing, and would keep its
-//! value from ever being confirmed again), a case that its values name is there (under the same number: convicted keys name
-//! it, too). Keys follow the cases (`Keys::mend`). On tables of one moment nothing changes. Cost: one pass
-//! over groups and values; nothing is allocated.
+//! The table of confirmed values is believed. Groups follow it: a flag without an entry would keep its value from ever
+//! being confirmed again. A case that values name is opened again under the same number, as convicted keys name it, too.
+//! Keys follow the cases (`Keys::follow`). On tables of one moment nothing changes. Cost: one pass over groups and values;
+//! nothing is allocated.
 
 use super::Values;
 use crate::engine::tables::cases::{self, CASES, Case, Cases, Confirmed, place_of};
@@ -110,7 +110,7 @@ impl Cases {
         self.recount();
     }
 
-    /// A case that has lost its values is one with the case that has them.
+    /// Merges a case that has lost its values into the case that has them.
     fn link(&mut self, lost: u16, has: u16) {
         let (lost, has) = (self.root(lost), self.root(has));
         let earlier = match (place_of(has), place_of(lost)) {
@@ -123,7 +123,7 @@ impl Cases {
     }
 }
 
-/// Clears the lesser of two rows of one thing: it moved between the moments of two pages. `of`: identity and rank.
+/// Clears the lesser of two rows with one identity: it moved between the moments of two pages. `of`: identity and rank.
 fn part_twins<T: Default>(slots: &mut [T], ways: usize, of: impl Fn(&T) -> (u64, u32)) {
     for bucket in slots.chunks_mut(ways.max(1)) {
         for i in 0..bucket.len() {

@@ -25,7 +25,7 @@ const LEARNT: usize = 36;
 const FEED: usize = 8;
 
 impl Values {
-    /// Groups, doorkeeper, profile: what the observation teaches, and how many of its values are under watch.
+    /// Updates groups, doorkeeper and load profiles. Returns how many of the request's values are under watch.
     pub(in crate::engine::ledger) fn learn(
         &mut self,
         obs: &Observation,
@@ -41,7 +41,7 @@ impl Values {
         {
             return 0;
         }
-        // The strongest known phrase of this request: what is rarer than a quarter of it is a slot.
+        // Requests of the commonest known phrase here: a phrase with less than a quarter of them (`dominance`) is a slot.
         let mut dominant_total = 0u32;
         for v in m.values() {
             dominant_total = dominant_total.max(self.groups.get(*v).map_or(0, |g| g.total));
@@ -122,7 +122,7 @@ impl Values {
             }
             return;
         }
-        // What stands beside a confirmed value is wanted in full.
+        // Beside a confirmed value all others are learned.
         if refused || *fed >= if dominant_total > 0 { LEARNT } else { FEED } {
             return;
         }
