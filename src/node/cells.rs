@@ -1,4 +1,4 @@
-//! Names and layouts of the shared cells. Every layout ends in a checksum; what does not fit is "absent", and counted.
+//! Names and layouts of the shared cells. Every layout ends in a checksum; a cell that does not fit counts as absent.
 //!
 //! | cell | writer | bytes | content |
 //! |---|---|---|---|
@@ -15,7 +15,7 @@ use crate::engine::config::Config;
 use crate::engine::ledger::Sizes;
 use crate::engine::wire::{self, Reader, Writer};
 
-/// Layout version of all cells. Another one makes other names: old and new code then learn apart.
+/// Layout version of all cells. It is part of their names, so code of another layout learns apart.
 pub const SCHEMA: u8 = 2;
 /// Workers that can send at once, VMs that drain included.
 pub const SLOTS: usize = 64;
@@ -116,7 +116,7 @@ pub struct Head {
     pub serving: bool,
     /// Rank of the leader's code.
     pub rank: u32,
-    /// A VM of this higher rank waits.
+    /// Rank of a VM with newer code that waits, 0 if none.
     pub want: u32,
     /// Last publication, nanoseconds of the monotonic clock.
     pub published: u64,
@@ -271,14 +271,14 @@ pub fn shard(epoch: u64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// How far a ring is in the ledger.
+/// How far the batches of a ring are applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
-    /// Batches before this one are in, or lost.
+    /// Batches before this one are applied, or lost.
     pub seq: u64,
-    /// Observations before this one are in, or lost.
+    /// Observations before this one are applied, or lost.
     pub total: u64,
-    /// A batch to pass over (not in the cell).
+    /// A batch to skip (not in the cell).
     pub skip: Option<u64>,
 }
 
@@ -289,7 +289,7 @@ pub struct Meta {
     pub epoch: u64,
     /// Table sizes of the ledger that wrote the pages. They stay until the process ends, whatever the configuration says.
     pub sizes: Sizes,
-    /// Where to go on in each ring.
+    /// Where each ring goes on.
     pub tails: [Tail; SLOTS],
 }
 
@@ -341,7 +341,7 @@ pub fn progress(busy: bool, slot: u64, seq: u64) -> Vec<u8> {
     seal(out)
 }
 
-/// Slot and number of the batch that somebody did not finish.
+/// Slot and number of a batch that a leader did not finish.
 pub fn unfinished(bytes: &[u8]) -> Option<(u64, u64)> {
     let mut r = open(bytes, b'P')?;
     let busy = r.u8()? != 0;

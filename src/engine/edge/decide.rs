@@ -12,7 +12,7 @@ use crate::engine::value::KeyId;
 use crate::engine::value::bucket;
 use crate::engine::verdict::{Action, CaseId, Evidence, Reason, Verdict};
 
-/// An entry that selects the request. `others`: keys that the request may belong to as well.
+/// The entry that selects the request, if any. `others`: further keys that the request may belong to.
 pub fn listed<'a>(
     list: &'a List,
     obs: &Observation,
@@ -31,8 +31,8 @@ pub fn listed<'a>(
         .or_else(|| obs.nets.iter().find_map(|v| list.get(Selector::Network(*v))))
 }
 
-/// What a worker can say without the ledger: what the ledger said of the key, and the rule for a key that nobody has seen
-/// before. A key with a state waits for the ledger, which sees this request within 100 ms.
+/// What a worker can say without the ledger: the published conviction of the key, or the rule for a key that nobody has
+/// seen before. A key with a state waits for the ledger, which sees this request within 100 ms.
 pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign) -> Outcome {
     let evidence =
         Evidence { matched: m.pieces.count.min(255) as u8, values: obs.value_count, ..Evidence::default() };
@@ -52,7 +52,7 @@ pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign
     };
     let mut said = ruling(obs.created_s);
     if obs.created_s == 0 && obs.flags & observation::AGE_UNREAD == 0 {
-        // Whose age is not told may be to the ledger what it is here, or a newcomer of this minute: the milder.
+        // If the age is not told, the ledger may know the key or take it for a newcomer. The milder of the two is used.
         said = said.min(ruling(now_s));
     }
     match said {
@@ -62,8 +62,8 @@ pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, c: &Campaign
     }
 }
 
-/// The bucket that a request which nothing blocks is charged to, 0 if none: a proven key, or one that is told to be old, pays
-/// for nothing.
+/// The budget's bucket that a request which nothing blocks is charged to, 0 if none. Keys that are proven, or told to be
+/// old, are not charged.
 pub fn budget(s: &Snapshot, obs: &Observation, values: &[u64], m: Match<'_>, c: &Campaign) -> u64 {
     let bucket = bucket(m.case.map_or(0, |c| c.case), s.suspect(values));
     let age_s = obs.time.secs().saturating_sub(u64::from(obs.created_s));
@@ -71,9 +71,9 @@ pub fn budget(s: &Snapshot, obs: &Observation, values: &[u64], m: Match<'_>, c: 
     if bucket == 0 || obs.key == 0 || old || s.is_proven(obs.key) { 0 } else { bucket }
 }
 
-/// What limits and budget said: why a request must wait, and how long.
+/// The answer of limits and budget: why a request must wait, and how long.
 pub type Denied = Option<(Reason, Wait)>;
-/// Wait that is told where a budget is used up. People lose seconds; a campaign lives by volume.
+/// The wait that is told where a budget is used up. It costs people seconds, and a campaign its volume.
 pub const BUDGET_WAIT: Nanos = Nanos::from_secs(5);
 
 /// Does no limit count the request?
@@ -81,7 +81,7 @@ pub fn is_free(profile: &Profile, unreadable: Option<Unreadable>) -> bool {
     unreadable.is_some() && profile.inspect.on_unreadable == OnUnreadable::Allow
 }
 
-/// Turns what is known into a verdict. `charge` runs only if nothing decided before the limits.
+/// Turns what is known into a verdict. `charge` runs only if nothing decides before the limits.
 pub fn verdict(
     secret: u64,
     profile: &Profile,

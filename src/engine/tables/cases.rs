@@ -9,7 +9,7 @@ use crate::engine::wire::{Encoded, Reader, Writer, encoded};
 pub struct Confirmed {
     /// The value with its axis; 0 = free.
     pub value: u64,
-    /// Confirmed at, minutes since the epoch.
+    /// Time of confirmation, minutes since the epoch.
     pub since_min: u32,
     /// Last match, seconds since the epoch.
     pub last_s: u32,
@@ -38,8 +38,8 @@ pub struct Case {
     pub usual: u32,
     /// Case this one was merged into, 0 = none.
     pub merged: u16,
-    /// How often the slot was used before: part of the case's number, so that a number outlives its case without ever naming
-    /// another one (keys that were convicted long ago still hold it).
+    /// How often the slot was used before. It is part of the case's number, so that an old number (keys convicted long ago
+    /// still hold it) never names another case.
     pub turn: u16,
     /// The value that the numbers are of, and its estimated keys.
     pub by: u64,
@@ -197,7 +197,8 @@ impl Cases {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
         at..at.wrapping_add(WAYS)
     }
-    /// What the large sample of a value with about `keys` keys says of a case. Among its values the one with the most keys is believed.
+    /// Takes the numbers of a case from the large sample of one of its values, with about `keys` keys. The value with the
+    /// most keys is believed.
     pub fn describe(&mut self, case: u16, value: u64, keys: f32, numbers: &Numbers) {
         let Some(c) = self.case_mut(case).filter(|c| c.by == value || keys >= c.keys) else { return };
         (c.by, c.keys) = (value, keys);
@@ -311,13 +312,13 @@ impl Cases {
             self.forget(case);
         }
     }
-    /// The accounts of a case still come.
+    /// Notes that keys of a case still send.
     pub fn keep(&mut self, case: u16, now_s: u32) {
         if let Some(c) = self.case_mut(case) {
             c.last_s = now_s;
         }
     }
-    /// Values whose last match is older than `expiry_s`, and the last of whose case is.
+    /// Values to be released: neither they nor their case were matched within `expiry_s`.
     pub fn expired(&self, now_s: u32, expiry_s: u32) -> Vec<u64> {
         let kept = |v: &Confirmed| self.case(self.root(v.case)).map_or(0, |c| c.last_s);
         let old = |v: &&Confirmed| v.value != 0 && now_s.saturating_sub(v.last_s.max(kept(v))) > expiry_s;
@@ -333,7 +334,7 @@ impl Cases {
                 if c.usual == 0 { shown } else { c.usual.saturating_mul(15).saturating_add(shown) / 16 };
         }
     }
-    /// Two cases met in one request: often enough, and they are one.
+    /// Notes that two cases met in one request; merges them if they do so often enough.
     pub fn meet(&mut self, a: u16, b: u16) {
         // The later slot is merged into the earlier.
         let slot = |case: u16| place_of(case).map_or(0, |p| p.0);

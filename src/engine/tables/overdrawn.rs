@@ -14,7 +14,7 @@ use crate::engine::units::Wait;
 pub struct OverEntry {
     /// `KeyId`, or the bucket of a tenant (see `limiter::of_tenant`) or budget.
     pub key: u64,
-    /// Its next request conforms from then on, seconds since the epoch.
+    /// From then on its next request conforms, seconds since the epoch.
     pub until_s: u32,
     /// The profile whose limit it is.
     pub profile: u8,
@@ -55,7 +55,7 @@ impl Over {
         base..base.saturating_add(WAYS)
     }
 
-    /// What is known of a key's debt, paid off by now or not.
+    /// A key's known debt, even if it is paid off by now.
     pub fn debt(&self, key: u64, profile: u8) -> Option<Debt> {
         self.0.get(Over::bucket(key))?.iter().find(|e| e.key == key && e.profile == profile).map(|e| e.debt)
     }
@@ -78,7 +78,7 @@ impl Over {
         news
     }
 
-    /// Those that are not over yet.
+    /// Entries that have not ended yet.
     pub fn live(&self, now_s: u32) -> impl Iterator<Item = OverEntry> {
         let told = |e: &Entry| OverEntry {
             key: e.key,

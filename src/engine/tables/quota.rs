@@ -58,7 +58,7 @@ pub fn owe(
     longest(waits.into_iter().flatten()).map(|w| Debt { limit: w.limit, until: now.plus(w.wait) })
 }
 
-/// Charges nothing; time passes.
+/// Lets time pass; charges nothing.
 pub fn rest(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) {
     let dither = dither(key);
     for (limit, tat) in limits.iter().zip([&mut key.tat0, &mut key.tat1]) {
@@ -67,7 +67,7 @@ pub fn rest(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) {
     }
 }
 
-/// Rounding by a hash instead of to the nearest: errors of one direction would add up over a day.
+/// Rounds up or down by a hash. Rounding to the nearest would add up errors of one direction over a day.
 fn dither(key: &KeyState) -> u64 {
     hash::mix(key.id ^ u64::from(key.total))
 }

@@ -29,7 +29,7 @@ enum Series {
 }
 
 impl Hash for Series {
-    /// One word, not one a field: it is looked up for every request. Names are spread over all bits.
+    /// One word for all fields, as it is looked up for every request. Names are spread over all bits.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(match *self {
             Series::Plain(counter) => counter as u64,
@@ -85,8 +85,8 @@ impl Counter {
     }
 }
 
-/// Names may hold what would break a stat name: such a byte is an underscore, and the name's hash behind it keeps two such
-/// names apart (`@`, which separates a profile from its mode, is an underscore and no more).
+/// A label from a name. Bytes that would break a stat name become underscores, and the name's hash is appended to keep two
+/// such names apart (not for `@`, which separates a profile from its mode).
 fn label(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let mut out: String = text.chars().map(|c| if plain(c) { c } else { '_' }).collect();
@@ -102,7 +102,7 @@ impl Metrics {
         Metrics { policy: label(policy), ids: Map::with_hasher(fixed()) }
     }
 
-    /// Does the host have metrics? Known once the first was asked for.
+    /// Does the host have metrics? Known after the first one was defined.
     pub fn exist(&self) -> bool {
         self.ids.values().any(Option::is_some)
     }
@@ -143,7 +143,7 @@ impl Metrics {
         });
     }
 
-    /// Counts what a request said, and nobody could read: its body (by kind), `age`, `address`.
+    /// Counts a part of a request that could not be read: its body (by kind), `age`, `address`.
     pub fn unreadable(&mut self, kind: &str) {
         self.add(Series::Unreadable(Name::of(kind)), |p| format!("weir.unreadable.policy={p}.kind={kind}"));
     }

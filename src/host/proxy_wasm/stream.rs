@@ -14,7 +14,7 @@ use proxy_wasm::types::{self, BufferType, MapType};
 /// The tag for the upstream; a client's own copy is removed.
 pub const VERDICT_HEADER: &str = "x-weir-verdict";
 
-/// Its name, or one that a server with CGI-like variables takes for it.
+/// Is this the tag's name, or one that a server with CGI-like variables takes for it?
 pub fn is_verdict_header(name: &[u8]) -> bool {
     let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
     name.len() == VERDICT_HEADER.len() && name.iter().map(plain).eq(VERDICT_HEADER.bytes())
@@ -30,7 +30,7 @@ pub struct Stream {
     pub root: u32,
     /// The engine's half, until decided.
     pub session: Option<Session>,
-    /// The last body callback answered `Pause`: the host's buffer grows, and so does the size it tells.
+    /// The last body callback answered `Pause`: the host's buffer grows, and so does the size it reports.
     holding: bool,
     /// Bytes of that buffer read so far.
     read: usize,
@@ -40,7 +40,7 @@ pub struct Stream {
     rejected: bool,
     /// After the handshake of a WebSocket.
     socket: Option<Box<Socket>>,
-    /// It waits for the end of the request: a proxy that answers before that closes the connection.
+    /// A reply that waits for the end of the request: a proxy that answers earlier closes the connection.
     refusal: Option<Box<Refusal>>,
     request_id: String,
 }

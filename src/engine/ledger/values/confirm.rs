@@ -26,7 +26,7 @@ impl Values {
             return;
         }
         let Some(large_sample) = self.large_samples.get(g.large_sample, value) else {
-            // It lost its large sample: what was found with it no longer counts.
+            // Without a large sample, what was found earlier no longer counts.
             g.large_sample = 0;
             g.set(groups::flag::HONEST, false);
             return;
