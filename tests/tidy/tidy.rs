@@ -103,6 +103,16 @@ fn only_the_host_folder_knows_the_abi() {
     }
 }
 
+/// `weir-prune` takes the code that prints values for debugging out of the module.
+#[test]
+fn the_module_prints_nothing_for_debugging() {
+    for f in ["engine", "host", "node"].iter().flat_map(|d| files(&root().join("src").join(d), "rs")) {
+        for word in [":?}", ":#?}", "debug_struct", "debug_tuple", "Unexpected::"] {
+            assert!(is_test(&f) || !code(&f).contains(word), "{} uses {word}", f.display());
+        }
+    }
+}
+
 #[test]
 fn the_mode_is_read_in_one_place() {
     for f in engine() {

@@ -627,7 +627,7 @@ impl Sink for Reader {
         let (start, more) = (hash::read_u64(&lower, 0), hash::read_u64(&lower, 8));
         let place = |name: &[u8], start: u64| {
             table.iter().position(|row| {
-                row.start == start
+                row.start() == start
                     && row.name.len() == name.len()
                     && (name.len() <= 8 || row.name.as_bytes() == name)
             })

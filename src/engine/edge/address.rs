@@ -60,7 +60,7 @@ fn forwarded_for(entry: &[u8]) -> Option<IpAddr> {
 fn port(text: &[u8]) -> Option<u16> {
     let text = std::str::from_utf8(text).ok()?;
     let port = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once("]:")?.1,
+        Some(rest) => rest.split_once(']')?.1.strip_prefix(':')?,
         None if text.matches(':').count() == 1 => text.split_once(':')?.1,
         None => return None,
     };

@@ -23,7 +23,7 @@ pub fn parse_time(text: &[u8]) -> Option<Nanos> {
         let t = text.get(from..to)?;
         if t.bytes().all(|b| b.is_ascii_digit()) { t.parse().ok() } else { None }
     };
-    let sep = |at: usize, c: &str| text.get(at..at.saturating_add(1)).is_some_and(|s| c.contains(s));
+    let sep = |at: usize, c: &str| text.as_bytes().get(at).is_some_and(|s| c.as_bytes().contains(s));
     if !(sep(4, "-") && sep(7, "-") && sep(10, "Tt ") && sep(13, ":") && sep(16, ":")) {
         return None;
     }
