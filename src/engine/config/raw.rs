@@ -381,7 +381,7 @@ fn own_paths(o: &mut Object<'_>, p: &mut Problems) -> Vec<OwnPath> {
             Some(_) => {}
             None => {
                 let names: Vec<&str> = DIALECTS.iter().map(|d| d.name()).collect();
-                e.problem("as", format_args!("is {}, must be one of {}", quote(&name), names.join(", ")), p);
+                e.problem("as", format_args!("is {}, must be one of {}", quote(name), names.join(", ")), p);
             }
         }
         e.finish(p);
@@ -699,7 +699,7 @@ fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -
         Some(name) => {
             let found = profiles.iter().position(|x| x.name == name);
             if found.is_none() {
-                o.problem("profile", format_args!("is {}, which is not under profiles", quote(&name)), p);
+                o.problem("profile", format_args!("is {}, which is not under profiles", quote(name)), p);
             }
             found
         }
