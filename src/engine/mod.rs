@@ -36,8 +36,8 @@ mod record;
 pub mod snapshot;
 
 pub use decision::Decision;
-pub use ledger::StateError;
 pub use report::{GroupReport, Inspection, KeyReport, Status};
+pub use wire::Refused;
 
 use config::Config;
 use edge::Edge;
@@ -208,7 +208,7 @@ impl Engine {
     ///
     /// # Errors
     /// State of another version, seed or table size is refused whole; the engine is unchanged.
-    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         let mut fresh = Ledger::new(&self.config);
         fresh.read_state(bytes)?;
         self.ledger = fresh;

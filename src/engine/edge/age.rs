@@ -2,12 +2,12 @@
 
 use crate::engine::units::Nanos;
 
-/// Before that no account of a model was made: 2010-01-01, seconds since the epoch.
+/// No account of a model is older: 2010-01-01, seconds since the epoch.
 pub const EARLIEST_S: u64 = 1_262_304_000;
 /// A clock may be ahead by so much.
 pub const AHEAD_S: u64 = 86_400;
 
-/// Can an account have been created then?
+/// Is it possible that an account was created then?
 pub fn is_possible(created: Nanos, now: Nanos) -> bool {
     (EARLIEST_S..=now.secs().saturating_add(AHEAD_S)).contains(&created.secs())
 }
