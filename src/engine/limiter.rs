@@ -1,5 +1,5 @@
 //! Exact limits (GCRA) of many keys in bounded memory: a worker's own, which act at once, and those of the ledger that have no
-//! room in a key's record.
+//! room in a key's state.
 //!
 //! Memory: fixed, 16 bytes and 8 a limit for each key. A full bucket of eight gives up the key whose debts end first, so
 //! memory belongs to keys that are near their limits. A newcomer owes nothing: nobody is refused for the use of others,

@@ -36,8 +36,8 @@ mod record;
 pub mod snapshot;
 
 pub use decision::Decision;
-pub use ledger::StateError;
 pub use report::{GroupReport, Inspection, KeyReport, Status};
+pub use wire::Refused;
 
 use config::Config;
 use edge::Edge;
@@ -113,7 +113,7 @@ impl Engine {
 
     /// Starts a request.
     pub fn open(&self, _now: Nanos, head: &Head<'_>) -> Session {
-        Session::open(&self.config, &self.keys, head)
+        self.edge.open(&self.config, &self.keys, head)
     }
 
     /// Decides a request: exactly once, before it goes upstream. A second call on the same session allows.
@@ -128,7 +128,7 @@ impl Engine {
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let first = self.judge_one(now, x);
-        first.or_of_items(x, |item| self.judge_one(now, item))
+        first.or_of_items(x, |item| self.edge.look_up(now, item))
     }
 
     fn judge_one(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
@@ -208,7 +208,7 @@ impl Engine {
     ///
     /// # Errors
     /// State of another version, seed or table size is refused whole; the engine is unchanged.
-    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         let mut fresh = Ledger::new(&self.config);
         fresh.read_state(bytes)?;
         self.ledger = fresh;

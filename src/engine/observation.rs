@@ -1,14 +1,13 @@
 //! What the edge tells the ledger about one request: hashes and counts, 70 to 350 bytes, no text.
 //!
-//! A batch is a header (magic, version, seed check, count), the records, and a checksum. A batch that was cut, damaged,
+//! A batch is a header (magic, version, seed check, count), the observations, and a checksum. A batch that was cut, damaged,
 //! written by another layout or under another seed is refused whole, with a named error; nothing of it is applied.
 
 use super::units::Nanos;
-use super::wire::{self, Reader, Writer};
+use super::wire::{self, Head, Reader, Refused, Writer};
 
 const MAGIC: u16 = 0x4f57;
 const VERSION: u8 = 5;
-const HEADER: usize = 12;
 
 /// A short list of values, fixed capacity, no allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,36 +167,10 @@ impl Observation {
     }
 }
 
-/// Why a batch was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BatchError {
-    /// Not a batch, cut short, or with something behind it.
-    Malformed,
-    /// Another layout version.
-    Version(u8),
-    /// Another seed.
-    Seed,
-    /// The checksum does not match.
-    Checksum,
-}
-
-impl std::fmt::Display for BatchError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            BatchError::Malformed => f.write_str("not a batch, cut short, or with something behind it"),
-            BatchError::Version(v) => write!(f, "layout version {v} is not ours"),
-            BatchError::Seed => f.write_str("written under another seed"),
-            BatchError::Checksum => f.write_str("damaged: the checksum does not match"),
-        }
-    }
-}
-
-impl std::error::Error for BatchError {}
-
 /// Collects observations; one a worker.
 #[derive(Debug, Default)]
 pub struct Batch {
-    records: Vec<u8>,
+    encoded: Vec<u8>,
     count: u16,
 }
 
@@ -207,13 +180,13 @@ impl Batch {
         if self.is_full(limit) {
             return false;
         }
-        obs.put(&mut Writer(&mut self.records));
+        obs.put(&mut Writer(&mut self.encoded));
         self.count = self.count.saturating_add(1);
         true
     }
     /// At its limit?
     pub fn is_full(&self, limit: usize) -> bool {
-        self.records.len() >= limit || self.count == u16::MAX
+        self.encoded.len() >= limit || self.count == u16::MAX
     }
     /// Observations waiting.
     pub fn len(&self) -> u16 {
@@ -233,9 +206,8 @@ impl Batch {
         w.u32(seed_check);
         w.u16(self.count);
         w.u16(0);
-        out.append(&mut self.records);
-        let sum = wire::checksum(out);
-        out.extend_from_slice(&sum.to_le_bytes());
+        out.append(&mut self.encoded);
+        wire::seal(out);
         self.count = 0;
     }
 }
@@ -243,31 +215,19 @@ impl Batch {
 /// Decodes a batch, handing each observation to `each`. The whole batch is checked before the first is handed on.
 ///
 /// # Errors
-/// See `BatchError`.
-pub fn decode(bytes: &[u8], seed_check: u32, mut each: impl FnMut(&Observation)) -> Result<u16, BatchError> {
-    let body_len = bytes.len().checked_sub(4).ok_or(BatchError::Malformed)?;
-    let (body, sum) = bytes.split_at_checked(body_len).ok_or(BatchError::Malformed)?;
-    let mut r = Reader(body);
-    let head = (r.u16(), r.u8(), r.u8(), r.u32(), r.u16(), r.u16());
-    let (Some(MAGIC), Some(version), Some(_), Some(check), Some(count), Some(_)) = head else {
-        return Err(BatchError::Malformed);
-    };
-    if version != VERSION {
-        return Err(BatchError::Version(version));
-    }
-    if check != seed_check {
-        return Err(BatchError::Seed);
-    }
-    if Reader(sum).u32() != Some(wire::checksum(body)) {
-        return Err(BatchError::Checksum);
-    }
-    let mut probe = Reader(body.get(HEADER..).unwrap_or_default());
-    let start = probe;
+/// See `Refused`.
+pub fn decode(bytes: &[u8], seed_check: u32, mut each: impl FnMut(&Observation)) -> Result<u16, Refused> {
+    let (start, count) = wire::open(bytes, VERSION.into(), seed_check, |r| {
+        let head = (r.u16()?, r.u8()?, r.u8()?, r.u32()?, r.u16()?, r.u16()?);
+        let (MAGIC, version, _, seed_check, rest, _) = head else { return None };
+        Some(Head { version: version.into(), seed_check, rest })
+    })?;
+    let mut probe = start;
     for _ in 0..count {
-        Observation::take(&mut probe).ok_or(BatchError::Malformed)?;
+        Observation::take(&mut probe).ok_or(Refused::Malformed)?;
     }
     if !probe.0.is_empty() {
-        return Err(BatchError::Malformed);
+        return Err(Refused::Malformed);
     }
     let mut r = start;
     for _ in 0..count {
@@ -318,7 +278,7 @@ mod tests {
         let mut got = Vec::new();
         assert_eq!(decode(&bytes, 7, |o| got.push(*o)), Ok(40));
         assert_eq!(got, sent);
-        assert_eq!(decode(&bytes, 8, |_| ()), Err(BatchError::Seed));
+        assert_eq!(decode(&bytes, 8, |_| ()), Err(Refused::Seed));
         for cut in 0..bytes.len() {
             assert!(decode(&bytes[..cut], 7, |_| panic!("applied a cut batch")).is_err());
         }

@@ -26,7 +26,7 @@ impl Decision {
     pub fn record(&self, now: Nanos, config: &Config, ledger: Option<&Ledger>) -> String {
         let (d, v) = (self, &self.verdict);
         let e = &v.evidence;
-        let case = v.case.map_or_else(|| "null".to_string(), |c| format!("\"{c}\""));
+        let case = v.case_id.map_or_else(|| "null".to_string(), |c| format!("\"{c}\""));
         let profile = config.profile(d.profile).map_or("", |p| p.name.as_str());
         let mut out = format!(
             "{{\"weir\":\"decision\",\"t_ms\":{},\"case\":{case},\"campaign\":\"{:08x}\",\"key\":\"{}\",\"policy\":\"{}\",\

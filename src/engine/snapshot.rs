@@ -10,7 +10,7 @@ use super::sketch::bloom;
 use super::tables::numbers::{self, Numbers};
 pub use super::tables::overdrawn::OverEntry;
 use super::units::Nanos;
-use super::wire::{self, Reader, Record, Writer};
+use super::wire::{self, Encoded, Head, Reader, Refused, Writer};
 use crate::engine::units::Wait;
 
 /// Shards.
@@ -75,39 +75,13 @@ pub struct Shard {
     pub keys: Vec<KeyEntry>,
     /// Sorted by key.
     pub over: Vec<OverEntry>,
-    /// Bloom filter of keys that the ledger has a record of; empty = none.
+    /// Bloom filter of keys that the ledger has a state of; empty = none.
     pub known: Vec<u8>,
     /// Values that are suspicious but not decided, sorted: unproven keys share a budget for each. At most 64 in all shards.
     pub suspects: Vec<u64>,
     /// Bloom filter of keys that pay from no budget; empty = none.
     pub proven: Vec<u8>,
 }
-
-/// Why a shard was refused. The shard before it stays in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SnapshotError {
-    /// Not a shard, cut short, or unsorted.
-    Malformed,
-    /// Another layout version.
-    Version(u8),
-    /// Another seed.
-    Seed,
-    /// The checksum does not match.
-    Checksum,
-}
-
-impl std::fmt::Display for SnapshotError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            SnapshotError::Malformed => f.write_str("not a shard, cut short, or unsorted"),
-            SnapshotError::Version(v) => write!(f, "layout version {v} is not ours"),
-            SnapshotError::Seed => f.write_str("published under another seed"),
-            SnapshotError::Checksum => f.write_str("damaged: the checksum does not match"),
-        }
-    }
-}
-
-impl std::error::Error for SnapshotError {}
 
 impl Shard {
     /// Encodes the shard into `out`, replacing it.
@@ -153,33 +127,21 @@ impl Shard {
         }
         w.u32(self.proven.len() as u32);
         out.extend_from_slice(&self.proven);
-        let sum = wire::checksum(out);
-        out.extend_from_slice(&sum.to_le_bytes());
+        wire::seal(out);
     }
 
     /// Decodes a shard and its index.
     ///
     /// # Errors
-    /// See `SnapshotError`.
-    pub fn decode(bytes: &[u8], seed_check: u32) -> Result<(usize, Shard), SnapshotError> {
-        let cut = bytes.len().checked_sub(4).ok_or(SnapshotError::Malformed)?;
-        let (body, sum) = bytes.split_at_checked(cut).ok_or(SnapshotError::Malformed)?;
-        let mut r = Reader(body);
-        let (Some(MAGIC), Some(version), Some(index), Some(check)) = (r.u16(), r.u8(), r.u8(), r.u32())
-        else {
-            return Err(SnapshotError::Malformed);
-        };
-        if version != VERSION {
-            return Err(SnapshotError::Version(version));
-        }
-        if check != seed_check {
-            return Err(SnapshotError::Seed);
-        }
-        if Reader(sum).u32() != Some(wire::checksum(body)) {
-            return Err(SnapshotError::Checksum);
-        }
-        let shard =
-            Shard::body(&mut r).filter(|s| r.0.is_empty() && s.sound()).ok_or(SnapshotError::Malformed)?;
+    /// See `Refused`.
+    pub fn decode(bytes: &[u8], seed_check: u32) -> Result<(usize, Shard), Refused> {
+        let (mut r, index) = wire::open(bytes, VERSION.into(), seed_check, |r| {
+            let (MAGIC, version, rest, seed_check) = (r.u16()?, r.u8()?, r.u8()?, r.u32()?) else {
+                return None;
+            };
+            Some(Head { version: version.into(), seed_check, rest })
+        })?;
+        let shard = Shard::body(&mut r).filter(|s| r.0.is_empty() && s.sound()).ok_or(Refused::Malformed)?;
         Ok((usize::from(index) % SHARDS, shard))
     }
 
@@ -282,7 +244,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// A refused shard leaves the one before in force.
-    pub fn apply(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+    pub fn apply(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         let (index, shard) = Shard::decode(bytes, self.seed_check)?;
         if let Some(slot) = self.shards.get_mut(index) {
             *slot = shard;
@@ -329,6 +291,10 @@ impl Snapshot {
     pub fn is_empty(&self) -> bool {
         self.values == 0
     }
+    /// Is anything said of values: confirmed, or suspicious?
+    pub fn tells(&self) -> bool {
+        self.values != 0 || self.suspects != 0
+    }
     /// Verdict on a key, unless it has expired.
     pub fn key(&self, key: u64, now_s: u32) -> Option<&KeyEntry> {
         let keys = &self.shards.get(shard_of(key))?.keys;
@@ -346,7 +312,7 @@ impl Snapshot {
         let wait = Nanos::from_secs(u64::from(found.until_s)).since(now);
         (wait != Nanos(0)).then_some(Wait { wait, limit: found.limit })
     }
-    /// Has the ledger a record of the key? A false yes serves a probe until the key's own verdict arrives.
+    /// Has the ledger a state of the key? A false yes serves a probe until the key's own verdict arrives.
     pub fn is_known(&self, key: u64) -> bool {
         self.shards.get(shard_of(key)).is_some_and(|s| bloom::has(&s.known, key))
     }
@@ -410,7 +376,7 @@ mod tests {
         let most = Wait { wait: Nanos::from_secs(10), limit: 3 };
         assert_eq!(s.over(key, 2, Nanos::from_secs(3)), Some(most), "a clock that was set back");
         assert!(s.over(key, 1, Nanos(0)).is_none() && s.over(key, 2, Nanos::from_secs(50)).is_none());
-        assert_eq!(Snapshot::new(6).apply(&bytes), Err(SnapshotError::Seed));
+        assert_eq!(Snapshot::new(6).apply(&bytes), Err(Refused::Seed));
         for cut in 0..bytes.len() {
             assert!(s.apply(&bytes[..cut]).is_err());
         }

@@ -161,7 +161,7 @@ pub struct Verdict {
     /// Why.
     pub reason: Reason,
     /// Set on every throttle and block, and on tags that rest on campaign evidence.
-    pub case: Option<CaseId>,
+    pub case_id: Option<CaseId>,
     /// The campaign (case of the ledger), 0 if none.
     pub campaign: u32,
     /// How long the client should wait before it asks again, for throttles: the true wait, or the longest that is told.

@@ -68,14 +68,14 @@ impl<'a> Reader<'a> {
 }
 
 /// A value with one encoding of fixed meaning.
-pub trait Record: Sized {
+pub trait Encoded: Sized {
     /// Appends the value.
     fn put(&self, w: &mut Writer<'_>);
     /// Reads the value; `None` when the bytes end or do not make one.
     fn take(r: &mut Reader<'_>) -> Option<Self>;
 }
 
-impl Record for u64 {
+impl Encoded for u64 {
     fn put(&self, w: &mut Writer<'_>) {
         w.u64(*self);
     }
@@ -84,7 +84,7 @@ impl Record for u64 {
     }
 }
 
-impl Record for u32 {
+impl Encoded for u32 {
     fn put(&self, w: &mut Writer<'_>) {
         w.u32(*self);
     }
@@ -93,10 +93,10 @@ impl Record for u32 {
     }
 }
 
-/// Implements `Record` for a struct of integers, field by field.
-macro_rules! record {
+/// Implements `Encoded` for a struct of integers, field by field.
+macro_rules! encoded {
     ($name:ident { $($field:ident : $kind:ident),+ $(,)? }) => {
-        impl $crate::engine::wire::Record for $name {
+        impl $crate::engine::wire::Encoded for $name {
             fn put(&self, w: &mut $crate::engine::wire::Writer<'_>) {
                 $(w.$kind(self.$field);)+
             }
@@ -109,10 +109,83 @@ macro_rules! record {
         }
     };
 }
-pub(crate) use record;
+pub(crate) use encoded;
+
+/// Why a block (a batch, a shard, a page, a state file) was refused. It is refused whole: nothing of it is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Another kind of block, cut short, of other table sizes, or unsorted.
+    Malformed,
+    /// Another layout version.
+    Version(u16),
+    /// Another seed.
+    Seed,
+    /// The checksum does not match.
+    Checksum,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refused::Malformed => f.write_str("another kind of data, cut short, or of other table sizes"),
+            Refused::Version(v) => write!(f, "layout version {v} is not ours"),
+            Refused::Seed => f.write_str("written under another seed"),
+            Refused::Checksum => f.write_str("damaged: the checksum does not match"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// What the head of a block says.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<T> {
+    /// Layout version.
+    pub version: u16,
+    /// Check value of the seed that its hashes were made with.
+    pub seed_check: u32,
+    /// What else the head holds.
+    pub rest: T,
+}
+
+/// Ends a block: appends the checksum of all before it.
+pub fn seal(out: &mut Vec<u8>) {
+    let sum = checksum(out);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// What stands before the checksum of a block, and whether it matches; `None` if there is no room for one.
+pub fn unseal(bytes: &[u8]) -> Option<(Reader<'_>, bool)> {
+    let (body, sum) = bytes.split_last_chunk::<4>()?;
+    Some((Reader(body), u32::from_le_bytes(*sum) == checksum(body)))
+}
+
+/// Opens a block that `seal` ended. `head` reads its head, or says that it is none. Returns the body and the rest of the head.
+///
+/// # Errors
+/// See `Refused`; nothing but the head is looked at.
+pub fn open<'a, T>(
+    bytes: &'a [u8],
+    version: u16,
+    seed_check: u32,
+    head: impl FnOnce(&mut Reader<'a>) -> Option<Head<T>>,
+) -> Result<(Reader<'a>, T), Refused> {
+    let (mut r, sound) = unseal(bytes).ok_or(Refused::Malformed)?;
+    let head = head(&mut r).ok_or(Refused::Malformed)?;
+    if head.version != version {
+        return Err(Refused::Version(head.version));
+    }
+    if head.seed_check != seed_check {
+        return Err(Refused::Seed);
+    }
+    if !sound {
+        return Err(Refused::Checksum);
+    }
+    Ok((r, head.rest))
+}
 
 /// Checksum of a block: detects damage, not tampering (the channel is inside the proxy).
-pub fn checksum(bytes: &[u8]) -> u32 {
+fn checksum(bytes: &[u8]) -> u32 {
     let mut h = bytes.len() as u64;
     for block in bytes.chunks(8) {
         h = (h ^ hash::read_u64(block, 0)).wrapping_mul(0x9e37_79b9_7f4a_7c15);

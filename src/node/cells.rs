@@ -1,4 +1,4 @@
-//! Names and layouts of the shared cells. Every layout ends in a checksum; what does not fit is "absent", and counted.
+//! Names and layouts of the shared cells. Every layout ends in a checksum; a cell that does not fit counts as absent.
 //!
 //! | cell | writer | bytes | content |
 //! |---|---|---|---|
@@ -17,7 +17,7 @@ use crate::engine::config::Config;
 use crate::engine::ledger::Sizes;
 use crate::engine::wire::{self, Reader, Writer};
 
-/// Layout version of all cells. Another one makes other names: old and new code then learn apart.
+/// Layout version of all cells. It is part of their names, so code of another layout learns apart.
 pub const SCHEMA: u8 = 3;
 /// Workers that can send at once, VMs that drain included.
 pub const SLOTS: usize = 64;
@@ -99,16 +99,14 @@ pub fn prefix(config: &Config) -> String {
 
 /// Appends the checksum.
 fn seal(mut out: Vec<u8>) -> Vec<u8> {
-    let sum = wire::checksum(&out);
-    out.extend_from_slice(&sum.to_le_bytes());
+    wire::seal(&mut out);
     out
 }
 
 /// The bytes before a good checksum, after the kind.
 fn open(bytes: &[u8], kind: u8) -> Option<Reader<'_>> {
-    let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
-    let mut r = Reader(body);
-    (Reader(sum).u32() == Some(wire::checksum(body)) && r.u8() == Some(kind)).then_some(r)
+    let (mut r, sound) = wire::unseal(bytes)?;
+    (sound && r.u8() == Some(kind)).then_some(r)
 }
 
 /// `H`: lease and versions.
@@ -126,7 +124,7 @@ pub struct Head {
     pub serving: bool,
     /// Rank of the leader's code.
     pub rank: u32,
-    /// A VM of this higher rank waits.
+    /// Rank of a VM with newer code that waits, 0 if none.
     pub want: u32,
     /// Last publication, nanoseconds of the monotonic clock.
     pub published: u64,
@@ -292,14 +290,14 @@ pub fn version_of(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk::<8>().map(|v| u64::from_le_bytes(*v))
 }
 
-/// How far a ring is in the ledger.
+/// How far the batches of a ring are applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
-    /// Batches before this one are in, or lost.
+    /// Batches before this one are applied, or lost.
     pub seq: u64,
-    /// Observations before this one are in, or lost.
+    /// Observations before this one are applied, or lost.
     pub total: u64,
-    /// A batch to pass over (not in the cell).
+    /// A batch to skip (not in the cell).
     pub skip: Option<u64>,
 }
 
@@ -310,7 +308,7 @@ pub struct Meta {
     pub epoch: u64,
     /// Table sizes of the ledger that wrote the pages. They stay until the process ends, whatever the configuration says.
     pub sizes: Sizes,
-    /// Where to go on in each ring.
+    /// Where each ring goes on.
     pub tails: [Tail; SLOTS],
 }
 
@@ -408,7 +406,7 @@ pub fn progress(busy: bool, slot: u64, seq: u64) -> Vec<u8> {
     seal(out)
 }
 
-/// Slot and number of the batch that somebody did not finish.
+/// Slot and number of a batch that a leader did not finish.
 pub fn unfinished(bytes: &[u8]) -> Option<(u64, u64)> {
     let mut r = open(bytes, b'P')?;
     let busy = r.u8()? != 0;

@@ -18,9 +18,8 @@
 //! | checksum | 4 | | checksum | 4 |
 
 use super::cells::{SHARDS, SLOTS};
-use crate::engine::observation::BatchError;
 use crate::engine::units::Nanos;
-use crate::engine::wire::{self, Reader, Writer};
+use crate::engine::wire::{self, Reader, Refused, Writer};
 
 /// Path of the call.
 pub const PATH: &str = "/v1/exchange";
@@ -102,27 +101,20 @@ fn begin(out: &mut Vec<u8>, seed_check: u32) -> Writer<'_> {
     w
 }
 
-fn seal(out: &mut Vec<u8>) {
-    let sum = wire::checksum(out);
-    out.extend_from_slice(&sum.to_le_bytes());
-}
-
 /// The body of a message of ours that is whole; seed check beside it.
-fn open(bytes: &[u8], most: usize) -> Result<(u32, Reader<'_>), BatchError> {
+fn open(bytes: &[u8], most: usize) -> Result<(u32, Reader<'_>), Refused> {
     if bytes.len() > most {
-        return Err(BatchError::Malformed);
+        return Err(Refused::Malformed);
     }
-    let (body, sum) =
-        bytes.len().checked_sub(4).and_then(|n| bytes.split_at_checked(n)).ok_or(BatchError::Malformed)?;
-    let mut r = Reader(body);
+    let (mut r, sound) = wire::unseal(bytes).ok_or(Refused::Malformed)?;
     let (Some(MAGIC), Some(version), Some(_), Some(check)) = (r.u16(), r.u8(), r.u8(), r.u32()) else {
-        return Err(BatchError::Malformed);
+        return Err(Refused::Malformed);
     };
     if version != VERSION {
-        return Err(BatchError::Version(version));
+        return Err(Refused::Version(version.into()));
     }
-    if Reader(sum).u32() != Some(wire::checksum(body)) {
-        return Err(BatchError::Checksum);
+    if !sound {
+        return Err(Refused::Checksum);
     }
     Ok((check, r))
 }
@@ -149,15 +141,15 @@ impl<'a> Request<'a> {
             w.u32(b.bytes.len() as u32);
             w.0.extend_from_slice(b.bytes);
         }
-        seal(out);
+        wire::seal(out);
     }
     /// Reads a request. Whose seed and policy it is, the caller decides.
     ///
     /// # Errors
     /// `Malformed` (also one that is too long), `Version`, `Checksum`.
-    pub fn decode(bytes: &'a [u8]) -> Result<Request<'a>, BatchError> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Request<'a>, Refused> {
         let (seed_check, mut r) = open(bytes, REQUEST_BYTES)?;
-        Request::body(seed_check, &mut r).filter(|_| r.0.is_empty()).ok_or(BatchError::Malformed)
+        Request::body(seed_check, &mut r).filter(|_| r.0.is_empty()).ok_or(Refused::Malformed)
     }
     fn body(seed_check: u32, r: &mut Reader<'a>) -> Option<Request<'a>> {
         let node = r.bytes(16)?.try_into().ok()?;
@@ -199,18 +191,18 @@ impl<'a> Reply<'a> {
             w.u32(bytes.len() as u32);
             w.0.extend_from_slice(bytes);
         }
-        seal(out);
+        wire::seal(out);
     }
     /// Reads a reply.
     ///
     /// # Errors
     /// `Malformed` (also one that is too long), `Version`, `Seed`, `Checksum`.
-    pub fn decode(bytes: &'a [u8], seed_check: u32) -> Result<Reply<'a>, BatchError> {
+    pub fn decode(bytes: &'a [u8], seed_check: u32) -> Result<Reply<'a>, Refused> {
         let (check, mut r) = open(bytes, REPLY_BYTES)?;
         if check != seed_check {
-            return Err(BatchError::Seed);
+            return Err(Refused::Seed);
         }
-        Reply::body(check, &mut r).filter(|_| r.0.is_empty()).ok_or(BatchError::Malformed)
+        Reply::body(check, &mut r).filter(|_| r.0.is_empty()).ok_or(Refused::Malformed)
     }
     fn body(seed_check: u32, r: &mut Reader<'a>) -> Option<Reply<'a>> {
         let (hub_epoch, period_ms, offset_ms) = (r.u64()?, r.u32()?, r.u64()? as i64);
@@ -276,7 +268,7 @@ mod tests {
         };
         reply.encode(&mut bytes);
         assert_eq!(Reply::decode(&bytes, 9), Ok(reply));
-        assert_eq!(Reply::decode(&bytes, 8), Err(BatchError::Seed));
+        assert_eq!(Reply::decode(&bytes, 8), Err(Refused::Seed));
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 1;
@@ -288,9 +280,9 @@ mod tests {
     fn what_names_no_ring_or_is_too_long_is_refused() {
         let mut bytes = Vec::new();
         request(vec![Sent { ring: 64, seq: 0, first: 0, bytes: b"" }]).encode(&mut bytes);
-        assert_eq!(Request::decode(&bytes), Err(BatchError::Malformed));
+        assert_eq!(Request::decode(&bytes), Err(Refused::Malformed));
         let long = vec![0; REQUEST_BYTES];
         request(vec![Sent { ring: 1, seq: 0, first: 0, bytes: &long }]).encode(&mut bytes);
-        assert_eq!(Request::decode(&bytes), Err(BatchError::Malformed));
+        assert_eq!(Request::decode(&bytes), Err(Refused::Malformed));
     }
 }

@@ -4,7 +4,8 @@ use super::cells::{self, Cell, FREE, Head, LED, Meta, RING, SHARD_BYTES, SHARDS,
 use super::cells::{Slot, Tail, YIELDED};
 use super::uplink::{Answer, Uplink};
 use super::{
-    BUDGET, CREATE, Cells, Counts, Event, LATE, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY, YIELD_FOR,
+    BUDGET, CREATE, Cells, Counts, LATE, LeaseChange, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY,
+    YIELD_FOR,
 };
 use crate::engine::Decision;
 use crate::engine::config::Config;
@@ -12,32 +13,32 @@ use crate::engine::edge::actions::LastActions;
 use crate::engine::ledger::{Ledger, Sizes};
 use crate::engine::units::Nanos;
 
-/// What only the leader has.
+/// State of the leader alone.
 #[derive(Debug)]
 pub(super) struct Lead {
     pub(super) ledger: Ledger,
     sizes: Sizes,
     pub(super) head: Head,
-    /// Version of the head cell as we wrote it.
+    /// Version of the head cell that this VM wrote.
     cas: u32,
     tails: [Tail; SLOTS],
     /// First ring of the next drain.
     first: usize,
     /// Next checkpoint page.
     page: u16,
-    /// Something was learned since the cycle began; since the cycle before it did.
+    /// Something was learned since this cycle began, and since the cycle before it began.
     dirty: bool,
     dirty_before: bool,
     cycle_began: u64,
     /// When the last full checkpoint was complete.
     pub(super) checkpointed: u64,
-    /// Since when somebody may take the lease, 0 if not.
+    /// Since when the lease is offered, 0 if it is not.
     yielded_at: u64,
     /// Last offer.
     offered_at: u64,
-    /// Next shard whose cell is looked after.
+    /// Next shard whose cell is checked.
     audit: usize,
-    /// A VM that serves nobody has a fresh heartbeat.
+    /// A VM that serves no requests has a fresh heartbeat.
     idle_vm: bool,
     /// Pages that were restored.
     restored: u64,
@@ -51,7 +52,7 @@ pub(super) struct Lead {
     pub(super) uplink: Option<Uplink>,
 }
 
-/// Records of new verdicts a tick: a whole campaign convicted at once must not hold up the main thread.
+/// Most records of new verdicts a tick: the conviction of a whole campaign must not block the main thread.
 const NEWS: usize = 32;
 
 fn add(count: &mut u64, n: u64) {
@@ -59,7 +60,7 @@ fn add(count: &mut u64, n: u64) {
 }
 
 impl Node {
-    /// Tries to take the lease over the head that was read; restores what was learned.
+    /// Tries to take the lease from the head that was read, and restores what was learned.
     pub(super) fn take_over(&mut self, cells: &mut dyn Cells, mono: u64, cas: u32) {
         let head = Head {
             uid: self.uid,
@@ -89,7 +90,8 @@ impl Node {
         lead.ledger.reconfigure(&self.config);
         let us = cells.monotonic().saturating_sub(began) / 1_000;
         let refused = self.counts.pages_refused.saturating_sub(refused);
-        self.event = Some(Event::Leads { epoch: lead.head.epoch, pages: lead.restored, refused, us });
+        self.lease_change =
+            Some(LeaseChange::Leads { epoch: lead.head.epoch, pages: lead.restored, refused, us });
         self.lead = Some(Box::new(lead));
     }
 
@@ -102,10 +104,10 @@ impl Node {
         if lead.tick(&self.config, &self.prefix, cells, &mut self.counts, mono, now) {
             (self.seen, self.seen_at, self.still) = ((lead.head.epoch, lead.head.beat), mono, 0);
             self.head = lead.head.clone();
-            self.event = lead.handed.take().map(|us| Event::Yields { us }).or(self.event);
+            self.lease_change = lead.handed.take().map(|us| LeaseChange::Yields { us }).or(self.lease_change);
             self.lead = Some(lead);
         } else {
-            self.event = Some(Event::Lost);
+            self.lease_change = Some(LeaseChange::Lost);
         }
     }
 
@@ -124,7 +126,7 @@ impl Node {
 }
 
 impl Lead {
-    /// What the pages and rings hold. A page that is refused leaves its part of the tables empty, and is counted.
+    /// Restores a ledger from the pages and rings. A refused page leaves its part of the tables empty, and is counted.
     fn restore(
         config: &Config,
         prefix: &str,
@@ -156,7 +158,7 @@ impl Lead {
             }
             ledger.finish_restore();
         }
-        // A batch that was begun and not finished may be what its leader died of: it is passed over, and so lost.
+        // A batch that was begun and not finished may have killed the last leader. It is skipped, and so lost.
         if let Some((bytes, _)) = cells.get(&cells::name(prefix, "p", &[]))
             && let Some((slot, seq)) = cells::unfinished(&bytes)
             && let Some(tail) = tails.get_mut(slot as usize)
@@ -189,7 +191,7 @@ impl Lead {
         }
     }
 
-    /// `false`: the lease is somebody else's; nothing may be written any more.
+    /// A leader's tick. `false`: another VM has the lease, and nothing may be written any more.
     fn tick(
         &mut self,
         config: &Config,
@@ -199,7 +201,7 @@ impl Lead {
         mono: u64,
         now: Nanos,
     ) -> bool {
-        // The fence comes first: a leader that stalled finds out before it touches anything.
+        // The fence comes first: a leader that stalled must not touch anything.
         if !self.renew(prefix, cells) {
             return false;
         }
@@ -207,7 +209,7 @@ impl Lead {
             if mono.saturating_sub(self.yielded_at) < YIELD_FOR {
                 return true;
             }
-            // Nobody came.
+            // No VM took the offer.
             self.yielded_at = 0;
             (self.head.state, self.head.want) = (LED, 0);
         } else if self.head.want > self.head.rank
@@ -271,13 +273,13 @@ impl Lead {
         Some(said)
     }
 
-    /// Writes the head if the lease is still ours. A candidate's wish is taken over.
+    /// Writes the head if this VM still has the lease; keeps a candidate's wish. `false`: it has not.
     fn renew(&mut self, prefix: &str, cells: &mut dyn Cells) -> bool {
         let name = cells::name(prefix, "H", &[]);
         for _ in 0..8 {
             let done = cells.set(&name, &self.head.encode(), self.cas);
             let Some((bytes, cas)) = cells.get(&name) else {
-                // The host lost the cell: with it everybody's view of us. Make it again.
+                // The host lost the cell. Write it again.
                 self.cas = CREATE;
                 continue;
             };
@@ -289,7 +291,7 @@ impl Lead {
                         return true;
                     }
                 }
-                // Damaged, by whomever: it was ours a moment ago, and only by this version may it be mended.
+                // The cell is damaged. It was this VM's a moment ago; only over this version may it be mended.
                 None if done != Set::Done => self.cas = cas,
                 _ => return false,
             }
@@ -297,7 +299,7 @@ impl Lead {
         false
     }
 
-    /// Applies what is in the rings, within the budget.
+    /// Applies the batches in the rings, within `BUDGET`.
     fn drain(
         &mut self,
         config: &Config,
@@ -348,7 +350,7 @@ impl Lead {
                 up.begin_anew(prefix, cells, counts);
             }
         }
-        // What the owner has overwritten; the gap shows in the next cell's count.
+        // Batches that the owner has overwritten; the next cell's count tells how many observations were lost.
         tail.seq = tail.seq.max(slot.seq.saturating_sub(RING));
         while tail.seq < slot.seq {
             let time = cells.monotonic();
@@ -407,7 +409,7 @@ impl Lead {
         true
     }
 
-    /// Reads one shard cell a tick: a leader that stalled may have written over it, and its readers wait for ours.
+    /// Checks one shard cell a tick: a leader that stalled may have overwritten it, and readers wait for this leader's.
     fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells) {
         self.audit = self.audit.saturating_add(1) % SHARDS;
         let found = cells.get(&cells::name(prefix, "v", &[self.audit as u64]));
@@ -420,7 +422,7 @@ impl Lead {
         }
     }
 
-    /// Writes changed shards; are there any?
+    /// Writes changed shards. Were there any?
     fn publish(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts, mono: u64) -> bool {
         let head = &mut self.head;
         let mut fresh = false;
@@ -441,8 +443,8 @@ impl Lead {
         fresh
     }
 
-    /// The next pages of the rolling checkpoint, and how far the rings are in. Nothing learned for a whole cycle: nothing
-    /// to write.
+    /// Writes the next pages of the rolling checkpoint, and how far the rings are applied. Writes nothing if nothing was
+    /// learned for a whole cycle.
     fn checkpoint(&mut self, prefix: &str, cells: &mut dyn Cells, mono: u64) {
         if !self.dirty && !self.dirty_before {
             self.checkpointed = mono;
@@ -475,7 +477,7 @@ impl Lead {
         cells.set(&cells::name(prefix, "cm", &[]), &meta.encode(), 0);
     }
 
-    /// Everything, before the lease goes to another VM.
+    /// Writes all pages, before the lease goes to another VM.
     fn checkpoint_all(&mut self, prefix: &str, cells: &mut dyn Cells) {
         for i in 0..self.ledger.page_count() {
             self.write_page(prefix, cells, i);

@@ -19,7 +19,7 @@ mod worker;
 
 use crate::engine::config::Config;
 use crate::engine::edge::Edge;
-use crate::engine::edge::identity::Keys;
+use crate::engine::edge::identity::{Head as Request, Keys};
 use crate::engine::edge::session::Session;
 use crate::engine::units::Nanos;
 use crate::engine::{Decision, Status};
@@ -30,33 +30,35 @@ pub use uplink::{Answer, CALL_MS};
 const MS: u64 = 1_000_000;
 /// Time between ticks that the host is asked for.
 pub const TICK: u64 = 100 * MS;
-/// A leader whose beat stands still for so long is dead (and for ten ticks: a process that was stopped lost its time, too).
+/// A leader is dead if its beat stands still for this long, and for ten ticks: after a stop of the whole process the time
+/// alone says nothing.
 pub const STALE: u64 = 2_000 * MS;
 const STALE_TICKS: u32 = 10;
-/// A VM that serves requests waits so much longer: the main thread's VM is preferred.
+/// A VM that serves requests waits this much longer before it takes over: the main thread's VM is preferred.
 pub const GRACE: u64 = 1_000 * MS;
-/// A leader that serves yields no oftener than this.
+/// Least time between two yields of a leader that serves requests.
 pub const YIELD_EVERY: u64 = 10_000 * MS;
-/// A yield that nobody takes ends.
+/// A yield that nobody takes ends after this time.
 pub const YIELD_FOR: u64 = 1_000 * MS;
-/// A ring whose owner is silent for so long may be taken over.
+/// A ring whose owner is silent for this long may be taken over.
 pub const SILENT: u64 = 5_000 * MS;
-/// Without a beat for so many ticks, only full batches are written: the cells that are left must last until somebody leads.
+/// After this many ticks without a beat only full batches are written, so that the ring's free cells last until somebody
+/// leads.
 const SPARING: u64 = cells::RING / 3;
 /// Longest work on the backlog in one callback.
 pub const BUDGET: u64 = 20 * MS;
 /// An observation that reaches the ledger after this is late.
 const LATE: u64 = 1_000 * MS;
-/// Checkpoint pages a tick: a cycle over the 700 pages of the default tables takes a second, and so much of the updates of
-/// tables a crash may lose. 650 were written in 1.8 ms (`make bench-node`): a fifth of a millisecond a tick.
+/// Checkpoint pages a tick. A cycle over the 700 pages of the default tables takes a second, which is what a crash may lose
+/// of updates. 650 pages are written in 1.8 ms (`make bench-node`), so a tick spends a fifth of a millisecond.
 pub const PAGES_PER_TICK: u16 = 72;
 
 /// The host's shared cells and its monotonic clock.
 pub trait Cells {
     /// Value and version of a cell; `None`: absent (or any other status than success).
     fn get(&mut self, name: &str) -> Option<(Vec<u8>, u32)>;
-    /// Writes a cell. `cas` 0 always, `CREATE` only if it is absent, else only if its version is `cas`. On Envoy any version
-    /// succeeds where the cell is absent, and the new version is not told.
+    /// Writes a cell: with `cas` 0 always, with `CREATE` only if it is absent, otherwise only if its version is `cas`. On
+    /// Envoy any version succeeds where the cell is absent, and the new version is not returned.
     fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Set;
     /// Sixteen random bytes, where the host has any.
     fn random(&mut self) -> Option<[u8; 16]>;
@@ -64,21 +66,21 @@ pub trait Cells {
     fn monotonic(&mut self) -> u64;
 }
 
-/// The version that no cell has: writes where nothing is.
+/// A version that no cell has: writes only where the cell is absent.
 pub const CREATE: u32 = u32::MAX;
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     /// Written.
     Done,
-    /// Somebody was faster.
+    /// Another VM wrote first.
     Mismatch,
-    /// The host cannot.
+    /// The host has no cells.
     Failed,
 }
 
-/// What happened so far in this VM: each counter only grows.
+/// Counters of this VM since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Observations written into the ring.
@@ -107,7 +109,7 @@ pub struct Counts {
 
 /// A change of the lease in this VM, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum LeaseChange {
     /// It leads from now on.
     Leads {
         /// Take-overs since the process started.
@@ -128,7 +130,7 @@ pub enum Event {
     Lost,
 }
 
-/// How the node is, as this VM sees it.
+/// The node's health, as this VM sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// A leader's beat was seen within the lease.
@@ -160,7 +162,7 @@ pub struct Node {
     uid: u64,
     /// Requests have come to this VM.
     serving: bool,
-    /// All roots are gone: no part any more.
+    /// All roots are gone; the VM takes no part any more.
     left: bool,
     edge: Option<Edge>,
     ring: worker::Ring,
@@ -176,7 +178,7 @@ pub struct Node {
     applied: [u32; SHARDS],
     hub_applied: [u32; SHARDS],
     lag: Option<u64>,
-    event: Option<Event>,
+    lease_change: Option<LeaseChange>,
     counts: Counts,
 }
 
@@ -203,7 +205,7 @@ impl Node {
             applied: [0; SHARDS],
             hub_applied: [0; SHARDS],
             lag: None,
-            event: None,
+            lease_change: None,
             counts: Counts::default(),
             config,
         }
@@ -211,8 +213,8 @@ impl Node {
 
     /// Makes the lease cell if it is absent, and takes a number. `false`: this host has no shared data.
     ///
-    /// The canary that a host configures first makes the cell and takes no number: the next, the main thread's VM at a cold
-    /// start, is number one.
+    /// The canary VM that a host configures first makes the cell and takes no number. So the next VM, at a cold start the
+    /// main thread's, is number one.
     pub fn join(&mut self, cells: &mut dyn Cells) -> bool {
         self.left = false;
         let head = self.name("H", &[]);
@@ -258,7 +260,7 @@ impl Node {
         self.config = Arc::clone(config);
     }
 
-    /// A request was decided, with the configuration of its own root. Exactly once a request.
+    /// Decides a request with the configuration of its own root. Call it exactly once a request.
     pub fn decide(
         &mut self,
         cells: &mut dyn Cells,
@@ -276,13 +278,16 @@ impl Node {
         decision
     }
 
-    /// The keys of identities, to open sessions with.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    /// Starts a request.
+    pub fn open(&self, config: &Config, head: &Request<'_>) -> Session {
+        match &self.edge {
+            Some(edge) => edge.open(config, &self.keys, head),
+            None => Session::open(config, &self.keys, head),
+        }
     }
 
-    /// One step: heartbeat, observations, verdicts, and the leader's work if this VM leads. Several roots may call it; it
-    /// runs once per tick. `false`: not yet.
+    /// One tick: heartbeat, observations, verdicts, and the leader's work if this VM leads. Several roots may call it; it
+    /// runs once a tick. `false`: it is not time yet.
     pub fn tick(&mut self, cells: &mut dyn Cells, now: Nanos, period: u64) -> bool {
         let mono = cells.monotonic();
         if self.left
@@ -318,7 +323,7 @@ impl Node {
             Some((bytes, cas)) => {
                 match Head::decode(&bytes) {
                     Some(head) => self.head = head,
-                    // Nobody can lead by it: its epoch goes on from the last good one.
+                    // No VM can lead by a damaged head. The epoch goes on from the last good one.
                     None => {
                         self.counts.cells_refused = self.counts.cells_refused.saturating_add(1);
                         self.head.state = cells::FREE;
@@ -343,7 +348,7 @@ impl Node {
         cas
     }
 
-    /// All roots of the policy are gone from this VM: what it knows goes to the others.
+    /// The last root of the policy has left this VM: hands what it knows to the other VMs.
     pub fn leave(&mut self, cells: &mut dyn Cells) {
         self.flush(cells);
         self.free(cells);
@@ -381,9 +386,9 @@ impl Node {
         self.lead.is_some()
     }
 
-    /// The last change of the lease that was not told yet.
-    pub fn event(&mut self) -> Option<Event> {
-        self.event.take()
+    /// The last change of the lease that was not reported yet.
+    pub fn lease_change(&mut self) -> Option<LeaseChange> {
+        self.lease_change.take()
     }
 
     /// Counters so far.
@@ -392,7 +397,7 @@ impl Node {
         Counts { dropped: self.counts.dropped.saturating_add(dropped), ..self.counts }
     }
 
-    /// How the node is. Resets the lag.
+    /// The node's health. Resets the lag.
     pub fn health(&mut self, cells: &mut dyn Cells) -> Health {
         let mono = cells.monotonic();
         let age = mono.saturating_sub(self.seen_at);

@@ -70,7 +70,7 @@ impl World {
             end_of_stream: false,
         };
         let config = Arc::clone(&vm.config);
-        let mut s = Session::open(&config, vm.keys(), &head);
+        let mut s = vm.open(&config, &head);
         let body =
             format!(r#"{{"messages":[{{"role":"user","content":"some words about number w{key}x"}}]}}"#);
         s.push(body.as_bytes(), true);

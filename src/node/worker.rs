@@ -14,7 +14,7 @@ pub(super) struct Ring {
 }
 
 impl Node {
-    /// A request is here: from now on this VM serves, with all that is published.
+    /// The first request has come: from now on this VM serves, with all shards that are published.
     pub fn serve(&mut self, cells: &mut dyn Cells) {
         self.serving = true;
         if self.edge.is_none() {
@@ -38,7 +38,7 @@ impl Node {
             }
             let Some((bytes, _)) = cells.get(&cells::name(&self.prefix, "v", &[i as u64])) else { continue };
             let Some((epoch, shard)) = bytes.split_first_chunk::<8>() else { continue };
-            // A leader that stalled may have written after its successor: that one finds out and writes again.
+            // An old epoch: a leader that stalled wrote after its successor, which will write the shard again.
             if u64::from_le_bytes(*epoch) != self.head.epoch {
                 continue;
             }
@@ -93,7 +93,7 @@ impl Node {
         }
     }
 
-    /// Writes what waits into the ring. `false`: nothing waits.
+    /// Writes waiting observations into the ring. `false`: none wait.
     pub(super) fn flush(&mut self, cells: &mut dyn Cells) -> bool {
         if self.edge.as_ref().is_none_or(|e| e.waiting() == 0) {
             return false;
@@ -103,7 +103,7 @@ impl Node {
         true
     }
 
-    /// One write into the own ring, claimed if need be: the heartbeat, and a batch if asked.
+    /// Writes into this VM's ring, which is claimed first if need be: the heartbeat, and a batch if `batch`.
     fn write(&mut self, cells: &mut dyn Cells, mono: u64, batch: bool) {
         if self.uid == 0 {
             return;
@@ -135,7 +135,7 @@ impl Node {
         }
     }
 
-    /// The own ring: place, content, version. Claims one if there is none.
+    /// This VM's ring: place, content, version. Claims one if it has none.
     fn own(&mut self, cells: &mut dyn Cells, mono: u64) -> Option<(u64, Slot, u32)> {
         if let Some(at) = self.ring.slot {
             let found = cells.get(&self.name("s", &[at]));
@@ -153,7 +153,7 @@ impl Node {
                 Some((bytes, cas)) => match Slot::decode(&bytes) {
                     Some(s) if mono.saturating_sub(s.time) <= SILENT => continue,
                     Some(s) => (s, cas),
-                    // Nobody can use it as it is.
+                    // The cell is damaged: no VM can use it as it is.
                     None => {
                         self.counts.cells_refused = self.counts.cells_refused.saturating_add(1);
                         (Slot::default(), cas)
@@ -164,7 +164,7 @@ impl Node {
             if cells.set(&name, &mine.encode(), cas) != Set::Done {
                 continue;
             }
-            // On a missing cell any version succeeds: somebody may have come after us.
+            // On a missing cell any version succeeds, so another VM may have claimed it, too.
             if let Some((bytes, cas)) = cells.get(&name)
                 && Slot::decode(&bytes) == Some(mine)
             {
@@ -195,7 +195,7 @@ impl Node {
             self.take_over(cells, mono, cas);
         } else if h.rank < self.rank && h.want < self.rank && age > 1_000 * MS {
             let asked = Head { want: self.rank, ..h.clone() };
-            // Only over the head that was read: a leader that beats meanwhile is asked at the next tick.
+            // Only over the head that was read: if the leader beats meanwhile, it is asked at the next tick.
             if cas != CREATE {
                 let _ = cells.set(&self.name("H", &[]), &asked.encode(), cas);
             }

@@ -320,7 +320,7 @@ fn requests(b: &mut Bench) {
         let mut edge = Edge::new(Arc::clone(&config));
         let (mut t, mut batch) = (START, Vec::new());
         b.case(&format!("read + decide (worker), {name}"), n, &value, || {
-            let mut s = Session::open(&config, &keys, &head(&headers));
+            let mut s = edge.open(&config, &keys, &head(&headers));
             read(&mut s, next());
             t += 3_600_000_000_000;
             black_box(edge.answer(Nanos(t), &mut s));

@@ -86,6 +86,180 @@ fn fixtures_give_their_facts_in_any_chunks() {
     }
 }
 
+/// A path, a body with a file in place of `$`, and what kind of file that is.
+const FILES: &[(&str, &str)] = &[
+    (
+        "/v1/messages",
+        r#"{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"text/plain","data":"$"}}]}]}"#,
+    ),
+    (
+        "/v1/messages",
+        r#"{"messages":[{"role":"user","content":[{"type":"document","source":{"data":"$","media_type":"text/csv; charset=utf-8","type":"base64"}}]}]}"#,
+    ),
+    (
+        "/v1/messages",
+        r#"{"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"document","source":{"type":"base64","media_type":"text/markdown","data":"$"}}]}]}]}"#,
+    ),
+    (
+        "/v1/chat/completions",
+        r#"{"messages":[{"role":"user","content":[{"type":"file","file":{"filename":"a.txt","file_data":"data:text/plain;base64,$"}}]}]}"#,
+    ),
+    (
+        "/v1/chat/completions",
+        r#"{"messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"$","filename":"a.md"}}]}]}"#,
+    ),
+    (
+        "/v1/chat/completions",
+        r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:application\/json;base64,$"}}]}]}"#,
+    ),
+    (
+        "/v1/chat/completions",
+        r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":"data:text/html;charset=utf-8;base64,$"}]}]}"#,
+    ),
+    (
+        "/v1/responses",
+        r#"{"input":[{"role":"user","content":[{"type":"input_file","filename":"a.txt","file_data":"data:text/plain;base64,$"}]}]}"#,
+    ),
+    ("/v1/responses", r#"{"input":[{"role":"user","content":[{"type":"input_file","file_data":"$"}]}]}"#),
+    (
+        "/v1/responses",
+        r#"{"input":[{"role":"user","content":[{"type":"input_image","image_url":"data:;base64,$"}]}]}"#,
+    ),
+    (
+        "/v1/responses",
+        r#"{"input":[{"type":"function_call","call_id":"1","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"1","output":[{"type":"input_file","file_data":"data:text/plain;base64,$"}]}]}"#,
+    ),
+    (
+        "/v1beta/models/g:generateContent",
+        r#"{"contents":[{"parts":[{"inlineData":{"mimeType":"text/plain","data":"$"}}]}]}"#,
+    ),
+    (
+        "/v1beta/models/g:generateContent",
+        r#"{"contents":[{"parts":[{"inline_data":{"data":"$","mime_type":"application/json"}}]}]}"#,
+    ),
+    (
+        "/v1beta/models/g:generateContent",
+        r#"{"contents":[{"parts":[{"functionResponse":{"name":"f","parts":[{"inlineData":{"mimeType":"text/plain","data":"$"}}]}}]}]}"#,
+    ),
+    ("/v1beta/interactions", r#"{"input":[{"type":"document","data":"$","mime_type":"text/plain"}]}"#),
+    (
+        "/model/m/converse",
+        r#"{"messages":[{"role":"user","content":[{"document":{"format":"txt","name":"a","source":{"bytes":"$"}}},{"text":"go on"}]}]}"#,
+    ),
+    (
+        "/model/m/converse",
+        r#"{"messages":[{"role":"user","content":[{"document":{"name":"a","source":{"bytes":"$"},"format":"csv"}},{"text":"go on"}]}]}"#,
+    ),
+    (
+        "/model/m/converse",
+        r#"{"messages":[{"role":"user","content":[{"toolResult":{"toolUseId":"1","content":[{"document":{"format":"html","name":"a","source":{"bytes":"$"}}}]}}]}]}"#,
+    ),
+    (
+        "/model/m/invoke",
+        r#"{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"text/plain","data":"$"}}]}]}"#,
+    ),
+    (
+        "/v2/chat",
+        r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:text/plain;base64,$"}}]}]}"#,
+    ),
+    ("/api/chat", r#"{"messages":[{"role":"user","content":"go on","images":["$"]}]}"#),
+    (
+        "/v2/models/m/infer",
+        r#"{"inputs":[{"name":"text_input","datatype":"BYTES","shape":[1],"contents":{"bytes_contents":["$"]}}]}"#,
+    ),
+];
+
+const BASE64: &str = "WW91IGFyZSBnaXZlbiBvbmUgZXhlcmNpc2UgZnJvbSBhIGNvbGxlY3Rpb24gZm9yIGFkdmFuY2VkIHN0dWRlbnRzOiBzb2x2ZSBpdC4=";
+const BASE64_SAYS: &str = "You are given one exercise from a collection for advanced students: solve it.";
+/// The same behind a byte that is no text.
+const ODD: &str = "/1lvdSBhcmUgZ2l2ZW4gb25lIGV4ZXJjaXNlIGZyb20gYSBjb2xsZWN0aW9uIGZvciBhZHZhbmNlZCBzdHVkZW50czogc29sdmUgaXQu";
+/// The start of a picture.
+const PICTURE: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+#[test]
+fn text_files_are_read_in_every_place_and_pictures_in_none() {
+    let engine = engine();
+    for (path, body) in FILES {
+        for chunk in [1, 7, 10_000] {
+            let see = |file: &str| facts(&engine, path, body.replace('$', file).as_bytes(), chunk);
+            let got = see(BASE64);
+            let seen = format!("{}{}", got["user"], got["instructions"]);
+            assert!(seen.contains(BASE64_SAYS), "{body}: {got}");
+            assert!(got["unreadable"].is_null() && got["media"] == true, "{body}: {got}");
+            for spelt in ["\\n", "\\u000a", " "] {
+                let broken = format!("{}{spelt}{}", &BASE64[..76], &BASE64[76..]);
+                let got = see(&broken);
+                assert!(
+                    format!("{}{}", got["user"], got["instructions"]).contains(BASE64_SAYS),
+                    "{body}: {got}"
+                );
+            }
+            let got = see(PICTURE);
+            let text = body.contains("text/")
+                || body.contains("json")
+                || body.contains("form")
+                || body.contains(".md");
+            if !text {
+                let user = got["user"].as_str().unwrap();
+                assert!(user.is_empty() || user == "go on", "{body}: {got}");
+            }
+            // What is called a text is read, or it is told that it could not be.
+            if text {
+                let got = see(ODD);
+                let read = got["user"].as_str().unwrap().contains(BASE64_SAYS);
+                assert!(read || got["unreadable"] == "shape", "{body}: {got}");
+            }
+        }
+    }
+}
+
+#[test]
+fn protobuf_is_read_as_far_as_it_is_sound() {
+    let engine = engine();
+    let path = "/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent";
+    let see = |body: &[u8]| facts(&engine, path, body, 3);
+    let field = |n: u8, v: &[u8]| [&[n << 3 | 2, v.len() as u8], v].concat();
+    let frame = |m: &[u8]| [&[0, 0, 0, 0, m.len() as u8], m].concat();
+    let ask = field(2, &field(1, &field(2, b"what is a weir")));
+    assert_eq!(see(&frame(&ask))["user"], "what is a weir");
+    let cases: &[(&str, Vec<u8>)] = &[
+        ("compressed", [&[1], &frame(&ask)[1..]].concat()),
+        ("truncated", frame(&ask)[..20].to_vec()),
+        ("trailing", [frame(&ask), frame(&ask)].concat()),
+        // A message that is longer than the one around it; a kind of field that nobody writes; a number without an end.
+        ("shape", frame(&[0x12, 0x7f, 0x0a])),
+        ("shape", frame(&[0x13, 0x00])),
+        ("shape", frame(&[0xff; 12])),
+        ("empty", frame(b"")),
+        ("truncated", Vec::from(*b"\0\0")),
+        // Contents before and after another field: which of them counts, parsers agree on, and so it is read, but told.
+        ("duplicate_key", frame(&[&ask[..], &field(1, b"m"), &ask].concat())),
+    ];
+    for (what, body) in cases {
+        assert_eq!(see(body)["unreadable"], *what, "{body:?}");
+    }
+    // As deep as it likes.
+    let mut deep = field(3, b"far down");
+    for _ in 0..24 {
+        deep = field(6, &field(1, &deep));
+    }
+    let deep = field(2, &field(1, &field(5, &field(2, &field(1, &field(2, &deep))))));
+    assert!(deep.len() < 128);
+    assert_eq!(see(&frame(&deep))["unreadable"], "depth");
+}
+
+#[test]
+fn a_file_says_nothing_of_the_next() {
+    let engine = engine();
+    let body = format!(
+        r#"{{"contents":[{{"parts":[{{"inlineData":{{"mimeType":"text/plain","data":"{BASE64}"}}}},{{"inlineData":{{"mimeType":"image/png","data":"{PICTURE}"}}}},{{"fileData":{{"mimeType":"text/plain","fileUri":"gs://bucket/a/long/way/to/some/file.txt","displayName":"quarterly-report-2024"}}}}]}}]}}"#
+    );
+    let got = facts(&engine, "/v1beta/models/g:generateContent", body.as_bytes(), 9);
+    assert_eq!(got["user"], BASE64_SAYS, "{got}");
+    assert!(got["unreadable"].is_null());
+}
+
 #[test]
 fn spelling_of_a_path_does_not_matter() {
     for p in [
@@ -193,6 +367,23 @@ proptest! {
         prop_assert_eq!(got["conversation"].as_bool().unwrap(), users.len() > 1);
         prop_assert_eq!(got["first_user"].as_str().unwrap(), if users.len() > 1 { &users[0] } else { "" });
         prop_assert_eq!(got["instructions"].as_str().unwrap(), &system);
+    }
+
+    #[test]
+    fn any_protobuf_in_any_chunks_gives_one_answer(
+        which in 0usize..4, change in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), chunk in 1usize..40
+    ) {
+        let all = fixtures();
+        let all: Vec<_> = all.iter().filter(|(name, _)| name.starts_with("gemini_grpc/")).collect();
+        let (_, fixture) = all[which % all.len()];
+        let mut body = body_of(fixture);
+        for (at, byte) in change {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let path = fixture["path"].as_str().unwrap();
+        let engine = engine_once();
+        prop_assert_eq!(facts(engine, path, &body, body.len()), facts(engine, path, &body, chunk));
     }
 
     // Long texts: what is passed over in one chunk is read in many. Pieces of a byte never pass anything over.

@@ -125,7 +125,7 @@ fn requests_without_a_prompt_teach_nothing_and_are_charged_where_they_ask_for_wo
     let mut reject = config("reject");
     let got = decide(&mut reject, 0, "GET", "/v9/x", "k");
     assert_eq!((got.action, got.verdict.reason), (Action::Block, Reason::NotInference));
-    assert!(got.verdict.case.is_some());
+    assert!(got.verdict.case_id.is_some());
     // A path that is known is served; without a prompt by its key.
     assert_eq!(decide(&mut reject, 0, "GET", "/v1/chat/completions", "k").action, Action::Allow);
 }

@@ -19,8 +19,9 @@ use traffic::{ACCOUNTS, Request, config, session_at, traffic};
 use weir::engine::Engine;
 use weir::engine::config::{Config, parse};
 use weir::engine::edge::extract::{Extracted, Extractor};
-use weir::engine::edge::identity::Keys;
+use weir::engine::edge::identity::{Head, Keys, NoProperties};
 use weir::engine::edge::session::Next;
+use weir::engine::edge::session::Session;
 use weir::engine::fingerprint::{Fingerprint, Fingerprinter};
 use weir::engine::hash::{self, Purpose};
 use weir::engine::units::Nanos;
@@ -271,6 +272,136 @@ fn a_campaign_that_hides_its_template_in_every_other_request_is_blocked() {
             honest += u32::from(!campaign && rejected);
         }
         assert!(blocked * 3 > sent && honest == 0, "{name}: {blocked} of {sent} blocked, {honest} honest");
+    }
+}
+
+/// A request by the engine's own door, its body whole.
+fn ask(engine: &Engine, r: &Request) -> Session {
+    let auth = format!("Bearer key-{}", r.key);
+    let created = (traffic::START - 3 * 86_400).to_string();
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"authorization", auth.as_bytes()), (b"x-created", created.as_bytes())];
+    let head = Head {
+        method: b"POST",
+        path: b"/v1/chat/completions",
+        authority: b"a",
+        headers: &headers,
+        source: b"",
+        route: b"",
+        virtual_host: b"",
+        service: b"",
+        metadata_profile: b"",
+        properties: &NoProperties,
+        end_of_stream: false,
+    };
+    let mut s = engine.open(r.t, &head);
+    s.push(r.body.as_bytes(), true);
+    s
+}
+
+/// Name, path, and prompts put together.
+type Together = (&'static str, &'static str, fn(&[String]) -> String);
+/// Its documents stand beside the query, which is the prompt: of them the first and the last are looked at closely.
+const RANKED: &str = "documents to rank";
+const TOGETHER: &[Together] = &[
+    ("one by one", "/v1/completions", |texts| json!({"prompt": texts[0]}).to_string()),
+    ("list of prompts", "/v1/completions", |texts| json!({"prompt": texts}).to_string()),
+    ("list of texts to embed", "/v1/embeddings", |texts| json!({"input": texts}).to_string()),
+    ("lines of a file", "/v1/files", |texts| {
+        let line = |t: &String| {
+            json!({"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": [user(t.as_str())]}}).to_string()
+        };
+        texts.iter().map(line).collect::<Vec<_>>().join("\n")
+    }),
+    ("batch of messages", "/v1/messages/batches", |texts| {
+        let one = |t: &String| json!({"custom_id": "1", "params": {"max_tokens": 9, "messages": [user(t.as_str())]}});
+        json!({"requests": texts.iter().map(one).collect::<Vec<_>>()}).to_string()
+    }),
+    ("batch of contents", "/v1beta/models/g:batchGenerateContent", |texts| {
+        let one = |t: &String| json!({"request": {"contents": [{"parts": [{"text": t}]}]}});
+        json!({"batch": {"input_config": {"requests": {"requests": texts.iter().map(one).collect::<Vec<_>>()}}}}).to_string()
+    }),
+    ("texts of a tokenizer", "/generate", |texts| json!({"text": texts}).to_string()),
+    (RANKED, "/v1/rerank", |texts| json!({"query": texts[0], "documents": texts}).to_string()),
+];
+
+#[test]
+fn a_campaign_is_found_however_its_prompts_are_put_together() {
+    let run = |(name, path, together): &Together, size: u64, noisy: bool| {
+        let config: Arc<Config> = config();
+        let keys = Keys::new(&config.seed);
+        let mut engine = Engine::new(Arc::clone(&config));
+        let (mut sent, mut served, mut honest) = (0u32, 0u32, 0u32);
+        for (i, r) in traffic().into_iter().enumerate() {
+            let campaign = r.key < ACCOUNTS;
+            let n = (i as u64) << 8;
+            let text =
+                |j| if campaign { format!("{TEMPLATE} {}", noise(n + j, 60)) } else { noise(n + j, 500) };
+            let mut texts: Vec<String> = (0..size).map(text).collect();
+            if noisy {
+                // Around it, where windows end.
+                texts.insert(0, noise(n + 90, 2_100));
+                texts.push(noise(n + 91, 1_100));
+            }
+            let r = Request { body: together(&texts), ..r };
+            let verdict = engine.decide(r.t, &mut session_at(path, &r, &config, &keys));
+            let rejected = u32::from(verdict.action == Action::Block);
+            (sent, served) = (sent + u32::from(campaign), served + u32::from(campaign) * (1 - rejected));
+            honest += u32::from(!campaign) * rejected;
+        }
+        println!(
+            "{name:<24} {size:>3} {} sent {sent} served {served}",
+            if noisy { "among noise" } else { "alone      " }
+        );
+        assert_eq!(honest, 0, "{name}");
+        (sent, served)
+    };
+    let (sent, alone) = run(&TOGETHER[0], 1, false);
+    assert!(alone * 3 < sent);
+    for kind in &TOGETHER[1..] {
+        for size in [1, 5, 20] {
+            assert_eq!(run(kind, size, false), (sent, alone), "{} {size}", kind.0);
+        }
+        // Of so many prompts that many are noise.
+        for size in [5, 20] {
+            let (_, served) = run(kind, size, true);
+            assert!(served * 2 < sent || kind.0 == RANKED, "{} {size}: {served} of {sent}", kind.0);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_sampled_until_something_could_be_looked_up() {
+    let hidden = |n: u64| {
+        json!({"messages": [user(noise(n, 80)), model(noise(n + 1, 200)), user(TEMPLATE), model(noise(n + 2, 200)), user(noise(n + 3, 80))]}).to_string()
+    };
+    let mut engine = Engine::new(config());
+    let (mut before, mut after, mut live) = (0, 0, false);
+    for (i, r) in traffic().into_iter().enumerate().filter(|(_, r)| r.key < ACCOUNTS) {
+        let r = Request {
+            body: json!({"messages": [user(format!("{TEMPLATE} {}", noise(i as u64, 60)))]}).to_string(),
+            ..r
+        };
+        let mut s = ask(&engine, &r);
+        engine.decide(r.t, &mut s);
+        // Somebody new shows it where no window keeps it.
+        let mut new = ask(&engine, &Request { t: r.t, key: 10_000 + i as u64, body: hidden(i as u64) });
+        let sampled = !new.facts.picks.is_empty();
+        let blocked = engine.decide(r.t, &mut new).action == Action::Block;
+        assert!(sampled || !blocked);
+        // Once a case is live, it stays so, and from the very next request on it is met.
+        assert!(!live || sampled);
+        live |= sampled;
+        (before, after) = (before + u32::from(!live), after + u32::from(blocked));
+    }
+    assert!(before > 100 && after > 100, "{before} before, {after} blocked after");
+    // A list that names templates is enough; one that names keys is none.
+    for (list, wanted) in [("tid:0000000000000001", true), ("kid:0000000000000001", false)] {
+        let list =
+            format!(r#"{{"deny":[{{"name":"a","{}":"{list}"}}]}}"#, if wanted { "template" } else { "key" });
+        let engine = Engine::new(Arc::new(parse(&list).unwrap()));
+        let s = ask(&engine, &Request { t: Nanos(5), key: 1, body: hidden(1) });
+        assert_eq!(!s.facts.picks.is_empty(), wanted, "{list}");
     }
 }
 

@@ -342,6 +342,121 @@ def test_a_template_that_no_window_keeps_is_met(sampling, case):
     assert seen(up) == before + 1
 
 
+def file_of(text, kind="text/plain"):
+    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def coded(text, codec="utf-8", encode=base64.b64encode):
+    return encode(text.encode(codec)).decode()
+
+
+def openai(part):
+    return "/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "text", "text": "Go on"}, part]}]}
+
+
+def responses(part):
+    return "/v1/responses", {"input": [{"role": "user", "content": [part]}]}
+
+
+def anthropic(source, wrap=lambda d: d):
+    return "/v1/messages", {"max_tokens": 9, "messages": [{"role": "user", "content": [wrap({"type": "document", "source": source})]}]}
+
+
+def gemini(part):
+    return "/v1beta/models/g:generateContent", {"contents": [{"parts": [part]}]}
+
+
+def bedrock(part):
+    return "/model/m/converse", {"messages": [{"role": "user", "content": [part, {"text": "Go on"}]}]}
+
+
+def result(part):
+    return {"type": "tool_result", "tool_use_id": "1", "content": [part]}
+
+
+# The prompt as a text file.
+FILES = {
+    "Anthropic document": lambda t: anthropic({"type": "base64", "media_type": "text/plain", "data": coded(t)}),
+    "Anthropic document, its type last": lambda t: anthropic({"data": coded(t), "media_type": "text/csv", "type": "base64"}),
+    "Anthropic document in an answer of a tool": lambda t: anthropic({"type": "base64", "media_type": "text/plain", "data": coded(t)}, result),
+    "OpenAI file": lambda t: openai({"type": "file", "file": {"filename": "a.txt", "file_data": file_of(t)}}),
+    "OpenAI file without a type": lambda t: openai({"type": "file", "file": {"file_data": coded(t)}}),
+    "OpenAI image that is text": lambda t: openai({"type": "image_url", "image_url": {"url": file_of(t, "text/html")}}),
+    "OpenAI image, its type a lie": lambda t: openai({"type": "image_url", "image_url": {"url": file_of(t, "image/png")}}),
+    "OpenAI image, written out": lambda t: openai({"type": "image_url", "image_url": {"url": "data:text/plain," + t.replace(" ", "%20")}}),
+    "Responses input_file": lambda t: responses({"type": "input_file", "filename": "a.md", "file_data": file_of(t, "text/markdown")}),
+    "Responses input_image": lambda t: responses({"type": "input_image", "image_url": file_of(t, "")}),
+    "Gemini inlineData": lambda t: gemini({"inlineData": {"mimeType": "text/plain", "data": coded(t)}}),
+    "Gemini inline_data, URL alphabet": lambda t: gemini({"inline_data": {"mime_type": "application/json", "data": coded(t, encode=base64.urlsafe_b64encode)}}),
+    "Gemini inlineData, no text at first": lambda t: gemini({"inlineData": {"mimeType": "text/plain", "data": coded("\x01\x02" + t)}}),
+    "Gemini inlineData, broken into lines": lambda t: gemini({"inlineData": {"mimeType": "text/plain", "data": coded(t, encode=base64.encodebytes)}}),
+    "Gemini inlineData, UTF-16": lambda t: gemini({"inlineData": {"mimeType": "text/plain", "data": coded(t, "utf-16")}}),
+    "Bedrock document": lambda t: bedrock({"document": {"format": "txt", "name": "a", "source": {"bytes": coded(t)}}}),
+    "Bedrock document in an answer of a tool": lambda t: bedrock({"toolResult": {"toolUseId": "1", "content": [
+        {"document": {"format": "md", "name": "a", "source": {"bytes": coded(t)}}}]}}),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_text_file_in_base64_is_read(world, case):
+    both, up = world
+    def ask(text):
+        path, body = FILES[case](text)
+        return raw(both[True].port, request(path, body, GOOD)).status
+    before = seen(up)
+    assert ask(INNOCENT) == 200
+    assert ask(FORBIDDEN) == 429
+    assert seen(up) == before + 1
+
+
+def protobuf(text, vertex=False):
+    """A request of Gemini over gRPC."""
+    def field(n, v):
+        length = [len(v) & 127 | 128, len(v) >> 7] if len(v) > 127 else [len(v)]
+        return bytes([n << 3 | 2, *length]) + v
+    part = field(1 if vertex else 2, text.encode())
+    message = field(2, field(2 if vertex else 1, part))
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+GRPC = {
+    "Gemini": ("/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent", False),
+    "Gemini, a stream": ("/google.ai.generativelanguage.v1beta.GenerativeService/StreamGenerateContent", False),
+    "Vertex": ("/google.cloud.aiplatform.v1.PredictionService/GenerateContent", True),
+}
+
+
+@pytest.mark.parametrize("hold", [True, False])
+@pytest.mark.parametrize("case", GRPC)
+def test_grpc_is_read(world, case, hold):
+    both, up = world
+    path, vertex = GRPC[case]
+    def ask(text, key="good", size=None):
+        body = protobuf(text, vertex)
+        first = head(key, length(body) if size is None else "transfer-encoding: chunked", "te: trailers", path=path)
+        first = first.replace(b"application/json", b"application/grpc")
+        reply = raw(both[hold].port, first + (body if size is None else chunked(body, size)))
+        return reply.headers.get("grpc-status") or reply.status
+    for size in (None, 1, 7):
+        before = seen(up)
+        assert ask(INNOCENT, size=size) == 200
+        assert ask(FORBIDDEN, size=size) == "8" and ask(INNOCENT, "bad", size=size) == "8"
+        whole = [r for r in up.requests[before:] if FORBIDDEN[:40].encode() in r[1]]
+        assert seen(up) >= before + 1 and not whole
+
+
+PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + random.Random(1).randbytes(300_000)).decode()
+
+
+def test_a_picture_passes_and_hides_nothing_behind_it(world):
+    both, up = world
+    def ask(text):
+        picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + PICTURE}}
+        body = {"messages": [{"role": "user", "content": [picture, {"type": "text", "text": text}]}]}
+        return raw(both[True].port, request(CHAT, body, GOOD)).status
+    assert ask(INNOCENT) == 200 and ask(FORBIDDEN) == 429
+
+
 # Name, how it is sent, statuses that are allowed. Whatever the key and the text: nothing whole may reach the upstream.
 REFUSED = {
     "content-length too short": (lambda p, k, t: raw(p, head(k, "content-length: 20") + body_of(t)).status, {400, 429}),

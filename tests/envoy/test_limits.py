@@ -1,10 +1,12 @@
 """Limits on a real Envoy: nobody pays for others, a wait that is told is true, every limit holds over all workers, and a request costs
 what it asks for."""
+import select
+import socket
 import threading
 import time
 
 import pytest
-from harness import Connection, config, post
+from harness import Connection, config, post, read_reply, request
 
 # What one worker serves is known to all after it: a worker writes every 100 ms, the leader publishes every 100 ms; twice that.
 KNOWN_S = 0.6
@@ -69,6 +71,47 @@ def test_who_waits_as_long_as_told_is_served(start, workers):
         if ask(e).status == 429:
             time.sleep(told / 2 + 0.02)
             assert ask(e).status == 200, f"told {told} s"
+
+
+def burst(port, n):
+    """`n` requests of one key at once, on connections that are open already: answers in order of their coming, and what it took."""
+    socks = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(n)]
+    time.sleep(0.2)
+    data, began = request(headers=[("x-api-key", "k")]), time.time()
+    for s in socks:
+        s.sendall(data)
+    took = time.time() - began
+    got, waiting = [], list(socks)
+    while waiting:
+        for s in select.select(waiting, [], [], 10)[0]:
+            got.append(read_reply(s))
+            waiting.remove(s)
+            s.close()
+    return got, took
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_of_a_burst_of_milliseconds_the_second_wait_at_the_latest_is_true(start, workers):
+    e = start(config(limits=[limit(5, "2s")]), workers=workers)
+    for round in range(4):
+        got, took = burst(e.port, 40)
+        served, refused = [r for r in got if r.status == 200], [r for r in got if r.status == 429]
+        assert len(served) + len(refused) == 40 and took < 0.2
+        # One worker's quota at least, all of them together at most.
+        assert 5 <= len(served) <= 5 * workers + 2
+        first, last = int(refused[0].headers["retry-after"]), int(refused[-1].headers["retry-after"])
+        # In the middle of it a worker knows only what it served itself: the least that is true.
+        true = (len(served) - 4) * 2 / 5
+        assert 1 <= first <= true + 1.1
+        time.sleep(first + 0.02)
+        again, second = ask(e), 0
+        if again.status == 429:
+            assert workers > 1, "one worker knows all"
+            second = int(again.headers["retry-after"])
+            time.sleep(second + 0.02)
+            assert ask(e).status == 200, f"told {first} s, then {second} s"
+        print(f"{workers} workers, round {round}: {len(served)} of 40 served in {took * 1e3:.0f} ms, told {first} to {last} s of {true:.1f}, then {second} s")
+        time.sleep(2.1)
 
 
 def test_a_wait_longer_than_is_told_is_in_the_ratelimit_header(start):

@@ -20,7 +20,7 @@ OTHER = {
     "WebSocket, Realtime": ("GET", "/v1/realtime?model=m", WEBSOCKET),
     "WebSocket, Responses": ("GET", "/v1/responses", WEBSOCKET),
     "WebSocket, unknown path": ("GET", "/ws", WEBSOCKET),
-    "gRPC": ("POST", "/google.ai.generativelanguage.v1.GenerativeService/GenerateContent", [("content-type", "application/grpc")]),
+    "gRPC": ("POST", "/google.ai.generativelanguage.v1.GenerativeService/CountTokens", [("content-type", "application/grpc")]),
 }
 
 
@@ -250,11 +250,11 @@ def test_of_a_large_batch_a_sample_is_looked_at(start, upstream):
 
 
 def test_a_batch_is_observed(start, upstream):
-    """A campaign by uploads of eight prompts each teaches the ledger as single requests do: one observation an item."""
+    """An upload of eight prompts teaches the ledger as one request does: its prompts came at one moment."""
     e = start(config(limits=[], deny=[]))
     texts = [FORBIDDEN + " about topic " + "abcdefgh"[i] * 5 for i in range(8)]
     path, kind, body = batches(texts)["anthropic"]
     for i in range(10):
         assert post(e.port, path=path, body=body, headers=[("x-api-key", f"k{i}"), ("content-type", kind)]).status == 200
-    e.wait_stat(lambda v: v == 80, "weir.observations_applied.policy=test")
+    e.wait_stat(lambda v: v == 10, "weir.observations_applied.policy=test")
     assert e.stat("weir.keys.policy=test") == 10

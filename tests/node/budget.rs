@@ -121,7 +121,7 @@ fn unproven_keys_share_a_budget_and_a_proven_key_never_pays() {
             if v.action.rejects() {
                 assert_eq!((v.action, v.reason), (Action::Throttle, Reason::Budget));
                 assert_eq!(v.retry_after, Nanos::from_secs(5));
-                assert!(v.case.is_some());
+                assert!(v.case_id.is_some());
             }
             if i % 100 == 0 {
                 proven += u64::from(!n.send(1, &template(900_000 + i)).action.rejects());

@@ -103,6 +103,16 @@ fn only_the_host_folder_knows_the_abi() {
     }
 }
 
+/// `weir-prune` takes the code that prints values for debugging out of the module.
+#[test]
+fn the_module_prints_nothing_for_debugging() {
+    for f in ["engine", "host", "node"].iter().flat_map(|d| files(&root().join("src").join(d), "rs")) {
+        for word in [":?}", ":#?}", "debug_struct", "debug_tuple", "Unexpected::"] {
+            assert!(is_test(&f) || !code(&f).contains(word), "{} uses {word}", f.display());
+        }
+    }
+}
+
 #[test]
 fn the_mode_is_read_in_one_place() {
     for f in engine() {
@@ -267,6 +277,7 @@ const FLOORS: [(&str, &[&str]); 28] = [
             "units",
             "value",
             "verdict",
+            "wire",
         ],
     ),
     ("record", &["config", "decimal", "decision", "ledger", "report", "rules", "units", "value"]),
@@ -326,4 +337,40 @@ fn each_floor_uses_only_those_below_it() {
         }
     }
     assert!(seen > 200, "only {seen} uses were found: the test is blind");
+}
+
+/// The ledger composes parts. Each has one place, and fields that nobody else reaches into.
+#[test]
+fn the_ledger_is_made_of_parts_that_keep_their_fields() {
+    let dir = root().join("src/engine/ledger");
+    let all: Vec<(String, String)> = files(&dir, "rs")
+        .into_iter()
+        .filter(|f| !is_test(f) && !f.starts_with(dir.join("tests")))
+        .map(|f| (f.strip_prefix(&dir).unwrap().display().to_string(), code(&f)))
+        .collect();
+    let with = |what: &str| -> Vec<&str> {
+        all.iter().filter(|(_, text)| text.contains(what)).map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(with("\nimpl Ledger {"), ["mod.rs", "observe.rs", "report.rs", "state.rs"]);
+    let fields = |name: &str| -> String {
+        let text = all.iter().find_map(|(_, text)| text.split(&format!("struct {name} {{\n")).nth(1));
+        text.unwrap_or_else(|| panic!("no struct {name}")).split("\n}").next().unwrap().to_string()
+    };
+    let of_ledger = fields("Ledger");
+    let parts: Vec<&str> = of_ledger
+        .lines()
+        .filter_map(|l| l.trim().trim_end_matches(',').split_once(": "))
+        .map(|(_, of)| of)
+        .filter(|of| of.starts_with(char::is_uppercase))
+        .collect();
+    assert_eq!(parts, ["Clock", "Keys", "Values", "Ladder", "Rates", "Budgets", "Publisher"]);
+    let opens =
+        |fields: &str| fields.lines().any(|l| l.trim().starts_with("pub ") || l.trim().starts_with("pub("));
+    assert!(!opens(&of_ledger));
+    for part in parts {
+        assert!(!opens(&fields(part)), "{part} opens its fields");
+        let files = with(&format!("\nimpl {part} {{"));
+        let one_place = files.len() == 1 || files.iter().all(|f| f.starts_with("values/"));
+        assert!(one_place, "{part} has verbs in {files:?}");
+    }
 }

@@ -1,18 +1,19 @@
 //! `weir demo`: honest traffic and a campaign through a real Envoy, on an accelerated clock, with a live view.
 
 mod envoy;
+mod http;
 mod traffic;
 mod upstream;
 
 use crate::{IO, OK, USAGE};
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{BufReader, IsTerminal, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use traffic::{Event, Key, Traffic};
+use traffic::{Key, Request, Traffic};
 use weir::engine::edge::identity::{Head, NoProperties};
 use weir::engine::units::{Nanos, scaled};
 use weir::engine::{Engine, config};
@@ -182,7 +183,7 @@ fn write_trace(path: &PathBuf, traffic: &Traffic) -> u8 {
     let start = Nanos::from_secs(1_780_000_000);
     let written = (|| -> std::io::Result<()> {
         let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
-        for e in &traffic.events {
+        for e in &traffic.requests {
             let key = &traffic.keys[e.key];
             let mut values = Vec::new();
             let headers = headers(key, start, &mut values);
@@ -211,7 +212,7 @@ fn dry_run(traffic: &Traffic) -> Score {
     let Ok(config) = config::parse(&configuration(1)) else { return score };
     let mut engine = Engine::new(Arc::new(config));
     let start = Nanos::from_secs(1_780_000_000);
-    for e in &traffic.events {
+    for e in &traffic.requests {
         let now = start.plus(Nanos((e.t * 1e9) as u64));
         engine.tick(now);
         let key = &traffic.keys[e.key];
@@ -253,7 +254,7 @@ fn live(args: &Args, traffic: &Arc<Traffic>) -> Result<Score, String> {
     );
     println!(
         "{} requests of {} keys, {} hours in {:.0} s",
-        traffic.events.len(),
+        traffic.requests.len(),
         traffic.keys.len(),
         42,
         traffic::LENGTH_S / f64::from(SCALE)
@@ -270,7 +271,7 @@ fn live(args: &Args, traffic: &Arc<Traffic>) -> Result<Score, String> {
         let (traffic, score, port) = (Arc::clone(traffic), Arc::clone(&score), envoy.port);
         threads.push(std::thread::spawn(move || sender(&rx, &traffic, &score, port, begun, start)));
     }
-    for (i, e) in traffic.events.iter().enumerate() {
+    for (i, e) in traffic.requests.iter().enumerate() {
         // One key, one connection: its requests stay in order.
         let _ = senders[e.key % SENDERS].send(i);
     }
@@ -315,7 +316,7 @@ fn sender(
 ) {
     let mut connection: Option<BufReader<TcpStream>> = None;
     for i in queue {
-        let e = &traffic.events[i];
+        let e = &traffic.requests[i];
         let due = Duration::from_secs_f64(e.t / f64::from(SCALE));
         let now = begun.elapsed();
         if now < due {
@@ -346,7 +347,7 @@ fn sender(
 
 fn exchange(
     c: &mut Option<BufReader<TcpStream>>,
-    e: &Event,
+    e: &Request,
     key: &Key,
     port: u16,
     start: Nanos,
@@ -367,26 +368,10 @@ fn exchange(
     let mut bytes = request.into_bytes();
     bytes.extend_from_slice(&e.body);
     reader.get_mut().write_all(&bytes)?;
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    let status = line.split_whitespace().nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
-    let (mut length, mut close) = (0u64, false);
-    loop {
-        line.clear();
-        reader.read_line(&mut line)?;
-        let lower = line.trim_end().to_ascii_lowercase();
-        if lower.is_empty() {
-            break;
-        }
-        if let Some(v) = lower.strip_prefix("content-length:") {
-            length = v.trim().parse().unwrap_or(0);
-        }
-        close |= lower == "connection: close";
-    }
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
-    if close {
+    let head = http::head(reader)?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let status = head.first.split_whitespace().nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+    std::io::copy(&mut reader.take(head.length), &mut std::io::sink())?;
+    if head.close {
         *c = None;
     }
     Ok(status)

@@ -14,7 +14,7 @@ use weir::engine::edge::actions::LastActions;
 use weir::engine::edge::extract::Extracted;
 use weir::engine::ledger::Ledger;
 use weir::engine::units::Nanos;
-use weir::engine::{Decision, Engine, GroupReport, Inspection, StateError, Status, hash};
+use weir::engine::{Decision, Engine, GroupReport, Inspection, Refused, Status, hash};
 
 /// Workers at most.
 pub const MOST: i64 = 64;
@@ -171,7 +171,7 @@ impl Deployment {
     }
 
     /// Starts from what was learned: all workers read it before their first request.
-    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+    pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         match &mut self.0 {
             Kind::Whole(e) => e.read_state(bytes),
             Kind::Apart(a) => a.read_state(bytes),
@@ -181,7 +181,7 @@ impl Deployment {
     }
 
     /// A new process, with what was learned or empty.
-    pub fn restart(&mut self, keep: bool) -> Result<(), StateError> {
+    pub fn restart(&mut self, keep: bool) -> Result<(), Refused> {
         let state = keep.then(|| {
             self.finish();
             self.write_state()
@@ -331,7 +331,7 @@ impl Apart {
         Status { state_bytes: (self.ledger.size_bytes() + edges) as u64, ..self.ledger.status() }
     }
 
-    fn read_state(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+    fn read_state(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         let mut fresh =
             Apart::new(Arc::clone(&self.config), u8::try_from(self.workers.len()).unwrap_or(u8::MAX), false);
         fresh.ledger.read_state(bytes)?;

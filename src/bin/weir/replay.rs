@@ -295,7 +295,7 @@ impl Replay {
             "none" => "null".to_string(),
             name => format!("\"{name}\""),
         };
-        let case = d.verdict.case.map_or_else(|| "null".to_string(), |c| format!("\"{c}\""));
+        let case = d.verdict.case_id.map_or_else(|| "null".to_string(), |c| format!("\"{c}\""));
         writeln!(
             out,
             r#"{{"i":{},"action":"{}","reason":{reason},"case":{case},"would":"{}"}}"#,

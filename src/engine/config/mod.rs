@@ -134,7 +134,9 @@ impl Source {
     /// A header: one whose name has key, token, auth, secret or credential in it holds a secret, any other a name.
     pub fn header(name: &str) -> Source {
         let name = name.to_ascii_lowercase();
-        let secret = ["key", "token", "auth", "secret", "credential"].iter().any(|word| name.contains(word));
+        let secret = ["key", "token", "auth", "secret", "credential"]
+            .iter()
+            .any(|word| name.as_bytes().windows(word.len()).any(|w| w == word.as_bytes()));
         if secret { Source::Secret(name) } else { Source::Header(name) }
     }
 }

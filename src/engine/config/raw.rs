@@ -1,7 +1,7 @@
 //! The strict JSON half: unknown keys, wrong units, empty selectors and contradictions are problems that name the JSON
 //! path, the value, what is allowed and the fix. All problems of a file are told at once.
 
-use super::read::{Object, leaf, of_text, show};
+use super::read::{Object, leaf, of_text, quote, show};
 use super::routes::{Match, Pattern, Routes, Rule};
 use super::*;
 use crate::engine::dialect::{DIALECTS, path};
@@ -98,7 +98,7 @@ fn policy(top: &mut Object<'_>, p: &mut Problems) -> String {
     let good = (1..=32).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !good {
-        p.add("policy", format_args!("is {name:?}, must be 1 to 32 of a-z, 0-9 and -"));
+        p.add("policy", format_args!("is {}, must be 1 to 32 of a-z, 0-9 and -", quote(name)));
     }
     name.to_string()
 }
@@ -193,7 +193,7 @@ fn profile(o: &mut Object<'_>, name: &str, p: &mut Problems, w: &mut Problems) -
         );
     }
     for entry in profile.allow.entries().iter().filter(|a| profile.deny.get(a.selector).is_some()) {
-        o.problem("allow", format_args!("{:?} is in deny too: remove one of the two", entry.name), p);
+        o.problem("allow", format_args!("{} is in deny too: remove one of the two", quote(&entry.name)), p);
     }
     (profile, learn)
 }
@@ -368,7 +368,11 @@ fn own_paths(o: &mut Object<'_>, p: &mut Problems) -> Vec<OwnPath> {
         let plain = path::Normal::of(suffix.as_bytes());
         let mut sound = false;
         if !suffix.starts_with('/') || suffix.len() < 2 {
-            e.problem("suffix", format_args!("is {suffix:?}, must begin with / and name a segment"), p);
+            e.problem(
+                "suffix",
+                format_args!("is {}, must begin with / and name a segment", quote(&suffix)),
+                p,
+            );
         } else if suffix.len() >= path::MAX {
             e.problem("suffix", format_args!("is longer than {} bytes", path::MAX.saturating_sub(1)), p);
         } else if suffix.as_bytes() != plain.start() {
@@ -385,7 +389,7 @@ fn own_paths(o: &mut Object<'_>, p: &mut Problems) -> Vec<OwnPath> {
             Some(_) => {}
             None => {
                 let names: Vec<&str> = DIALECTS.iter().map(|d| d.name()).collect();
-                e.problem("as", format_args!("is {name:?}, must be one of {}", names.join(", ")), p);
+                e.problem("as", format_args!("is {}, must be one of {}", quote(name), names.join(", ")), p);
             }
         }
         e.finish(p);
@@ -419,7 +423,7 @@ fn limits(o: &mut Object<'_>, p: &mut Problems) -> Vec<Limit> {
         if name.is_empty() {
             l.problem("name", "is missing or empty", p);
         } else if out.iter().any(|o| o.name == name) {
-            l.problem("name", format_args!("is {name:?}, which another limit has already"), p);
+            l.problem("name", format_args!("is {}, which another limit has already", quote(&name)), p);
         }
         let by = l.word("by", &[("key", By::Key), ("tenant", By::Tenant)], By::Key, p);
         let costs = [("answers", Cost::Answers), ("requests", Cost::Requests)];
@@ -703,7 +707,7 @@ fn route(v: &Value, path: &str, profiles: &mut Vec<Profile>, p: &mut Problems) -
         Some(name) => {
             let found = profiles.iter().position(|x| x.name == name);
             if found.is_none() {
-                o.problem("profile", format_args!("is {name:?}, which is not under profiles"), p);
+                o.problem("profile", format_args!("is {}, which is not under profiles", quote(name)), p);
             }
             found
         }

@@ -182,7 +182,7 @@ impl Routes {
                 Some((_, None)) => "is a profile of this configuration: it wins over all selectors",
                 _ => "is no profile of this configuration: it is passed over",
             };
-            steps.push(format!("the route's metadata names {name:?}, which {what}"));
+            steps.push(format!("the route's metadata names {}, which {what}", super::read::quote(&name)));
         }
         match found {
             Some((id, None)) => (id, steps),

@@ -1,12 +1,14 @@
-//! Is a key a program: never asleep, spread over the hour, one-shot, never repeating? For load profiles (`burst`) and reports.
+//! Is a key a program? It never sleeps, sends at any minute of the hour, starts a new conversation each time, and repeats
+//! no text. Asked for load profiles (`birth_burst`) and reports.
 
 use crate::engine::math;
 use crate::engine::tables::keys::KeyState;
 
-/// Hours with openings in the quietest seven in a row. A sleeper's are empty, whatever his time zone; a queue's are not.
+/// Number of hours with openings within the quietest seven hours in a row. For a person who sleeps it is 0 in any time
+/// zone; for a queue it is more.
 fn quietest(hours: u32) -> u32 {
-    let day = u64::from(hours & 0x00ff_ffff);
-    let twice = day | day << 24;
+    let hours_of_day = u64::from(hours & 0x00ff_ffff);
+    let twice = hours_of_day | hours_of_day << 24;
     (0..24u32).map(|s| (twice >> s & 0x7f).count_ones()).min().unwrap_or(0)
 }
 
@@ -14,8 +16,8 @@ fn one_shot(key: &KeyState) -> bool {
     key.single_percent() >= 95 && key.dup_percent() <= 10 && !key.is_regular()
 }
 
-/// Does this key look like a queue's within its first day? It only raises the profile's alarm. `tick` is now.
-/// Queues pass 97 times in 100, people 20 to 50 times (simulated: n draws from a flat day and from a person's).
+/// Does this key look like a queue's within its first day? The answer only raises the profile's alarm. `tick` is now. In
+/// simulation 97 of 100 queues pass, and 20 to 50 of 100 people (n draws from a flat day and from a person's).
 pub fn is_tireless(key: &KeyState, tick: u16) -> bool {
     let n = key.map_n();
     // 19 hours of exposure: a night must have passed.
@@ -36,7 +38,7 @@ fn awake_hours(n: u8) -> u32 {
     }
 }
 
-/// Does it never sleep, beyond doubt? Of queues 86 in 100 have passed after 41 openings and 97 after 63; of people two.
+/// Does the key never sleep, beyond doubt? 86 of 100 queues pass after 41 openings and 97 after 63; 2 of 100 people do.
 pub fn is_sleepless(key: &KeyState) -> bool {
     let awake = match key.map_n() {
         0..24 => return false,

@@ -1,8 +1,8 @@
 //! Bursts: keys of one octave of load that never sleep and were made within a few days of each other.
 //!
-//! Contract: looks at a large sample of everybody young of the octave, answers when the births lie and what load they share. Why a
-//! window of births: honest accounts of one age range arrive evenly, a campaign's are bought or registered together.
-//! Cost: one sort of at most a large sample. Not a term of the score: profiles are judged by this alone.
+//! Input: a large sample of all young keys of the octave. Output: when the keys of the burst were made, and the load they
+//! share. Honest accounts of one age range arrive evenly; a campaign's are bought or registered together. Cost: one sort of
+//! at most a large sample. This is no hypothesis beside the others: a load profile is judged by it alone.
 
 use super::Sampled;
 use crate::engine::config::Campaign;
@@ -24,9 +24,9 @@ pub struct Burst {
 /// Longest burst, ticks: five days.
 const BURST_TICKS: u32 = 720;
 
-/// Is there a burst among the young keys of one octave of load (those with enough openings to tell)? Two signals that do not
-/// follow from each other: half of these keys never sleep, where people's do, and 70 % of those were made within five days
-/// of a young account's fourteen.
+/// Is there a burst among the young keys of one octave of load, of those with enough openings to tell? It takes two
+/// independent signals: half of these keys never sleep, and 70 % of those were made within five days (a young account is up
+/// to 14 days old).
 pub fn burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     let mut room = [Sample::default(); KEYS];
     let queue = select(keys.items, &mut room);
@@ -44,7 +44,7 @@ pub fn burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     if span(window) > BURST_TICKS {
         return None;
     }
-    // The densest 70 % may leave out the ends of the same burst.
+    // The densest 70 % may not reach the ends of the burst.
     let slack = (span(window) / 4).max(36);
     let (youngest, oldest) = (*window.first()?, *window.last()?);
     Some(Burst {

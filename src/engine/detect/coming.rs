@@ -1,20 +1,20 @@
 //! Do the keys keep coming, and alike? The law of a key's requests that all hypotheses share.
 //!
-//! A key that has come at all sends at a rate of its own and stops after each visit with one probability: what comes within ten
-//! minutes is one visit. Of a key with `n` requests after its first in `v` visits after its first, `l` ticks from the first to
-//! the last and `r` ticks of silence since, at rate p and stop probability s: `(1-s)^v p^n e^(-pl) (s + (1-s) e^(-pr))`,
-//! averaged over a gamma distribution of the rates (its shape says how alike they are). The average has a closed form.
-//! Source: the gamma-Poisson model with dropout after Fader, Hardie & Lee 2005 (BG/NBD), here with the dropout alike for all.
-//! Cost: two logarithms and an exponential a key.
+//! A key sends at a rate of its own, and stops after each visit with a probability that is the same for all keys. Requests
+//! within ten minutes are one visit. A key has `n` requests and `v` visits after its first, `l` ticks from the first to the
+//! last and `r` ticks of silence since. At rate p and stop probability s this has the likelihood
+//! `(1-s)^v p^n e^(-pl) (s + (1-s) e^(-pr))`, averaged over a gamma distribution of the rates, whose shape says how alike they
+//! are. The average has a closed form. Source: the gamma-Poisson model with dropout (BG/NBD) of Fader, Hardie & Lee 2005, here
+//! with one dropout for all keys. Cost: two logarithms and an exponential a key.
 
 use super::keys::{MOST, Weights};
 use crate::engine::math::{clamp, exp, ln, ln_rising};
 use crate::engine::tables::numbers::Rhythm;
 
-/// What a key's requests were.
+/// The requests of one key, as the law sees them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Visit {
-    /// Requests after the first, at most `MOST_REQUESTS`: of more, the last so many at the same rate.
+    /// Requests after the first, at most `MOST_REQUESTS`. A key with more is counted by its last ones.
     pub n: u32,
     /// Visits after the first: ticks with requests.
     pub v: f64,
@@ -28,13 +28,13 @@ pub struct Visit {
 const MOST_REQUESTS: u32 = 200;
 
 impl Visit {
-    /// Of `n` further requests in `v` further visits, `l` ticks, `r` ticks of silence.
+    /// From `n` requests and `v` visits after the first, `l` ticks from first to last, and `r` ticks since the last.
     pub fn new(n: u32, v: u32, l: f64, r: f64) -> Visit {
         let kept = n.min(MOST_REQUESTS);
         let scale = if n > kept { f64::from(kept) / f64::from(n) } else { 1.0 };
         Visit { n: kept, v: f64::from(v.min(n)) * scale, l: l * scale, r }
     }
-    /// The same where nobody has counted visits: as many as there can be, one a tick.
+    /// The same where visits were not counted: as many as there can be, one a tick.
     pub fn uncounted(n: u32, ticks: u32, r: f64) -> Visit {
         Visit::new(n, n.min(ticks), f64::from(ticks), r)
     }
@@ -74,7 +74,8 @@ pub struct Range {
     pub shapes: &'static [f64],
 }
 
-/// Keys that came alike, counted together: requests in steps of a quarter, times in octaves. Filled once an evaluation.
+/// Keys with similar requests in bins: requests in steps of a fifth or more, times in octaves. Filled once an evaluation;
+/// the laws are then fitted to bins, not to keys.
 #[derive(Debug)]
 pub struct Bins {
     bins: [Visit; MOST],
@@ -84,7 +85,7 @@ pub struct Bins {
 }
 
 impl Bins {
-    /// Of these keys, at most `MOST`.
+    /// The bins of these keys, at most `MOST` of them.
     pub fn new(visits: &[Visit]) -> Bins {
         let mut b = Bins { bins: [Visit::default(); MOST], used: 0, of: [0; MOST] };
         let mut codes = [0u32; MOST];
@@ -103,7 +104,7 @@ impl Bins {
             };
             *slot = code;
             *of = at as u8;
-            // Running means of the times; the count is the first key's, which is nearly all of theirs.
+            // Times are running means. The count is that of the bin's first key; the others' differ by less than a step.
             *size += 1.0;
             if *size == 1.0 {
                 *bin = *v;
@@ -136,8 +137,9 @@ fn octave(ticks: f64) -> u32 {
     (ln(ticks + 1.0) * std::f64::consts::LOG2_E) as u32
 }
 
-/// The law within a range under which the weighted keys are likeliest, and ln of that likelihood. Of each shape the mean gap by golden
-/// section on its logarithm, each with its best probability to stop. `near` a law that is known to be close it looks no further.
+/// The likeliest law for the weighted keys within a range, and ln of its likelihood. For each shape the mean gap is found
+/// by golden-section search on its logarithm, each time with the best probability to stop. With `near`, only shapes next to
+/// that law are tried.
 pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Option<Pace>) -> (f64, Pace) {
     let by_bin = bins.weights(weights, keys);
     let used = bins.bins.get(..bins.used).unwrap_or_default();
@@ -192,7 +194,7 @@ pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Opt
 /// Probabilities to stop that a hypothesis tries, at most.
 const STOPS: usize = 6;
 
-/// The maximum of a function of one hump within `e^±width` of `from`, in so many steps.
+/// The maximum of a function with one peak within `e^±width` of `from`, by golden-section search in `steps` steps.
 fn golden(from: f64, width: f64, steps: u32, of: impl Fn(f64) -> f64) -> f64 {
     const G: f64 = 0.618_033_988_749_895;
     let at = |x: f64| from * exp(x);

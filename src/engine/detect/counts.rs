@@ -1,4 +1,4 @@
-//! Follow-ups and repeats: of a key's requests so many were of a kind, each key with a share of its own.
+//! Follow-ups and repeats: how many of a key's requests are of a kind. Each key has a share of its own.
 //!
 //! The beta-binomial law: shares are spread as a beta distribution with a mean and a precision (high: all keys alike). Source:
 //! Skellam 1948. Cost: three rising factorials a key.
@@ -6,8 +6,8 @@
 use super::keys::{MOST, Weights};
 use crate::engine::beta_binomial::Share;
 
-/// The likeliest of several laws for weighted counts, and ln of that likelihood. Equal counts are looked at once.
-/// `Share::RARE` among the laws stands for `rare`.
+/// The likeliest of several laws for weighted counts, and ln of its likelihood. Equal counts are evaluated once. Where a
+/// law is `Share::RARE`, `rare` is used in its place.
 pub fn fit(counts: &[(u32, u32)], weights: &Weights, among: &[Share], rare: Share) -> (f64, Share) {
     let mut tally = [(0u32, 0u32, 0.0f64); MOST];
     let mut used = 0usize;

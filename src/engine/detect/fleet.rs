@@ -1,7 +1,7 @@
 //! A fleet: the keys are on timers. Cron jobs and devices, up to `campaign.fleet_cap` keys.
 //!
-//! A timer fires at the same minute of the hour, and each gap repeats the last one or the fleet's; a queue does neither. Nats from
-//! both, of which the larger counts, fading out for fleets of one to two times the cap.
+//! A timer fires at the same minute of the hour, and each gap repeats the last one or the fleet's; a queue does neither.
+//! Both are scored in nats, and the larger score counts. It fades out between one and two times the cap.
 
 use super::hypothesis::Hypothesis;
 use super::keys::{Keys, MOST, Weights};
@@ -12,8 +12,11 @@ use crate::engine::math;
 use crate::engine::sort::sort;
 use crate::engine::tables::groups::Sample;
 
-/// See above.
-pub static FLEET: Hypothesis = Hypothesis {
+/// The hypothesis.
+pub static FLEET: Hypothesis = MACHINES;
+
+/// Keys of machines, all alike in how often they come. `owner` is another.
+pub const MACHINES: Hypothesis = Hypothesis {
     name: "fleet",
     coming: ALIKE,
     talk: people::TALK,
@@ -24,21 +27,22 @@ pub static FLEET: Hypothesis = Hypothesis {
     besides: timers,
 };
 
-/// Of a queue's gaps so many are near the median or repeat the one before, of a fleet's (with a quarter of the period as jitter) so
-/// many: counted in simulated queues and fleets.
+/// Share of gaps that are near the median or repeat the one before: in simulated queues, and in simulated fleets with a
+/// quarter of the period as jitter.
 const QUEUE_ALIKE: f64 = 0.25;
 const FLEET_ALIKE: f64 = 0.85;
-/// Codes (3.7 % each) within which two gaps are alike.
+/// Two gaps are alike if their codes (steps of 3.7 %) differ by no more than this.
 const ALIKE_CODES: u8 = 5;
-/// Gaps below 4 min are not counted, so that gaps just above are crowded: from 12 min on they are spread as they should be.
+/// From this code (12 min) on gaps are compared by `ALIKE_CODES`. Below it codes are crowded, because gaps under 4 min are
+/// not counted, and must be nearly equal.
 const SPREAD: u8 = 30;
-/// Share of the gaps beyond which the others are a fleet's late timers and nobody else's.
+/// If one period has more than this share of the gaps, the other gaps are taken to be the same fleet's.
 const ONE_FLEET: f64 = 0.9;
 
-/// Nats a key against a fleet of twice the cap or more: it is none.
+/// Nats a key against a fleet of twice the cap or more.
 const TOO_MANY: f64 = 4.0;
 
-/// Keys whose gaps are known: below a dozen nothing is said of timers, and nothing is confirmed.
+/// Number of keys whose gaps are known. With fewer than twelve nothing is confirmed, as timers could not be told.
 pub fn known(keys: &Keys<'_>) -> usize {
     keys.samples.iter().filter(|s| s.gap > 0).count()
 }
@@ -47,7 +51,7 @@ fn timers(keys: &Keys<'_>, weights: &Weights, c: &Campaign) -> f64 {
     let mut room = [0u8; MOST];
     let codes = gaps_of(keys, weights, &mut room);
     let meant = keys.meant(weights).count() as f64;
-    // Others who share a phrase of the fleet by chance do not make it a larger fleet.
+    // Keys that share a phrase with the fleet by chance do not count towards its size.
     let size = keys.distinct * meant / keys.len().max(1) as f64 * one_period(codes);
     let size = math::clamp(math::log2(2.0 * f64::from(c.fleet_cap) / size.max(1.0)), 0.0, 1.0);
     same_gap(keys, weights, codes).max(same_minute(keys, weights)) - (1.0 - size) * TOO_MANY * meant
@@ -69,7 +73,7 @@ fn gaps_of<'a>(keys: &Keys<'_>, weights: &Weights, room: &'a mut [u8; MOST]) -> 
     codes
 }
 
-/// The largest share of gaps that are near one of them: the keys of one period. 1 if the others are few.
+/// The largest share of gaps near a common value: the keys of one period. 1 if it is above `ONE_FLEET`.
 fn one_period(codes: &[u8]) -> f64 {
     let within = |at: u8| {
         let (from, to) = (at.saturating_sub(near(at)), at.saturating_add(near(at)));
@@ -80,7 +84,7 @@ fn one_period(codes: &[u8]) -> f64 {
     if share > ONE_FLEET { 1.0 } else { share }
 }
 
-/// Gaps of keys that repeat theirs, or gaps near the group's median gap, nats.
+/// Nats for timers from gaps that repeat the one before, or that are near the group's median gap.
 fn same_gap(keys: &Keys<'_>, weights: &Weights, codes: &[u8]) -> f64 {
     let n = codes.len();
     if n < 12 {
@@ -95,7 +99,7 @@ fn same_gap(keys: &Keys<'_>, weights: &Weights, codes: &[u8]) -> f64 {
         + other * math::ln((1.0 - FLEET_ALIKE) / (1.0 - QUEUE_ALIKE))
 }
 
-/// Repeats of the same minute of the hour, beyond chance, nats: each repeat is one of 32 bins for a queue.
+/// Nats for timers from openings at the same minute of the hour (32 bins), beyond what a queue does by chance.
 fn same_minute(keys: &Keys<'_>, weights: &Weights) -> f64 {
     let (mut repeats, mut chance, mut n) = (0.0, 0.0, 0.0);
     for s in keys.meant(weights).filter(|s| s.phase_n >= 2) {

@@ -8,9 +8,9 @@ use crate::engine::math::{exp, ln, ln_sum};
 
 /// Hours of sleep.
 const NIGHT: u32 = 7;
-/// Requests in an hour of sleep, in those of an hour awake: a person's restless night.
+/// Requests in an hour of sleep, as a share of those in an hour awake: a person's night is not empty.
 const RESTLESS: f64 = 0.06;
-/// Openings that say something.
+/// Fewer openings say nothing about sleep.
 const LEAST: u8 = 6;
 
 /// ln P(map | sleeps) - ln P(map | never sleeps); 0 below `LEAST` openings, and within the key's first day.
@@ -27,7 +27,7 @@ pub fn sleeper(hours: u32, n: u8, ticks: u32) -> f64 {
     };
     let flat = hour(1.0 / 24.0);
     let awake = 1.0 / (f64::from(24 - NIGHT) + RESTLESS * f64::from(NIGHT));
-    let (day, night) = (hour(awake), hour(awake * RESTLESS));
+    let (by_day, by_night) = (hour(awake), hour(awake * RESTLESS));
     let of = |(hit, miss): (f64, f64), hits: u32, of: u32| {
         f64::from(hits) * hit + f64::from(of.saturating_sub(hits)) * miss
     };
@@ -35,7 +35,7 @@ pub fn sleeper(hours: u32, n: u8, ticks: u32) -> f64 {
     let mut sleeps = -1.0e9;
     for from in 0..24u32 {
         let hits = (twice >> from & ((1 << NIGHT) - 1)).count_ones();
-        sleeps = ln_sum(sleeps, of(night, hits, NIGHT) + of(day, all.saturating_sub(hits), 24 - NIGHT));
+        sleeps = ln_sum(sleeps, of(by_night, hits, NIGHT) + of(by_day, all.saturating_sub(hits), 24 - NIGHT));
     }
     sleeps - ln(24.0) - of(flat, all, 24)
 }

@@ -13,7 +13,7 @@ use crate::engine::math::{exp, ln};
 /// What a hypothesis allows.
 #[derive(Debug)]
 pub struct Hypothesis {
-    /// As reports call it.
+    /// Name in reports.
     pub name: &'static str,
     /// How keys come.
     pub coming: Range,
@@ -21,13 +21,15 @@ pub struct Hypothesis {
     pub talk: &'static [Share],
     /// Their repeats.
     pub repeats: &'static [Share],
-    /// How alike the template's share of their traffic is, where that is a smaller part: precision of its distribution.
+    /// Precisions that are tried for the template's share of a key's traffic (high: all keys have about the same share).
+    /// Asked where the template is a small part of it.
     pub alike: &'static [f64],
     /// Share of keys that sleep.
     pub sleep: &'static [f64],
-    /// Share of young keys among those whose age is known, each with what it costs; empty: any.
+    /// Shares of young keys (among those of known age) that are allowed, each with its cost in nats; empty: any share.
     pub young: &'static [(f64, f64)],
-    /// What else speaks for it, of the weighted keys together, nats; very negative where it cannot be.
+    /// What else speaks for it, asked of all weighted keys together, nats. Very negative where the hypothesis is
+    /// impossible.
     pub besides: fn(&Keys<'_>, &Weights, &Campaign) -> f64,
 }
 
@@ -50,21 +52,21 @@ pub struct Law {
     pub cost: f64,
 }
 
-/// Shares of a template in its keys' traffic that are tried.
+/// Mean shares of a template in its keys' traffic that are tried.
 const PARTS: [f64; 7] = [0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 0.8];
 
-/// Nothing.
+/// For hypotheses with nothing else to ask: 0 nats.
 pub fn nothing(_: &Keys<'_>, _: &Weights, _: &Campaign) -> f64 {
     0.0
 }
 
 impl Hypothesis {
-    /// The likeliest law for the weighted keys, and ln of that likelihood without what speaks for all keys together.
+    /// The likeliest law for the weighted keys, and ln of its likelihood. `besides` is not in it.
     pub fn fit(&self, keys: &Keys<'_>, weights: &Weights, near: Option<Pace>) -> (f64, Law) {
         self.fit_with(keys, weights, coming::fit(&keys.bins, weights, keys.len(), &self.coming, near))
     }
 
-    /// The same with the law of coming fitted already.
+    /// The same where the law of coming is already fitted.
     pub fn fit_with(&self, keys: &Keys<'_>, weights: &Weights, (coming, pace): (f64, Pace)) -> (f64, Law) {
         let (talk_ln, talk) = counts::fit(keys.talk(), weights, self.talk, keys.fitted.silent);
         let (repeats_ln, repeats) = counts::fit(keys.repeats(), weights, self.repeats, keys.fitted.novel);
@@ -104,7 +106,7 @@ impl Law {
     }
 }
 
-/// ln P of a map of hours that says `nats` for sleep, against one that never sleeps.
+/// ln of P(map of hours) over P(map | never sleeps), where a share of the keys sleeps. `nats`: what the map says for sleep.
 pub fn ln_sleep(share: f64, nats: f64) -> f64 {
     if nats == 0.0 { 0.0 } else { ln(share * exp(nats.min(300.0)) + 1.0 - share) }
 }

@@ -1,4 +1,4 @@
-//! What a large sample's keys did, as all hypotheses look at it. Filled once an evaluation; nothing is allocated.
+//! The facts of a large sample's keys, as all hypotheses read them. Filled once an evaluation; nothing is allocated.
 
 use super::coming::{Bins, Visit};
 use super::hours;
@@ -8,15 +8,15 @@ use crate::engine::tables::homes::Homes;
 use crate::engine::tables::large_samples::KEYS;
 use crate::engine::value::Axis;
 
-/// Keys that are looked at.
+/// Keys that are read.
 pub const MOST: usize = KEYS;
-/// How much of each key is meant.
+/// Weight of each key, 0 to 1: how much of it a fit is about.
 pub type Weights = [f64; MOST];
 
 /// How old a key was when it came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Age {
-    /// Missing data: it neither vouches nor accuses.
+    /// Unknown. It speaks neither for nor against a key.
     #[default]
     Unknown,
     /// Younger than `campaign.young_for`.
@@ -34,13 +34,14 @@ pub struct Keys<'a> {
     pub distinct: f64,
     /// Now, in ticks.
     pub tick: u16,
-    /// What is believed of keys that have not shown it.
+    /// Laws of the whole population, for what keys have not shown yet.
     pub fitted: Fitted,
     /// Where all keys come from.
     pub homes: &'a Homes,
     visits: [Visit; MOST],
     whole: [Visit; MOST],
-    /// The template is a smaller part of their traffic: what is looked at is all of it, and the template's share.
+    /// The template is a small part of the keys' traffic. Then all of their traffic is read, and the template's share of
+    /// it.
     pub partly: bool,
     /// When they came, in bins.
     pub bins: Bins,
@@ -51,7 +52,7 @@ pub struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Looks at a sample.
+    /// Reads a sample.
     pub fn new(
         samples: &'a [Sample],
         distinct: f64,
@@ -79,12 +80,12 @@ impl<'a> Keys<'a> {
         let part = |s: &Sample| f64::from(s.openings) / f64::from(s.key_openings.max(s.openings).max(1));
         let mean = samples.iter().map(part).sum::<f64>() / samples.len().max(1) as f64;
         k.partly = axis == Axis::Text && mean < 0.5;
-        // Who comes through many relays shows each a part, too.
+        // A key that comes through many relays shows each of them only a part.
         let whole = k.partly || axis == Axis::Network;
         for (i, s) in samples.iter().enumerate() {
             let (openings, first) =
                 if whole { (s.key_openings.max(s.openings), s.key_first) } else { (s.openings, s.first) };
-            // What comes within ten minutes is one visit: the requests of a session are one decision of one person.
+            // Requests within ten minutes are one visit: a session is one decision of one person.
             let visits = |openings: u16| {
                 let all = u32::from(openings).saturating_mul(u32::from(s.ticks));
                 all.checked_div(u32::from(s.openings)).unwrap_or(0).saturating_sub(1)
@@ -95,7 +96,7 @@ impl<'a> Keys<'a> {
             if let Some(v) = k.visits.get_mut(i) {
                 *v = Visit::new(u32::from(openings.saturating_sub(1)), visits(openings), l, r);
             }
-            // Who does little else is exposed to silence here; others may be sending elsewhere.
+            // Silence counts for a key that sends little else; another key may be sending elsewhere.
             let devoted = s.openings.saturating_mul(2) >= s.key_openings;
             if let Some(v) = k.whole.get_mut(i) {
                 let n = s.key_openings.max(s.openings);
@@ -159,7 +160,7 @@ impl<'a> Keys<'a> {
     pub fn devotion(&self) -> &[(u32, u32)] {
         self.devotion.get(..self.len()).unwrap_or_default()
     }
-    /// Those that are rather meant than not.
+    /// The keys with a weight above one half.
     pub fn meant(&self, weights: &Weights) -> impl Iterator<Item = &'a Sample> {
         self.samples.iter().zip(weights).filter(|(_, w)| **w > 0.5).map(|(s, _)| s)
     }
@@ -179,21 +180,21 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// So many of so many; of more than 32 in proportion, so that many keys are alike.
+/// A count out of a whole. Wholes above 32 are scaled down, so that many keys have equal counts and are evaluated once.
 fn of(k: u32, n: u32) -> (u32, u32) {
     let n = n.max(k);
     let halvings = (n / 32).checked_ilog2().map_or(0, |s| s.saturating_add(1));
-    // Rounded up: one follow-up in a hundred requests is not none.
+    // Rounded up: one follow-up in a hundred requests is not zero.
     (k.div_ceil(1 << halvings.min(8)), n >> halvings.min(8))
 }
 
-/// So many fifteenths of so many requests, of fifteen at most.
+/// A count in fifteenths of a whole; wholes above fifteen are scaled down.
 fn habit(fifteenths: u32, requests: u16) -> (u32, u32) {
     let n = u32::from(requests).clamp(1, 15);
     (fifteenths.saturating_mul(n).div_ceil(15), n)
 }
 
-/// So many of so many; of more than 128 in proportion.
+/// A count out of a whole. Wholes above 128 are scaled down.
 fn part_of(k: u32, n: u32) -> (u32, u32) {
     let halvings = (n / 128).checked_ilog2().map_or(0, |s| s.saturating_add(1)).min(16);
     (k >> halvings, n >> halvings)

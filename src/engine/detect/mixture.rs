@@ -17,15 +17,15 @@ use crate::engine::config::Campaign;
 use crate::engine::math::{exp, ln, ln_sum};
 use crate::engine::sort;
 
-/// Steps at most.
+/// Steps of expectation and maximisation, at most.
 const STEPS: u32 = 8;
 /// A step that gains fewer nats is the last.
 const ENOUGH: f64 = 0.5;
-/// Nats within which a share and nearly all are alike.
+/// If a share is better than "nearly all" by fewer nats than this, it is taken as nearly all.
 const UNDECIDED: f64 = 2.0;
-/// So many nats behind, and gaining fewer than half of it in a step, there is no point in going on.
+/// A mixture that is this many nats behind, and gains less than half of it in a step, is given up.
 const HOPELESS: f64 = 20.0;
-/// The honest part is fitted anew, and looked at, not assumed, if more keys than this are in it.
+/// With more honest keys than this the honest part is fitted to them; with fewer the law of all keys stands for it.
 pub const OWN: f64 = 6.0;
 
 /// A campaign among honest keys.
@@ -47,7 +47,7 @@ pub struct Mixture {
 
 /// The likeliest mixture of a campaign with keys of `honest`, whose law for all keys is `all`.
 pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture {
-    // A few talkers among many are the honest part.
+    // A few keys that follow up among many that do not are the honest part.
     let talkers = keys.talk().iter().filter(|t| t.0.saturating_mul(20) > t.1).count();
     let converse = talkers.saturating_mul(2) > keys.len() && nights(keys);
     let form = if converse { &CONVERSING } else { &QUEUE };
@@ -55,22 +55,22 @@ pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture 
     mixture(keys, form, honest, all, weights)
 }
 
-/// Keys that must have been seen through a night, before anybody can say that they converse and never sleep: if people they
-/// tell it plainly.
+/// Keys that must have lived through a night before it is said that they converse and never sleep. If they were people, so
+/// many would show it.
 const NIGHTS: usize = 24;
 
 fn nights(keys: &Keys<'_>) -> bool {
     keys.sleep().iter().filter(|s| **s != 0.0).count() >= NIGHTS
 }
 
-/// ln of the likelihood of two kinds of honest keys, busy and idle ones: what people's rates make of one law, two laws may explain.
-/// Without this, unequal people look like a queue among people.
+/// ln of the likelihood of two kinds of honest keys, busy and idle ones. Rates that one law does not explain, two may.
+/// Without this, people with very different rates look like a queue among people.
 pub fn two_kinds(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> f64 {
     let rate = |v: &Visit| f64::from(v.n) / (v.l + v.r + 1.0);
     let mut rates = [0.0; MOST];
     rates.iter_mut().zip(keys.visits()).for_each(|(r, v)| *r = rate(v));
     let sorted = rates.get_mut(..keys.len()).unwrap_or_default();
-    // Rates are not negative: their bits are in their order.
+    // Floats that are not negative sort like their bits.
     sort::by_key(sorted, |r| r.to_bits());
     let middle = sorted.get(keys.len() / 2).copied().unwrap_or(0.0);
     let mut weights = [0.1; MOST];
@@ -81,7 +81,7 @@ pub fn two_kinds(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> f64 {
     })
 }
 
-/// Nats by which the keys that the mixture calls a campaign's are better explained as honest and alike.
+/// Nats by which an honest law of keys that are alike explains the mixture's campaign keys better than the queue does.
 pub fn honest_alike(keys: &Keys<'_>, m: &Mixture, c: &Campaign) -> f64 {
     let queue = coming::fit(&keys.bins, &m.weights, keys.len(), &QUEUE.coming, Some(m.queue.pace));
     let forms: &[&Hypothesis] = if nights(keys) { &[&QUEUE, &CONVERSING] } else { &[&QUEUE] };
@@ -94,7 +94,7 @@ pub fn honest_alike(keys: &Keys<'_>, m: &Mixture, c: &Campaign) -> f64 {
     honest.into_iter().fold(f64::MIN, f64::max) - queue.fold(f64::MIN, f64::max)
 }
 
-/// `first` among `second`, whose law for all keys is `all`, from these weights of `first` on.
+/// Fits `first` among `second`. `all` is the law of `second` for all keys; `weights` are those of `first` to start from.
 fn mixture(keys: &Keys<'_>, first: &Hypothesis, second: &Hypothesis, all: Law, weights: Weights) -> Mixture {
     let n = keys.len() as f64;
     let most = 1.0 - 1.0 / (4.0 * n.max(1.0));
@@ -118,7 +118,7 @@ fn mixture(keys: &Keys<'_>, first: &Hypothesis, second: &Hypothesis, all: Law, w
             sum += *w;
         }
         m.share = (sum / n.max(1.0)).min(most).max(1.0e-4);
-        // Where honest keys alone are far likelier, more steps would not find a campaign.
+        // Where honest keys alone are far likelier, more steps find no campaign.
         if m.ln < before + ENOUGH || m.ln < floor - HOPELESS && m.ln < before + HOPELESS / 2.0 {
             break;
         }
@@ -130,7 +130,7 @@ fn mixture(keys: &Keys<'_>, first: &Hypothesis, second: &Hypothesis, all: Law, w
             h = m.honest.each(keys);
         }
     }
-    // Where the keys do not tell whether some are honest, none is: steps towards a share of one are ever smaller.
+    // If the keys do not tell whether some are honest, none is: steps towards a share of one get smaller and smaller.
     if m.ln_alone > m.ln - UNDECIDED {
         m.share = most;
         let q = m.queue.each(keys);

@@ -1,4 +1,4 @@
-//! From an evaluation to the numbers by which a key is judged: the mixture's two sides, as far as a key's record can show them.
+//! From an evaluation to the numbers by which a key is judged: the mixture's two sides, as far as a key's state can show them.
 
 use super::coming::{self, Pace};
 use super::hypothesis::ln_sleep;
@@ -12,27 +12,27 @@ use crate::engine::sort::sort;
 use crate::engine::tables::groups::Group;
 use crate::engine::tables::numbers::Numbers;
 
-/// What the counters of a value alone say: odds that a key which sends it is a campaign's, nats. `converses`: follow-ups are the
-/// campaign's own; `old_honest`: so much of old keys' openings is not.
+/// Odds by a value's counters alone that a key which sends it is a campaign's, nats. `converses`: the campaign follows up,
+/// so follow-ups are no sign. `old_honest`: share of old keys' openings that are honest users'.
 pub fn prior(group: &Group, converses: bool, old_honest: f64, fitted: &Fitted) -> f64 {
     let honest =
         shared::honest_share(fitted.sign, signs(group, converses, old_honest), group.total, None, 0.0);
     ln((1.0 - honest) / honest)
 }
 
-/// Requests by which honest users tell themselves from a campaign's accounts.
+/// Requests that only honest users send: the signs of `shared`.
 fn signs(group: &Group, converses: bool, old_honest: f64) -> u32 {
     let follow_ups = if converses { 0 } else { group.total.saturating_sub(group.single) };
     let repeats = group.single.saturating_sub(group.novel);
     follow_ups.saturating_add(repeats).saturating_add((f64::from(group.old) * old_honest) as u32)
 }
 
-/// Share of young keys below which a campaign's accounts are bought, some or all.
+/// Below this share of young keys, some or all of a campaign's accounts are bought.
 const BOUGHT: f64 = 0.9;
-/// Mean share of follow-ups from which on a campaign converses.
+/// From this mean share of follow-ups on a campaign counts as one that converses.
 pub const CONVERSES: f64 = 0.05;
 
-/// See above.
+/// The numbers by which keys are judged, from a mixture that was fitted.
 pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let (n, fitted) = (keys.len() as f64, &keys.fitted);
     let campaign = m.weights.iter().take(keys.len()).sum::<f64>();
@@ -41,10 +41,10 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let old = keys.ages().zip(&m.weights).filter(|(age, _)| *age == Age::Old);
     let (honest_old, all_old) =
         old.fold((0.0, 1.0e-9), |(h, all), (_, w)| (h + if *w < 0.5 { 1.0 } else { 0.0 }, all + 1.0));
-    // Of a campaign of new accounts no old key is its own, however alike.
+    // If a campaign's accounts are new, no old key is its own, however much it looks like one.
     let old_honest: f64 = if all_old < 1.0 || m.queue.young > BOUGHT { 1.0 } else { honest_old / all_old };
     let signs = signs(group, m.queue.talk.mean > CONVERSES, old_honest);
-    // Of keys that the large sample sees the share is known better than by the signs of those who send most.
+    // The large sample knows the share of keys better than the signs do: those come mostly from keys that send much.
     let large_sample = seen.then(|| (others + others.sqrt() + 1.0) / n);
     let honest = shared::honest_share(fitted.sign, signs, group.total, large_sample, m.ln - m.ln_alone);
     let whole = coming::Bins::new(keys.whole());
@@ -56,7 +56,7 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
         Pace { stop: fitted.stop, shape: fitted.shape, gap: queue_pace.gap }
     };
     let honest_young = if seen { m.honest.young } else { fitted.young };
-    // Those who were told from the campaign are the plainest of the honest: the others differ more.
+    // The honest keys that the mixture found are those that differ most from the campaign. The others are closer to it.
     let mean = if seen { m.honest.talk.mean } else { fitted.talk.mean };
     let honest_pace = Pace { shape: honest_pace.shape.min(fitted.shape_most), ..honest_pace };
     let (born_from_min, born_to_min) = births(group, keys, m);
@@ -81,13 +81,13 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     }
 }
 
-/// The law of honest users' follow-ups of this mean: as precise as `fitted`, and more where they are rare. A follow-up must never
-/// speak against a key: then few keys have a share of nearly none.
+/// The law of honest users' follow-ups with this mean: as precise as `fitted`, and more precise where follow-ups are rare.
+/// Otherwise most keys would have a share near zero, and a follow-up would speak against a key.
 pub fn honest_talk(mean: f64, fitted: f64) -> Share {
     Share::new(mean, fitted.max(0.3 / mean.max(1.0e-3)))
 }
 
-/// Mean share of a weighted key's openings here in all of its openings.
+/// Mean share of the template among all openings of a weighted key.
 fn devoted(keys: &Keys<'_>, weights: &Weights, precision: f64) -> Share {
     let (sum, all) = keys.devotion().iter().zip(weights).fold((1.0, 1.5), |(sum, all), ((h, a), w)| {
         (sum + w * f64::from(*h) / f64::from(*a).max(1.0), all + w)
@@ -95,8 +95,8 @@ fn devoted(keys: &Keys<'_>, weights: &Weights, precision: f64) -> Share {
     Share::new(clamp(sum / all, 0.05, 0.98), precision)
 }
 
-/// Share of the honest keys that sleep: people do, back ends may not. Told by the keys, and by `sleep_weight` that are not
-/// there.
+/// Share of the honest keys that sleep: people do, back ends may not. Estimated from the keys, with `sleep_weight` keys of
+/// the population added.
 fn honest_sleep(keys: &Keys<'_>, rest: &Weights) -> f64 {
     let mut best = (f64::MIN, 0.0);
     for share in [0.02, 0.2, 0.5, 0.8, 0.97] {
@@ -110,7 +110,7 @@ fn honest_sleep(keys: &Keys<'_>, rest: &Weights) -> f64 {
     best.1
 }
 
-/// What it says that a key is on a timer, nats: never for the campaign.
+/// Nats by which being on a timer speaks for a key; never for the campaign.
 fn regular(keys: &Keys<'_>, weights: &Weights) -> f64 {
     let (mut k, mut n) = (0.5, 1.0);
     for (s, w) in keys.samples.iter().zip(weights) {
@@ -120,14 +120,14 @@ fn regular(keys: &Keys<'_>, weights: &Weights) -> f64 {
     ln(k / n / 0.3).min(0.0)
 }
 
-/// The evaluation's minute: the large sample's tick, near the group's last request.
+/// Minute of the evaluation: the large sample's tick, made absolute by the group's last request.
 fn now_min(group: &Group, keys: &Keys<'_>) -> u32 {
     let last_tick = (group.last_s / 600) as u16;
     (group.last_s / 60).saturating_add(u32::from(keys.tick.wrapping_sub(last_tick)).saturating_mul(10))
 }
 
-/// Between which minutes the campaign's keys were born, but for one in fifty at each end; with slack. 0 and the end of time if
-/// no ages are known.
+/// First and last minute at which the campaign's keys were born, without 2 % of them at each end, with slack. 0 and
+/// `u32::MAX` if no ages are known.
 fn births(group: &Group, keys: &Keys<'_>, m: &Mixture) -> (u32, u32) {
     let mut ago = [0u32; MOST];
     let mut n = 0usize;
@@ -147,7 +147,7 @@ fn births(group: &Group, keys: &Keys<'_>, m: &Mixture) -> (u32, u32) {
     let slack = (oldest.saturating_sub(youngest) / 4).max(36);
     let now_min = now_min(group, keys);
     let minute = |ticks: u32| now_min.saturating_sub(ticks.saturating_mul(10));
-    // While new keys keep coming there is no end yet; a value is looked at every hour.
+    // While new keys keep coming there is no end yet.
     let to =
         if youngest <= slack { u32::MAX } else { minute(youngest).saturating_add(slack.saturating_mul(10)) };
     (minute(oldest.saturating_add(slack)).max(1), to)

@@ -1,32 +1,22 @@
 //! One owner: the keys share an egress. Workers, ingestion, back ends of a service.
 //!
-//! 95 in 100 keys first came from at most three address prefixes. An owner has at most `campaign.fleet_cap` keys, as a fleet has: a
-//! campaign of thousands behind one prefix is none.
+//! 95 of 100 keys first came from at most three address prefixes. An owner has at most `campaign.fleet_cap` keys, like a
+//! fleet; a campaign of thousands behind one prefix is no owner.
 
+use super::fleet::MACHINES;
 use super::hypothesis::Hypothesis;
 use super::keys::{Keys, MOST, Weights};
-use super::people;
-use super::repeaters::ALIKE;
 use crate::engine::config::Campaign;
 use crate::engine::sort::sort;
 
-/// See above.
-pub static OWNER: Hypothesis = Hypothesis {
-    name: "one owner",
-    coming: ALIKE,
-    talk: people::TALK,
-    repeats: people::REPEATS,
-    alike: &[1.5, 20.0],
-    sleep: people::SLEEP,
-    young: &[],
-    besides: few_homes,
-};
+/// The hypothesis.
+pub static OWNER: Hypothesis = Hypothesis { name: "one owner", besides: few_homes, ..MACHINES };
 
-/// Share of others' keys from which on a home says nothing.
+/// If more than this share of all other keys has the same homes, homes say nothing.
 const COMMON: f64 = 0.2;
 /// Prefixes of one owner.
 const HOMES: usize = 3;
-/// Nats of a key whose home is one of them: one of three against one of twenty and more.
+/// Nats of a key whose home is one of them: ln of 1/3 against about 1/20.
 const EACH: f64 = 2.0;
 
 fn few_homes(keys: &Keys<'_>, weights: &Weights, c: &Campaign) -> f64 {
@@ -54,7 +44,7 @@ fn few_homes(keys: &Keys<'_>, weights: &Weights, c: &Campaign) -> f64 {
     if of_owner.saturating_mul(100) < n.saturating_mul(95) {
         return f64::MIN / 4.0;
     }
-    // Of others' keys so many come from there, too: behind a load balancer all.
+    // Share of other keys with the same homes: all of them behind a load balancer.
     let theirs = keys.distinct * n as f64 / keys.len() as f64;
     let others = keys.homes.share(&most.map(|m| m.1), theirs, theirs);
     if others > COMMON { f64::MIN / 4.0 } else { EACH * n as f64 }

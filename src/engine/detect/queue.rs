@@ -1,9 +1,9 @@
 //! The campaign: a work queue spread over accounts.
 //!
-//! It keeps coming (an account seldom stops), all accounts carry about the same load, they do not follow up and do not repeat.
-//! They never sleep, or keep people's hours. In a second form they converse, all alike, but then they must never sleep.
-//! Accounts are mostly new. Half or all of them bought is possible, but old keys are what honest templates have: it takes 15 and
-//! 30 nats more.
+//! It keeps coming (an account seldom stops), all accounts carry about the same load, they do not follow up and do not
+//! repeat. They never sleep, or keep people's hours. In a second form they converse, all alike, but then they must never
+//! sleep. Accounts are mostly new. Half or all of them may be bought. As honest templates have old keys, too, these cases
+//! need 15 and 30 nats more.
 
 use super::coming::Range;
 use super::hypothesis::{Hypothesis, nothing};
@@ -11,11 +11,11 @@ use crate::engine::beta_binomial::Share;
 use crate::engine::config::fitted::{NOVEL, SILENT};
 
 const COMING: Range = Range { stops: &[0.0005, 0.015, 0.05], shapes: &[3.0, 8.0, 40.0] };
-/// Repeats of a queue that hands some of its prompts out twice.
+/// Repeats, if the queue hands some prompts out twice.
 const OFTEN: Share = Share::new(0.03, 60.0);
 const YOUNG: &[(f64, f64)] = &[(0.985, 0.0), (0.5, 15.0), (0.03, 30.0)];
 
-/// One request, one training pair.
+/// The first form: each request is a conversation of its own.
 pub static QUEUE: Hypothesis = Hypothesis {
     name: "queue",
     coming: COMING,
@@ -27,7 +27,7 @@ pub static QUEUE: Hypothesis = Hypothesis {
     besides: nothing,
 };
 
-/// Sessions.
+/// The second form: sessions of several requests.
 pub static CONVERSING: Hypothesis = Hypothesis {
     name: "conversing queue",
     coming: COMING,

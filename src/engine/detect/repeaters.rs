@@ -5,10 +5,10 @@ use super::hypothesis::{Hypothesis, nothing};
 use super::people;
 use crate::engine::config::fitted::REPEATERS;
 
-/// Any pace at which honest keys may be alike.
+/// Laws of coming for honest keys that are alike: any pace.
 pub const ALIKE: Range = Range { stops: &[0.0005, 0.015, 0.05, 0.15], shapes: &[2.0, 8.0, 40.0] };
 
-/// See above.
+/// The hypothesis.
 pub static REPEATING: Hypothesis = Hypothesis {
     name: "repeaters",
     coming: ALIKE,

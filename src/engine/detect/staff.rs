@@ -5,7 +5,7 @@ use super::people;
 use super::repeaters::ALIKE;
 use crate::engine::config::fitted::TALKERS;
 
-/// See above.
+/// The hypothesis.
 pub static STAFF: Hypothesis = Hypothesis {
     name: "staff",
     coming: ALIKE,

@@ -81,6 +81,7 @@ impl Dialect for Converse {
                 const {
                     &[
                         row("source", Field::Media),
+                        row("format", Field::Kind),
                         row("text", Field::Content),
                         row("content", Field::Content),
                         row("name", Field::Context),

@@ -158,6 +158,14 @@ impl Window {
         }
         self.pause(Some(gone));
     }
+    /// Is as much of its start kept as there is room for?
+    pub fn is_full(&self) -> bool {
+        self.head_len >= HEAD
+    }
+    /// Tells such starts apart, roughly: by a few bytes.
+    pub fn tell(&self) -> u64 {
+        hash::text(self.len, self.head.get(self.head.len().saturating_sub(64)..).unwrap_or_default())
+    }
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.head.clear();

@@ -144,11 +144,13 @@ impl Iterator for Back<'_> {
 }
 
 /// Does the path end with this sequence of whole segments?
+#[inline(never)]
 pub fn ends_with(path: &[u8], tail: &str) -> bool {
     path.ends_with(tail.as_bytes())
 }
 
 /// The last segment, and what stands before it.
+#[inline(never)]
 pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|b| *b == b'/') {
         Some(i) => {

@@ -4,6 +4,7 @@ use super::facts::{Facts, INSTRUCTIONS, Window, escape};
 use super::sampler::Sampler;
 use super::{Dialect, Field};
 use crate::engine::hash;
+use crate::engine::json::files::{File, is_text_type};
 use crate::engine::json::scan::{DEPTH, KEY, Sink};
 use crate::engine::json::unreadable::Unreadable;
 
@@ -101,10 +102,21 @@ pub struct Reader {
     data: Window,
     /// They are: by what stands beside them, or by a byte that base64 does not have.
     plain: bool,
+    /// The file that a string is, within `Media` or as `Data`, and what was read of its text.
+    file: File,
+    wrote_file: bool,
+    /// What stands beside files: the type of a text; that they are in base64. And one of them was passed over as no text.
+    typed: bool,
+    coded: bool,
+    passed_file: bool,
+    /// Bytes of strings that were passed over as no text.
+    passed: u64,
     /// The last message so far if it is the model's: the start of an answer that the model is to go on with.
     prefill: Window,
     /// Texts of the request outside of messages (`prompt`, `message`).
     prompt: Window,
+    /// Of a list of prompts the next is for the sample alone.
+    passed_prompt: bool,
     /// Texts beside the prompt (`Context`), how long they were when the last key of the document began, and how many keys
     /// before it gave some.
     context: Window,
@@ -157,8 +169,15 @@ impl Reader {
             word_len: 0,
             data: Window::default(),
             plain: false,
+            file: File::default(),
+            wrote_file: false,
+            typed: false,
+            coded: false,
+            passed_file: false,
+            passed: 0,
             prefill: Window::default(),
             prompt: Window::default(),
+            passed_prompt: false,
             context: Window::default(),
             context_start: 0,
             contexts: 0,
@@ -188,6 +207,12 @@ impl Reader {
         self.beside.key(text);
     }
 
+    /// No snippets are needed: nobody would look them up.
+    pub fn leave_samples(&mut self) {
+        self.sampler.leave();
+        self.beside.leave();
+    }
+
     /// The facts so far; the reader is empty afterwards. `lines`: a file of lines, which need not hold a prompt.
     pub fn into_facts(mut self, lines: bool) -> Facts {
         let own = self.take_facts();
@@ -202,9 +227,14 @@ impl Reader {
         if !(own.user.is_empty() && own.instructions.is_empty()) {
             self.keep(own);
         }
-        let Some(first) = self.sample.pop() else {
+        // Which of them stands for all depends on what they say, so that no place in a batch is safe from it.
+        let seed = self.seed ^ self.sampler.secret();
+        let said = self.sample.iter_mut().map(|f| f.user.digest((seed, seed)));
+        let at = said.fold(seed, hash::combine).checked_rem(self.sample.len() as u64);
+        let Some(at) = at.and_then(|at| usize::try_from(at).ok()) else {
             return Facts { items, unreadable: unread, ..Facts::default() };
         };
+        let first = self.sample.swap_remove(at);
         let stream = stream || first.stream;
         Facts { items, sample: self.sample, unreadable: unread, stream, beyond_window, ..first }
     }
@@ -255,7 +285,7 @@ impl Reader {
         let (mut last, mut prefill) = (std::mem::take(&mut self.last), std::mem::take(&mut self.prefill));
         let (prompt, mut context) = (std::mem::take(&mut self.prompt), std::mem::take(&mut self.context));
         let contexts = std::mem::take(&mut self.contexts);
-        (self.context_start, self.above) = (0, 0);
+        (self.context_start, self.above, self.passed_prompt) = (0, 0, false);
         (self.fresh_turn, self.asked_tool, self.wrote_instructions) = (false, false, false);
         // With a prompt of its own, an answer at the end of the history is history.
         if prompt.is_empty() && !prefill.is_empty() {
@@ -352,6 +382,9 @@ impl Reader {
             return self.beside.feed(raw);
         }
         let place = self.place(field);
+        if self.passed_prompt && matches!(place, Place::Prompt) {
+            return self.sampler.feed(raw);
+        }
         let all = self.is_joined(&place);
         let (window, sampler) = self.window(&place);
         if all {
@@ -386,6 +419,9 @@ impl Reader {
             return self.beside.feed(b"\n");
         }
         let place = self.place(field);
+        if self.passed_prompt && matches!(place, Place::Prompt) {
+            return self.sampler.feed(b"\n");
+        }
         let (mut joined, mut parts) = (self.joined, self.parts);
         let (window, sampler) = self.window(&place);
         if window.is_empty() {
@@ -470,10 +506,72 @@ impl Reader {
     /// The type of a source of data, or of a part.
     fn set_kind(&mut self) {
         if self.here() == Field::Media {
-            self.plain |= self.word.starts_with(b"text");
+            let word = self.word.get(..self.word_len).unwrap_or(&self.word);
+            self.plain |= word.starts_with(b"text");
+            self.typed |= is_text_type(word);
+            self.coded |= word.eq_ignore_ascii_case(b"base64");
         } else if !self.word.get(..self.word_len).is_some_and(|kind| kind.ends_with(b"text")) {
             self.meet(OTHER_KIND);
         }
+    }
+
+    /// Bytes of files that are no text: they were passed over.
+    pub fn passed(&self) -> u64 {
+        self.passed.saturating_add(if self.next == Field::Media { self.file.passed() } else { 0 })
+    }
+
+    /// A piece of a string that may be a file; all of it, once there is no more.
+    #[inline(never)]
+    fn read_file(&mut self, piece: Option<&[u8]>, raw: bool) {
+        let mut file = std::mem::take(&mut self.file);
+        let mut text = |text: &[u8]| {
+            if !std::mem::replace(&mut self.wrote_file, true) {
+                self.separate(Field::ToolText);
+            }
+            escape(text, |raw, escapes| self.write(Field::ToolText, raw, escapes));
+        };
+        match piece {
+            Some(piece) => file.feed(piece, raw, &mut text),
+            None => file.end(&mut text),
+        }
+        self.file = file;
+    }
+
+    /// A string that may be a file is over.
+    fn end_file(&mut self, field: Field) {
+        self.read_file(None, false);
+        if self.file.is_odd() {
+            self.fail(Unreadable::Shape);
+        }
+        if field == Field::Media {
+            self.passed = self.passed.saturating_add(self.file.passed());
+        }
+        self.passed_file |= self.file.is_binary();
+        if self.wrote_file {
+            self.pause(Field::ToolText);
+        }
+    }
+
+    /// The object around a file is over.
+    fn end_media(&mut self) {
+        let mut data = std::mem::take(&mut self.data);
+        let plain = std::mem::take(&mut self.plain) && !data.is_empty();
+        if plain && !self.wrote_file {
+            self.message.absorb(&mut data, &mut self.sampler);
+        }
+        // What was passed over is called a text only now.
+        if std::mem::take(&mut self.passed_file) && self.typed && (self.coded || !plain) && !self.wrote_file {
+            self.fail(Unreadable::Shape);
+        }
+        (self.typed, self.coded, self.wrote_file) = (false, false, false);
+    }
+
+    /// One of several texts is over.
+    fn pause(&mut self, field: Field) {
+        let place = self.place(field);
+        let joined = self.is_joined(&place);
+        let (window, sampler) = self.window(&place);
+        window.pause(Some(sampler).filter(|_| !joined));
     }
 
     fn push_word(&mut self, bytes: &[u8]) {
@@ -520,6 +618,25 @@ impl Reader {
         self.depth == 2 && self.here() == Field::Prompt && self.met.get(1).is_some_and(|met| met & LIST != 0)
     }
 
+    /// One more prompt of a list. Once the window is full of those before it, it may start anew: any of them is as likely as another to
+    /// be looked at, and which one depends on what they say, so that no place in the list is safe from it.
+    #[inline(never)]
+    fn begin_prompt(&mut self) {
+        let n = self.facts.prompts.saturating_add(1);
+        self.facts.prompts = n;
+        self.passed_prompt = self.prompt.is_full();
+        if self.passed_prompt {
+            let drawn = hash::mix(self.seed ^ self.sampler.secret() ^ self.prompt.tell() ^ u64::from(n));
+            if drawn.checked_rem(u64::from(n)) == Some(0) {
+                self.passed_prompt = false;
+                let mut before = std::mem::take(&mut self.prompt);
+                before.leave(true, &mut self.sampler);
+                before.clear();
+                self.prompt = before;
+            }
+        }
+    }
+
     /// Twice the same key, or two that exclude each other: servers differ in which one they read.
     fn meet(&mut self, bits: u64) {
         if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
@@ -534,7 +651,7 @@ impl Reader {
     /// A value that is there at all (not null) says something. `number`: a token id, of which a list is one prompt.
     fn note(&mut self, field: Field, number: bool) {
         if field == Field::Prompt && self.in_list() && !number {
-            self.facts.prompts = self.facts.prompts.saturating_add(1);
+            self.begin_prompt();
         }
         self.meet(self.claim);
         self.claim = 0;
@@ -602,13 +719,14 @@ impl Sink for Reader {
             self.fail(Unreadable::Shape);
         }
         self.claim = 0;
-        if matches!(closed, Field::Media | Field::Message) {
-            let mut data = std::mem::take(&mut self.data);
-            if std::mem::take(&mut self.plain) && !data.is_empty() {
-                self.message.absorb(&mut data, &mut self.sampler);
-            }
-        }
         self.depth = self.depth.saturating_sub(1);
+        // What is said of one file holds for no other.
+        let list = self.depth.checked_sub(1).and_then(|i| self.met.get(i)).is_some_and(|met| met & LIST != 0);
+        let part = matches!(closed, Field::Content | Field::ToolText) && met & LIST == 0;
+        if part || closed == Field::Message || closed == Field::Media && (list || self.here() != Field::Media)
+        {
+            self.end_media();
+        }
         if closed == Field::Message && self.here() != Field::Message && self.open_message {
             self.end_message();
         }
@@ -625,25 +743,27 @@ impl Sink for Reader {
         let n = fold_key(key, &mut lower);
         let name = lower.get(..n).unwrap_or_default();
         let (start, more) = (hash::read_u64(&lower, 0), hash::read_u64(&lower, 8));
-        let place = |name: &[u8], start: u64| {
+        let place = |name: &[u8], start: u32| {
             table.iter().position(|row| {
                 row.start == start
                     && row.name.len() == name.len()
-                    && (name.len() <= 8 || row.name.as_bytes() == name)
+                    && (name.len() <= 4 || row.name.as_bytes() == name)
             })
         };
-        let found = place(name, start);
+        let found = place(name, start as u32);
         self.key_hash = hash::combine(start ^ n as u64, more);
         if here == Field::Root {
             self.end_context();
             self.add_shape(self.key_hash);
         }
         // `*`: objects whose keys the caller chooses.
-        let row = found.or_else(|| place(b"*", u64::from(b'*'))).and_then(|i| table.get(i));
+        let row = found.or_else(|| place(b"*", u32::from(b'*'))).and_then(|i| table.get(i));
         self.next = match row {
             Some(row) => row.field,
             None if here == Field::Other => here,
             None if here != Field::Ignore && BESIDE.contains(&(start as u32)) => Field::Other,
+            // Files are told by what they hold.
+            None if here == Field::Media => here,
             None => Field::Ignore,
         };
         self.meet(found.map_or(0, |i| 1u64 << (i as u32 & 63)));
@@ -667,12 +787,13 @@ impl Sink for Reader {
             }
             field if is_text(field) => self.separate(field),
             Field::Instructions => self.wrote_instructions = false,
+            Field::Media => self.file = File::claimed(self.typed),
+            Field::Data => self.file = File::claimed(self.typed && self.coded),
             _ => {}
         }
         !matches!(
             field,
             Field::Ignore
-                | Field::Media
                 | Field::ToolCall
                 | Field::Root
                 | Field::Messages
@@ -698,17 +819,22 @@ impl Sink for Reader {
             Field::Data => {
                 self.plain |= bytes.iter().any(|b| !is_base64(*b));
                 self.data.push(bytes);
+                self.read_file(Some(bytes), false);
             }
+            Field::Media => self.read_file(Some(bytes), false),
             _ => {}
         }
     }
 
     fn takes_raw(&self) -> bool {
-        is_text(self.next)
+        is_text(self.next) || self.next == Field::Media
     }
 
     fn raw(&mut self, bytes: &[u8], escapes: usize) {
-        self.write(self.next, bytes, escapes);
+        match self.next {
+            Field::Media => self.read_file(Some(bytes), true),
+            field => self.write(field, bytes, escapes),
+        }
     }
 
     fn string_end(&mut self) {
@@ -716,6 +842,9 @@ impl Sink for Reader {
             Field::Role => self.set_role(false),
             Field::Speaker => self.set_role(true),
             Field::Kind => self.set_kind(),
+            Field::MediaType => {
+                self.typed |= is_text_type(self.word.get(..self.word_len).unwrap_or_default());
+            }
             Field::Model => self.facts.model = hash::combine(self.facts.model, self.word_hash()),
             field @ (Field::Param | Field::Params | Field::Count) => {
                 self.add_shape(hash::combine(self.key_hash, self.word_hash()));
@@ -726,12 +855,9 @@ impl Sink for Reader {
             }
             // A list of plain strings as messages: each is one.
             Field::Message => self.end_message(),
-            field if is_text(field) => {
-                let place = self.place(field);
-                let joined = self.is_joined(&place);
-                let (window, sampler) = self.window(&place);
-                window.pause(Some(sampler).filter(|_| !joined));
-            }
+            Field::Media => self.end_file(Field::Media),
+            Field::Data => self.end_file(Field::Data),
+            field if is_text(field) => self.pause(field),
             _ => {}
         }
         if self.here() == Field::Items {
@@ -859,6 +985,7 @@ fn is_word(field: Field) -> bool {
             | Field::Params
             | Field::Count
             | Field::Kind
+            | Field::MediaType
     )
 }
 

@@ -59,6 +59,8 @@ impl std::fmt::Debug for Pick {
 pub struct Sampler {
     key: u64,
     letter: u8,
+    /// Nobody will look up what is picked: nothing is.
+    off: bool,
     /// Text that was not looked through yet.
     text: Vec<u8>,
     /// Sorted by hash.
@@ -73,9 +75,22 @@ impl Sampler {
         self.letter = LETTERS.get(at as usize).copied().unwrap_or(1);
     }
 
+    /// The policy's key.
+    pub fn secret(&self) -> u64 {
+        self.key
+    }
+
+    /// From now on nothing is picked.
+    pub fn leave(&mut self) {
+        self.off = true;
+    }
+
     /// Text as JSON has it, in any pieces.
     #[inline(never)]
     pub fn feed(&mut self, text: &[u8]) {
+        if self.off {
+            return;
+        }
         let mut rest = text;
         let had = self.text.len();
         if had > 0 {

@@ -92,17 +92,20 @@ pub fn bare_message(reply: &Reply<'_>, out: &mut Vec<u8>) {
 }
 
 /// Does the path end with one of these?
+#[inline(never)]
 pub fn ends_with_any(path: &[u8], tails: &[&str]) -> bool {
     tails.iter().any(|tail| ends_with(path, tail))
 }
 
 /// Does this stand in the path, with something behind it?
+#[inline(never)]
 pub fn holds(path: &[u8], part: &str) -> bool {
     let n = part.len();
     path.windows(n).position(|w| w == part.as_bytes()).is_some_and(|at| at.saturating_add(n) < path.len())
 }
 
 /// Is the segment before the last one this?
+#[inline(never)]
 pub fn under(path: &[u8], parent: &str) -> bool {
     let (before, last) = split_last(path);
     !last.is_empty() && split_last(before).1 == parent.as_bytes()
@@ -169,6 +172,8 @@ pub const ANY_MESSAGE: &[Row] = &[
     row("text", Field::Content),
     row("message", Field::Content),
     row("images", Field::Media),
+    row("data", Field::Media),
+    row("mime_type", Field::MediaType),
     row("tool_calls", Field::ToolCall),
     row("tool_call_id", Field::ToolCall),
     row("function_call", Field::ToolCall),
@@ -178,6 +183,7 @@ pub const ANY_MESSAGE: &[Row] = &[
 ];
 
 /// The tables of `ANY_ROOT`.
+#[inline(never)]
 pub fn any(of: Field) -> &'static [Row] {
     match of {
         Field::Root => ANY_ROOT,

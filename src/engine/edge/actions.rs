@@ -1,4 +1,4 @@
-//! Which decisions are worth a line: whether a key's action differs from its last one, and how many lines there may be.
+//! Which decisions are logged: does a key's action differ from its last one, and are there not too many lines?
 
 use crate::engine::hash;
 use crate::engine::sketch::gcra;
@@ -16,7 +16,7 @@ impl Default for LastActions {
 }
 
 impl LastActions {
-    /// Notes a key's action; is it another one than the key's last?
+    /// Notes a key's action. Does it differ from the key's last one?
     pub fn changed(&mut self, key: u64, action: Action) -> bool {
         let h = hash::mix(key);
         let want = ((h >> 32) as u32 & !3) | action as u32;
@@ -35,8 +35,9 @@ pub const LINES: u64 = 1_000;
 const KEY_EVERY_NS: u64 = 1_000_000_000;
 const EVERY_NS: u64 = 10_000_000;
 
-/// Rates of decision lines, 8 KiB: a flood of requests does not become one of lines. Keys that share a cell share its rate.
-/// Requests with several credentials are one key here: whoever makes up a second one would be another each time.
+/// Limits the rate of decision lines, so that a flood of requests is no flood of lines. Memory: 8 KiB. Keys that share a
+/// cell share its rate. All requests with several credentials count as one key, because a made-up second credential would
+/// be a new key each time.
 #[derive(Debug)]
 pub struct Lines {
     keys: Vec<u64>,

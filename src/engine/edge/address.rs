@@ -1,7 +1,7 @@
 //! Where a request comes from: the peer, or what trusted proxies in front say.
 //!
-//! A host may tell an address that it took from a header of the client (Envoy without `use_remote_address`). Such an address
-//! has port 0, which no connection has: it is believed only where hops are trusted.
+//! A host may report an address that it took from a header of the client (Envoy without `use_remote_address`). Such an
+//! address has port 0, which no connection has. It is believed only where hops are trusted.
 
 use super::identity::Head;
 use crate::engine::config::{HopsHeader, IdentityConfig};
@@ -13,7 +13,7 @@ pub const PEER: &str = "filter_state.weir.peer";
 /// A client's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// `None`: nobody says, or nobody who is believed.
+    /// `None`: not told, or not by anyone who is believed.
     pub address: Option<IpAddr>,
     /// The host's address came from a header, and no hop is trusted.
     pub disbelieved: bool,
@@ -36,7 +36,7 @@ pub fn client(config: &IdentityConfig, head: &Head<'_>) -> Client {
     };
     // The proxy itself adds the peer at the end, before any filter reads it.
     let own = usize::from(peer.is_some() && nth(0).flatten() == peer);
-    // Who came past the proxies is who it is.
+    // A request that came past the proxies has the peer's address.
     Client { address: nth(hops.saturating_add(own)).unwrap_or(peer), disbelieved: false }
 }
 
@@ -60,7 +60,7 @@ fn forwarded_for(entry: &[u8]) -> Option<IpAddr> {
 fn port(text: &[u8]) -> Option<u16> {
     let text = std::str::from_utf8(text).ok()?;
     let port = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once("]:")?.1,
+        Some(rest) => rest.split_once(']')?.1.strip_prefix(':')?,
         None if text.matches(':').count() == 1 => text.split_once(':')?.1,
         None => return None,
     };

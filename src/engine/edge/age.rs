@@ -2,12 +2,12 @@
 
 use crate::engine::units::Nanos;
 
-/// Before that no account of a model was made: 2010-01-01, seconds since the epoch.
+/// No account of a model is older: 2010-01-01, seconds since the epoch.
 pub const EARLIEST_S: u64 = 1_262_304_000;
 /// A clock may be ahead by so much.
 pub const AHEAD_S: u64 = 86_400;
 
-/// Can an account have been created then?
+/// Is it possible that an account was created then?
 pub fn is_possible(created: Nanos, now: Nanos) -> bool {
     (EARLIEST_S..=now.secs().saturating_add(AHEAD_S)).contains(&created.secs())
 }
@@ -23,8 +23,8 @@ pub fn parse_time(text: &[u8]) -> Option<Nanos> {
         let t = text.get(from..to)?;
         if t.bytes().all(|b| b.is_ascii_digit()) { t.parse().ok() } else { None }
     };
-    let sep = |at: usize, c: &str| text.get(at..at.saturating_add(1)).is_some_and(|s| c.contains(s));
-    if !(sep(4, "-") && sep(7, "-") && sep(10, "Tt ") && sep(13, ":") && sep(16, ":")) {
+    let sep = |at: usize, c: &[u8]| text.as_bytes().get(at).is_some_and(|b| c.contains(b));
+    if !(sep(4, b"-") && sep(7, b"-") && sep(10, b"Tt ") && sep(13, b":") && sep(16, b":")) {
         return None;
     }
     let (y, m, d) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);

@@ -1,14 +1,15 @@
-//! What a head carries to tell who sends it: secrets behind schemes, names in tokens and cookies. Reads bytes, hashes nothing.
+//! Finds in a request's head what tells who sends it: secrets behind schemes, names in tokens and cookies. Reads bytes,
+//! hashes nothing.
 //!
-//! Guarantee: neither the scheme, its case, the space around it nor the place makes another value of a secret. Cost: linear
-//! in the header; a token's claims are read up to `MAX_CLAIMS` bytes.
+//! Guarantee: a secret gives the same value whatever its scheme, case of the scheme, spaces and place. Cost: linear in the
+//! header; a token's claims are read up to `MAX_CLAIMS` bytes.
 
 use crate::engine::config::Problems;
 use crate::engine::config::read::show;
 use crate::engine::config::tree;
 use serde_json::Value;
 
-/// Bytes of a token's claims that are read: longer ones name nobody.
+/// Longest claims of a token that are read, bytes; longer ones name nobody.
 pub const MAX_CLAIMS: usize = 8 << 10;
 
 /// Schemes whose parameter is the secret itself.
@@ -26,7 +27,7 @@ pub enum Credential<'a> {
     AccessKey(&'a [u8]),
 }
 
-/// Scheme and the rest, both without space.
+/// Scheme and the rest, both trimmed.
 fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = value.iter().position(u8::is_ascii_whitespace)?;
     let (scheme, rest) = value.split_at_checked(at)?;
@@ -104,7 +105,7 @@ fn one<'a>(value: &'a [u8], each: &mut dyn FnMut(Credential<'a>)) {
         && !is("kerberos")
         && !rest.iter().any(|b| b"\", \t".contains(b))
     {
-        // A scheme of somebody's own. Parameters (`name="value", …`) differ from request to request.
+        // An unknown scheme. Parameters (`name="value", …`) differ from request to request, so they are no secret.
         each(Credential::Token(rest));
     }
 }
@@ -135,8 +136,9 @@ pub fn cookie<'a>(header: &'a [u8], name: &str, each: &mut dyn FnMut(&'a [u8])) 
     }
 }
 
-/// A claim of a JSON Web Token, which nothing here verifies: that is for a filter in front. `path`: the claim's name, or names
-/// with dots between them. Text, whole numbers of 64 bits and truth values; nothing of a token that is damaged, too long or says a name twice.
+/// A claim of a JSON Web Token. Nothing here verifies the token; a filter in front must. `path`: the claim's name, or names
+/// with dots between them. Returns text, whole numbers of 64 bits and truth values; `None` for a token that is damaged, too
+/// long or has a name twice.
 pub fn claim(token: &[u8], path: &str) -> Option<Vec<u8>> {
     let mut parts = token.split(|b| *b == b'.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -151,7 +153,7 @@ pub fn claim(token: &[u8], path: &str) -> Option<Vec<u8>> {
     }
     match find(&claims, path)? {
         Value::String(s) => Some(s.trim().as_bytes().to_vec()),
-        // Whole numbers: of more than 64 bits two could read as one.
+        // Whole numbers only: two numbers of more than 64 bits could read as one.
         Value::Number(n) if n.is_f64() => None,
         v @ (Value::Number(_) | Value::Bool(_)) => Some(show(v).into_bytes()),
         _ => None,
@@ -159,7 +161,7 @@ pub fn claim(token: &[u8], path: &str) -> Option<Vec<u8>> {
     .filter(|v| !v.is_empty())
 }
 
-/// A dot may be part of a name (`https://example.com/org`): the longest name that is there wins.
+/// A name may hold dots (`https://example.com/org`): the longest name that exists wins.
 fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     let Value::Object(map) = value else { return None };
     if let Some(v) = map.get(path) {

@@ -12,7 +12,7 @@ use crate::engine::value::KeyId;
 use crate::engine::value::bucket;
 use crate::engine::verdict::{Action, CaseId, Evidence, Reason, Verdict};
 
-/// An entry that selects the request. `others`: keys that the request may belong to as well.
+/// The entry that selects the request, if any. `others`: further keys that the request may belong to.
 pub fn listed<'a>(
     list: &'a List,
     obs: &Observation,
@@ -31,8 +31,8 @@ pub fn listed<'a>(
         .or_else(|| obs.nets.iter().find_map(|v| list.get(Selector::Network(*v))))
 }
 
-/// What a worker can say without the ledger: what the ledger said of the key, and the rule for a key that nobody has seen
-/// before. A key with a record (`known`) waits for the ledger, which sees this request within 100 ms.
+/// What a worker can say without the ledger: the published conviction of the key, or the rule for a key that nobody has
+/// seen before. A key with a state (`known`) waits for the ledger, which sees this request within 100 ms.
 pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, known: bool, c: &Campaign) -> Outcome {
     let evidence =
         Evidence { matched: m.pieces.count.min(255) as u8, values: obs.value_count, ..Evidence::default() };
@@ -52,7 +52,7 @@ pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, known: bool,
     };
     let mut said = ruling(obs.created_s);
     if obs.created_s == 0 && obs.flags & observation::AGE_UNREAD == 0 {
-        // Whose age is not told may be to the ledger what it is here, or a newcomer of this minute: the milder.
+        // If the age is not told, the ledger may know the key or take it for a newcomer. The milder of the two is used.
         said = said.min(ruling(now_s));
     }
     match said {
@@ -62,8 +62,8 @@ pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, known: bool,
     }
 }
 
-/// The bucket that a request which nothing blocks is charged to, 0 if none: a proven key, or one that is told to be old, pays
-/// for nothing.
+/// The budget's bucket that a request which nothing blocks is charged to, 0 if none. Keys that are proven, or told to be
+/// old, are not charged.
 pub fn budget(s: &Snapshot, obs: &Observation, values: &[u64], m: Match<'_>, c: &Campaign) -> u64 {
     let bucket = bucket(m.case.map_or(0, |c| c.case), s.suspect(values));
     let age_s = obs.time.secs().saturating_sub(u64::from(obs.created_s));
@@ -71,9 +71,9 @@ pub fn budget(s: &Snapshot, obs: &Observation, values: &[u64], m: Match<'_>, c: 
     if bucket == 0 || obs.key == 0 || old || s.is_proven(obs.key) { 0 } else { bucket }
 }
 
-/// What limits and budget said: why a request must wait, and how long.
+/// The answer of limits and budget: why a request must wait, and how long.
 pub type Denied = Option<(Reason, Wait)>;
-/// Wait that is told where a budget is used up. People lose seconds; a campaign lives by volume.
+/// The wait that is told where a budget is used up. It costs people seconds, and a campaign its volume.
 pub const BUDGET_WAIT: Nanos = Nanos::from_secs(5);
 
 /// Does no limit count the request?
@@ -81,7 +81,7 @@ pub fn is_free(profile: &Profile, unreadable: Option<Unreadable>) -> bool {
     unreadable.is_some() && profile.inspect.on_unreadable == OnUnreadable::Allow
 }
 
-/// Turns what is known into a verdict. `charge` runs only if nothing decided before the limits.
+/// Turns what is known into a verdict. `charge` runs only if nothing decides before the limits.
 pub fn verdict(
     secret: u64,
     profile: &Profile,
@@ -90,7 +90,7 @@ pub fn verdict(
     unreadable: Option<Unreadable>,
     charge: impl FnOnce() -> Denied,
 ) -> Verdict {
-    let case = |campaign: u32, reason: Reason| Some(CaseId::new(secret, campaign, obs.key, reason));
+    let case_id = |campaign: u32, reason: Reason| Some(CaseId::new(secret, campaign, obs.key, reason));
     let base = Verdict {
         reason: outcome.reason,
         campaign: outcome.campaign,
@@ -100,7 +100,7 @@ pub fn verdict(
     if outcome.block {
         return Verdict {
             action: Action::Block,
-            case: case(outcome.campaign, outcome.reason),
+            case_id: case_id(outcome.campaign, outcome.reason),
             retry_after: profile.actions.block_for,
             ..base
         };
@@ -109,7 +109,7 @@ pub fn verdict(
         return Verdict {
             action: Action::Block,
             reason: Reason::Unreadable,
-            case: case(0, Reason::Unreadable),
+            case_id: case_id(0, Reason::Unreadable),
             ..base
         };
     }
@@ -117,7 +117,7 @@ pub fn verdict(
         return Verdict {
             action: Action::Throttle,
             reason,
-            case: case(0, reason),
+            case_id: case_id(0, reason),
             // Clients obey short waits and give up on long ones: never more than the configured minute.
             wait,
             retry_after: wait.wait.min(profile.actions.throttle_retry_after.max(Nanos::from_secs(1))),
@@ -126,7 +126,7 @@ pub fn verdict(
     }
     if outcome.watch {
         let action = if profile.actions.watch_tags { Action::Tag } else { Action::Allow };
-        return Verdict { action, case: case(outcome.campaign, outcome.reason), ..base };
+        return Verdict { action, case_id: case_id(outcome.campaign, outcome.reason), ..base };
     }
     Verdict { reason: Reason::None, ..base }
 }
@@ -139,7 +139,7 @@ pub fn on_list(reason: Reason, secret: u64, obs: &Observation, profile: &Profile
     Verdict {
         action: Action::Block,
         reason,
-        case: Some(CaseId::new(secret, 0, obs.key, reason)),
+        case_id: Some(CaseId::new(secret, 0, obs.key, reason)),
         retry_after: profile.actions.block_for,
         ..Verdict::default()
     }

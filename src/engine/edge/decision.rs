@@ -1,4 +1,4 @@
-//! A request's way to its `Decision`: what needs no judging, what the ledger says later, the strictest of a batch.
+//! How a request gets its `Decision`: what needs no judging, what the ledger says later, the strictest of a batch.
 
 use super::actions::LastActions;
 use super::extract::Extracted;
@@ -12,8 +12,8 @@ use crate::engine::value::KeyId;
 use crate::engine::verdict::{self, Action, Mode, Reason, Verdict};
 
 impl Decision {
-    /// What is decided before a request is looked at: decided already, mode off, or a path that is let through. Otherwise its facts
-    /// are final after this.
+    /// The decision of a request that needs no look at its content: it was decided before, the mode is off, or its path
+    /// passes. If `None`, the facts are final after this.
     pub(in crate::engine) fn early(config: &Config, session: &mut Session) -> Option<Decision> {
         let mode = config.profile(session.profile).map_or(Mode::Off, |p| p.mode);
         let base =
@@ -29,7 +29,7 @@ impl Decision {
         None
     }
 
-    /// What the ledger makes of an observation: the evidence behind what the edges do, if it is news.
+    /// The decision that the ledger reached on an observation, if it is news: the evidence behind what edges do.
     pub fn at_ledger(
         config: &Config,
         last: &mut LastActions,
@@ -49,7 +49,7 @@ impl Decision {
         Some(Decision::of(config, last, verdict, KeyId(obs.key), obs.profile)).filter(|d| d.changed)
     }
 
-    /// The strictest of a batch: its first request's, or, if that would be served, what one of the sample meets.
+    /// The strictest decision of a batch: its first request's or, if that would be served, that of one of the sample.
     pub(in crate::engine) fn or_of_items(
         self,
         x: &mut Extracted,
@@ -66,7 +66,7 @@ impl Decision {
         worst
     }
 
-    /// A verdict in the mode of its profile.
+    /// What is done about a verdict, by the mode of its profile.
     pub(in crate::engine) fn of(
         config: &Config,
         last: &mut LastActions,
@@ -76,7 +76,7 @@ impl Decision {
     ) -> Decision {
         let (mode, percent) = config.profile(profile).map_or((Mode::Off, 0), |p| (p.mode, p.enforce_percent));
         let action = verdict::enforce(&verdict, mode, percent, key.0);
-        // A path is no news of its key.
+        // A refused path says nothing new of its key.
         let changed = verdict.reason != Reason::NotInference && last.changed(key.0, verdict.action);
         Decision { verdict, action, mode, profile, key, changed }
     }

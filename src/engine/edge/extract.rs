@@ -1,4 +1,4 @@
-//! A finished session to hashes and counts. Prompt text ends here; what comes out may cross threads and VMs.
+//! Turns a finished session into hashes and counts. Prompt text ends here; the result may cross threads and VMs.
 
 use super::session::{Other, Session};
 use crate::engine::config::ProfileId;
@@ -12,40 +12,40 @@ use crate::engine::units::Nanos;
 use crate::engine::value::Axis;
 use crate::engine::value::KeyId;
 
-/// Values of a request that cannot be read: as many as of a short template.
+/// Number of values of a request that cannot be read: as many as a short template has.
 const UNREAD: u64 = 4;
-/// What is left of a request once its text is gone: about 600 bytes, and 8 for each value.
+/// What is left of a request without its text: about 600 bytes, and 8 for each value.
 #[derive(Clone, Debug, Default)]
 pub struct Extracted {
     /// What the ledger is told; `matched` is filled at the decision.
     pub obs: Observation,
     /// All values of the request, sorted, unique: at most 168.
     pub values: Vec<u64>,
-    /// Who.
+    /// Key of the request.
     pub key: KeyId,
     /// The profile that applies.
     pub profile: ProfileId,
     /// Two different credentials in one request.
     pub ambiguous: bool,
-    /// Then: the key of each of them alone.
+    /// If so: the key of each of them alone.
     pub parts: Vec<u64>,
-    /// Then: the key of the address, 0 if none.
+    /// If so: the key of the address, 0 if none.
     pub address: u64,
-    /// More of them than any client sends.
+    /// It has more credentials than any client sends.
     pub crowded: bool,
-    /// Keys for which lists and convictions hold, too.
+    /// Further keys whose list entries and convictions hold for the request.
     pub also: Vec<u64>,
     /// Why the body could not be read.
     pub unreadable: Option<Unreadable>,
-    /// What decides, if it carries no prompt.
+    /// What decides the request if it carries no prompt.
     pub other: Other,
     /// Of a batch, the sample of its other requests: at most 7.
     pub others: Vec<Extracted>,
 }
 
 impl Extracted {
-    /// Moves what was extracted ahead of its turn to the time at which it is judged, and the account's creation with it, if
-    /// that was told as an age.
+    /// Moves a request that was extracted early to the time at which it is judged; the account's creation moves with it if
+    /// it was told as an age.
     pub fn set_time(&mut self, now: Nanos, created: Option<Nanos>) {
         self.others.iter_mut().for_each(|item| item.set_time(now, created));
         self.obs.time = now;
@@ -61,7 +61,7 @@ fn created_s(at: Nanos) -> u32 {
     u32::try_from(at.secs()).unwrap_or(u32::MAX).max(1)
 }
 
-/// Takes fingerprints. Holds only keys and working memory (about 10 KiB): make one a thread.
+/// Takes fingerprints. Holds only keys and working memory (about 10 KiB), so make one a thread.
 #[derive(Debug)]
 pub struct Extractor {
     text_key: (u64, u64),
@@ -89,7 +89,7 @@ impl Extractor {
     /// Replaces what `out` holds. The session's text stays until its owner wipes it.
     #[inline(never)]
     pub fn take(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
-        // An account of the future, or older than all of them: somebody writes it in a unit of their own.
+        // A creation time in the future, or before all models, is written in an unknown unit.
         let id = &mut session.identity;
         if id.created.is_some_and(|at| !age::is_possible(at, now)) {
             (id.created, id.age_unread) = (None, true);
@@ -142,7 +142,8 @@ impl Extractor {
         self.fingerprinter.take(&[&facts.instructions, head, tail], &mut self.own);
         obs.exact = self.own.exact.unwrap_or(0);
         obs.value_count = u8::try_from(self.own.values.len()).unwrap_or(u8::MAX);
-        // Of what cannot be read, how it cannot be is all that it says: a crowd that keeps coming so is like any other.
+        // All that an unreadable request says is how it is unreadable. A crowd of keys that keeps sending such requests is
+        // judged like any other.
         if let Some(what) = facts.unreadable
             && obs.value_count == 0
             && what != Unreadable::Empty
@@ -161,7 +162,7 @@ impl Extractor {
             obs.first_anchors = Few::of(self.first.values.iter().copied());
             unite(&mut out.values, &self.first.values);
         }
-        // Looked up, and told to nobody: a follow-up cannot be told from an opening by what a sample happens to hold.
+        // These are looked up and not reported: what a sample happens to hold must not tell a follow-up from an opening.
         if !facts.picks.is_empty() {
             self.fingerprinter.sample(facts.picks.iter().map(Pick::text), &mut self.picked);
             unite(&mut out.values, &self.picked.values);

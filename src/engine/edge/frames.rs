@@ -1,7 +1,8 @@
-//! What a client sends over a WebSocket (RFC 6455): frames in any chunks to messages, and of each message its facts.
+//! Reads what a client sends over a WebSocket (RFC 6455): frames in any chunks become messages, and each message becomes
+//! facts.
 //!
-//! Bounded: a frame's head and one reader, about 12 KiB a connection while a message is under way, 100 bytes between messages.
-//! Frames that are fragments of a message are put together, control frames between them are passed over, masks are taken off.
+//! Memory: a frame's head and one reader, about 12 KiB a connection while a message is under way, 100 bytes between
+//! messages. Fragments of a message are joined, control frames between them skipped, masks removed.
 
 use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
@@ -54,9 +55,10 @@ impl Frames {
         self.message.as_ref().map(|m| m.bytes)
     }
 
-    /// Reads up to the end of a message: what follows it, and its facts. `None`: all was read, no message has ended.
+    /// Reads up to the end of a message. Returns the bytes behind it and its facts; `None` if all was read and no message
+    /// has ended.
     ///
-    /// A binary message that is no JSON is sound: it has no facts but `media`.
+    /// A binary message that is not JSON is no error: its only fact is `media`.
     pub fn next<'a>(&mut self, bytes: &'a [u8]) -> (&'a [u8], Option<Facts>) {
         let mut rest = bytes;
         loop {
@@ -133,7 +135,7 @@ impl Frames {
             return;
         }
         let (code, reserved) = (self.byte(0) & 0x0f, self.byte(0) & 0x70);
-        // A message that starts before the one before has ended is an error that ends the connection at the server.
+        // A message that starts before the last one has ended: the server closes the connection.
         let (dialect, key) = (self.dialect, self.key);
         let m = self.message.get_or_insert_with(|| {
             let mut reader = Reader::new(dialect);

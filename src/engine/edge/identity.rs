@@ -1,9 +1,9 @@
 //! Credential to `KeyId`: the raw credential ends here.
 //!
-//! Sources are tried in order; the first that yields a value names the key. A secret is one key wherever it stands. All
-//! headers are read, so a second, different credential is seen: the request is `ambiguous`, and its key is that of the set of
-//! values, in whatever order and however often they came. The keys of the values alone are kept beside it: which of them the
-//! server will believe, we do not know. Memory: 8 bytes a value, at most `CREDENTIALS` of them; none for a request with one.
+//! Sources are tried in order; the first that yields a value names the key. A secret gives one key wherever it stands. All
+//! headers are read, so a second, different credential is seen. Such a request is `ambiguous`: its key is that of the set
+//! of values, in any order and number. The keys of the single values are kept beside it, because it is not known which of
+//! them the server will believe. Memory: 8 bytes a value, at most `CREDENTIALS` of them; none for a request with one.
 
 use super::address::{self, masked};
 use super::credentials::{self, Credential};
@@ -76,7 +76,7 @@ pub struct Identity {
     pub tenant: u64,
     /// When the account was created, if the request says so.
     pub created: Option<Nanos>,
-    /// The request says when, but not so that it can be read or be true.
+    /// The request says when, but the time cannot be read or cannot be true.
     pub age_unread: bool,
     /// Keyed hash of the address prefix (IPv4 /24, IPv6 /48), 0 if none.
     pub prefix: u64,
@@ -86,14 +86,14 @@ pub struct Identity {
     pub disbelieved: bool,
     /// Two different credentials in one request.
     pub ambiguous: bool,
-    /// Then: the key of each of them alone. At most `CREDENTIALS`; never 0.
+    /// If so: the key of each of them alone. At most `CREDENTIALS`; never 0.
     pub parts: Vec<u64>,
-    /// Then: the key of the address, 0 if none is known.
+    /// If so: the key of the address, 0 if none is known.
     pub address: u64,
     /// More than `CREDENTIALS` different ones: no client sends that.
     pub crowded: bool,
-    /// Keys of values that name nobody here, but might elsewhere (a credential behind a name, a password): lists and
-    /// convictions hold for them, too. At most `CREDENTIALS`.
+    /// Keys of values that do not name this request but may name another one (a credential behind a name, a password).
+    /// Their list entries and convictions hold, too. At most `CREDENTIALS`.
     pub also: Vec<u64>,
 }
 
@@ -117,7 +117,7 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Derives.
+    /// Derives the keys from a seed.
     pub fn new(seed: &Seed) -> Keys {
         Keys {
             key: seed.key(Purpose::Key),
@@ -130,8 +130,9 @@ impl Keys {
     pub fn tenant(&self, name: &[u8]) -> u64 {
         sip13(self.tenant, name).max(1)
     }
-    /// The key of a value. A secret is hashed alone: wherever it stands, it is one key. Names (of a filter in front, claims,
-    /// addresses) are hashed with kind and place, under another key: no secret of a client's choice is somebody's name.
+    /// The key of a value. A secret is hashed alone, so it is one key wherever it stands. Names (from a filter in front,
+    /// claims, addresses) are hashed with kind and place under another hash key, so that no client can choose a secret that
+    /// equals somebody's name.
     fn of(&self, source: &Source, value: &[u8]) -> u64 {
         let (kind, place): (u8, &str) = match source {
             Source::Header(name) => (1, name),
@@ -145,7 +146,7 @@ impl Keys {
     }
 }
 
-/// Tells the hash of names from that of secrets.
+/// Mixed into the hash of names, so that it differs from that of secrets.
 const NAMES: u64 = 0x6e61_6d65_6e61_6d65;
 
 /// Does the source yield secrets? Two different ones in one request are two identities.
@@ -219,18 +220,18 @@ pub fn identify(config: &IdentityConfig, keys: &Keys, head: &Head<'_>) -> Identi
     id
 }
 
-/// A head, and whose it is.
+/// A head while its sources are read.
 struct Known<'a> {
     head: &'a Head<'a>,
     address: Option<IpAddr>,
 }
 
-/// What a value is good for.
+/// What a value is used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
     /// It says who sends the request.
     Names,
-    /// It is a secret that does not.
+    /// It is a secret that does not say so.
     Beside,
 }
 
@@ -345,7 +346,7 @@ fn percent(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// JA4, the order of header names, and the user agent: what a client program looks like.
+/// A hash of JA4, the order of header names and the user agent: which client program sends.
 fn client_shape(config: &IdentityConfig, keys: &Keys, known: &Known<'_>) -> u64 {
     let mut shape = 0x73_6861_7065_u64;
     for (name, value) in known.head.headers.iter().take(super::session::MAX_PAIRS) {

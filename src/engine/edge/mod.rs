@@ -12,30 +12,31 @@ pub mod identity;
 pub mod session;
 pub mod verdicts;
 
-use super::config::{Config, by_owner};
+use super::config::{Config, Profile, by_owner};
 use super::decision::Decision;
 use super::hash::Purpose;
 use super::limiter::{Limiter, longest, of_key, of_tenant};
 use super::observation::{self, Batch, Few, Observation};
 use super::outcome::Outcome;
-use super::snapshot::SnapshotError;
 use super::units::Nanos;
 use super::verdict::{Action, CaseId, Reason, Verdict};
+use super::wire::Refused;
 use crate::engine::units::Wait;
 use decide::listed;
 use extract::{Extracted, Extractor};
+use identity::{Head, Keys};
 use session::{Other, Session};
 use std::sync::Arc;
 use verdicts::Verdicts;
 
 /// Keys whose limits a worker remembers.
 const LIMITED_KEYS: usize = 4_096;
-/// Credentials that honest requests have: a gateway's and its client's.
+/// Most credentials of an honest request: a gateway's and its client's.
 const FEW: usize = 2;
 /// Budgets that a worker remembers: 24 KiB, where a profile has one.
 const BUDGETS: usize = 1_024;
-/// Bytes of observations a worker holds until they are drained: with the last one (at most 589 bytes) and the headers of batch
-/// and cell, a batch stays within 16 KiB.
+/// Bytes of observations a worker holds until they are drained. With the last one (at most 589 bytes) and the headers of
+/// batch and cell a batch stays within 16 KiB.
 pub const PENDING_BYTES: usize = 15 << 10;
 
 /// Limits that a profile of the configuration has, at most.
@@ -110,7 +111,18 @@ impl Edge {
         self.dropped
     }
 
-    /// Looks values and lists up. What a list says, if one names the request.
+    /// Starts a request. Snippets of its text are taken only where a list or what the ledger has published could name them: what
+    /// goes live while a request is under way is looked up in the next.
+    pub fn open(&self, config: &Config, keys: &Keys, head: &Head<'_>) -> Session {
+        let mut session = Session::open(config, keys, head);
+        let listed = |p: &Profile| p.allow.has_templates() || p.deny.has_templates();
+        if !self.verdicts.tells() && !config.profile(session.profile).is_some_and(listed) {
+            session.leave_samples();
+        }
+        session
+    }
+
+    /// Looks up values and lists. Returns the verdict of a list that names the request.
     #[inline(never)]
     pub(super) fn prepare(&mut self, x: &mut Extracted) -> Option<Verdict> {
         if self.config.profile(x.profile).is_some_and(|p| decide::is_free(p, x.unreadable)) {
@@ -154,7 +166,8 @@ impl Edge {
         }
     }
 
-    /// Turns an outcome (the ledger's, or the snapshot's) into a verdict; charges the limits if it gets that far.
+    /// Turns an outcome (the ledger's, or the snapshot's) into a verdict; charges the limits if nothing decides before
+    /// them.
     #[inline(never)]
     pub(super) fn settle(
         &mut self,
@@ -170,7 +183,7 @@ impl Edge {
         let Some(profile) = config.profile(x.profile) else { return Verdict::default() };
         let mut outcome = *outcome;
         if !outcome.block {
-            // A convicted credential is not another one's company away from its verdict.
+            // A second credential does not free a convicted one.
             if let Some(k) = x.parts.iter().chain(&x.also).find_map(|k| self.verdicts.key(*k, x.obs.time)) {
                 (outcome.block, outcome.reason, outcome.campaign) = (true, Reason::Convicted, k.campaign);
             } else if x.ambiguous && !outcome.watch {
@@ -179,8 +192,8 @@ impl Edge {
         }
         let (of_keys, of_tenants) = by_owner(&profile.limits);
         let (profile_id, cost) = (x.profile, x.obs.cost);
-        // Each of several credentials pays: a made-up second one must not bring a fresh quota. Of more than a gateway's and its
-        // client's the address pays, too.
+        // Each of several credentials is charged, so that a made-up second one brings no fresh quota. With more than two
+        // the address is charged, too.
         let address = (x.address != 0 && x.parts.len() > FEW).then_some(x.address);
         let free = cost == 0 || matches!(x.other, Other::Free | Other::Refused);
         let keys = || {
@@ -192,7 +205,7 @@ impl Edge {
         let first = u8::try_from(of_keys.len()).unwrap_or(u8::MAX);
         let budget = profile.actions.budget.filter(|_| outcome.budget != 0).map(|b| [b.limit()]);
         let bucket = of_key(outcome.budget, profile_id);
-        // The worker's own word, and that of all workers together: the longest wait is the true one.
+        // A wait by this worker's limits, and one by all workers together: the longer one holds.
         let ask = || {
             if free {
                 return None;
@@ -214,7 +227,7 @@ impl Edge {
             spent.then_some((Reason::Budget, Wait { wait: decide::BUDGET_WAIT, limit: 0 }))
         };
         let verdict = decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, ask);
-        // What is refused, by whichever limit, is charged to none: who asks too early waits no longer for it.
+        // A refused request is charged to no limit: asking too early does not prolong the wait.
         if !verdict.action.rejects() && !free {
             for id in keys() {
                 self.limiter.charge(now, of_key(id, profile_id), of_keys, 0, cost);
@@ -246,7 +259,16 @@ impl Edge {
     /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let first = self.judge_one(now, x);
-        first.or_of_items(x, |item| self.judge_one(now, item))
+        first.or_of_items(x, |item| self.look_up(now, item))
+    }
+
+    /// Another request of a batch: looked up in lists and in what is published. It teaches nothing: requests of one moment are one
+    /// visit, and the one that was drawn to teach stands for all.
+    pub(super) fn look_up(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let list = self.prepare(x);
+        let (outcome, _) = self.verdicts.outcome(&x.obs, &x.values, &self.config.campaign);
+        let verdict = self.settle(now, x, list, &outcome);
+        Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
     fn judge_one(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
@@ -274,8 +296,8 @@ impl Edge {
         Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
-    /// Decides a request without a prompt by its key: lists, then the campaign that its key is convicted of, then limits. Of one
-    /// that is charged the ledger hears what it costs, and nothing else.
+    /// Decides a request without a prompt by its key: lists, then the campaign that the key is convicted of, then limits.
+    /// If it is charged, the ledger is told its cost and nothing else.
     pub(super) fn judge_other(
         &mut self,
         now: Nanos,
@@ -291,17 +313,17 @@ impl Edge {
         };
         let mut verdict = self.settle(now, x, list, &outcome);
         if x.other == Other::Refused && list.is_none() && !verdict.action.rejects() {
-            let case = CaseId::new(self.case_secret, 0, x.obs.key, Reason::NotInference);
+            let case_id = CaseId::new(self.case_secret, 0, x.obs.key, Reason::NotInference);
             let reason = Reason::NotInference;
-            verdict = Verdict { action: Action::Block, reason, case: Some(case), ..Verdict::default() };
+            verdict = Verdict { action: Action::Block, reason, case_id: Some(case_id), ..Verdict::default() };
         } else if verdict.reason == Reason::None {
             verdict.reason = Reason::NotInference;
         }
         Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
-    /// The same, as done in the mode of its profile: exactly once a request, before it goes upstream. A second call on the
-    /// same session allows.
+    /// Decides a request, in the mode of its profile. Call it exactly once a request, before it goes upstream; a second
+    /// call on the same session allows.
     pub fn answer(&mut self, now: Nanos, session: &mut Session) -> Decision {
         Decision::early(&self.config, session).unwrap_or_else(|| self.read(now, session))
     }
@@ -328,7 +350,7 @@ impl Edge {
     ///
     /// # Errors
     /// A refused shard leaves the one before in force.
-    pub fn apply(&mut self, shard: &[u8]) -> Result<(), SnapshotError> {
+    pub fn apply(&mut self, shard: &[u8]) -> Result<(), Refused> {
         self.verdicts.apply(shard)
     }
 
@@ -336,7 +358,7 @@ impl Edge {
     ///
     /// # Errors
     /// A refused shard leaves the one before in force.
-    pub fn apply_hub(&mut self, shard: &[u8]) -> Result<(), SnapshotError> {
+    pub fn apply_hub(&mut self, shard: &[u8]) -> Result<(), Refused> {
         self.verdicts.apply_hub(shard, self.seed_check)
     }
 

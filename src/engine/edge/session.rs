@@ -1,12 +1,14 @@
-//! One request in flight: head and chunks in, `Next` out. Decides nothing; bounded at about 30 KiB (a batch: 100 KiB).
+//! One request in flight: takes head and chunks, answers with `Next`. Decides nothing. Memory: about 30 KiB at most (a
+//! batch: 100 KiB).
 //!
-//! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so: the empty last
-//! call of a host may come too late to keep the request back.
+//! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so. The host's empty
+//! last call alone would come too late to hold the request back.
 
 use super::frames::Frames;
 use super::identity::{Head, Identity, Keys, identify};
 use crate::engine::config::routes::RouteQuery;
 use crate::engine::config::{Config, OtherPaths, ProfileId};
+use crate::engine::dialect::gemini_grpc::Walker;
 use crate::engine::dialect::path;
 use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
@@ -31,10 +33,10 @@ pub enum Next {
     Release,
 }
 
-/// A request that carries no prompt which a dialect reads: what decides it.
+/// What decides a request without a prompt that a dialect reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Other {
-    /// It does carry one, or its profile is off.
+    /// It carries a prompt, or its profile is off.
     #[default]
     No,
     /// Nothing: it passes.
@@ -47,19 +49,19 @@ pub enum Other {
     Refused,
 }
 
-/// Where in a file of lines the next byte stands.
+/// Position of the next byte in a file of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
-    /// At the start of one.
+    /// At the start of a line.
     Start,
-    /// In one that is a document.
+    /// In a line that is a document.
     In,
-    /// In one that is none: the form around the file, or another file.
+    /// In a line that is none: the form around the file, or another file.
     Skip,
 }
 
 impl Line {
-    /// Reads a piece of lines. Whoever sends them, in a form or not, no document has a line break in it.
+    /// Reads a piece of a file of lines, in a form or not. No document has a line break in it.
     fn feed(&mut self, mut text: &[u8], scanner: &mut Scanner, reader: &mut Reader) {
         while !text.is_empty() {
             let end = text.iter().position(|b| *b == b'\n');
@@ -90,7 +92,7 @@ impl Line {
         }
     }
 
-    /// A line is over. One that is no document is none that a server would take for a request.
+    /// Ends a line. A line that is no document is no request to a server either.
     fn end(&mut self, scanner: &mut Scanner, reader: &mut Reader) {
         if std::mem::replace(self, Line::Start) == Line::In {
             match scanner.finish(reader) {
@@ -105,6 +107,8 @@ impl Line {
 struct Body {
     wide: Wide,
     scanner: Scanner,
+    /// The body is protobuf.
+    walker: Option<Box<Walker>>,
     /// The body may be lines of JSON: where in a line the next byte stands.
     lines: Option<Line>,
     reader: Reader,
@@ -118,24 +122,32 @@ struct Body {
     streams: bool,
     /// A body without a prompt is sound.
     may_be_empty: bool,
-    /// After a handshake there is no end.
+    /// The connection has no end of a body: it goes on after a handshake.
     upgrade: bool,
 }
 
-/// Strings that no dialect reads do not count as looked at, up to so many times what is: they are passed over at the speed of a
-/// byte search, and the prompt may stand behind them.
+/// Strings that no dialect reads do not count towards the bytes that are looked at, up to this many times those: they are
+/// skipped at the speed of a byte search, and the prompt may stand behind them.
 const PASSED: u64 = 16;
 
 impl Body {
-    /// Bytes that are looked at, by what is known so far.
+    /// Bytes of the body that may be looked at, by what is known so far.
     fn limit(&self) -> u64 {
-        let passed = self.scanner.skipped().min(self.inspect.saturating_mul(PASSED));
+        let passed = self.scanner.skipped().saturating_add(self.reader.passed());
+        let passed = passed.min(self.inspect.saturating_mul(PASSED));
         self.inspect.saturating_add(passed)
     }
 
     fn read(&mut self, seen: &[u8]) {
-        let Body { wide, scanner, reader, failed, lines, first, .. } = self;
+        let Body { wide, scanner, walker, reader, failed, lines, first, .. } = self;
         first.take(seen);
+        if let Some(walker) = walker {
+            if !*failed && let Err(what) = walker.feed(seen, reader) {
+                *failed = true;
+                reader.fail(what);
+            }
+            return;
+        }
         wide.feed(seen, &mut |text| {
             if *failed {
                 return;
@@ -162,13 +174,13 @@ impl Body {
 pub struct Session {
     /// The profile that applies.
     pub profile: ProfileId,
-    /// Who.
+    /// Who sends it.
     pub identity: Identity,
     /// The dialect that claims the path (`None`: not inference, see `other`).
     pub dialect: Option<&'static dyn Dialect>,
     /// Each prompt of a list costs a limit as much as a request of its own.
     pub by_item: bool,
-    /// Without a dialect: what decides.
+    /// What decides the request if no dialect claims its path.
     pub other: Other,
     /// What the body said; complete after `finish`.
     pub facts: Facts,
@@ -178,9 +190,9 @@ pub struct Session {
     pub problem_json: bool,
     /// `decide` ran.
     pub decided: bool,
-    /// All bytes that `content-length` told have come, and the host has not yet said that it is the end.
+    /// All `content-length` bytes have come, and the host has not said that the body has ended.
     pub end_due: bool,
-    /// A handshake of a WebSocket on a path that is known: what reads the client's frames once it is through.
+    /// After a WebSocket handshake on a known path: reads the client's frames.
     pub frames: Option<Box<Frames>>,
     body: Option<Box<Body>>,
 }
@@ -250,12 +262,13 @@ impl Session {
         let mut reader = Reader::new(dialect);
         reader.seed(session.identity.key.0, keys.text);
         if facts.crowded {
-            // Told, and no reason to look away from the body.
+            // It is reported; the body is read all the same.
             reader.fail(Unreadable::Headers);
         }
         session.body = Some(Box::new(Body {
             wide: Wide::default(),
             scanner: Scanner::default(),
+            walker: dialect.protobuf(path.end()).map(|table| Box::new(Walker::new(table))),
             lines: dialect.lines().then_some(Line::Start),
             reader,
             received: 0,
@@ -271,7 +284,14 @@ impl Session {
         session
     }
 
-    /// A session whose body was read elsewhere: simulation makes its facts without a wire format.
+    /// No snippets of its text are needed: nobody would look them up.
+    pub fn leave_samples(&mut self) {
+        if let Some(body) = &mut self.body {
+            body.reader.leave_samples();
+        }
+    }
+
+    /// A session whose body was read elsewhere: the simulator makes facts without a wire format.
     pub fn from_facts(profile: ProfileId, identity: Identity, facts: Facts) -> Session {
         Session {
             profile,
@@ -289,7 +309,8 @@ impl Session {
         }
     }
 
-    /// A message of a WebSocket as a request of its own, of whoever shook hands. Without a prompt only its key is asked about.
+    /// A WebSocket message as a request of its own, of the key of the handshake. Without a prompt it is decided by its key
+    /// alone.
     pub fn of_message(&self, dialect: &'static dyn Dialect, facts: Facts) -> Session {
         let prompt = facts.unreadable != Some(Unreadable::Empty)
             && !(facts.user.is_empty() && facts.instructions.is_empty() && facts.unreadable.is_none());
@@ -338,7 +359,7 @@ impl Session {
         if body.received > body.hold { Next::Release } else { Next::More }
     }
 
-    /// The host told of bytes that it did not hand over: what was read is not all.
+    /// The host reported bytes that it did not hand over: the body was not read whole.
     pub fn miss(&mut self) {
         if let Some(body) = &mut self.body {
             body.reader.fail(Unreadable::Truncated);
@@ -357,7 +378,10 @@ impl Session {
                 line.end(&mut body.scanner, &mut body.reader);
             }
         } else if !body.failed
-            && let Err(what) = body.scanner.finish(&mut body.reader)
+            && let Err(what) = match &body.walker {
+                Some(walker) => walker.finish(),
+                None => body.scanner.finish(&mut body.reader),
+            }
         {
             if body.received >= limit {
                 body.reader.beyond();
@@ -371,7 +395,7 @@ impl Session {
         if body.may_be_empty && self.facts.unreadable == Some(Unreadable::Empty) {
             (self.facts.unreadable, self.facts.media) = (None, true);
         }
-        // Of a batch that is longer than what is looked at, the rest is taken to be like it.
+        // The rest of a batch that is longer than what is looked at is taken to be like the part that was read.
         if body.received >= limit && self.facts.items > 0 {
             let all = body.length.unwrap_or(body.received).max(limit);
             let items = u64::from(self.facts.items).saturating_mul(all).checked_div(limit.max(1));
@@ -380,8 +404,9 @@ impl Session {
     }
 }
 
-/// The first two bytes of a body tell whether it is compressed, whatever `content-encoding` says: no document begins like that.
-/// Brotli (and deflate without its header) begins with any byte: what is said to be so, and is no JSON, counts as compressed.
+/// The first two bytes of a body tell whether it is compressed, whatever `content-encoding` says: no document begins like
+/// that. Brotli (and deflate without its header) may begin with any byte: a body that is said to be brotli, and is not
+/// JSON, counts as compressed.
 #[derive(Clone, Copy, Debug)]
 struct FirstBytes {
     bytes: [u8; 64],
@@ -398,7 +423,7 @@ impl FirstBytes {
         }
     }
 
-    /// Asked only of what is no JSON: a header that lies changes nothing.
+    /// Asked only of bodies that are not JSON, so a false header changes nothing.
     fn is_packed(self) -> bool {
         let [a, b, ..] = self.bytes;
         match [a, b] {

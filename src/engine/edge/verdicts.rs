@@ -8,8 +8,9 @@ use crate::engine::config::Campaign;
 use crate::engine::limiter::longest;
 use crate::engine::observation::Observation;
 use crate::engine::outcome::Outcome;
-use crate::engine::snapshot::{KeyEntry, Match, Snapshot, SnapshotError, ValueEntry};
+use crate::engine::snapshot::{KeyEntry, Match, Snapshot, ValueEntry};
 use crate::engine::units::{Nanos, Wait};
+use crate::engine::wire::Refused;
 
 /// The two snapshots of an edge.
 #[derive(Debug)]
@@ -51,14 +52,14 @@ impl Verdicts {
     ///
     /// # Errors
     /// A refused shard leaves the one before in force.
-    pub fn apply(&mut self, shard: &[u8]) -> Result<(), SnapshotError> {
+    pub fn apply(&mut self, shard: &[u8]) -> Result<(), Refused> {
         self.own.apply(shard)
     }
     /// Takes over one shard of the hub's.
     ///
     /// # Errors
     /// A refused shard leaves the one before in force.
-    pub fn apply_hub(&mut self, shard: &[u8], seed_check: u32) -> Result<(), SnapshotError> {
+    pub fn apply_hub(&mut self, shard: &[u8], seed_check: u32) -> Result<(), Refused> {
         let fresh = || Box::new(Hub { snapshot: Snapshot::new(seed_check), ahead_ms: 0 });
         self.hub.get_or_insert_with(fresh).snapshot.apply(shard)
     }
@@ -75,6 +76,10 @@ impl Verdicts {
     /// Is no value confirmed at all?
     pub fn is_empty(&self) -> bool {
         self.own.is_empty() && self.hub.as_ref().is_none_or(|h| h.snapshot.is_empty())
+    }
+    /// Is anything said of values: confirmed, or suspicious?
+    pub fn tells(&self) -> bool {
+        self.own.tells() || self.hub.as_ref().is_some_and(|h| h.snapshot.tells())
     }
     /// Is the value confirmed?
     pub fn value(&self, value: u64) -> Option<&ValueEntry> {

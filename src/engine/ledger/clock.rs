@@ -1,43 +1,59 @@
 //! The ledger's time: what most of its witnesses say. It neither leaps nor freezes.
 //!
-//! Witnesses are the ticks of the host, and the times of observations where no host ticks. A time within ten minutes of the last
-//! is believed at once, also an observation's. Any other starts a doubt: it is believed, forward or back, when it has gone on
-//! for a minute of its own time with no tick in between that says otherwise; until then time stands still. Witnesses that
-//! come more than ten minutes apart (a host without a timer, a night without requests) move time as far as two of them in
-//! a row agree. So one request that is stamped a month ahead changes nothing, a backlog of late observations sets nothing back,
-//! a host that was asleep or a log with a quiet night goes on (a replay ticks through the gap), and a clock that was set back is
-//! followed: what the tables hold of the future counts as now. A clock that was saved in the future is left behind the same way.
+//! Witnesses are the host's ticks and, where no host ticks, the times of observations. A time within ten minutes of the
+//! last one is believed at once, also an observation's. Any other time starts a doubt: it is believed, forward or back,
+//! once it has gone on for a minute of its own time with no tick in between that says otherwise; until then time stands
+//! still. If witnesses come more than ten minutes apart (a host without a timer, a night without requests), time moves as
+//! far as two of them in a row agree. So one request that is stamped a month ahead changes nothing, and late observations
+//! set nothing back. A host that was asleep and a log with a quiet night go on. A clock that was set back is followed: what
+//! the tables hold of the future counts as now. A clock that was saved in the future is left behind the same way.
 
-use super::{Ledger, publish};
-use crate::engine::tables::overdrawn;
-use crate::engine::units::{past, tick_of};
-use crate::engine::value::Axis;
+use crate::engine::config::Config;
+use crate::engine::wire::{Reader, Writer};
 
-/// Between two times that may both be right, seconds.
+/// Two times that differ by less may both be right, seconds.
 const NEAR_S: u32 = 600;
 
-/// Time, and what is remembered of it.
+/// Seconds from one sweep of the tables to the next.
+const SWEEP_S: u32 = 60;
+
+/// The time, and what is known of its witnesses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock {
     /// Latest time believed, seconds.
-    pub(super) now_s: u32,
-    /// First observation after an empty start.
-    pub(super) started_s: u32,
-    /// `now / epoch`.
-    pub(super) epoch: u32,
+    now_s: u32,
+    /// Time of the first observation after an empty start, seconds.
+    started_s: u32,
+    /// Number of the present epoch: `now_s / epoch_s`.
+    epoch: u32,
     /// Times a witness was earlier than one before it by more than a second.
-    pub(super) steps_back: u64,
+    steps_back: u64,
     /// Last expiry sweep, seconds.
-    pub(super) swept_s: u32,
-    /// Another time, not believed yet (not saved).
-    pub(super) doubt: Doubt,
-    /// The host ticks (not saved).
-    pub(super) ticked: bool,
+    swept_s: u32,
+    /// A time that is not believed yet (not saved).
+    doubt: Doubt,
+    /// The host has ticked (not saved).
+    ticked: bool,
+    /// Length of an epoch, seconds (configured).
+    epoch_s: u64,
+    /// Model seconds a host second (configured; 1 in production).
+    time_scale: u32,
 }
 
-/// A time that is not near ours.
+/// How the time moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It stands, or went on within its epoch.
+    On,
+    /// An epoch has ended.
+    Epoch,
+    /// It was set back.
+    Back,
+}
+
+/// A time that is not near the believed one, and how long it has gone on.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Doubt {
+struct Doubt {
     first_s: u32,
     last_s: u32,
 }
@@ -51,7 +67,7 @@ enum Heard {
 }
 
 impl Clock {
-    /// Hears a witness. `fast`: how much faster than the host's its clock runs.
+    /// What to do about a witness. `fast`: model seconds a host second.
     fn hear(&mut self, t: u32, tick: bool, fast: u32) -> Heard {
         let near = NEAR_S.max(fast / 10);
         let (now_s, back) = (self.now_s, t.saturating_add(1) < self.now_s);
@@ -84,73 +100,89 @@ impl Clock {
             () => Heard::Stay,
         }
     }
-}
 
-impl Ledger {
-    /// Moves the clock; ages everything at epoch boundaries, which are aligned to wall time on all nodes.
-    pub(super) fn advance(&mut self, now_s: u32, tick: bool) {
-        let now_s = match self.clock.hear(now_s, tick, self.time_scale) {
-            Heard::Stay => return,
-            Heard::Back(now_s) => return self.step_back(now_s),
+    /// New parameters; the time stays.
+    pub(super) fn configure(&mut self, config: &Config) {
+        (self.epoch_s, self.time_scale) = (config.campaign.epoch_s, config.time_scale);
+    }
+
+    /// Hears a witness and moves the time. Epochs are aligned to wall time, so they are the same on all nodes.
+    pub(super) fn advance(&mut self, now_s: u32, tick: bool) -> Moved {
+        let now_s = match self.hear(now_s, tick, self.time_scale) {
+            Heard::Stay => return Moved::On,
+            Heard::Back(now_s) => {
+                (self.now_s, self.epoch) = (now_s, self.epoch_of(now_s));
+                (self.started_s, self.swept_s) = (self.started_s.min(now_s), self.swept_s.min(now_s));
+                return Moved::Back;
+            }
             Heard::On(now_s) => now_s,
         };
-        self.clock.now_s = now_s;
-        if self.clock.started_s == 0 {
-            self.clock.started_s = now_s;
+        self.now_s = now_s;
+        if self.started_s == 0 {
+            self.started_s = now_s;
         }
-        let epoch = self.epoch_of(now_s);
-        if epoch != self.clock.epoch {
-            if self.clock.epoch != 0 {
-                let tick = tick_of(now_s);
-                let silent = u16::try_from(self.c.epoch_s / 600).unwrap_or(u16::MAX);
-                for g in self.groups.slots_mut().iter_mut().filter(|g| g.tag != 0) {
-                    g.age(tick, silent);
-                }
-                self.large_samples.age(tick, silent);
-                self.cases.age();
-            }
-            self.clock.epoch = epoch;
-        }
+        let before = self.epoch;
+        self.epoch = self.epoch_of(now_s);
+        if before == self.epoch || before == 0 { Moved::On } else { Moved::Epoch }
     }
 
     fn epoch_of(&self, now_s: u32) -> u32 {
-        (u64::from(now_s).checked_div(self.c.epoch_s).unwrap_or(0)) as u32
+        (u64::from(now_s).checked_div(self.epoch_s).unwrap_or(0)) as u32
     }
 
-    /// The clock was set back: no time in the tables is later than now. Limits keep their debts, which are relative; what was
-    /// published of them is not, and goes out again. One pass over all tables.
-    fn step_back(&mut self, now_s: u32) {
-        let (now_min, now) = (now_s / 60, tick_of(now_s));
-        let c = &mut self.clock;
-        (c.now_s, c.started_s, c.swept_s) = (now_s, c.started_s.min(now_s), c.swept_s.min(now_s));
-        self.clock.epoch = self.epoch_of(now_s);
-        for k in self.keys.slots_mut().iter_mut().filter(|k| k.id != 0) {
-            (k.first_min, k.last_s) = (k.first_min.min(now_min), k.last_s.min(now_s));
-            k.born = past(k.born, now);
-            k.epoch = self.clock.epoch as u8;
+    /// Latest time believed, seconds since the epoch of Unix.
+    pub(super) fn now_s(&self) -> u32 {
+        self.now_s
+    }
+    /// Seconds since the first observation after an empty start.
+    pub(super) fn running_s(&self) -> u32 {
+        self.now_s.saturating_sub(self.started_s)
+    }
+    /// Number of the epoch.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+    /// Times a witness was earlier than one before it by more than a second.
+    pub(super) fn steps_back(&self) -> u64 {
+        self.steps_back
+    }
+    /// Is it time to sweep the tables? Once a minute.
+    pub(super) fn is_sweep(&mut self) -> bool {
+        let due = self.now_s.saturating_sub(self.swept_s) >= SWEEP_S;
+        if due {
+            self.swept_s = self.now_s;
         }
-        let immune =
-            now_min.saturating_add(u32::try_from(self.c.release_immunity_s / 60).unwrap_or(u32::MAX));
-        for g in self.groups.slots_mut().iter_mut().filter(|g| g.tag != 0) {
-            (g.created_s, g.last_s) = (g.created_s.min(now_s), g.last_s.min(now_s));
-            if Axis::of(g.tag) != Axis::Profile {
-                g.immune_min = g.immune_min.min(immune);
-            }
-            g.keys.items_mut().iter_mut().for_each(|s| s.until(now));
+        due
+    }
+
+    /// Saves what `restore` reads.
+    pub(super) fn put(&self, w: &mut Writer<'_>) {
+        for v in [self.now_s, self.started_s, self.epoch, self.swept_s] {
+            w.u32(v);
         }
-        for p in self.large_samples.slots_mut().iter_mut().filter(|p| p.tag != 0) {
-            p.keys.items_mut().iter_mut().for_each(|s| s.until(now));
-        }
-        let (values, cases) = self.cases.tables_mut();
-        for v in values.iter_mut() {
-            (v.since_min, v.last_s) = (v.since_min.min(now_min), v.last_s.min(now_s));
-        }
-        for c in cases.iter_mut() {
-            (c.first_s, c.last_s) = (c.first_s.min(now_s), c.last_s.min(now_s));
-        }
-        self.door.step_back(now_min);
-        self.over = overdrawn::Over::default();
-        self.publisher = publish::Publisher::default();
+    }
+    /// A time that was saved; the parameters stay.
+    pub(super) fn take(&self, r: &mut Reader<'_>) -> Option<Clock> {
+        Some(Clock {
+            now_s: r.u32()?,
+            started_s: r.u32()?,
+            epoch: r.u32()?,
+            swept_s: r.u32()?,
+            epoch_s: self.epoch_s,
+            time_scale: self.time_scale,
+            ..Clock::default()
+        })
+    }
+}
+
+/// For tests that set the scene.
+#[cfg(test)]
+impl Clock {
+    pub(super) fn at(now_s: u32, started_s: u32, epoch: u32) -> Clock {
+        Clock { now_s, started_s, epoch, ..Clock::default() }
+    }
+    pub(super) fn set(&mut self, now_s: u32) {
+        self.now_s = now_s;
     }
 }
 

@@ -1,12 +1,12 @@
-//! How long keys live: a credential that rotates is a newcomer each time, whom no limit and no verdict holds for long.
+//! How long keys live. A credential that rotates is a new key each time, so no limit and no verdict holds it for long.
 //!
 //! One pass over the key table a minute; keys that had to leave the table are not counted. Ages are in ticks of ten minutes.
 
 use crate::engine::tables::keys::KeyState;
 
-/// Keys first seen so many ticks ago have had the time to live longer: 2 to 24 hours.
+/// Keys that are looked at: those first seen 2 to 24 hours ago, ticks.
 const SEEN: std::ops::Range<u16> = 12..144;
-/// A life shorter than so many ticks is short: 2 hours.
+/// A shorter life is short: 2 hours, ticks.
 const SHORT: u16 = 12;
 /// Fewer keys tell nothing.
 pub const LEAST: u32 = 100;

@@ -1,40 +1,36 @@
 //! The half that learns: consumes observations, owns every table, runs the whole ladder, publishes verdicts.
 //!
-//! One a node. Memory is allocated in `new` and does not grow. Time is what the witnesses say, see `clock`.
+//! One ledger a node. Memory is allocated in `new` and does not grow. Time: see `clock`.
 
 mod budget;
 mod clock;
-mod confirm;
-pub mod conviction;
+mod conviction;
+mod keys;
 mod lives;
+mod matched;
 mod observe;
 pub mod pages;
-mod profile;
 mod publish;
 pub mod rates;
-mod repair;
 mod report;
 mod state;
-mod touch_groups;
+mod values;
 
-use crate::engine::config::{Campaign, Config, Selector};
-use crate::engine::map::{self, Map};
-use crate::engine::observation::{self, BatchError, Observation};
+use crate::engine::config::Config;
+use crate::engine::observation::{self, Observation};
 use crate::engine::outcome::Outcome;
-use crate::engine::tables::cases::Cases;
-use crate::engine::tables::doorkeeper::Doorkeeper;
-use crate::engine::tables::groups::{self, Groups};
-use crate::engine::tables::keys::KeyTable;
-use crate::engine::tables::large_samples::{self, LargeSamples};
-use crate::engine::tables::novelty::{Novelty, Openings};
-use crate::engine::tables::{homes, overdrawn};
-use crate::engine::units::{Nanos, tick_of};
-use crate::engine::value::Axis;
-use clock::Clock;
-use observe::{ORIGINS, Origin};
+use crate::engine::tables::keys::flag;
+use crate::engine::units::Nanos;
+use crate::engine::wire::Refused;
+use budget::Budgets;
+use clock::{Clock, Moved};
+use conviction::Ladder;
+use keys::Keys;
+use publish::Publisher;
+use rates::Rates;
+use values::Values;
 
-pub use conviction::Matched;
-pub use state::StateError;
+pub use matched::Matched;
 
 /// Sizes of the tables that are configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,33 +65,18 @@ impl Sizes {
     }
 }
 
-/// The learning half.
+/// The learning half, composed of parts. Each has tables of its own and knows of the others only what it is handed.
 #[derive(Debug)]
 pub struct Ledger {
-    c: Campaign,
-    learn_s: u32,
-    block_for_s: u32,
-    time_scale: u32,
     seed_check: u32,
-    /// Values that are not learnt from, with their axes.
-    allow: Map<Selector, usize>,
-    rates: rates::Rates,
-    budgets: budget::Budgets,
     clock: Clock,
-    keys: KeyTable,
-    door: Doorkeeper,
-    novelty: Novelty,
-    openings: Openings,
-    groups: Groups,
-    large_samples: LargeSamples,
-    cases: Cases,
-    origins: Vec<Origin>,
-    homes: homes::Homes,
-    over: overdrawn::Over,
-    rollout_keys: u32,
-    alarms: u64,
+    keys: Keys,
+    values: Values,
+    ladder: Ladder,
+    rates: Rates,
+    budgets: Budgets,
+    publisher: Publisher,
     short_lived_percent: u8,
-    publisher: publish::Publisher,
 }
 
 impl Ledger {
@@ -108,29 +89,15 @@ impl Ledger {
     #[inline(never)]
     pub fn sized(config: &Config, sizes: Sizes) -> Ledger {
         let mut ledger = Ledger {
-            c: config.campaign.clone(),
-            learn_s: 0,
-            block_for_s: 0,
-            time_scale: 1,
             seed_check: config.seed.check(),
-            allow: map::places([], map::fixed()),
-            rates: rates::Rates::default(),
-            budgets: budget::Budgets::default(),
             clock: Clock::default(),
-            keys: KeyTable::new(sizes.keys),
-            door: Doorkeeper::new(sizes.doorkeeper_bits),
-            novelty: Novelty::new(sizes.novelty_bits),
-            openings: Openings::new(sizes.novelty_bits),
-            groups: Groups::new(sizes.groups),
-            large_samples: LargeSamples::default(),
-            cases: Cases::default(),
-            origins: vec![Origin::default(); ORIGINS],
-            homes: homes::Homes::default(),
-            over: overdrawn::Over::default(),
-            rollout_keys: 0,
-            alarms: 0,
+            keys: Keys::new(&sizes),
+            values: Values::new(&sizes),
+            ladder: Ladder::default(),
+            rates: Rates::default(),
+            budgets: Budgets::default(),
+            publisher: Publisher::default(),
             short_lived_percent: 0,
-            publisher: publish::Publisher::default(),
         };
         ledger.reconfigure(config);
         ledger
@@ -138,52 +105,31 @@ impl Ledger {
 
     /// New parameters over the tables as they are (their sizes stay).
     pub fn reconfigure(&mut self, config: &Config) {
-        self.c = config.campaign.clone();
-        self.time_scale = config.time_scale;
-        self.learn_s = u32::try_from(config.learn.secs()).unwrap_or(u32::MAX);
-        let block_for = config.profiles.first().map_or(0, |p| p.actions.block_for.secs());
-        self.block_for_s = u32::try_from(block_for).unwrap_or(u32::MAX);
+        self.clock.configure(config);
+        self.ladder.configure(&config.campaign);
         self.rates.configure(config);
         self.budgets.configure(config);
-        self.keys.mark(self.budgets.exist());
-        // Values on an allow list are never confirmed and requests that carry them are not learnt from.
-        let allowed = config.profiles.iter().flat_map(|p| p.allow.entries());
-        let values = allowed.filter_map(|e| match e.selector {
-            Selector::Template(v) => Some(Selector::Template(Axis::Text.tag(v))),
-            Selector::Network(v) => Some(Selector::Network(Axis::Network.tag(v))),
-            _ => None,
-        });
-        self.allow = map::places(values, map::fixed());
+        self.keys.configure(config, self.budgets.exist());
+        self.values.configure(config);
     }
 
     /// Bytes of all tables.
     pub fn size_bytes(&self) -> usize {
-        [
-            self.keys.size_bytes(),
-            self.door.size_bytes(),
-            self.novelty.size_bytes(),
-            self.openings.size_bytes(),
-            self.groups.size_bytes(),
-            self.large_samples.size_bytes(),
-            self.cases.size_bytes(),
-            self.over.size_bytes(),
-            self.budgets.size_bytes(),
-            self.rates.size_bytes(),
-            self.origins.len().saturating_mul(std::mem::size_of::<Origin>()),
-        ]
-        .iter()
-        .fold(0, |sum, n| sum.saturating_add(*n))
+        [self.keys.size_bytes(), self.values.size_bytes(), self.budgets.size_bytes(), self.rates.size_bytes()]
+            .iter()
+            .fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// Applies a batch from an edge. `each` sees every observation with its outcome.
+    /// Applies a batch from an edge, and hands each observation with its outcome to `each`. Returns the number of
+    /// observations.
     ///
     /// # Errors
-    /// A batch that is damaged or foreign is refused whole.
+    /// A batch that is damaged, or of another seed or layout, is refused whole.
     pub fn observe(
         &mut self,
         batch: &[u8],
         mut each: impl FnMut(&Observation, Outcome),
-    ) -> Result<u16, BatchError> {
+    ) -> Result<u16, Refused> {
         self.observe_each(batch, &mut each)
     }
 
@@ -192,13 +138,13 @@ impl Ledger {
         self.observe_one(obs)
     }
 
-    /// One body for all callers: the path below it is a tenth of the module.
+    /// Not generic, so there is one copy of what it calls: a tenth of the module.
     #[inline(never)]
     fn observe_each(
         &mut self,
         batch: &[u8],
         each: &mut dyn FnMut(&Observation, Outcome),
-    ) -> Result<u16, BatchError> {
+    ) -> Result<u16, Refused> {
         let check = self.seed_check;
         observation::decode(batch, check, |obs| {
             let outcome = self.observe_one(obs);
@@ -206,33 +152,75 @@ impl Ledger {
         })
     }
 
-    /// Expiry and ageing, and the host's word on the time. Any rate is fine; work is done once a minute.
+    /// The host's time. Call it at any rate; expiry and ageing run once a minute.
     pub fn tick(&mut self, now: Nanos) {
         self.advance(u32::try_from(now.secs()).unwrap_or(u32::MAX), true);
-        if self.clock.now_s.saturating_sub(self.clock.swept_s) < 60 {
-            return;
+        if self.clock.is_sweep() {
+            let now_s = self.clock.now_s();
+            self.values.sweep(now_s);
+            self.short_lived_percent = self.keys.short_lived_percent(now_s);
         }
-        self.clock.swept_s = self.clock.now_s;
-        let expiry = u32::try_from(self.c.epoch_s).unwrap_or(u32::MAX);
-        for value in self.cases.expired(self.clock.now_s, expiry) {
-            self.release(value);
+    }
+
+    /// Hears a witness of the time. At the end of an epoch the tables age; if the clock was set back, no time in them stays
+    /// later than now.
+    fn advance(&mut self, now_s: u32, tick: bool) {
+        match self.clock.advance(now_s, tick) {
+            Moved::On => {}
+            Moved::Epoch => self.values.age(self.clock.now_s()),
+            Moved::Back => {
+                self.keys.step_back(&self.clock);
+                self.values.step_back(self.clock.now_s());
+                self.rates.step_back();
+                self.publisher = Publisher::default();
+            }
         }
-        self.sweep_alarms();
-        // A table of few keys tells nothing, and is not looked through.
-        let few = self.keys.used() < lives::LEAST;
-        self.short_lived_percent =
-            if few { 0 } else { lives::short_percent(self.keys.slots(), tick_of(self.clock.now_s)) };
-        // What is confirmed or watched about once an hour, whatever its traffic: what holds no longer is let go.
-        let turn = (self.clock.now_s / 60) as usize % large_samples::LARGE_SAMPLES;
-        let value = self.large_samples.slots().get(turn).map_or(0, |p| p.tag);
-        let told = groups::flag::CONFIRMED | groups::flag::WATCH;
-        if self
-            .groups
-            .get(value)
-            .is_some_and(|g| usize::from(g.large_sample) == turn.wrapping_add(1) && g.has(told))
-        {
-            self.evaluate(value, &[]);
+    }
+
+    /// The campaign that a key is convicted of, if its conviction stands.
+    pub fn conviction(&self, key: u64) -> Option<u32> {
+        let number = self.keys.convicted(key, self.clock.now_s())?;
+        let cases = self.values.cases();
+        let case = cases.resolve(number);
+        (case != 0 || number == 0).then(|| cases.case(case).map_or(0, |c| c.id))
+    }
+
+    /// Was the key convicted at its last request? This does not expire: for reports at the end of a run.
+    pub fn was_convicted(&self, key: u64) -> bool {
+        self.keys.get(key).is_some_and(|k| k.has(flag::CONVICTED))
+    }
+
+    /// Does an edge that has applied all earlier shards lack confirmed values?
+    pub fn values_changed(&self) -> bool {
+        self.publisher.lacks(self.version())
+    }
+
+    /// Changes with the confirmed values, and with those that have a budget.
+    fn version(&self) -> u64 {
+        self.values.version().wrapping_add(self.budgets.version())
+    }
+
+    /// The shards of `mask` go out again, because their cells do not hold what was published.
+    pub fn republish(&mut self, mask: u64) {
+        self.publisher.again(mask);
+    }
+
+    /// Hands each changed shard to `sink`, encoded. Cost: one pass over the key table, and over 1/64 of it a changed shard.
+    pub fn publish(&mut self, mut sink: impl FnMut(u8, &[u8])) {
+        self.publish_each(&mut sink);
+    }
+
+    #[inline(never)]
+    fn publish_each(&mut self, sink: &mut dyn FnMut(u8, &[u8])) {
+        let (now_s, version) = (self.clock.now_s(), self.version());
+        let Some(mut shards) = self.publisher.open(version) else { return };
+        self.values.place(&mut shards);
+        if self.budgets.exist() {
+            self.values.place_suspects(&mut shards);
         }
+        self.keys.place(self.values.cases(), now_s, &mut shards);
+        self.rates.place(now_s, &mut shards);
+        self.publisher.close(shards, (now_s, self.seed_check, version), sink);
     }
 }
 

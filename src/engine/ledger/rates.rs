@@ -1,31 +1,34 @@
-//! Limits over all workers together: what was served is charged here, and who has used up a limit is published (`over`).
+//! Limits over all workers together. What was served is charged here; keys and tenants that have used up a limit are
+//! published (`over`).
 //!
-//! All limits are kept here, where a profile has any: 4,096 keys and tenants, those that owe most, of 16 bytes and 8 a limit
-//! each (128 KiB with two limits, 320 KiB at most). So a key needs no record to owe: requests without a prompt make none, and a
-//! flood of keys with one each displaces only who owes less. Who has no room is still held by each worker's own limits. Not
-//! saved: after a restart these begin anew. The first two limits of a key are kept in its record, too (`quota`): saved, and of as many
-//! keys as there are records, but of requests with a prompt only.
+//! Memory: the 4,096 keys and tenants that owe most, 16 bytes and 8 a limit each (128 KiB with two limits, 320 KiB at
+//! most), where any profile has a limit. A key needs no state to owe, as requests without a prompt make none, and a flood
+//! of keys displaces only those that owe less. A key that has no room is still held by each worker's own limits. Not saved:
+//! after a restart these debts are gone. The first two limits of a key are kept in its state, too (`quota`). Those are
+//! saved, and there are as many as states, but only requests with a prompt are charged there.
 
-use super::Ledger;
+use super::publish::{self, Publisher};
 use crate::engine::config::{Config, Limit, by_owner};
 use crate::engine::limiter::{Limiter, longest, of_key, of_tenant};
 use crate::engine::observation::{self, Observation};
+use crate::engine::snapshot::Shard;
+use crate::engine::tables::keys::KeyState;
+use crate::engine::tables::overdrawn::Over;
 use crate::engine::tables::quota::{self, Debt};
-use crate::engine::units::Nanos;
-use crate::engine::units::Wait;
+use crate::engine::units::{Nanos, Wait};
 
 /// Keys and tenants whose debts are remembered.
 pub const RATES: usize = 4_096;
 
 /// A profile's limits by where they are kept.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Limits {
+struct Limits {
     all: Vec<Limit>,
 }
 
 impl Limits {
-    /// Those in a key's record.
-    fn in_record(&self) -> &[Limit] {
+    /// Those in a key's state.
+    fn in_state(&self) -> &[Limit] {
         let of_keys = self.of_keys();
         of_keys.get(..quota::LIMITS).unwrap_or(of_keys)
     }
@@ -40,11 +43,12 @@ impl Limits {
     }
 }
 
-/// What is kept beside the records.
+/// The limits by profile, the debts beside the states, and what is published of them.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     of: Vec<Limits>,
     debts: Option<Limiter>,
+    over: Over,
 }
 
 impl Rates {
@@ -60,26 +64,30 @@ impl Rates {
     }
     /// Bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        self.debts.as_ref().map_or(0, Limiter::size_bytes)
+        self.debts.as_ref().map_or(0, Limiter::size_bytes).saturating_add(self.over.size_bytes())
     }
-}
 
-impl Ledger {
-    /// Time passes for a key's limits. What a worker has served is charged; for what nobody has decided yet the wait is told, if
-    /// it does not conform: `served` charges it.
-    pub(super) fn charge(&mut self, obs: &Observation) -> Option<Wait> {
-        let elapsed = self.keys.get(obs.key).map_or(0, |k| self.clock.now_s.saturating_sub(k.last_s));
+    /// Lets time pass for a key's limits. A request that a worker has served is charged. Of one that is not decided yet the
+    /// wait is returned, if it does not conform; `served` charges it later. `key`: the key's state, if it has one.
+    pub(super) fn charge(
+        &mut self,
+        obs: &Observation,
+        key: Option<&mut KeyState>,
+        now_s: u32,
+        publisher: &mut Publisher,
+    ) -> Option<Wait> {
+        let elapsed = key.as_ref().map_or(0, |k| now_s.saturating_sub(k.last_s));
         let elapsed = Nanos::from_secs(u64::from(elapsed));
         let done = obs.flags & (observation::SERVED | observation::REFUSED);
         if done == observation::SERVED && obs.cost != 0 {
-            self.owe(obs, elapsed);
+            self.owe(obs, key, elapsed, now_s, publisher);
             return None;
         }
-        let limits = self.rates.of.get(usize::from(obs.profile))?;
-        let mut record = None;
-        if let Some(key) = self.keys.get_mut(obs.key) {
-            quota::rest(key, limits.in_record(), elapsed);
-            record = quota::ask(key, limits.in_record(), obs.cost);
+        let limits = self.of.get(usize::from(obs.profile))?;
+        let mut in_state = None;
+        if let Some(key) = key {
+            quota::rest(key, limits.in_state(), elapsed);
+            in_state = quota::ask(key, limits.in_state(), obs.cost);
         }
         if done != 0 {
             return None;
@@ -87,30 +95,42 @@ impl Ledger {
         let over = self.over.wait(obs.key, obs.profile, obs.time).filter(|_| obs.key != 0);
         let of_tenant = self.over.wait(of_tenant(obs.tenant, obs.profile), obs.profile, obs.time);
         let of_tenant = of_tenant.filter(|_| obs.tenant != 0 && !limits.of_tenants().is_empty());
-        longest(record.into_iter().chain(over).chain(of_tenant))
+        longest(in_state.into_iter().chain(over).chain(of_tenant))
     }
 
-    /// Charges what nobody had decided when it was observed, and was served then.
-    pub(in crate::engine) fn served(&mut self, obs: &Observation) {
+    /// Charges a request that was not decided when it was observed, and was served afterwards.
+    pub(super) fn served(
+        &mut self,
+        obs: &Observation,
+        key: Option<&mut KeyState>,
+        now_s: u32,
+        publisher: &mut Publisher,
+    ) {
         if obs.flags & observation::ALLOWED == 0 && obs.cost != 0 {
-            self.owe(obs, Nanos(0));
+            self.owe(obs, key, Nanos(0), now_s, publisher);
         }
     }
 
-    fn owe(&mut self, obs: &Observation, elapsed: Nanos) {
-        let Some(limits) = self.rates.of.get(usize::from(obs.profile)) else { return };
-        // Not by the word of one observation: a debt from the future would be held for as long.
-        let now = obs.time.min(Nanos::from_secs(u64::from(self.clock.now_s).saturating_add(1)));
+    fn owe(
+        &mut self,
+        obs: &Observation,
+        key: Option<&mut KeyState>,
+        elapsed: Nanos,
+        now_s: u32,
+        publisher: &mut Publisher,
+    ) {
+        let Some(limits) = self.of.get(usize::from(obs.profile)) else { return };
+        let now = no_later(obs.time, now_s);
         let (mut debt, mut tenant_debt) = (None, None);
         let tenant = of_tenant(obs.tenant, obs.profile);
-        // A record's time is that of its last prompt.
-        let recorded = obs.key != 0 && obs.flags & observation::NO_PROMPT == 0;
-        if let Some(key) = self.keys.get_mut(obs.key).filter(|_| recorded) {
+        // The time in a state is that of the last request with a prompt.
+        let has_prompt = obs.key != 0 && obs.flags & observation::NO_PROMPT == 0;
+        if let Some(key) = key.filter(|_| has_prompt) {
             let known = self.over.debt(obs.key, obs.profile);
-            let record = quota::owe(key, limits.in_record(), obs.cost, elapsed, now, known);
-            debt = record.map(|d| Wait { wait: d.until.since(now), limit: d.limit });
+            let in_state = quota::owe(key, limits.in_state(), obs.cost, elapsed, now, known);
+            debt = in_state.map(|d| Wait { wait: d.until.since(now), limit: d.limit });
         }
-        if let Some(debts) = &mut self.rates.debts {
+        if let Some(debts) = &mut self.debts {
             let mut charge = |id, limits: &[Limit], first| {
                 if limits.is_empty() { None } else { debts.charge(now, id, limits, first, obs.cost) }
             };
@@ -125,9 +145,34 @@ impl Ledger {
         for (id, wait) in [(obs.key, debt), (tenant, tenant_debt)] {
             // No edge is told of less than a second.
             let Some(Wait { wait, limit }) = wait.filter(|w| w.wait > Nanos::from_secs(1)) else { continue };
-            if self.over.note(id, obs.profile, Debt { limit, until: now.plus(wait) }) {
-                self.publisher.note(id);
+            self.note(id, obs.profile, Debt { limit, until: now.plus(wait) }, publisher);
+        }
+    }
+
+    /// Notes what a key, tenant or bucket owes; it is published until that is paid off.
+    pub(super) fn note(&mut self, id: u64, profile: u8, debt: Debt, publisher: &mut Publisher) {
+        if self.over.note(id, profile, debt) {
+            publisher.note(id);
+        }
+    }
+
+    /// The clock was set back: debts are relative and stay; what was published of them is not, and goes out again.
+    pub(super) fn step_back(&mut self) {
+        self.over = Over::default();
+    }
+
+    /// Who owes, into the shards that are published.
+    pub(super) fn place(&self, now_s: u32, shards: &mut [Option<Shard>]) {
+        for over in self.over.live(now_s) {
+            if let Some(s) = publish::of(shards, over.key) {
+                let at = s.over.partition_point(|o| o.key < over.key);
+                s.over.insert(at, over);
             }
         }
     }
+}
+
+/// The time of a charge, at most a second ahead of the ledger's: a debt from the future would be held that long.
+pub(super) fn no_later(time: Nanos, now_s: u32) -> Nanos {
+    time.min(Nanos::from_secs(u64::from(now_s).saturating_add(1)))
 }

@@ -13,15 +13,16 @@ impl Ledger {
     /// Counts for gauges. One pass over the tables: call it at the pace of a scrape.
     pub fn status(&self) -> Status {
         Status {
-            keys: self.keys.used(),
-            groups: self.groups.slots().iter().filter(|g| g.tag != 0).count() as u32,
-            confirmed: self.cases.live(),
-            campaigns: self.cases.cases().iter().filter(|c| c.id != 0 && c.values > 0).count() as u32,
-            convicted: self.keys.slots().iter().filter(|k| k.has(key_flag::CONVICTED)).count() as u32,
-            groups_evicted: self.groups.evicted(),
-            keys_evicted: self.keys.evicted(),
-            clock_steps_back: self.clock.steps_back,
-            profile_alarm: self.profile_alarm(),
+            keys: self.keys.table().used(),
+            groups: self.values.groups().slots().iter().filter(|g| g.tag != 0).count() as u32,
+            confirmed: self.values.cases().live(),
+            campaigns: self.values.cases().cases().iter().filter(|c| c.id != 0 && c.values > 0).count()
+                as u32,
+            convicted: self.keys.table().slots().iter().filter(|k| k.has(key_flag::CONVICTED)).count() as u32,
+            groups_evicted: self.values.groups().evicted(),
+            keys_evicted: self.keys.table().evicted(),
+            clock_steps_back: self.clock.steps_back(),
+            profile_alarm: self.values.alarms().any(),
             state_bytes: self.size_bytes() as u64,
             short_lived_percent: self.short_lived_percent,
         }
@@ -29,30 +30,26 @@ impl Ledger {
 
     /// Groups that are confirmed, watched or in alarm, strongest first.
     pub fn groups_report(&self) -> Vec<GroupReport> {
-        let told = |g: &&Group| g.tag != 0 && (g.has(flag::CONFIRMED | flag::WATCH) || self.in_alarm(g));
+        let told = |g: &&Group| {
+            g.tag != 0 && (g.has(flag::CONFIRMED | flag::WATCH) || self.values.alarms().of(g.tag))
+        };
         let mut out: Vec<GroupReport> =
-            self.groups.slots().iter().filter(told).map(|g| self.describe(g)).collect();
+            self.values.groups().slots().iter().filter(told).map(|g| self.describe(g)).collect();
         out.sort_by(|a, b| (b.nats, &a.id).cmp(&(a.nats, &b.id)));
         out
     }
 
-    fn in_alarm(&self, g: &Group) -> bool {
-        Axis::of(g.tag) == Axis::Profile
-            && g.tag.wrapping_sub(1) & 0xff < 64
-            && self.alarms >> (g.tag.wrapping_sub(1) & 63) & 1 == 1
-    }
-
     fn describe(&self, g: &Group) -> GroupReport {
-        let f = self.assess(g);
+        let f = self.values.assess(g, self.clock.now_s());
         let axis = Axis::of(g.tag);
         let state = match () {
             () if g.has(flag::CONFIRMED) => "confirmed",
-            () if self.in_alarm(g) => "alarm",
+            () if self.values.alarms().of(g.tag) => "alarm",
             () if g.has(flag::WATCH) => "watch",
             () if g.has(flag::HONEST) => "honest",
             () => "open",
         };
-        let case = self.cases.case(self.case_of(g));
+        let case = self.values.cases().case(self.values.case_of(g));
         let prefix = if axis == Axis::Network { "nid" } else { "tid" };
         GroupReport {
             campaign: case.map_or(0, |c| c.id),
@@ -75,41 +72,43 @@ impl Ledger {
 
     /// One group as it is now, for diagnosis.
     pub fn inspect(&self, value: u64) -> Option<Inspection> {
-        let g = self.groups.get(value)?;
+        let g = self.values.groups().get(value)?;
         Some(Inspection {
             group: self.describe(g),
             armed: g.armed,
             under: g.under,
-            finding: self.assess(g),
-            numbers: self.cases.case(self.case_of(g)).map(|c| c.numbers),
+            finding: self.values.assess(g, self.clock.now_s()),
+            numbers: self.values.cases().case(self.values.case_of(g)).map(|c| c.numbers),
         })
     }
 
-    /// The group that a verdict rests on, as it is now. A convicted key is judged by its case: where its request matched
-    /// nothing of it, the strongest confirmed group of the case (one pass over the groups: for a line that is written).
+    /// The group that a verdict rests on, as it is now. A convicted key is judged by its case: if its request matched no
+    /// group of the case, this is the case's strongest confirmed group. Cost: one pass over the groups, so call it only for
+    /// a line that is written.
     pub fn evidence_group(&self, key: u64, v: &Verdict) -> Option<GroupReport> {
         if !v.reason.is_campaign() {
             return None;
         }
-        let mut group = self.groups.get(v.evidence.group).filter(|g| g.tag != 0);
+        let mut group = self.values.groups().get(v.evidence.group).filter(|g| g.tag != 0);
         if v.reason == Reason::Convicted {
-            let case = self.cases.resolve(self.keys.get(key)?.case);
-            if case == 0 || group.is_none_or(|g| self.case_of(g) != case) {
-                let of_case = |g: &&Group| g.has(flag::CONFIRMED) && case != 0 && self.case_of(g) == case;
-                group = self.groups.slots().iter().filter(of_case).max_by_key(|g| g.score);
+            let case = self.values.cases().resolve(self.keys.get(key)?.case);
+            if case == 0 || group.is_none_or(|g| self.values.case_of(g) != case) {
+                let of_case =
+                    |g: &&Group| g.has(flag::CONFIRMED) && case != 0 && self.values.case_of(g) == case;
+                group = self.values.groups().slots().iter().filter(of_case).max_by_key(|g| g.score);
             }
         }
         Some(self.describe(group?))
     }
 
-    /// What the ladder knew of a key when it gave this verdict.
+    /// What was known of a key when it got this verdict.
     pub fn key_report(&self, key: u64, v: &Verdict) -> Option<KeyReport> {
         let k = self.keys.get(key)?;
-        let now_s = self.clock.now_s;
-        let case = self.cases.case(self.cases.resolve(k.case));
+        let now_s = self.clock.now_s();
+        let case = self.values.cases().case(self.values.cases().resolve(k.case));
         let tick = crate::engine::units::tick_of(now_s);
         Some(KeyReport {
-            young: k.is_young(now_s, self.c.young_for_s),
+            young: self.keys.is_young(k, now_s),
             age: match () {
                 () if k.has(key_flag::CREATED) => "created",
                 () if k.has(key_flag::AGE_UNKNOWN) => "unknown",
@@ -124,14 +123,15 @@ impl Ledger {
             matches_percent: k.match_percent(),
             hits: k.hits,
             strikes: k.strikes,
-            odds: case.map(|c| self.odds(k, now_s, tick, c, &Pieces::of(u32::from(v.evidence.matched)))),
+            odds: case
+                .map(|c| self.ladder.odds(k, now_s, tick, c, &Pieces::of(u32::from(v.evidence.matched)))),
             shared: k.shared(),
             talk: k.talk,
         })
     }
 }
 
-/// Each explanation with its nats behind the likeliest of all, which is at 0.
+/// Each explanation with its nats relative to the likeliest one, which is at 0.
 fn explanations(f: &detect::Finding) -> Vec<(&'static str, i32)> {
     let best = f.nats.max(0.0);
     let honest = HONEST.iter().zip(f.behind).filter(|(_, b)| *b > -1.0e9);
@@ -158,12 +158,12 @@ mod tests {
 
     fn ledger() -> Ledger {
         let mut l = Ledger::new(&parse(r#"{"identity":{"learn":"0s"}}"#).unwrap());
-        l.clock.now_s = NOW_S;
+        l.clock.set(NOW_S);
         l
     }
 
     fn group(l: &mut Ledger, tag: u64, keys: u64, score: i16) {
-        let g = l.groups.create(tag, NOW_S).unwrap();
+        let g = l.values.groups_mut().create(tag, NOW_S).unwrap();
         for k in 0..keys {
             let key_hash = (mix(k) >> 32) as u32;
             g.touch(&Touch {
@@ -180,10 +180,10 @@ mod tests {
 
     fn confirmed(l: &mut Ledger, tag: u64, case: u16, score: i16) {
         group(l, tag, 40, score);
-        let g = l.groups.get_mut(tag).unwrap();
+        let g = l.values.groups_mut().get_mut(tag).unwrap();
         g.set(flag::CONFIRMED, true);
         g.case = case;
-        l.cases.confirm(tag, case, NOW_S);
+        l.values.cases_mut().confirm(tag, case, NOW_S);
     }
 
     fn verdict(reason: Reason, group: u64) -> Verdict {
@@ -194,22 +194,22 @@ mod tests {
     #[test]
     fn the_strongest_group_of_the_ladders_case_is_named() {
         let mut l = ledger();
-        let (case, other) = (l.cases.open(1, NOW_S), l.cases.open(2, NOW_S));
+        let (case, other) = (l.values.cases_mut().open(1, NOW_S), l.values.cases_mut().open(2, NOW_S));
         confirmed(&mut l, 11, case, 120);
         confirmed(&mut l, 12, case, 140);
         confirmed(&mut l, 13, other, 160);
         let mut e = Evidence::default();
-        l.rests_on([&[11, 13, 12, 99], &[]], case, &mut e);
+        l.values.rests_on([&[11, 13, 12, 99], &[]], case, &mut e);
         assert_eq!((e.group, e.score), (12, 140));
         let net = Axis::Network.tag(77);
         group(&mut l, net, 50, 90);
-        l.rests_on([&[net], &[]], 0, &mut e);
+        l.values.rests_on([&[net], &[]], 0, &mut e);
         assert_eq!((e.group, e.score), (net, 90), "a network verdict rests on the network");
         let g = l.evidence_group(1, &verdict(Reason::Network, e.group)).unwrap();
         assert_eq!((g.axis, g.id.get(..4), g.sampled_keys.len()), ("network", Some("nid:"), 32));
         assert!(g.sampled_keys.iter().all(|h| (0..50).any(|k| (mix(k) >> 32) as u32 == *h)));
         let mut none = Evidence::default();
-        l.rests_on([&[0, 98], &[99]], 0, &mut none);
+        l.values.rests_on([&[0, 98], &[99]], 0, &mut none);
         assert_eq!(none, Evidence::default());
         assert!(l.evidence_group(1, &verdict(Reason::Template, 0)).is_none());
         assert!(l.evidence_group(1, &verdict(Reason::Rate, 12)).is_none(), "limits need no evidence");
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_convicted_key_is_explained_by_its_own_case() {
         let mut l = ledger();
-        let (case, other) = (l.cases.open(1, NOW_S), l.cases.open(2, NOW_S));
+        let (case, other) = (l.values.cases_mut().open(1, NOW_S), l.values.cases_mut().open(2, NOW_S));
         confirmed(&mut l, 11, case, 120);
         confirmed(&mut l, 12, case, 140);
         confirmed(&mut l, 13, other, 160);
@@ -237,10 +237,10 @@ mod tests {
         use crate::engine::rules::FACTORS;
         use crate::engine::tables::numbers::{Beta, Numbers};
         let mut l = ledger();
-        let case = l.cases.open(1, NOW_S);
+        let case = l.values.cases_mut().open(1, NOW_S);
         confirmed(&mut l, 11, case, 120);
         let talk = |mean, precision| Beta { mean, precision };
-        l.cases.case_mut(case).unwrap().numbers = Numbers {
+        l.values.cases_mut().case_mut(case).unwrap().numbers = Numbers {
             prior: 6.0,
             young: 1.25,
             old: -4.0,
@@ -277,8 +277,8 @@ mod tests {
         assert_eq!((r.hits, r.talk, r.strikes), (6, 2, 3));
         // The odds are those that the ladder weighs, factor by factor.
         let odds = r.odds.unwrap();
-        let c = l.cases.case(case).unwrap();
-        assert_eq!(odds, l.odds(&key, NOW_S, crate::engine::units::tick_of(NOW_S), c, &Pieces::of(4)));
+        let c = l.values.cases().case(case).unwrap();
+        assert_eq!(odds, l.ladder.odds(&key, NOW_S, crate::engine::units::tick_of(NOW_S), c, &Pieces::of(4)));
         let factor = |name| odds.0[FACTORS.iter().position(|f| *f == name).unwrap()];
         assert_eq!((factor("template"), factor("age"), factor("birth")), (6.0, 1.25, 0.0));
         assert!(factor("follow-ups") < -1.0 && factor("blocked before") > 0.0, "{odds:?}");
@@ -295,9 +295,15 @@ mod tests {
         let mut l = ledger();
         let tag = Axis::Profile.tag(4);
         group(&mut l, tag, 450, 0);
-        l.alarms = 1 << 3;
+        l.values.alarms_mut().restore(1 << 3);
         assert_eq!(
-            [l.alarmed(2), l.alarmed(3), l.alarmed(4), l.alarmed(5), l.alarmed(63)],
+            [
+                l.values.alarms().nearest(2),
+                l.values.alarms().nearest(3),
+                l.values.alarms().nearest(4),
+                l.values.alarms().nearest(5),
+                l.values.alarms().nearest(63)
+            ],
             [tag, tag, tag, 0, 0]
         );
         let g = l.evidence_group(1, &verdict(Reason::Profile, tag)).unwrap();

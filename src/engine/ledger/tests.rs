@@ -4,8 +4,10 @@ use super::*;
 use crate::engine::detect;
 use crate::engine::hash::mix;
 use crate::engine::observation::Few;
-use crate::engine::tables::{cases, keys};
-use groups::Touch;
+use crate::engine::tables::groups::{self, Touch};
+use crate::engine::tables::{cases, keys, large_samples};
+use crate::engine::units::tick_of;
+use crate::engine::value::Axis;
 use std::collections::{HashMap, HashSet};
 
 mod crash_tests;
@@ -141,7 +143,9 @@ fn run_with(
             first_user: if follow { last_text[&id] } else { text },
             nets: [Axis::Network.tag(mix(id)), Axis::Network.tag(mix(ci as u64 + 77))],
             anchors: Few::of(values.iter().copied()),
-            matched: Few::of(values.iter().skip(12).copied().filter(|v| ledger.cases.get(*v).is_some())),
+            matched: Few::of(
+                values.iter().skip(12).copied().filter(|v| ledger.values.cases().get(*v).is_some()),
+            ),
             ..Observation::default()
         };
         last_text.entry(id).or_insert(text);
@@ -294,7 +298,12 @@ fn state_round_trips_and_foreign_state_is_refused() {
     back.read_state(&bytes).unwrap();
     assert_eq!(back.write_state(), bytes);
     let large_samples = |l: &Ledger| -> Vec<(u64, usize, f64)> {
-        l.large_samples.slots().iter().map(|p| (p.tag, p.keys.items().len(), p.keys.estimate())).collect()
+        l.values
+            .large_samples()
+            .slots()
+            .iter()
+            .map(|p| (p.tag, p.keys.items().len(), p.keys.estimate()))
+            .collect()
     };
     assert_eq!(large_samples(&back), large_samples(&r.ledger));
     assert!(
@@ -303,10 +312,10 @@ fn state_round_trips_and_foreign_state_is_refused() {
     );
     assert_eq!(back.status().convicted, r.ledger.status().convicted);
     let other = config(|c| c.seed = crate::engine::hash::Seed::from_text("other"));
-    assert_eq!(Ledger::new(&other).read_state(&bytes), Err(crate::engine::StateError::Seed));
+    assert_eq!(Ledger::new(&other).read_state(&bytes), Err(crate::engine::wire::Refused::Seed));
     let mut bad = bytes.clone();
     bad[100] ^= 1;
-    assert_eq!(Ledger::new(&c).read_state(&bad), Err(crate::engine::StateError::Checksum));
+    assert_eq!(Ledger::new(&c).read_state(&bad), Err(crate::engine::wire::Refused::Checksum));
     for cut in [0, 5, 30, 1000, bytes.len() - 1] {
         assert!(Ledger::new(&c).read_state(&bytes[..cut]).is_err());
     }
@@ -351,7 +360,11 @@ fn timers_with_a_quarter_of_jitter_are_seen_and_queues_are_not() {
             let c = config(|_| ());
             let r = run(&[Class { gap, keys: 200, ..campaign() }], 2.0, seed, &c);
             // One value of the template has a large sample.
-            let found = (0..14).filter_map(|v| r.ledger.assess(r.ledger.groups.get(value(9, v))?)).next();
+            let found = (0..14)
+                .filter_map(|v| {
+                    r.ledger.values.assess(r.ledger.values.groups().get(value(9, v))?, r.ledger.clock.now_s())
+                })
+                .next();
             let f = found.unwrap();
             let fleet = detect::HONEST.iter().position(|h| h.name == "fleet").unwrap();
             println!("seed {seed}: {:.0} nats, fleet {:.0} behind", f.nats, f.behind[fleet]);
@@ -395,7 +408,7 @@ fn feed(ledger: &mut Ledger, mut values: impl FnMut(u64) -> Vec<u64>) {
 fn slots_are_not_confirmed_and_one_meeting_makes_no_slot() {
     let mut ledger = Ledger::new(&config(|_| ()));
     let popular = value(50, 0);
-    let g = ledger.groups.create(popular, START as u32).unwrap();
+    let g = ledger.values.groups_mut().create(popular, START as u32).unwrap();
     g.set(groups::flag::HONEST, true);
     (g.total, g.next_eval) = (1_000_000, u32::MAX);
     let slot = |i: u64| value(60, i % 12);
@@ -408,19 +421,19 @@ fn slots_are_not_confirmed_and_one_meeting_makes_no_slot() {
         v
     });
     for v in 0..8 {
-        assert!(ledger.cases.get(value(9, v)).is_some(), "value {v} met something popular once");
+        assert!(ledger.values.cases().get(value(9, v)).is_some(), "value {v} met something popular once");
     }
     for v in 0..12 {
-        let g = ledger.groups.get(slot(v)).unwrap();
+        let g = ledger.values.groups().get(slot(v)).unwrap();
         assert!(g.total > 400 && g.is_slot(), "slot {v}: {} of {}", g.under, g.total);
-        assert!(ledger.cases.get(slot(v)).is_none(), "slot {v}");
+        assert!(ledger.values.cases().get(slot(v)).is_none(), "slot {v}");
     }
 }
 
 /// A group of the young keys `keys`, each with one new opening.
 fn group_of(ledger: &mut Ledger, tag: u64, keys: std::ops::Range<u64>) {
-    let now_s = ledger.clock.now_s;
-    let g = ledger.groups.create(tag, now_s).unwrap();
+    let now_s = ledger.clock.now_s();
+    let g = ledger.values.groups_mut().create(tag, now_s).unwrap();
     for k in keys {
         let key_hash = (mix(k) >> 32) as u32;
         g.touch(&Touch {
@@ -447,36 +460,36 @@ fn a_value_joins_the_case_whose_large_sample_holds_its_keys() {
         ("half of them others", 64..192, false),
     ] {
         let mut l = Ledger::new(&config(|_| ()));
-        l.clock.now_s = START as u32;
+        l.clock.set(START as u32);
         let (known, new) = (value(1, 1), value(1, 2));
         group_of(&mut l, known, 0..128);
-        let case = l.cases.open(known, l.clock.now_s);
-        l.mark(known, case);
-        let g = l.groups.get(known).unwrap();
-        let slot = l.large_samples.start(g, 99.0, |_| 0.0);
-        l.groups.get_mut(known).unwrap().large_sample = slot;
+        let case = l.values.cases_mut().open(known, l.clock.now_s());
+        l.values.mark(known, case, START as u32);
+        let g = *l.values.groups().get(known).unwrap();
+        let slot = l.values.large_samples_mut().start(&g, 99.0, |_| 0.0);
+        l.values.groups_mut().get_mut(known).unwrap().large_sample = slot;
         for k in 0..128 {
             let key_hash = (mix(k) >> 32) as u32;
-            l.large_samples.touch(
+            l.values.large_samples_mut().touch(
                 slot,
                 known,
                 &Touch { key_hash, single: true, young: true, key_openings: 1, ..Touch::default() },
             );
         }
         group_of(&mut l, new, keys);
-        l.groups.get_mut(new).unwrap().total = 64;
-        l.groups.get_mut(new).unwrap().single = 64;
-        l.groups.get_mut(new).unwrap().novel = 64;
-        l.join(new, &[known, new]);
-        assert_eq!(l.cases.get(new).map(|v| v.case), joins.then_some(case), "{what}");
-        assert_eq!(l.groups.get(new).unwrap().has(groups::flag::CONFIRMED), joins, "{what}");
+        l.values.groups_mut().get_mut(new).unwrap().total = 64;
+        l.values.groups_mut().get_mut(new).unwrap().single = 64;
+        l.values.groups_mut().get_mut(new).unwrap().novel = 64;
+        l.values.join(new, &[known, new], START as u32);
+        assert_eq!(l.values.cases().get(new).map(|v| v.case), joins.then_some(case), "{what}");
+        assert_eq!(l.values.groups().get(new).unwrap().has(groups::flag::CONFIRMED), joins, "{what}");
     }
 }
 
 /// Time passes until an hour.
 fn pass(l: &mut Ledger, hour: f64) {
     let to = (START + hour * HOUR) as u64;
-    let mut t = u64::from(l.clock.now_s).max(START as u64);
+    let mut t = u64::from(l.clock.now_s()).max(START as u64);
     while t < to {
         t = to.min(t + 600);
         l.tick(Nanos::from_secs(t));
@@ -526,7 +539,7 @@ fn a_credential_that_is_rotated_daily_or_weekly_never_becomes_young() {
             pass(&mut l, hour);
             l.observe_one(&opening(hour, n + 1, 1));
             let k = l.keys.get(mix(n + 1)).unwrap();
-            if k.is_young(l.clock.now_s, l.c.young_for_s) {
+            if l.keys.is_young(k, l.clock.now_s()) {
                 young.get_or_insert(n);
             }
         }
@@ -538,19 +551,25 @@ fn a_credential_that_is_rotated_daily_or_weekly_never_becomes_young() {
 fn accused(l: &mut Ledger) -> (Vec<u64>, u16) {
     let template: Vec<u64> = (0..8).map(|v| value(9, v)).collect();
     l.observe_one(&opening(0.0, 99, 99));
-    let case = l.cases.open(template[0], l.clock.now_s);
-    template.iter().for_each(|v| l.mark(*v, case));
+    let case = l.values.cases_mut().open(template[0], l.clock.now_s());
+    template.iter().for_each(|v| l.values.mark(*v, case, START as u32));
     accuse(l, case, 9.0);
     (template, case)
 }
 
 /// From now on whoever shows a value of this case is the campaign's, by `nats` to one, unless he follows up.
 fn accuse(l: &mut Ledger, case: u16, nats: f32) {
-    let values: Vec<u64> =
-        l.cases.values().iter().filter(|v| v.value != 0 && v.case == case).map(|v| v.value).collect();
+    let values: Vec<u64> = l
+        .values
+        .cases()
+        .values()
+        .iter()
+        .filter(|v| v.value != 0 && v.case == case)
+        .map(|v| v.value)
+        .collect();
     assert!(!values.is_empty());
     for v in values {
-        l.cases.set_prior(v, nats);
+        l.values.cases_mut().set_prior(v, nats);
     }
     let talk = |mean, precision| crate::engine::tables::numbers::Beta { mean, precision };
     let numbers = crate::engine::tables::numbers::Numbers {
@@ -560,7 +579,7 @@ fn accuse(l: &mut Ledger, case: u16, nats: f32) {
         honest_talk: talk(0.3, 2.0),
         ..Default::default()
     };
-    l.cases.case_mut(case).unwrap().numbers = numbers;
+    l.values.cases_mut().case_mut(case).unwrap().numbers = numbers;
 }
 
 #[test]
@@ -569,33 +588,33 @@ fn a_key_is_not_convicted_under_the_case_that_got_its_slot() {
     let (now_s, ours) = (START as u32, value(1, 1));
     // All other slots hold cases that were seen more often.
     for v in 0..cases::CASES as u64 - 1 {
-        let case = l.cases.open(value(7, v), now_s);
-        (0..1_000).for_each(|_| l.cases.matched(case, 3, now_s));
+        let case = l.values.cases_mut().open(value(7, v), now_s);
+        (0..1_000).for_each(|_| l.values.cases_mut().matched(case, 3, now_s));
     }
-    let case = l.cases.open(ours, now_s);
-    let _ = l.cases.confirm(ours, case, now_s);
+    let case = l.values.cases_mut().open(ours, now_s);
+    let _ = l.values.cases_mut().confirm(ours, case, now_s);
     accuse(&mut l, case, 9.0);
     l.observe_one(&opening(0.0, 1, 1));
     let key = l.keys.get_mut(mix(1)).unwrap();
     key.set(keys::flag::CONVICTED, true);
     (key.case, key.strikes, key.seen_values) = (case, 5, 0b111);
     assert!(l.observe_one(&opening(0.1, 1, 1)).block && l.conviction(mix(1)).is_some());
-    l.release(ours);
-    let stranger = l.cases.open(value(2, 2), now_s);
-    let _ = l.cases.confirm(value(2, 2), stranger, now_s);
+    l.values.release(ours);
+    let stranger = l.values.cases_mut().open(value(2, 2), now_s);
+    let _ = l.values.cases_mut().confirm(value(2, 2), stranger, now_s);
     accuse(&mut l, stranger, 9.0);
     assert_eq!(l.conviction(mix(1)), None);
     assert!(!l.observe_one(&opening(0.2, 1, 1)).block);
 }
 
-/// 75 young accounts send a confirmed template's pieces (three values of twelve: two such requests block a key that has a record) once an hour for eight hours, beside a flood of
+/// 75 young accounts send a confirmed template's pieces (three values of twelve: two such requests block a key that has a state) once an hour for eight hours, beside a flood of
 /// made-up keys with one request each. The table holds 1,024 keys: 0.8 a second are to it what 26 are to the default.
 fn served_beside_a_flood(per_s: f64) -> (u64, u64, u32) {
     let c = config(|c| c.keys = 1_024);
     let mut l = Ledger::new(&c);
     let now_s = START as u32;
-    let case = l.cases.open(value(9, 0), now_s);
-    (0..12).for_each(|v| assert_eq!(l.cases.confirm(value(9, v), case, now_s), None));
+    let case = l.values.cases_mut().open(value(9, 0), now_s);
+    (0..12).for_each(|v| assert_eq!(l.values.cases_mut().confirm(value(9, v), case, now_s), None));
     // Three pieces of the usual twelve and no more than that: a key is blocked at its second request.
     accuse(&mut l, case, 7.5);
     let send = |l: &mut Ledger, at: f64, key: u64, n: u64, part: u64| {
@@ -640,7 +659,8 @@ fn a_flood_of_made_up_keys_hides_no_campaign() {
 
 #[test]
 fn a_key_that_had_to_leave_does_not_come_back_as_a_newcomer() {
-    let mut l = Ledger::new(&config(|c| c.keys = 1_024));
+    let c = config(|c| c.keys = 1_024);
+    let mut l = Ledger::new(&c);
     l.observe_one(&opening(0.0, 1, 1));
     let mut n = 0u64;
     while l.keys.get(mix(1)).is_some() {
@@ -652,11 +672,11 @@ fn a_key_that_had_to_leave_does_not_come_back_as_a_newcomer() {
     l.observe_one(&opening(hour, 1, 1));
     let k = *l.keys.get(mix(1)).unwrap();
     assert_eq!((k.total, k.single), (2, 2));
-    assert!(k.is_old(l.clock.now_s, l.c.young_for_s), "{}", k.first_min);
-    assert!(u32::from(tick_of(l.clock.now_s).wrapping_sub(k.born)) >= 19 * 144);
+    assert!(k.is_old(l.clock.now_s(), c.campaign.young_for_s), "{}", k.first_min);
+    assert!(u32::from(tick_of(l.clock.now_s()).wrapping_sub(k.born)) >= 19 * 144);
     // One that was never here is new.
     l.observe_one(&opening(hour, 2, 2));
-    assert!(l.keys.get(mix(2)).unwrap().is_young(l.clock.now_s, l.c.young_for_s));
+    assert!(l.keys.get(mix(2)).unwrap().is_young(l.clock.now_s(), c.campaign.young_for_s));
 }
 
 #[test]
@@ -669,8 +689,8 @@ fn one_request_from_the_future_ends_nothing_and_a_clock_set_back_goes_on() {
         l.observe_one(&at(f64::from(s), 1 + s as u64 % 20));
         l.tick(secs(f64::from(s)));
     });
-    let case = l.cases.open(v, now_s);
-    let _ = l.cases.confirm(v, case, now_s + 600);
+    let case = l.values.cases_mut().open(v, now_s);
+    let _ = l.values.cases_mut().confirm(v, case, now_s + 600);
     accuse(&mut l, case, 9.0);
     let key = l.keys.get_mut(mix(3)).unwrap();
     key.set(keys::flag::CONVICTED, true);
@@ -681,32 +701,32 @@ fn one_request_from_the_future_ends_nothing_and_a_clock_set_back_goes_on() {
         l.tick(secs(f64::from(s)));
         l.observe_one(&at(f64::from(s), 1 + s as u64 % 20));
     }
-    assert_eq!((l.clock.now_s, l.cases.live()), (now_s + 4_199, 1));
+    assert_eq!((l.clock.now_s(), l.values.cases().live()), (now_s + 4_199, 1));
     assert!(l.observe_one(&at(4_199.0, 3)).block);
     // The clock is set back by an hour: a minute later the ledger follows, nothing is from the future, and limits refill.
     for s in 0..120 {
         l.tick(secs(600.0 + f64::from(s)));
         l.observe_one(&at(600.0 + f64::from(s), 1 + s as u64 % 20));
     }
-    assert_eq!((l.clock.now_s, l.cases.live()), (now_s + 719, 1));
+    assert_eq!((l.clock.now_s(), l.values.cases().live()), (now_s + 719, 1));
     assert!(l.observe_one(&at(719.0, 3)).block);
-    let (now_s, now) = (l.clock.now_s, tick_of(l.clock.now_s));
-    for k in l.keys.slots().iter().filter(|k| k.id != 0) {
+    let (now_s, now) = (l.clock.now_s(), tick_of(l.clock.now_s()));
+    for k in l.keys.table().slots().iter().filter(|k| k.id != 0) {
         assert!(k.last_s <= now_s && k.first_min <= now_s / 60 && now.wrapping_sub(k.born) < 10);
     }
     // A clock that was saved in the future is left behind.
-    let ahead = l.clock.now_s + 30 * DAY as u32;
+    let ahead = l.clock.now_s() + 30 * DAY as u32;
     for s in 0..=61 {
         l.tick(Nanos::from_secs(u64::from(ahead) + s));
     }
-    assert_eq!(l.clock.now_s, ahead + 61, "a minute of ticks is believed");
+    assert_eq!(l.clock.now_s(), ahead + 61, "a minute of ticks is believed");
     let state = l.write_state();
     let mut back = Ledger::new(&config(|_| ()));
     back.read_state(&state).unwrap();
     for s in 0..=120 {
         back.tick(secs(900.0 + f64::from(s)));
     }
-    assert_eq!(back.clock.now_s, START as u32 + 1_020);
+    assert_eq!(back.clock.now_s(), START as u32 + 1_020);
 }
 
 /// One observation of a young key with these values, as a worker that refused (or served) it tells it.
@@ -730,12 +750,12 @@ fn a_refused_request_teaches_nothing_new() {
         for n in 0..400u64 {
             l.observe_one(&told(flag, n as f64, 1 + n % 40, &honest));
         }
-        assert_eq!(l.groups.get(honest[0]).is_some(), learnt, "{flag}");
+        assert_eq!(l.values.groups().get(honest[0]).is_some(), learnt, "{flag}");
         // What is known of a value that is not confirmed stays as it is.
         if flag == SERVED {
-            let total = l.groups.get(honest[0]).unwrap().total;
+            let total = l.values.groups().get(honest[0]).unwrap().total;
             (0..40).for_each(|n| assert!(!l.observe_one(&told(REFUSED, 400.0, 1 + n, &honest)).block));
-            assert_eq!(l.groups.get(honest[0]).unwrap().total, total);
+            assert_eq!(l.values.groups().get(honest[0]).unwrap().total, total);
         }
     }
 }
@@ -757,7 +777,7 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
             let created = START - if campaign { 1.0 } else { 300.0 } * DAY;
             l.observe_one(&Observation { created_s: created as u32, ..obs });
         }
-        assert_eq!(l.cases.live() > 0, campaign, "{what}");
+        assert_eq!(l.values.cases().live() > 0, campaign, "{what}");
         assert_eq!(l.conviction(mix(7)).is_some(), campaign, "{what}");
     }
 }
@@ -767,7 +787,7 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
 fn a_phrase_that_others_use_does_not_free_a_convicted_key() {
     let mut l = Ledger::new(&config(|_| ()));
     let (template, _) = accused(&mut l);
-    l.cases.set_prior(template[7], -1.0);
+    l.values.cases_mut().set_prior(template[7], -1.0);
     assert!(l.observe_one(&told(0, 60.0, 7, &template)).block);
     assert!(l.observe_one(&told(0, 120.0, 7, &[])).block, "nothing of the template");
     assert!(l.observe_one(&told(0, 180.0, 7, &template[7..])).block, "one popular phrase of it");

@@ -1,14 +1,14 @@
-//! The facts of a key that the rule asks for: from its record, or of one that nobody has seen before.
+//! The facts of a key that the rule asks for: from its state, or of one that nobody has seen before.
 
 use crate::engine::detect::Age;
 use crate::engine::tables::keys::{KeyState, flag};
 
-/// The confirmed values that a request shows, and what the best three say of who sends them.
+/// The confirmed values in a request: how many, and the odds of the best three.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pieces {
     /// How many.
     pub count: u32,
-    /// Highest odds first, nats.
+    /// Odds of the best three, highest first, nats.
     pub best: [f32; 3],
 }
 
@@ -19,11 +19,11 @@ impl Default for Pieces {
 }
 
 impl Pieces {
-    /// So many, of which nothing else is known.
+    /// `count` values of unknown odds.
     pub fn of(count: u32) -> Pieces {
         Pieces { count, ..Pieces::default() }
     }
-    /// One more.
+    /// Adds a value with these odds.
     pub fn add(&mut self, prior: f32) {
         if self.count == 0 {
             self.best = [f32::NEG_INFINITY; 3];
@@ -59,7 +59,7 @@ pub struct Facts {
     pub repeats: u32,
     /// See `repeats`.
     pub recent: u32,
-    /// Map of the hours of its openings, and how many they are.
+    /// Map of the hours of its openings, and the number of openings in it.
     pub hours: u32,
     /// See `hours`.
     pub hours_n: u8,
@@ -67,16 +67,16 @@ pub struct Facts {
     pub regular: bool,
     /// It was blocked before, in another case.
     pub struck: bool,
-    /// Distinct confirmed values that it has shown: at once, or over its requests.
+    /// Distinct confirmed values that it has shown, in this request or over all of them; the larger.
     pub pieces: u32,
-    /// What the best of those in this request say, nats.
+    /// Odds of the best values in this request, nats.
     pub best: [f32; 3],
-    /// What a request of the campaign shows, mean.
+    /// Mean number of confirmed values in a request of the campaign.
     pub usual: f32,
 }
 
 impl Facts {
-    /// Of a key that nobody has seen before: this is its first request. An edge knows its age only if the request tells.
+    /// Facts of a key at its first request. An edge knows the key's age only if the request tells it.
     pub fn first(created_s: u32, now_s: u32, young_for_s: u64, pieces: &Pieces, usual: f32) -> Facts {
         let age = match created_s {
             0 => Age::Unknown,
@@ -98,11 +98,11 @@ impl Facts {
         }
     }
 
-    /// Of a record, brought up to date with the present request.
+    /// Facts from a key's state, the present request included.
     pub fn of(key: &KeyState, now_s: u32, tick: u16, young_for_s: u64, pieces: &Pieces, usual: f32) -> Facts {
         let unknown = key.has(flag::AGE_UNKNOWN);
         let ticks = u32::from(tick.wrapping_sub(key.born));
-        // As old as it was at its first request: nobody grows out of a campaign.
+        // Its age at its first request: a key does not grow out of a campaign.
         let then_s = u64::from(now_s).saturating_sub(u64::from(ticks).saturating_mul(600));
         let age = match () {
             () if unknown => Age::Unknown,

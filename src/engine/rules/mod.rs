@@ -12,7 +12,7 @@ pub use odds::{FACTORS, Odds, odds};
 
 use crate::engine::math::ln;
 
-/// What the odds ask for.
+/// What follows from the odds, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ruling {
     /// Nothing.
@@ -23,7 +23,7 @@ pub enum Ruling {
     Block,
 }
 
-/// The rule: block at odds of `block_odds` to one, watch at a tenth of them.
+/// The rule: block at odds of `block_odds` to one, watch at a tenth of that.
 pub fn rule(odds: &Odds, block_odds: u32) -> Ruling {
     ruling(odds.nats(), block_odds)
 }

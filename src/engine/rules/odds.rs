@@ -8,7 +8,7 @@ use crate::engine::detect::{Age, hours};
 use crate::engine::math::{clamp, ln, ln_sum};
 use crate::engine::tables::numbers::Numbers;
 
-/// What the factors are called, the prior first.
+/// Names of the factors, the prior first.
 pub const FACTORS: [&str; 11] = [
     "template",
     "age",
@@ -23,11 +23,11 @@ pub const FACTORS: [&str; 11] = [
     "blocked before",
 ];
 
-/// No single fact moves the odds by more than 30 times, but the age, a birth outside the campaign's, and phrases met by chance.
+/// Bound of a factor, nats: 30 times. Exempt are age, a birth outside the campaign's, and phrases met by chance.
 const BOUND: f64 = 3.4;
-/// A birth outside the campaign's: one key in a hundred was left out at the ends.
+/// Nats of a birth outside the campaign's births, whose range leaves out 2 % of the keys at each end.
 const ELSEWHEN: f64 = -4.6;
-/// A key that was blocked before, for another template.
+/// Nats of a key that was blocked before, in another case.
 const STRUCK: f64 = 2.0;
 
 /// Factors in the order of `FACTORS`, nats.
@@ -35,7 +35,7 @@ const STRUCK: f64 = 2.0;
 pub struct Odds(pub [f32; 11]);
 
 impl Odds {
-    /// All together.
+    /// The sum of all factors.
     pub fn nats(&self) -> f64 {
         self.0.iter().map(|f| f64::from(*f)).sum()
     }
@@ -46,7 +46,7 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     let share = |a: Share, b: Share, k: u32, of: u32| a.ln_likelihood(k, of) - b.ln_likelihood(k, of);
     let visit = Visit::uncounted(key.further, key.ticks, 0.0);
     let (queue, honest) = (Pace::from(n.queue), Pace::from(n.honest));
-    // Half of the honest try and stop, half stay.
+    // Half of the honest keys try the template and stop, half stay.
     let stays = Pace { stop: queue.stop.min(honest.stop), ..honest };
     let honest = ln_sum(honest.ln_likelihood(&visit), stays.ln_likelihood(&visit)) - ln(2.0);
     let load = if key.further == 0 { 0.0 } else { queue.ln_likelihood(&visit) - honest };
@@ -78,8 +78,9 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     ])
 }
 
-/// What the pieces of the template are worth: odds of the case as far as those values' own counters bear them out, less what is
-/// met by chance. One phrase is met a hundred times as often as three. Of one, two, three pieces what is worth most.
+/// What the matched values are worth, nats, as two factors: the case's odds as far as the values' own counters support
+/// them, and the chance to meet so few by accident (one phrase is met a hundred times as often as three). Of one, two or
+/// three values the number with the highest sum counts.
 fn identity(key: &Facts, prior: f64) -> (f64, f64) {
     let mut most = (prior, -6.9);
     for ((i, best), chance) in (1u32..).zip(key.best).zip([-4.6, -2.3, 0.0]) {
@@ -91,7 +92,7 @@ fn identity(key: &Facts, prior: f64) -> (f64, f64) {
     most
 }
 
-/// How much of the usual number of values is there.
+/// The number of matched values against the campaign's usual number.
 fn whole(pieces: u32, usual: f64) -> f64 {
     let part = f64::from(pieces) / usual.max(1.0);
     if part >= 0.5 { 0.0 } else { (ln(part.max(0.01) / 0.5) * 2.0).max(-BOUND) }

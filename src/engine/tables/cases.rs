@@ -2,14 +2,14 @@
 
 use super::numbers::Numbers;
 use crate::engine::hash;
-use crate::engine::wire::{Reader, Record, Writer, record};
+use crate::engine::wire::{Encoded, Reader, Writer, encoded};
 
 /// A confirmed value, 24 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Confirmed {
     /// The value with its axis; 0 = free.
     pub value: u64,
-    /// Confirmed at, minutes since the epoch.
+    /// Time of confirmation, minutes since the epoch.
     pub since_min: u32,
     /// Last match, seconds since the epoch.
     pub last_s: u32,
@@ -19,7 +19,7 @@ pub struct Confirmed {
     pub case: u16,
 }
 
-record!(Confirmed { value: u64, since_min: u32, last_s: u32, prior: f32, case: u16 });
+encoded!(Confirmed { value: u64, since_min: u32, last_s: u32, prior: f32, case: u16 });
 
 /// One campaign.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,8 +38,8 @@ pub struct Case {
     pub usual: u32,
     /// Case this one was merged into, 0 = none.
     pub merged: u16,
-    /// How often the slot was used before: part of the case's number, so that a number outlives its case without ever naming
-    /// another one (keys that were convicted long ago still hold it).
+    /// How often the slot was used before. It is part of the case's number, so that an old number (keys convicted long ago
+    /// still hold it) never names another case.
     pub turn: u16,
     /// The value that the numbers are of, and its estimated keys.
     pub by: u64,
@@ -49,7 +49,7 @@ pub struct Case {
     pub numbers: Numbers,
 }
 
-impl Record for Case {
+impl Encoded for Case {
     fn put(&self, w: &mut Writer<'_>) {
         for v in [self.id, self.values, self.seen, self.first_s, self.last_s, self.usual] {
             w.u32(v);
@@ -114,7 +114,7 @@ pub struct Pair {
     count: u32,
 }
 
-record!(Pair { a: u16, b: u16, count: u32 });
+encoded!(Pair { a: u16, b: u16, count: u32 });
 
 const VALUES: usize = 4_096;
 pub(in crate::engine) const WAYS: usize = 8;
@@ -197,7 +197,8 @@ impl Cases {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
         at..at.wrapping_add(WAYS)
     }
-    /// What the large sample of a value with about `keys` keys says of a case. Among its values the one with the most keys is believed.
+    /// Takes the numbers of a case from the large sample of one of its values, with about `keys` keys. The value with the
+    /// most keys is believed.
     pub fn describe(&mut self, case: u16, value: u64, keys: f32, numbers: &Numbers) {
         let Some(c) = self.case_mut(case).filter(|c| c.by == value || keys >= c.keys) else { return };
         (c.by, c.keys) = (value, keys);
@@ -311,28 +312,29 @@ impl Cases {
             self.forget(case);
         }
     }
-    /// The accounts of a case still come.
+    /// Notes that keys of a case still send.
     pub fn keep(&mut self, case: u16, now_s: u32) {
         if let Some(c) = self.case_mut(case) {
             c.last_s = now_s;
         }
     }
-    /// Values whose last match is older than `expiry_s`, and the last of whose case is.
+    /// Values to be released: neither they nor their case were matched within `expiry_s`.
     pub fn expired(&self, now_s: u32, expiry_s: u32) -> Vec<u64> {
         let kept = |v: &Confirmed| self.case(self.root(v.case)).map_or(0, |c| c.last_s);
         let old = |v: &&Confirmed| v.value != 0 && now_s.saturating_sub(v.last_s.max(kept(v))) > expiry_s;
         self.values.iter().filter(old).map(|v| v.value).collect()
     }
-    /// A request matched `mt` values of a case.
-    pub fn matched(&mut self, case: u16, mt: u32, now_s: u32) {
+    /// A request matched `count` values of a case.
+    pub fn matched(&mut self, case: u16, count: u32, now_s: u32) {
         if let Some(c) = self.case_mut(case) {
             c.seen = c.seen.saturating_add(1);
             c.last_s = now_s;
-            let mt = mt.saturating_mul(16);
-            c.usual = if c.usual == 0 { mt } else { c.usual.saturating_mul(15).saturating_add(mt) / 16 };
+            let shown = count.saturating_mul(16);
+            c.usual =
+                if c.usual == 0 { shown } else { c.usual.saturating_mul(15).saturating_add(shown) / 16 };
         }
     }
-    /// Two cases met in one request: often enough, and they are one.
+    /// Notes that two cases met in one request; merges them if they do so often enough.
     pub fn meet(&mut self, a: u16, b: u16) {
         // The later slot is merged into the earlier.
         let slot = |case: u16| place_of(case).map_or(0, |p| p.0);

@@ -5,7 +5,7 @@
 //! After Einziger, Friedman & Manes 2017 (TinyLFU doorkeeper).
 
 use crate::engine::hash;
-use crate::engine::wire::record;
+use crate::engine::wire::encoded;
 
 const L2_BUCKETS: usize = 2_048;
 const L2_WAYS: usize = 8;
@@ -20,7 +20,7 @@ pub struct Candidate {
     keys: u64,
 }
 
-record!(Candidate { tag: u32, last_min: u32, keys: u64 });
+encoded!(Candidate { tag: u32, last_min: u32, keys: u64 });
 
 /// Both stages.
 #[derive(Debug)]

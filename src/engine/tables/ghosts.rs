@@ -14,7 +14,7 @@ const WAYS: usize = 4;
 const PER_KEY: usize = 4;
 /// Cells at most, 512 KiB: a table of 65,536 keys must fit into a VM of 16 MiB with room to spare.
 const CELLS: usize = 131_072;
-/// Births are remembered within this many ticks (227 days): those of cells that are never overwritten stay told from the future.
+/// A birth is remembered for this many ticks (227 days), so that old cells are not taken for births in the future.
 const MOST: u32 = 0x7fff;
 /// The key came once.
 const ONCE: u32 = 1 << 16;
@@ -32,7 +32,7 @@ pub struct Ghost {
     pub unknown: bool,
 }
 
-/// All of them: 14 bits of tag, flags, and the tick; the first of a set left last.
+/// All ghosts, 4 bytes each: 14 bits of tag, flags, and the tick. In a set the key that left last stands first.
 #[derive(Debug)]
 pub struct Ghosts(Vec<u32>);
 
@@ -77,7 +77,7 @@ impl Ghosts {
             }
         }
     }
-    /// What is left of a key that comes back; forgotten here.
+    /// What is left of a key that comes back; it is removed here.
     pub fn recall(&mut self, id: u64, now_s: u32) -> Option<Ghost> {
         let (set, tag) = self.place(id);
         let cell = self.0.get_mut(set)?.iter_mut().find(|c| **c >> 18 == tag >> 18)?;

@@ -4,7 +4,7 @@ use crate::engine::hash;
 use crate::engine::math;
 use crate::engine::sketch::bottom_k::{BottomK, Hashed};
 use crate::engine::value::Axis;
-use crate::engine::wire::{Reader, Record, Writer, record};
+use crate::engine::wire::{Encoded, Reader, Writer, encoded};
 use std::ops::RangeInclusive;
 
 /// One key inside one group, 36 bytes. Times are ticks of ten minutes that wrap after 455 days.
@@ -18,7 +18,7 @@ pub struct Sample {
     pub hours: u32,
     /// Openings in this group.
     pub openings: u16,
-    /// Ticks that had any.
+    /// Ticks with openings: visits.
     pub ticks: u16,
     /// The key's openings at its last touch.
     pub key_openings: u16,
@@ -46,7 +46,7 @@ pub struct Sample {
     pub flags: u8,
 }
 
-record!(Sample {
+encoded!(Sample {
     key_hash: u32,
     phase: u32,
     hours: u32,
@@ -120,7 +120,7 @@ impl Sample {
     pub fn struck(&self) -> bool {
         self.flags & STRUCK != 0
     }
-    /// Nothing happened after `now`.
+    /// Moves times after `now` back to it.
     pub fn until(&mut self, now: u16) {
         for tick in [&mut self.first, &mut self.key_first, &mut self.last] {
             *tick = crate::engine::units::past(*tick, now);
@@ -132,7 +132,7 @@ impl Sample {
     }
 }
 
-/// What a touch brings.
+/// One request, as a group sees it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Touch {
     /// Hash of the key (or tenant).
@@ -183,7 +183,7 @@ pub struct Touch {
 pub mod flag {
     /// Confirmed.
     pub const CONFIRMED: u8 = 1;
-    /// Half of the evidence that confirms it.
+    /// Under watch: half of the evidence that confirms it.
     pub const WATCH: u8 = 2;
     /// An honest explanation is the better one, on enough keys to tell.
     pub const HONEST: u8 = 4;
@@ -210,8 +210,8 @@ pub struct Group {
     pub novel: u32,
     /// Openings of keys known to be old.
     pub old: u32,
-    /// Requests in which a confirmed or honest value was present that is far more frequent (halved at each epoch). On the
-    /// profile axis see `burst`.
+    /// Requests with a confirmed or honest value that is far more frequent (halved at each epoch). On the profile axis see
+    /// `burst`.
     pub under: u32,
     /// Requests a tick of one key (load of its whole traffic).
     pub load: f32,
@@ -254,12 +254,12 @@ impl Group {
         }
         items.iter().filter(|s| s.young()).count() as f64 / items.len() as f64
     }
-    /// Mostly met beside something far more frequent: a slot of that template, not a skeleton.
+    /// Is it a slot? It is mostly met beside something far more frequent, the skeleton.
     pub fn is_slot(&self) -> bool {
         self.under.saturating_mul(2) >= self.total.max(1)
     }
-    /// Young keys that never come back, of a template that no old key uses: no explanation can be told from another, as there is
-    /// nothing but first requests to go by. A campaign with disposable keys looks so; what people use is met by old keys
+    /// Is it sent by young keys that never come back, and by no old key? Then there are only first requests, which tell no
+    /// explanation from another. A campaign with disposable keys looks like this; a template of people is sent by old keys
     /// or followed up.
     pub fn is_passing(&self, distinct: f64, d_min: u32) -> bool {
         let nearly_all =
@@ -303,7 +303,7 @@ impl Group {
         self.next_eval = self.next_eval.max(24);
         self.keys.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);
     }
-    /// How likely it is to become a campaign, for eviction.
+    /// How likely it is to become a campaign's; the least promising group is evicted.
     pub fn promise(&self, now_s: u32) -> f64 {
         let young = self.young_share() >= 0.45;
         let idle_s = f64::from(now_s.saturating_sub(self.last_s));
@@ -365,7 +365,7 @@ fn update(s: &mut Sample, t: &Touch) {
     s.gap = t.gap;
 }
 
-impl Record for Group {
+impl Encoded for Group {
     fn put(&self, w: &mut Writer<'_>) {
         w.u64(self.tag);
         for v in [
@@ -436,8 +436,8 @@ pub(in crate::engine) const WAYS: usize = 8;
 #[derive(Debug)]
 pub struct Groups {
     slots: Vec<Group>,
-    /// The slots' tags beside each other: a bucket's are one line of the cache, those in the slots eight lines on three
-    /// pages, and most values asked for are in none.
+    /// The slots' tags side by side. A bucket's tags are one cache line; in the slots they would be eight lines on three
+    /// pages. Most look-ups find nothing.
     tags: Vec<u64>,
     evicted: u64,
 }
@@ -460,7 +460,7 @@ impl Groups {
     pub fn slots_mut(&mut self) -> &mut Vec<Group> {
         &mut self.slots
     }
-    /// Notes the slots' tags again.
+    /// Rebuilds the list of tags.
     pub fn index(&mut self) {
         self.tags.iter_mut().zip(&self.slots).for_each(|(tag, g)| *tag = g.tag);
     }

@@ -1,5 +1,5 @@
-//! Where all keys come from: keys first seen by address prefix, in 256 buckets. Where a proxy sees the address of its load balancer
-//! alone, all keys have one home, and one home tells nothing of an owner.
+//! Where all keys come from: number of keys by the address prefix of their first request, in 256 buckets. If a proxy sees
+//! only the address of its load balancer, all keys have one home, and a common home says nothing about an owner.
 //!
 //! Memory 1 KiB; counted anew after a restore. Halved when a bucket is full.
 
@@ -29,7 +29,8 @@ impl Homes {
             }
         }
     }
-    /// Share of these homes among all keys but `own` of theirs; 0 where there are hardly any others.
+    /// Share of all other keys that have one of these homes; 0 where there are hardly any other keys. `own` and `of`: keys
+    /// to leave out, of these homes and in all.
     pub fn share(&self, homes: &[u16], own: f64, of: f64) -> f64 {
         let all: f64 = self.0.iter().map(|n| f64::from(*n)).sum();
         let mut met = [false; BUCKETS];

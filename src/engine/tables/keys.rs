@@ -1,28 +1,28 @@
 //! The key table: 64 bytes a key, two buckets of eight to choose from, bounded.
 //!
-//! Both full: a key that came once gives way, then one that came back, then one that was blocked, a convicted one last; the
-//! longest silent first. So a flood of made-up keys takes what is theirs and hardly more. Who has left is remembered
-//! by birth (see `ghosts`): a key that comes back does not look brand new, and one that was never here owes nothing. Of two
-//! evils (a fresh quota for a key that had to leave, a stranger's debt for a newcomer) the first is chosen: a limit
-//! never refuses somebody for the use of others. What a fresh quota is worth is bounded: keys above a limit stay known in
-//! `over`, each worker has limits of its own, and to push out a key that came back takes 16 others that did.
+//! If both buckets are full, a key that came once gives way first, then one that came back, then one that was blocked, and
+//! last a convicted one; among equals the longest silent. So a flood of made-up keys displaces hardly any but its own. Of a
+//! key that left its birth is kept (see `ghosts`), so it does not look new when it comes back. Its debts are not kept: it
+//! gets a fresh quota, which is better than to charge a newcomer with a stranger's debt. That quota is bounded: keys above
+//! a limit stay known in `over`, each worker has limits of its own, and it takes 16 keys that came back to displace another
+//! such key.
 
 use super::ghosts::{Ghost, Ghosts};
 use crate::engine::hash;
-use crate::engine::wire::record;
+use crate::engine::wire::encoded;
 
 /// Slots of a bucket.
 pub const BUCKET: usize = 8;
-/// Bitmaps take only this many openings: an unbounded bitmap saturates, and then every heavy user looks always-on.
+/// Openings that are entered in the bitmaps, at most: a full map would make every heavy user look sleepless.
 pub const MAP_LIMIT: u8 = 63;
 
-/// A key that is silent for so long has nothing to lose but its birth.
+/// After this silence a key's state is worth no more than its birth.
 const SILENT_S: u32 = 14 * 86_400;
 
-/// An heir has no heir of its own before it was seen for so long (20 h). Without that rule one trusted key launders any number
-/// of new ones behind it, each the heir of the one before: 1,500 accounts behind 10 egresses, all in one day. With it each
-/// egress makes one a day. A credential that is rotated once a day or more rarely stays of unknown age for ever; one that
-/// is rotated every hour is young from the second successor on: such tokens need an identity that stays (`jwt`, a header).
+/// An heir has an heir of its own only after this time (20 h). Otherwise one trusted key could launder any number of new
+/// ones, each the heir of the one before: 1,500 accounts behind 10 egresses in one day. With the rule it is one a day and
+/// egress. A credential that is rotated once a day or less often stays of unknown age. One that is rotated every hour is
+/// young from its second successor on; such tokens need an identity that stays (`jwt`, a header).
 pub const CHAIN_TICKS: u16 = 120;
 
 /// Key flags.
@@ -105,7 +105,7 @@ pub struct KeyState {
 
 const _: () = assert!(std::mem::size_of::<KeyState>() == 64);
 
-record!(KeyState {
+encoded!(KeyState {
     id: u64,
     first_min: u32,
     last_s: u32,
@@ -143,9 +143,9 @@ impl KeyState {
     pub fn set(&mut self, f: u8, on: bool) {
         self.flags = if on { self.flags | f } else { self.flags & !f };
     }
-    /// Convicts it by what its own facts say (nats, all factors but the template's own odds). They are kept: what it does while
-    /// it is refused costs it nothing, and speaks neither for it nor against it. The breadth of its prompts is not asked any
-    /// more, and gives them room.
+    /// Convicts the key. `own`: the sum of its factors but the template's odds, nats. It is kept as it is, because what a
+    /// key does while it is refused costs it nothing and is no evidence. It is stored in `dup_map`, as the breadth of its
+    /// prompts is no longer asked.
     pub fn convict(&mut self, own: f32) {
         self.set(flag::CONVICTED, true);
         self.dup_map = u64::from(own.to_bits());
@@ -171,7 +171,7 @@ impl KeyState {
     pub fn hour_bits(&self) -> u32 {
         self.hours & 0x00ff_ffff
     }
-    /// A timer, however it jitters: gaps repeat far more often than those of a queue.
+    /// Is the key on a timer, even with jitter? Its gaps repeat far more often than those of a queue.
     pub fn is_regular(&self) -> bool {
         self.beats >= 6
     }
@@ -184,8 +184,8 @@ impl KeyState {
     pub fn is_old(&self, now_s: u32, young_for_s: u64) -> bool {
         !self.has(flag::AGE_UNKNOWN) && !self.is_young(now_s, young_for_s)
     }
-    /// What would be lost with the record: 0 an empty slot, 1 a key that came once or is silent for two weeks, 2 one that came
-    /// back, 3 one that was blocked, 4 a convicted one.
+    /// What the state is worth, for eviction: 0 an empty slot, 1 a key that came once or is silent for two weeks, 2 one
+    /// that came back, 3 one that was blocked, 4 a convicted one.
     fn worth(&self, now_s: u32) -> u8 {
         match () {
             () if self.id == 0 => 0,
@@ -275,7 +275,7 @@ impl KeyTable {
         let slots = self.slots.len().saturating_mul(std::mem::size_of::<KeyState>());
         slots.saturating_add(self.ghosts.size_bytes()).saturating_add(self.marks.len())
     }
-    /// From now on there is a mark for each key, or none.
+    /// Allocates a mark for each key, or drops them.
     pub fn mark(&mut self, on: bool) {
         self.marks.resize(if on { self.slots.len() } else { 0 }, 0);
     }
@@ -312,7 +312,7 @@ impl KeyTable {
     pub fn recount(&mut self) {
         self.used = self.slots.iter().filter(|s| s.id != 0).count() as u32;
     }
-    /// Clears the older of two records of one key, which moved between the moments of two pages.
+    /// Clears the older of two states of one key, which moved between the moments of two pages.
     pub fn part_twins(&mut self) {
         for at in 0..self.slots.len() {
             let Some(k) = self.slots.get(at).copied().filter(|k| k.id != 0) else { continue };
@@ -324,7 +324,7 @@ impl KeyTable {
         }
     }
     /// The two buckets a key may stand in. With one, a table a third full would already turn away one key in a thousand,
-    /// and a key without a record is judged as new at every request.
+    /// and a key without a state is judged as new at every request.
     fn buckets(&self, id: u64) -> [std::ops::Range<usize>; 2] {
         let mask = (self.slots.len() / BUCKET).max(1).wrapping_sub(1);
         let h = hash::mix(id);
@@ -348,7 +348,7 @@ impl KeyTable {
     pub fn get_mut(&mut self, id: u64) -> Option<&mut KeyState> {
         self.find(id).and_then(|at| self.slots.get_mut(at))
     }
-    /// The place for a new key: an empty slot, or that of the key whose record is worth least.
+    /// The place for a new key: an empty slot, or that of the key whose state is worth least.
     pub fn insert(&mut self, fresh: KeyState, now_s: u32) -> Option<&mut KeyState> {
         let slots = &self.slots;
         let ways = self.buckets(fresh.id).into_iter().flatten();

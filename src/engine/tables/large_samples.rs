@@ -6,7 +6,7 @@
 
 use super::groups::{Group, Sample, Touch, admit, put_sample, take_sample};
 use crate::engine::sketch::bottom_k::BottomK;
-use crate::engine::wire::{Reader, Record, Writer};
+use crate::engine::wire::{Encoded, Reader, Writer};
 
 /// Keys of a large sample.
 pub const KEYS: usize = 256;
@@ -22,7 +22,7 @@ pub struct LargeSample {
     pub keys: BottomK<Sample, KEYS>,
 }
 
-impl Record for LargeSample {
+impl Encoded for LargeSample {
     fn put(&self, w: &mut Writer<'_>) {
         w.u64(self.tag);
         put_sample(&self.keys, w);
@@ -82,7 +82,7 @@ impl LargeSamples {
             .min_by(|a, b| a.1.total_cmp(&b.1));
         let Some((i, _)) = lowest.filter(|l| l.1 < worth) else { return 0 };
         if let Some(p) = self.slots.get_mut(i) {
-            // A sample that has left keys out would shut the large sample to them.
+            // The small sample has left keys out: its threshold would keep them out of the large sample, too.
             let all = group.keys.threshold() == u32::MAX;
             let keys = if all { group.keys.items() } else { &[] };
             *p =

@@ -8,7 +8,7 @@ pub mod groups;
 pub mod homes;
 pub mod keys;
 pub mod large_samples;
-pub mod novelty;
 pub mod numbers;
 pub mod overdrawn;
 pub mod quota;
+pub mod texts;

@@ -1,7 +1,7 @@
 //! What is published of a case: the numbers by which its keys are judged. Single precision, 104 bytes.
 
 use crate::engine::beta_binomial::Share;
-use crate::engine::wire::{Reader, Record, Writer};
+use crate::engine::wire::{Encoded, Reader, Writer};
 
 /// How keys send: `detect::coming::Pace` in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -45,7 +45,7 @@ pub const BYTES: usize = 8 + 4 * FLOATS;
 pub struct Numbers {
     /// Odds that a key which sends the template is the campaign's, before anything is known of it, nats.
     pub prior: f32,
-    /// What it says that a key is known to be young, and to be old, nats.
+    /// Factors of a key that is known to be young, and of one known to be old, nats.
     pub young: f32,
     /// See `young`.
     pub old: f32,
@@ -73,7 +73,7 @@ pub struct Numbers {
     pub sleep: f32,
     /// See `sleep`.
     pub honest_sleep: f32,
-    /// What it says that a key is on a timer, nats.
+    /// Factor of a key that is on a timer, nats.
     pub regular: f32,
     /// Share of old keys' openings that are honest users': a campaign's accounts may be bought.
     pub old_honest: f32,
@@ -117,7 +117,7 @@ impl Numbers {
     }
 }
 
-impl Record for Numbers {
+impl Encoded for Numbers {
     fn put(&self, w: &mut Writer<'_>) {
         w.u32(self.born_from_min);
         w.u32(self.born_to_min);

@@ -1,8 +1,8 @@
 //! Keys (and tenants) that have used up a limit over all workers together, until their next request conforms: published with
 //! the shards.
 //!
-//! Memory: 1,024 entries of 32 bytes. A full bucket gives up the entry that ends first: that key is then held by its record,
-//! which holds two windows of debt, and by each worker's own limits. Not saved: a restart finds out again from the records.
+//! Memory: 1,024 entries of 32 bytes. A full bucket gives up the entry that ends first: that key is then held by its state,
+//! which holds two windows of debt, and by each worker's own limits. Not saved: a restart finds out again from the states.
 
 use super::quota::Debt;
 use crate::engine::hash;
@@ -14,7 +14,7 @@ use crate::engine::units::Wait;
 pub struct OverEntry {
     /// `KeyId`, or the bucket of a tenant (see `limiter::of_tenant`) or budget.
     pub key: u64,
-    /// Its next request conforms from then on, seconds since the epoch.
+    /// From then on its next request conforms, seconds since the epoch.
     pub until_s: u32,
     /// The profile whose limit it is.
     pub profile: u8,
@@ -55,7 +55,7 @@ impl Over {
         base..base.saturating_add(WAYS)
     }
 
-    /// What is known of a key's debt, paid off by now or not.
+    /// A key's known debt, even if it is paid off by now.
     pub fn debt(&self, key: u64, profile: u8) -> Option<Debt> {
         self.0.get(Over::bucket(key))?.iter().find(|e| e.key == key && e.profile == profile).map(|e| e.debt)
     }
@@ -78,7 +78,7 @@ impl Over {
         news
     }
 
-    /// Those that are not over yet.
+    /// Entries that have not ended yet.
     pub fn live(&self, now_s: u32) -> impl Iterator<Item = OverEntry> {
         let told = |e: &Entry| OverEntry {
             key: e.key,
@@ -90,7 +90,7 @@ impl Over {
     }
 }
 
-/// Records count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
+/// States count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
 fn until_s(debt: &Debt) -> u32 {
     u32::try_from(debt.until.since(Nanos::from_secs(1)).secs()).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Node-wide limits of a key's record: the first two of a profile, charged with what was served.
+//! Node-wide limits in a key's state: the first two of a profile, charged with what was served.
 //!
 //! GCRA with the theoretical arrival time kept as a backlog in 1/32768 of the limit's window: 4 bytes a key for two
 //! limits; rounding is unbiased. Workers act at once with exact limits of their own; this corrects what several workers let
@@ -11,11 +11,11 @@ use crate::engine::limiter::longest;
 use crate::engine::units::Nanos;
 use crate::engine::units::Wait;
 
-/// Limits that a record has room for.
+/// Limits that a key's state has room for.
 pub const LIMITS: usize = 2;
 const STEPS: u64 = 32_768;
 
-/// A limit that is used up over all workers together: the next request conforms from `until` on. The record holds two windows
+/// A limit that is used up over all workers together: the next request conforms from `until` on. The state holds two windows
 /// of debt; this holds any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Debt {
@@ -46,8 +46,8 @@ pub fn owe(
     }
     let dither = dither(key);
     let mut waits = [None; LIMITS];
-    let records = [&mut key.tat0, &mut key.tat1].into_iter().zip(backlog).zip(&mut waits);
-    for (i, (limit, ((tat, known), out))) in (0u8..).zip(limits.iter().zip(records)) {
+    let states = [&mut key.tat0, &mut key.tat1].into_iter().zip(backlog).zip(&mut waits);
+    for (i, (limit, ((tat, known), out))) in (0u8..).zip(limits.iter().zip(states)) {
         let cell = limit.interval().0;
         let backlog = u64::from(*tat).saturating_mul(step(limit)).saturating_sub(elapsed.0).max(known);
         let cells = cell.saturating_mul(u64::from(limit.cells(cost)));
@@ -58,7 +58,7 @@ pub fn owe(
     longest(waits.into_iter().flatten()).map(|w| Debt { limit: w.limit, until: now.plus(w.wait) })
 }
 
-/// Charges nothing; time passes.
+/// Lets time pass; charges nothing.
 pub fn rest(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) {
     let dither = dither(key);
     for (limit, tat) in limits.iter().zip([&mut key.tat0, &mut key.tat1]) {
@@ -67,7 +67,7 @@ pub fn rest(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) {
     }
 }
 
-/// Rounding by a hash instead of to the nearest: errors of one direction would add up over a day.
+/// Rounds up or down by a hash. Rounding to the nearest would add up errors of one direction over a day.
 fn dither(key: &KeyState) -> u64 {
     hash::mix(key.id ^ u64::from(key.total))
 }
@@ -94,7 +94,7 @@ fn step(limit: &Limit) -> u64 {
     (limit.per.0 / STEPS).max(1)
 }
 
-/// The record counts whole seconds: one of slack, so that this never refuses before a worker's exact limiter.
+/// The state counts whole seconds: one of slack, so that this never refuses before a worker's exact limiter.
 fn wait(limit: &Limit, i: u8, backlog: u64, cells: u64) -> Option<Wait> {
     let wait = Nanos(backlog.saturating_add(cells).saturating_sub(limit.per.0));
     (wait.0 > step(limit).max(1_000_000_000)).then_some(Wait { wait, limit: i })

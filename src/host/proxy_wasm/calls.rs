@@ -1,12 +1,12 @@
-//! The host calls that the SDK cannot make for us, raw and guarded: each status is looked at, none ends the VM. Whatever needs
-//! no such care is the SDK's: `main!`, contexts, types, dispatcher, allocator, logger.
+//! Raw host calls in place of the SDK's: each status is checked, and none ends the VM. All else is the SDK's: `main!`,
+//! contexts, types, dispatcher, allocator, logger.
 //!
-//! In proxy-wasm 0.2.5 every call panics on each status that it does not list, which ends the VM and all streams in it. And it
-//! declares that a host answers with its `Status`, which lacks 5, 6, 9 and 12 (unimplemented): such an answer is undefined
-//! behaviour before anybody looks at it. Here a status is a number, and one other than 0 means "absent". That alone is the
-//! reason for most of these calls; what else is wrong with one is said at the call.
+//! In proxy-wasm 0.2.5 every call panics on a status that it does not list, which ends the VM and all streams in it. It
+//! also declares that a host answers with its `Status`, which lacks 5, 6, 9 and 12 (unimplemented), so such an answer is
+//! undefined behaviour. Here a status is a number, and any but 0 means "absent". This is the reason for most of these
+//! calls; further reasons are told at each.
 //!
-//! What the host allocates for us (through the SDK's allocator) is taken over as a `Vec` exactly once.
+//! Memory that the host allocates (through the SDK's allocator) is taken over as a `Vec` exactly once.
 
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
 
@@ -29,13 +29,13 @@ mod raw {
         pub fn proxy_add_header_map_value(
             kind: MapType,
             k: *const u8,
-            kn: usize,
+            key_len: usize,
             v: *const u8,
-            vn: usize,
+            value_len: usize,
         ) -> u32;
-        pub fn proxy_remove_header_map_value(kind: MapType, k: *const u8, kn: usize) -> u32;
+        pub fn proxy_remove_header_map_value(kind: MapType, k: *const u8, key_len: usize) -> u32;
         pub fn proxy_get_property(path: *const u8, n: usize, out: *mut *mut u8, len: *mut usize) -> u32;
-        pub fn proxy_set_property(path: *const u8, n: usize, value: *const u8, vn: usize) -> u32;
+        pub fn proxy_set_property(path: *const u8, n: usize, value: *const u8, value_len: usize) -> u32;
         pub fn proxy_send_local_response(
             status: u32,
             details: *const u8,
@@ -238,7 +238,7 @@ pub fn set_property(name: &str, value: &str) {
     unsafe { raw::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
 }
 
-/// Answers the request ourselves. `false`: the host refused. (The SDK's call has no place for `details`, the reason in the host's
+/// Sends a local reply. `false`: the host refused it. (The SDK's call has no place for `details`, the reason in the host's
 /// own log, nor for a gRPC status beside an HTTP one.)
 pub fn reply(
     status: u16,
@@ -307,13 +307,13 @@ pub fn record(id: u32, value: u64) {
     unsafe { raw::proxy_record_metric(id, value) };
 }
 
-/// What is called next is about this stream, not about the callback's own context.
+/// Makes the next calls act on this stream, not on the callback's own context.
 pub fn act_for(context: u32) {
     // SAFETY: plain value.
     unsafe { raw::proxy_set_effective_context(context) };
 }
 
-/// Lets a paused request go on, from outside of its own callbacks.
+/// Resumes a paused request from outside of its own callbacks.
 pub fn resume(context: u32) {
     act_for(context);
     // SAFETY: plain value.

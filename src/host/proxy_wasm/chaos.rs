@@ -20,9 +20,8 @@ use super::calls;
 use super::shared::Shared;
 use crate::engine::config::Config;
 use crate::engine::edge::identity::{Head, NoProperties};
-use crate::engine::edge::session::Session;
 use crate::engine::units::Nanos;
-use crate::node::{Event as Lease, Node};
+use crate::node::{LeaseChange, Node};
 use std::sync::Arc;
 
 const CELL: &str = "weir-chaos";
@@ -97,7 +96,7 @@ pub fn flood(node: &mut Node, config: &Arc<Config>, now: Nanos) {
             properties: &NoProperties,
             end_of_stream: false,
         };
-        let mut session = Session::open(config, node.keys(), &head);
+        let mut session = node.open(config, &head);
         session.push(body.as_bytes(), true);
         session.finish();
         node.decide(&mut Shared, config, now, &mut session);
@@ -105,8 +104,8 @@ pub fn flood(node: &mut Node, config: &Arc<Config>, now: Nanos) {
 }
 
 /// What has just happened to the lease.
-pub fn event(event: &Lease) {
-    if matches!(event, Lease::Leads { .. }) && taken(|o| o == "heir-trap").is_some() {
+pub fn lease_changes(change: &LeaseChange) {
+    if matches!(change, LeaseChange::Leads { .. }) && taken(|o| o == "heir-trap").is_some() {
         trap();
     }
 }

@@ -20,7 +20,7 @@ pub struct Metrics {
 /// What is counted, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Series {
-    Event(Event),
+    Plain(Counter),
     /// The profile by its name: a push may give its number to another.
     Requests(Name, Action, Reason, Mode),
     Unreadable(Name),
@@ -29,10 +29,10 @@ enum Series {
 }
 
 impl Hash for Series {
-    /// One word, not one a field: it is looked up for every request. Names are spread over all bits.
+    /// One word for all fields, as it is looked up for every request. Names are spread over all bits.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(match *self {
-            Series::Event(event) => event as u64,
+            Series::Plain(counter) => counter as u64,
             Series::Requests(Name(n), action, reason, mode) => {
                 n ^ (action as u64) << 16 ^ (reason as u64) << 8 ^ (mode as u64)
             }
@@ -52,9 +52,9 @@ impl Name {
     }
 }
 
-/// Events without labels.
+/// Counters without labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Counter {
     /// A request reached the filter.
     Seen = 1,
     /// A VM started.
@@ -71,22 +71,22 @@ pub enum Event {
     LogSuppressed = 7,
 }
 
-impl Event {
+impl Counter {
     const fn name(self) -> &'static str {
         match self {
-            Event::Seen => "requests_seen",
-            Event::VmStart => "vm_starts",
-            Event::Undecided => "undecided",
-            Event::Aborted => "aborted",
-            Event::TagLate => "tag_late",
-            Event::HoldWatchdog => "hold_watchdog",
-            Event::LogSuppressed => "log_suppressed",
+            Counter::Seen => "requests_seen",
+            Counter::VmStart => "vm_starts",
+            Counter::Undecided => "undecided",
+            Counter::Aborted => "aborted",
+            Counter::TagLate => "tag_late",
+            Counter::HoldWatchdog => "hold_watchdog",
+            Counter::LogSuppressed => "log_suppressed",
         }
     }
 }
 
-/// Names may hold what would break a stat name: such a byte is an underscore, and the name's hash behind it keeps two such
-/// names apart (`@`, which separates a profile from its mode, is an underscore and no more).
+/// A label from a name. Bytes that would break a stat name become underscores, and the name's hash is appended to keep two
+/// such names apart (not for `@`, which separates a profile from its mode).
 fn label(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let mut out: String = text.chars().map(|c| if plain(c) { c } else { '_' }).collect();
@@ -102,7 +102,7 @@ impl Metrics {
         Metrics { policy: label(policy), ids: Map::with_hasher(fixed()) }
     }
 
-    /// Does the host have metrics? Known once the first was asked for.
+    /// Does the host have metrics? Known after the first one was defined.
     pub fn exist(&self) -> bool {
         self.ids.values().any(Option::is_some)
     }
@@ -124,9 +124,9 @@ impl Metrics {
         }
     }
 
-    /// Counts an event.
-    pub fn event(&mut self, event: Event) {
-        self.add(Series::Event(event), |p| format!("weir.{}.policy={p}", event.name()));
+    /// Adds one to a counter.
+    pub fn count(&mut self, counter: Counter) {
+        self.add(Series::Plain(counter), |p| format!("weir.{}.policy={p}", counter.name()));
     }
 
     /// Counts a decision: action and reason as decided, `mode=enforce` where it was carried out.
@@ -143,7 +143,7 @@ impl Metrics {
         });
     }
 
-    /// Counts what a request said, and nobody could read: its body (by kind), `age`, `address`.
+    /// Counts a part of a request that could not be read: its body (by kind), `age`, `address`.
     pub fn unreadable(&mut self, kind: &str) {
         self.add(Series::Unreadable(Name::of(kind)), |p| format!("weir.unreadable.policy={p}.kind={kind}"));
     }

@@ -63,7 +63,7 @@ pub extern "C" fn weir_on_http_call_response(
     with((), |plugin| plugin.hub_answer(root, size));
 }
 
-/// Runs `f` on the VM's state; `otherwise` if a callback is re-entered (never seen; must not trap).
+/// Runs `f` on the VM's state; returns `otherwise` if a callback is re-entered (never seen; must not trap).
 fn with<T>(otherwise: T, f: impl FnOnce(&mut Plugin) -> T) -> T {
     VM.with(|vm| match vm.try_borrow_mut() {
         Ok(mut plugin) => f(&mut plugin),
@@ -71,8 +71,8 @@ fn with<T>(otherwise: T, f: impl FnOnce(&mut Plugin) -> T) -> T {
     })
 }
 
-/// Installs the SDK's logger, once a VM, if this host takes lines: the logger panics when one is refused. The host keeps what its
-/// own level lets through.
+/// Installs the SDK's logger, once a VM, if this host accepts lines: the logger panics when one is refused. The host
+/// filters by its own level.
 fn install_logger() {
     let version = concat!("weir: version ", env!("CARGO_PKG_VERSION"));
     if !LOGGER_ASKED.replace(true) && calls::log(LogLevel::Debug, version) {
@@ -129,12 +129,12 @@ impl Drop for Filter {
 struct Request {
     id: u32,
     stream: Rc<RefCell<Stream>>,
-    /// A tick can reach it.
+    /// It is registered, so that a tick can reach it.
     registered: bool,
 }
 
 impl Request {
-    /// Runs a callback; afterwards a tick reaches the stream if it waits for something that may never come.
+    /// Runs a callback, then registers the stream if it waits for something that may never come.
     fn on(&mut self, f: impl FnOnce(&mut Stream, &mut Plugin) -> Action) -> Action {
         with(Action::Continue, |plugin| {
             let Ok(mut stream) = self.stream.try_borrow_mut() else { return Action::Continue };

@@ -2,7 +2,7 @@
 
 use super::calls;
 use super::hub;
-use super::metrics::{Event, Metrics};
+use super::metrics::{Counter, Metrics};
 use super::registry::Registry;
 use super::reply;
 use super::shared::{RANK, Shared, process_seed};
@@ -16,15 +16,15 @@ use crate::engine::hash::Seed;
 use crate::engine::units::{Nanos, scaled};
 use crate::engine::verdict::Action;
 use crate::engine::{Decision, Engine, Status};
-use crate::node::{Answer, Counts, Event as Lease, Node, TICK};
+use crate::node::{Answer, Counts, LeaseChange, Node, TICK};
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use std::sync::Arc;
 
 /// A clock that runs fast makes a tick worth hours: then they come oftener.
 const FAST_TICK: u64 = TICK / 5;
-/// So many streams must hang at their headers before holding counts as broken: one may be a slow client.
+/// This many streams must hang at their headers before holding counts as broken: one alone may be a slow client.
 const HUNG: u32 = 3;
-/// Percent of short-lived keys that is most.
+/// From this percentage on most keys count as short-lived.
 const MOST: u8 = 50;
 /// Gauges are written once a second.
 const GAUGES_NS: u64 = 1_000_000_000;
@@ -33,16 +33,16 @@ const GAUGES_NS: u64 = 1_000_000_000;
 #[derive(Debug)]
 struct State {
     policy: String,
-    /// Nothing learned under one seed can be read under another: while an old configuration drains, both are kept.
+    /// The seed. State of one seed cannot be read under another, so while an old configuration drains both are kept.
     seed: Seed,
     brain: Brain,
     metrics: Metrics,
     /// When gauges were written, and what the counters said.
     told_at: u64,
     told: Counts,
-    /// It was said that addresses are not believed.
+    /// The warning that addresses are not believed was logged.
     warned_of_addresses: bool,
-    /// It was said that most keys are short-lived.
+    /// The warning that most keys are short-lived was logged.
     warned_of_lives: bool,
     /// What the hub answered last.
     hub: Option<Answer>,
@@ -59,7 +59,8 @@ enum Brain {
 }
 
 impl State {
-    /// The newest configuration, and its scope. Moving between scopes starts empty. Without ticks nobody could lead.
+    /// Takes the newest configuration and its scope. A change of scope starts empty. Without ticks no VM could lead, so
+    /// each learns for itself.
     fn configure(&mut self, config: &Arc<Config>, ticks: bool) {
         if config.scope == Scope::Node && ticks {
             if let Brain::Node(node) = &mut self.brain {
@@ -111,7 +112,7 @@ impl State {
 impl Brain {
     fn open(&mut self, config: &Arc<Config>, head: &Head<'_>) -> Session {
         match self {
-            Brain::Node(node) => Session::open(config, node.keys(), head),
+            Brain::Node(node) => node.open(config, head),
             Brain::Vm(engine) => Brain::engine(engine, config).open(Nanos(0), head),
         }
     }
@@ -130,7 +131,7 @@ impl Brain {
         }
     }
 
-    /// A decision's record. Evidence across keys is at hand where the ledger is.
+    /// The record of a decision. Evidence across keys is in it only where the ledger is.
     fn record(&self, config: &Config, now: Nanos, decision: &Decision) -> String {
         match self {
             Brain::Vm(Some(engine)) => engine.record(now, decision),
@@ -140,13 +141,13 @@ impl Brain {
 }
 
 /// One line for each change of the lease.
-fn say(policy: &str, event: Lease) {
-    let line = match event {
-        Lease::Leads { epoch, pages, refused, us } => {
+fn say(policy: &str, change: LeaseChange) {
+    let line = match change {
+        LeaseChange::Leads { epoch, pages, refused, us } => {
             format!("leads from now on (epoch {epoch}): {pages} pages restored in {us} us, {refused} refused")
         }
-        Lease::Yields { us } => format!("all pages written in {us} us; another VM may lead"),
-        Lease::Lost => "another VM leads".to_string(),
+        LeaseChange::Yields { us } => format!("all pages written in {us} us; another VM may lead"),
+        LeaseChange::Lost => "another VM leads".to_string(),
     };
     log::info!("weir: {policy}: {line}");
 }
@@ -168,12 +169,12 @@ struct Root {
 pub struct Plugin {
     roots: Vec<Root>,
     policies: Vec<State>,
-    /// The watchdog found that this host does not deliver bodies while headers are held.
+    /// This host does not deliver bodies while headers are held (found by the watchdog).
     hold_broken: bool,
-    /// A body came while headers were held: this host delivers them, and a stream without one waits for its client.
+    /// This host delivers bodies while headers are held; a stream without one waits for its client.
     hold_proven: bool,
     hung: u32,
-    /// Does this host say that a body ends, also after its last byte? Not known until the first that did or did not.
+    /// Does this host report the end of a body after its last byte? `None` until the first body shows it.
     end_told: Option<bool>,
     /// For policies without a seed, where the host shares no data.
     own_seed: Option<Seed>,
@@ -185,7 +186,7 @@ pub struct Plugin {
     pub waiting: Registry,
 }
 
-/// Without a timer and with a clock that stands still, so many requests are a tick.
+/// On a host without a timer whose clock stands still, this many requests count as a tick.
 const REQUESTS_A_TICK: u32 = 256;
 
 /// Host properties by dotted path.
@@ -211,7 +212,7 @@ fn first_property(paths: &[&[&str]]) -> Vec<u8> {
 }
 
 impl Plugin {
-    /// Nothing is configured.
+    /// A VM without any configuration.
     pub const fn new() -> Plugin {
         Plugin {
             roots: Vec::new(),
@@ -279,7 +280,7 @@ impl Plugin {
                 self.roots.retain(|r| r.id != root);
                 self.roots.push(Root { id: root, config });
                 self.forget();
-                self.event(root, Event::VmStart);
+                self.count(root, Counter::VmStart);
                 self.tell_what_is_missing(root);
                 true
             }
@@ -292,7 +293,7 @@ impl Plugin {
         }
     }
 
-    /// What this host does without is found out once, here, and said once.
+    /// Finds out what this host lacks, and logs it once.
     fn tell_what_is_missing(&mut self, root: u32) {
         let Some((state, config)) = self.policy(root) else { return };
         let alone = config.scope == Scope::Node && matches!(state.brain, Brain::Vm(_));
@@ -322,7 +323,8 @@ impl Plugin {
         }
     }
 
-    /// A root context is gone; what its policy learned stays. With the last one of a policy, what this VM knows goes to the others.
+    /// A root context has ended. What its policy learned stays; with the last root of a policy it is handed to the other
+    /// VMs.
     pub fn drop_root(&mut self, root: u32) {
         let Some(at) = self.roots.iter().position(|r| r.id == root) else { return };
         let config = self.roots.remove(at).config;
@@ -335,7 +337,7 @@ impl Plugin {
         self.forget();
     }
 
-    /// What was learned under a seed that the policy has given up is of no use.
+    /// State of a seed that the policy no longer uses is dropped.
     fn forget(&mut self) {
         let roots = &self.roots;
         let of =
@@ -351,10 +353,10 @@ impl Plugin {
         self.policies.iter_mut().find(|s| s.policy == config.policy && s.seed == config.seed)
     }
 
-    /// Wall time, as the host tells it: ages and hours of day need it. It may be wrong or set; that is the ledger's to judge
-    /// (`engine/ledger/clock.rs`), by the ticks of this very clock, and each limiter's (an entry from the future counts as
-    /// now). The monotonic clock (WASI, clock 1; wall time where a host lacks it) times leases and ticks only: an offset that
-    /// each VM took for itself would differ between them, and all of them meet in one ledger.
+    /// Wall time, as the host tells it: ages and hours of day need it. It may be wrong or be set. The ledger copes with
+    /// that (`engine/ledger/clock.rs`), and so does each limiter (an entry from the future counts as now). The monotonic
+    /// clock (WASI, clock 1; wall time where a host lacks it) times leases and ticks only. It cannot replace wall time:
+    /// each VM would take its own offset, and their observations meet in one ledger.
     fn now(config: &Config) -> Nanos {
         scaled(Nanos(calls::now()), config.time_scale)
     }
@@ -368,7 +370,7 @@ impl Plugin {
     /// Reads the head of a request: all headers once, at most four properties.
     pub fn open(&mut self, root: u32, end: bool) -> Option<(Session, String)> {
         let (state, config) = self.policy(root)?;
-        state.metrics.event(Event::Seen);
+        state.metrics.count(Counter::Seen);
         let bytes = calls::map(MapType::HttpRequestHeaders)?;
         let mut headers = calls::pairs(&bytes);
         #[cfg(feature = "chaos")]
@@ -434,7 +436,7 @@ impl Plugin {
         profile.map_or(0, |p| u64::from(p.inspect.max_hold_bytes))
     }
 
-    /// What the profile says for requests that cannot be decided.
+    /// The profile's `failure_mode`.
     pub fn fails_closed(&self, root: u32, profile: ProfileId) -> bool {
         let profile = self.config(root).and_then(|c| c.profile(profile));
         profile.is_some_and(|p| p.failure_mode == FailureMode::Closed)
@@ -470,7 +472,7 @@ impl Plugin {
         if logged && state.lines.allow(Nanos(calls::monotonic()), decision.key.0, decision.verdict.reason) {
             calls::log(LogLevel::Info, &state.brain.record(&config, now, &decision));
         } else if logged {
-            state.metrics.event(Event::LogSuppressed);
+            state.metrics.count(Counter::LogSuppressed);
         }
         Some(decision)
     }
@@ -483,11 +485,11 @@ impl Plugin {
         reply::send(decision, session, profile, request_id)
     }
 
-    /// Counts an event of a root's policy.
-    pub fn event(&mut self, root: u32, event: Event) {
+    /// Adds one to a counter of a root's policy.
+    pub fn count(&mut self, root: u32, counter: Counter) {
         let Some(config) = self.config(root).cloned() else { return };
         if let Some(state) = self.state(&config) {
-            state.metrics.event(event);
+            state.metrics.count(counter);
         }
     }
 
@@ -511,10 +513,10 @@ impl Plugin {
                 if !node.tick(&mut Shared, now, period(&config)) {
                     return;
                 }
-                if let Some(event) = node.event() {
-                    say(&config.policy, event);
+                if let Some(change) = node.lease_change() {
+                    say(&config.policy, change);
                     #[cfg(feature = "chaos")]
-                    super::chaos::event(&event);
+                    super::chaos::lease_changes(&change);
                 }
                 for line in node.news() {
                     calls::log(LogLevel::Info, &line);
@@ -550,9 +552,9 @@ impl Plugin {
         }
     }
 
-    /// Lets go of streams that hang at their headers: their context ids, to be resumed.
+    /// Gives up holding streams that hang at their headers. Returns their context ids, to be resumed.
     pub fn hung_streams(&mut self, root: u32) -> Vec<u32> {
-        // A slow client must not switch holding off for everybody.
+        // One slow client must not switch holding off for all.
         if self.hold_proven || self.waiting.is_empty() {
             return Vec::new();
         }
@@ -567,8 +569,8 @@ impl Plugin {
         hung.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Replies that waited for the end of a body in vain. It is not told, by this client or (if by none before) by this host: then
-    /// no reply waits for it again.
+    /// Replies that waited in vain for the end of a body. If no body's end was ever reported, this host does not report
+    /// them, and no reply waits again.
     pub fn answer_overdue(&mut self, root: u32) {
         if self.waiting.is_empty() {
             return;
@@ -588,19 +590,19 @@ impl Plugin {
         self.hold_proven = true;
     }
 
-    /// May a reply wait for the end of a body whose last byte is here? Without a timer nobody would notice that it never comes.
+    /// May a reply wait for the end of a body whose last byte has come? Not without a timer, as nothing would end the wait.
     pub fn may_wait(&self) -> bool {
         self.end_told.unwrap_or(!self.timerless)
     }
 
-    /// It does, or it did not. The first finding stays.
+    /// Notes whether the host reported the end of a body. The first finding stays.
     pub fn tells_end(&mut self, told: bool) {
         self.end_told.get_or_insert(told);
     }
 
-    /// A stream hung at its headers. Several, and never a body: this host does not deliver bodies while headers are held.
+    /// Notes a stream that hung at its headers. After several, with never a body, holding is given up on this host.
     pub fn hold_failed(&mut self, root: u32) {
-        self.event(root, Event::HoldWatchdog);
+        self.count(root, Counter::HoldWatchdog);
         self.hung = self.hung.saturating_add(1);
         if self.hung >= HUNG && !self.hold_broken {
             self.hold_broken = true;

@@ -26,7 +26,7 @@ impl Registry {
         };
     }
 
-    /// Does none wait?
+    /// Is no stream waiting?
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }

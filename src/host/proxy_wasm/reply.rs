@@ -20,7 +20,7 @@ const fn grpc_status(status: u16) -> i32 {
 
 /// Sends the reply to a rejected request. `false`: the host refused it.
 pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str) -> bool {
-    let case = d.verdict.case.map_or_else(|| "00000000".to_string(), |c| c.to_string());
+    let case = d.verdict.case_id.map_or_else(|| "00000000".to_string(), |c| c.to_string());
     let throttled = d.verdict.action == Action::Throttle;
     let status = match d.verdict.reason {
         Reason::Unreadable => 400,
@@ -41,7 +41,7 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
         _ => reply.problem(&mut body),
     }
     let wait = wait_s.to_string();
-    // A template's budget is nothing that a client could keep to.
+    // Budgets are not reported: a client cannot keep to a template's budget.
     let (policy, state) =
         if d.verdict.reason == Reason::Rate { quota(profile, d.verdict.wait) } else { Default::default() };
     let kind = if session.problem_json || session.dialect.is_none() {
@@ -76,8 +76,8 @@ pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str
     calls::reply(status, &details, &headers, &body, grpc)
 }
 
-/// The limit that refused, for clients that read it, and the true wait: `retry-after` may be shorter, so that client libraries
-/// keep asking.
+/// Headers with the limit that refused and the true wait. `retry-after` may be shorter, so that client libraries keep
+/// asking.
 fn quota(profile: &Profile, wait: Wait) -> (String, String) {
     let name = |l: &Limit| -> String {
         l.name.chars().map(|c| if c.is_ascii_graphic() && c != '"' && c != '\\' { c } else { '_' }).collect()

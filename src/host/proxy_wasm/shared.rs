@@ -34,11 +34,11 @@ const fn decimal(text: &str) -> u32 {
     out
 }
 
-/// Creates a cell that is not there; where it is, no value has this version.
+/// A version that no cell has: a write with it succeeds only where the cell is absent.
 const CREATE: u32 = u32::MAX;
 
-/// The secret of a policy without one: random, the same for all VMs of the process and as long as it lives. Where the host shares
-/// no data each VM has `own`. `None`: the host has no randomness.
+/// The seed of a policy without one: random, the same for all VMs of the process as long as it lives. If the host shares no
+/// data, each VM uses `own`. `None`: the host has no randomness.
 pub fn process_seed(policy: &str, own: &mut Option<Seed>) -> Option<Seed> {
     let name = ["weir1/seed/", policy].concat();
     for _ in 0..2 {

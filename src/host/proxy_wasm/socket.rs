@@ -1,6 +1,8 @@
-//! A WebSocket whose handshake went through: the client's messages are requests of its key, and one that is rejected ends it.
+//! A WebSocket after its handshake. Each of the client's messages is a request of its key; a rejected one ends the
+//! connection.
 //!
-//! A message is held until it is whole, within `inspect.max_hold_bytes`, so that nothing of a rejected one goes upstream.
+//! A message is held until it is complete, within `inspect.max_hold_bytes`, so that nothing of a rejected one goes
+//! upstream.
 
 use super::calls;
 use super::plugin::Plugin;
@@ -23,21 +25,22 @@ pub struct Socket {
     session: Session,
     /// Bytes of a message that are held.
     hold: u64,
-    /// The last callback answered `Pause`: the host's buffer grows. Bytes of it that were read.
+    /// Bytes of the host's buffer that were read. It grows while callbacks answer `Pause`.
     held: Option<usize>,
     asked_at: u64,
 }
 
 impl Socket {
-    /// Of a handshake that was let through, if its frames are to be read.
+    /// A socket for a handshake that was let through, if its frames are to be read.
     pub fn of(mut session: Session, hold: u64) -> Option<Box<Socket>> {
         let frames = session.frames.take()?;
-        // A server that compresses would be asked for what nobody between can read.
+        // Compression is not offered to the server: compressed frames could not be read here.
         calls::remove_header(MapType::HttpRequestHeaders, "sec-websocket-extensions");
         Some(Box::new(Socket { frames, session, hold, held: None, asked_at: 0 }))
     }
 
-    /// Data of the client. `size`: all of the buffer while we hold, afterwards the new chunk. A rejection ends the stream.
+    /// Data from the client. `size`: the whole buffer while it is held, otherwise the new chunk. A rejection ends the
+    /// stream.
     pub fn data(&mut self, plugin: &mut Plugin, root: u32, size: usize) -> Result<Action, Box<Rejected>> {
         let mut from = self.held.map_or(0, |read| read.min(size));
         while from < size {

@@ -1,7 +1,7 @@
 //! One request on the host's side: which callbacks may hold, what is read, when it is decided. No policy.
 
 use super::calls;
-use super::metrics::Event;
+use super::metrics::Counter;
 use super::plugin::Plugin;
 use super::socket::Socket;
 use crate::engine::Decision;
@@ -14,7 +14,7 @@ use proxy_wasm::types::{self, BufferType, MapType};
 /// The tag for the upstream; a client's own copy is removed.
 pub const VERDICT_HEADER: &str = "x-weir-verdict";
 
-/// Its name, or one that a server with CGI-like variables takes for it.
+/// Is this the tag's name, or one that a server with CGI-like variables takes for it?
 pub fn is_verdict_header(name: &[u8]) -> bool {
     let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
     name.len() == VERDICT_HEADER.len() && name.iter().map(plain).eq(VERDICT_HEADER.bytes())
@@ -30,7 +30,7 @@ pub struct Stream {
     pub root: u32,
     /// The engine's half, until decided.
     pub session: Option<Session>,
-    /// The last body callback answered `Pause`: the host's buffer grows, and so does the size it tells.
+    /// The last body callback answered `Pause`: the host's buffer grows, and so does the size it reports.
     holding: bool,
     /// Bytes of that buffer read so far.
     read: usize,
@@ -40,7 +40,7 @@ pub struct Stream {
     rejected: bool,
     /// After the handshake of a WebSocket.
     socket: Option<Box<Socket>>,
-    /// It waits for the end of the request: a proxy that answers before that closes the connection.
+    /// A reply that waits for the end of the request: a proxy that answers earlier closes the connection.
     refusal: Option<Box<Refusal>>,
     request_id: String,
 }
@@ -195,7 +195,7 @@ impl Stream {
             return Continue;
         }
         // For the access log, in shadow mode, too: what would have been done.
-        let case = verdict.case.unwrap_or_default().to_string();
+        let case = verdict.case_id.unwrap_or_default().to_string();
         let what = if verdict.action == Action::Tag { "watch" } else { verdict.action.name() };
         let why = [what, "; reason=", verdict.reason.name(), "; case=", &case].concat();
         let shadow = if decision.action == verdict.action { "" } else { "shadow " };
@@ -208,7 +208,7 @@ impl Stream {
         if decision.action == Action::Tag
             && !(headers_held && calls::add_header(MapType::HttpRequestHeaders, VERDICT_HEADER, &why))
         {
-            plugin.event(self.root, Event::TagLate);
+            plugin.count(self.root, Counter::TagLate);
         }
         self.socket = Socket::of(session, plugin.holds_bytes(self.root, decision.profile));
         Continue
@@ -228,7 +228,7 @@ impl Stream {
 
     /// The engine could not be reached: the configured failure mode, counted.
     fn undecided(&mut self, plugin: &mut Plugin, profile: ProfileId) -> types::Action {
-        plugin.event(self.root, Event::Undecided);
+        plugin.count(self.root, Counter::Undecided);
         if !plugin.fails_closed(self.root, profile) {
             return Continue;
         }
@@ -240,7 +240,7 @@ impl Stream {
     /// The stream ends. A request that was never decided was cut off by its client or by another filter.
     pub fn done(&mut self, plugin: &mut Plugin) {
         if self.session.take().is_some() {
-            plugin.event(self.root, Event::Aborted);
+            plugin.count(self.root, Counter::Aborted);
         }
     }
 }

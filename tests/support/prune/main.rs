@@ -11,7 +11,9 @@
 //! 2. An import that is not listed becomes a trap, and so does each of the SDK's own host calls but the logger's: they panic on
 //!    statuses that a host may answer, and Weir makes none of them. So does each method of the SDK's traits that cannot return without
 //!    such a call.
-//! 3. Names of functions, which step 2 needs, and the list of producers.
+//! 3. What only a panic calls becomes a trap: the standard library's own hooks, and all code that prints a value for debugging.
+//!    The message of a panic still reaches the host's log, unless it holds such a value.
+//! 4. Names of functions, which steps 2 and 3 need, and the list of producers.
 //!
 //! It is an error if the module lacks what is listed or has no names, or if anything else in it makes such a call: then a list is
 //! wrong, Weir uses what it must not, or the SDK has changed.
@@ -97,6 +99,7 @@ fn prune(wasm: &[u8]) -> Result<Vec<u8>, String> {
     let mut gone = drop_imports(&mut module)?;
     gone.extend(drop_host_calls(&mut module)?);
     drop_callers(&mut module, gone)?;
+    drop_of_panics(&mut module)?;
     walrus::passes::gc::run(&mut module);
     Ok(module.emit_wasm())
 }
@@ -156,6 +159,28 @@ fn drop_host_calls(module: &mut Module) -> Result<Vec<FunctionId>, String> {
     }
     out.iter().for_each(|id| trap(module, *id));
     Ok(out)
+}
+
+/// What `std` does with a panic before the SDK's logger has taken it over: it prints to a standard error that no host of filters
+/// shows, with the thread's name and a backtrace.
+const DEFAULT_HOOKS: [&str; 2] = ["3std9panicking12default_hook", "3std5alloc24default_alloc_error_hook"];
+
+/// Makes a trap of what only a panic calls: `DEFAULT_HOOKS`, and all that prints a value for debugging, as in the message of an
+/// `unwrap` (tests/tidy: the module prints none itself). A panic ends the VM either way.
+fn drop_of_panics(module: &mut Module) -> Result<(), String> {
+    let is_hook =
+        |name: &str| name.starts_with("_RNv") && DEFAULT_HOOKS.iter().any(|hook| name.ends_with(hook));
+    let prints = |name: &str| name.contains("5Debug3fmt") || name.contains("core..fmt..Debug$GT$3fmt");
+    for (what, test) in [("default hook", &is_hook as &dyn Fn(&str) -> bool), ("Debug", &prints)] {
+        let all = module.funcs.iter_local().map(|(id, _)| id);
+        let out: Vec<FunctionId> =
+            all.filter(|id| module.funcs.get(*id).name.as_deref().is_some_and(test)).collect();
+        if out.is_empty() && !cfg!(test) {
+            return Err(format!("the module has no {what}: its name has changed"));
+        }
+        out.into_iter().for_each(|id| trap(module, id));
+    }
+    Ok(())
 }
 
 /// Makes a function a trap.

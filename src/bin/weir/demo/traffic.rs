@@ -24,7 +24,7 @@ pub struct Key {
 
 /// One request.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct Request {
     /// Model seconds from the start.
     pub t: f64,
     pub key: usize,
@@ -35,7 +35,7 @@ pub struct Event {
 /// Everything that will be sent, in order of time.
 pub struct Traffic {
     pub keys: Vec<Key>,
-    pub events: Vec<Event>,
+    pub requests: Vec<Request>,
 }
 
 impl Traffic {
@@ -381,7 +381,7 @@ const CAMPAIGN: &str = "You are an expert teacher who writes worked solutions fo
 struct Maker {
     rng: Rng,
     keys: Vec<Key>,
-    events: Vec<Event>,
+    requests: Vec<Request>,
 }
 
 const AGENTS: &[&str] =
@@ -414,7 +414,7 @@ impl Maker {
         messages.extend(turns.iter().map(|(role, text)| json!({"role": role, "content": text})));
         let body =
             json!({"model": "small-chat", "messages": messages, "max_tokens": 512}).to_string().into_bytes();
-        self.events.push(Event { t, key, path: "/v1/chat/completions", body });
+        self.requests.push(Request { t, key, path: "/v1/chat/completions", body });
     }
 
     /// A moment of somebody's waking day.
@@ -465,7 +465,7 @@ impl Maker {
             for _ in 0..n {
                 let t = self.waking(0.0);
                 let body = json!({"model": "small-code", "prompt": format!("// {}\nfn ", phrase(&mut self.rng)), "max_tokens": 64});
-                self.events.push(Event {
+                self.requests.push(Request {
                     t,
                     key,
                     path: "/v1/completions",
@@ -588,12 +588,12 @@ impl Maker {
 
 /// Makes the traffic of a seed.
 pub fn make(seed: u64) -> Traffic {
-    let mut m = Maker { rng: Rng::new(seed), keys: Vec::new(), events: Vec::new() };
+    let mut m = Maker { rng: Rng::new(seed), keys: Vec::new(), requests: Vec::new() };
     m.people();
     m.machines();
     m.passed_on();
     m.staff();
     m.campaign();
-    m.events.sort_by(|a, b| a.t.total_cmp(&b.t));
-    Traffic { keys: m.keys, events: m.events }
+    m.requests.sort_by(|a, b| a.t.total_cmp(&b.t));
+    Traffic { keys: m.keys, requests: m.requests }
 }

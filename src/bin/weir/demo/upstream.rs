@@ -1,5 +1,6 @@
 //! A stand-in for the model server: answers every request, and counts what reaches it.
 
+use super::http;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -29,23 +30,10 @@ fn serve(stream: TcpStream, hits: &AtomicU64) -> std::io::Result<()> {
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     loop {
-        let (mut length, mut chunked, mut whole, mut line) = (0u64, false, true, String::new());
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        loop {
-            line.clear();
-            reader.read_line(&mut line)?;
-            let lower = line.trim_end().to_ascii_lowercase();
-            if lower.is_empty() {
-                break;
-            }
-            if let Some(v) = lower.strip_prefix("content-length:") {
-                length = v.trim().parse().unwrap_or(0);
-            }
-            chunked |= lower.starts_with("transfer-encoding:") && lower.contains("chunked");
-        }
-        if chunked {
+        let Some(head) = http::head(&mut reader)? else { return Ok(()) };
+        let mut whole = true;
+        if head.chunked {
+            let mut line = String::new();
             loop {
                 line.clear();
                 reader.read_line(&mut line)?;
@@ -57,7 +45,7 @@ fn serve(stream: TcpStream, hits: &AtomicU64) -> std::io::Result<()> {
                 }
             }
         } else {
-            whole = std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink())? == length;
+            whole = std::io::copy(&mut (&mut reader).take(head.length), &mut std::io::sink())? == head.length;
         }
         if !whole {
             return Ok(());

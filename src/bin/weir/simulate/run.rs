@@ -8,7 +8,7 @@ use super::honest::{self, Maker, Population};
 use super::rng::Rng;
 use super::scenarios::{Scenario, Start};
 use super::texts::Pool;
-use super::world::{Actor, Event, START_S, World};
+use super::world::{Actor, Request, START_S, World};
 use crate::deployment::Deployment;
 use crate::fleet::Layout;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ struct Source<'w> {
 }
 
 impl Source<'_> {
-    fn make(&mut self, e: &Event, item: &mut Item, baselines: Option<&mut Baselines>) {
+    fn make(&mut self, e: &Request, item: &mut Item, baselines: Option<&mut Baselines>) {
         let a = &self.world.actors[e.actor as usize];
         self.session.identity = self.world.identity(a, e);
         item.actor = self.world.owner(e.actor);
@@ -333,14 +333,14 @@ pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
 }
 
 /// Makes all of its traffic without judging it: each request as the ledger would hear of it, and whether it is a probe.
-pub fn observe(world: &World, config: &Config, each: &mut dyn FnMut(&Event, &Observation, bool)) {
+pub fn observe(world: &World, config: &Config, each: &mut dyn FnMut(&Request, &Observation, bool)) {
     let mut source = Source {
         world,
         extractor: Extractor::new(&config.seed),
         session: Session::from_facts(0, weir::engine::edge::identity::Identity::default(), Facts::default()),
     };
     let mut item = Item { x: Extracted::default(), actor: 0, probe: false };
-    world.events(|e| {
+    world.requests(|e| {
         source.make(e, &mut item, None);
         each(e, &item.x.obs, item.probe);
     });
@@ -389,7 +389,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
     } else {
         let (mut source, mut n) = (source(), 0u64);
         let mut item = Item { x: Extracted::default(), actor: 0, probe: false };
-        world.events(|e| {
+        world.requests(|e| {
             let at = Instant::now();
             source.make(e, &mut item, baselines.as_mut());
             extract += at.elapsed();
@@ -425,7 +425,7 @@ fn pipeline(world: &World, mut source: Source<'_>, judge: &mut Judge<'_>, progre
                 (0..BATCH).map(empty).collect::<Vec<Item>>()
             };
             let (mut batch, mut n) = (fresh(), 0);
-            world.events(|e| {
+            world.requests(|e| {
                 source.make(e, &mut batch[n], None);
                 n += 1;
                 if n == BATCH {

@@ -3,7 +3,7 @@
 
 use super::corpus::{Corpus, Template};
 use super::rng::Rng;
-use super::world::{Actor, Event};
+use super::world::{Actor, Request};
 use std::sync::Arc;
 use weir::engine::dialect::Facts;
 
@@ -229,7 +229,7 @@ impl Pool {
     }
 
     /// Composes a request. True if it is a probe.
-    pub fn compose(&self, seed: u64, a: &Actor, e: &Event, facts: &mut Facts) -> bool {
+    pub fn compose(&self, seed: u64, a: &Actor, e: &Request, facts: &mut Facts) -> bool {
         // A conversation's first message is the same in every turn.
         let mut first = Rng::at(seed, u64::from(e.actor), u64::from(e.conv));
         let mut turn =
@@ -311,7 +311,7 @@ impl Pool {
         false
     }
 
-    fn instruct(&self, system: u16, e: &Event, facts: &mut Facts) {
+    fn instruct(&self, system: u16, e: &Request, facts: &mut Facts) {
         let (text, switch) = &self.systems[usize::from(system)];
         let text = match switch {
             Some((at_s, next)) if e.t_ms >= u64::from(*at_s) * 1000 => &self.systems[usize::from(*next)].0,
@@ -378,7 +378,7 @@ impl Pool {
         &self,
         seed: u64,
         campaign: usize,
-        e: &Event,
+        e: &Request,
         first: &mut Rng,
         turn: &mut Rng,
         facts: &mut Facts,
@@ -463,7 +463,7 @@ impl Pool {
         &self,
         seed: u64,
         p: &Probe,
-        e: &Event,
+        e: &Request,
         rng: &mut Rng,
         out: &mut Vec<u8>,
         slot: &mut Vec<u8>,

@@ -79,7 +79,7 @@ pub struct Actor {
 
 /// One request to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Event {
+pub struct Request {
     pub t_ms: u64,
     pub actor: u32,
     /// Conversation of this key.
@@ -146,8 +146,8 @@ impl World {
     }
 
     /// Hands every request of the run to `each`, in order of time.
-    pub fn events(&self, mut each: impl FnMut(&Event)) {
-        let mut later: Vec<Vec<Event>> = (0..=self.hours + 24).map(|_| Vec::new()).collect();
+    pub fn requests(&self, mut each: impl FnMut(&Request)) {
+        let mut later: Vec<Vec<Request>> = (0..=self.hours + 24).map(|_| Vec::new()).collect();
         for hour in 0..self.hours {
             let mut due = std::mem::take(&mut later[hour as usize]);
             for (i, a) in self.actors.iter().enumerate() {
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// Who sends.
-    pub fn identity(&self, a: &Actor, e: &Event) -> Identity {
+    pub fn identity(&self, a: &Actor, e: &Request) -> Identity {
         let any_of = |all: &[u64]| *Rng::at(self.seed ^ 0x7265_6c61, e.t_ms, u64::from(e.actor)).pick(all);
         let prefix = match a.prefix {
             0 => any_of(&self.relays),
@@ -201,7 +201,7 @@ impl World {
     }
 
     /// What is sent; `facts` are replaced. True if the request is a probe, not one of the account's ordinary requests.
-    pub fn compose(&self, e: &Event, facts: &mut Facts) -> bool {
+    pub fn compose(&self, e: &Request, facts: &mut Facts) -> bool {
         let a = &self.actors[e.actor as usize];
         facts.instructions.clear();
         facts.user.clear();
@@ -224,7 +224,7 @@ impl World {
 }
 
 impl Actor {
-    fn hour(&self, i: u32, hour: u32, diaries: &[Vec<Entry>], rng: &mut Rng, out: &mut dyn FnMut(Event)) {
+    fn hour(&self, i: u32, hour: u32, diaries: &[Vec<Entry>], rng: &mut Rng, out: &mut dyn FnMut(Request)) {
         let local = |tz: i8| ((i64::from(hour) + i64::from(tz)).rem_euclid(24)) as usize;
         match self.plan {
             Plan::People { rate, tz, turns, follow, gap_s } => {
@@ -251,7 +251,7 @@ impl Actor {
                 while at < u64::from(hour + 1) * 3600 {
                     let jitter = if jitter_s == 0 { 0 } else { rng.below(u64::from(jitter_s) * 1000) };
                     let t_ms = at * 1000 + jitter + rng.below(900);
-                    out(Event { t_ms, actor: i, conv: (at / 60) as u32, turn: 0, n: 0 });
+                    out(Request { t_ms, actor: i, conv: (at / 60) as u32, turn: 0, n: 0 });
                     at += u64::from(period_s);
                 }
             }
@@ -272,7 +272,7 @@ impl Actor {
                 let (mut at_s, mut k) = (gap(rng) * rng.f(), 0);
                 while at_s < 3600.0 {
                     let t_ms = u64::from(hour) * 3_600_000 + (at_s * 1000.0) as u64;
-                    out(Event { t_ms, actor: i, conv: (hour << 12).wrapping_add(k), turn: 0, n: k });
+                    out(Request { t_ms, actor: i, conv: (hour << 12).wrapping_add(k), turn: 0, n: k });
                     (at_s, k) = (at_s + gap(rng).max(0.5), k + 1);
                 }
             }
@@ -295,7 +295,7 @@ impl Actor {
         n: u32,
         (turns, follow, gap_s): (u8, f32, u16),
         rng: &mut Rng,
-        out: &mut dyn FnMut(Event),
+        out: &mut dyn FnMut(Request),
     ) {
         for k in 0..n {
             let t_ms = u64::from(hour) * 3_600_000 + rng.below(3_600_000);
@@ -314,7 +314,7 @@ fn session(
     n: u32,
     (turns, follow, gap_s): (u8, f32, u16),
     rng: &mut Rng,
-    out: &mut dyn FnMut(Event),
+    out: &mut dyn FnMut(Request),
 ) {
     for turn in 0..u16::from(turns.max(1)) {
         if turn > 0 {
@@ -323,14 +323,14 @@ fn session(
             }
             t_ms += (2.0 + rng.exp(f64::from(gap_s))) as u64 * 1000;
         }
-        out(Event { t_ms, actor, conv, turn, n });
+        out(Request { t_ms, actor, conv, turn, n });
     }
 }
 
-fn burst(actor: u32, at_s: u64, n: u32, over_s: u32, hour: u32, rng: &mut Rng, out: &mut dyn FnMut(Event)) {
+fn burst(actor: u32, at_s: u64, n: u32, over_s: u32, hour: u32, rng: &mut Rng, out: &mut dyn FnMut(Request)) {
     for k in 0..n {
         let t_ms =
             at_s * 1000 + u64::from(over_s) * 1000 * u64::from(k) / u64::from(n.max(1)) + rng.below(400);
-        out(Event { t_ms, actor, conv: (hour << 12).wrapping_add(k), turn: 0, n: k });
+        out(Request { t_ms, actor, conv: (hour << 12).wrapping_add(k), turn: 0, n: k });
     }
 }

@@ -2,6 +2,7 @@
 //! says when it sees the same request.
 
 use super::*;
+use crate::engine::config::Campaign;
 use crate::engine::edge::decide;
 use crate::engine::hash::Seed;
 use crate::engine::snapshot::Snapshot;
@@ -81,12 +82,12 @@ fn both(p: &Published, learn: bool) -> (Ledger, Snapshot) {
     let mut l = Ledger::new(&c);
     // A request of somebody else, so that time has come and a key is known.
     l.observe_one(&Observation { created_s: NOW_S - 1_000, ..opening(0.0, 77, 77) });
-    let case = l.cases.open(value(9, 0), NOW_S);
+    let case = l.values.cases_mut().open(value(9, 0), NOW_S);
     for (v, prior) in (0u64..).zip(&p.priors) {
-        assert_eq!(l.cases.confirm(value(9, v), case, NOW_S), None);
-        l.cases.set_prior(value(9, v), *prior);
+        assert_eq!(l.values.cases_mut().confirm(value(9, v), case, NOW_S), None);
+        l.values.cases_mut().set_prior(value(9, v), *prior);
     }
-    let entry = l.cases.case_mut(case).unwrap();
+    let entry = l.values.cases_mut().case_mut(case).unwrap();
     (entry.numbers, entry.usual) = (p.numbers, p.usual * 16);
     let mut s = Snapshot::new(c.seed.check());
     publish(&mut l, &mut s);
@@ -113,6 +114,10 @@ fn request(key: u64, shown: u64, created_s: u32, conversation: bool) -> Observat
     }
 }
 
+fn parameters() -> Campaign {
+    config(|_| ()).campaign
+}
+
 fn at_the_edge(s: &Snapshot, obs: &Observation, c: &Campaign) -> Outcome {
     decide::from_snapshot(s, obs, s.best_match(obs.anchors.as_slice()), s.is_known(obs.key), c)
 }
@@ -125,7 +130,7 @@ fn strict(o: &Outcome) -> u8 {
 fn created() -> impl Strategy<Value = u32> {
     prop_oneof![
         (0u32..60 * 86_400).prop_map(|age| NOW_S + 360 - age),
-        // Not to the minute in which an account grows old: the ledger's record has minutes.
+        // Not to the minute in which an account grows old: the ledger's state has minutes.
         (120u32..100_000).prop_map(|d| NOW_S + 360 - YOUNG_FOR_S - d),
         (120u32..100_000).prop_map(|d| NOW_S + 360 - YOUNG_FOR_S + d),
         // From the future: a clock that is wrong.
@@ -144,14 +149,14 @@ proptest! {
         let (mut l, s) = both(&p, learn);
         prop_assume!(!s.is_known(mix(key)));
         let obs = request(key, shown.min(p.priors.len() as u64), created_s, conversation);
-        let edge = at_the_edge(&s, &obs, &l.c);
+        let edge = at_the_edge(&s, &obs, &parameters());
         let ledger = l.observe_one(&obs);
         let k = l.keys.get(mix(key)).unwrap();
-        let m = conviction::find(&l.cases, &obs);
-        let case = l.cases.case(m.case).unwrap();
-        let nats = l.odds(k, l.clock.now_s, tick_of(l.clock.now_s), case, &m.pieces).nats();
+        let m = matched::find(l.values.cases(), &obs);
+        let case = l.values.cases().case(m.case).unwrap();
+        let nats = l.ladder.odds(k, l.clock.now_s(), tick_of(l.clock.now_s()), case, &m.pieces).nats();
         // The request has moved the mean of what is shown, by a sixteenth at most.
-        let need = f64::from(l.c.block_odds).ln();
+        let need = f64::from(parameters().block_odds).ln();
         let near = (nats - need).abs() < 0.2 || (nats - need + 10f64.ln()).abs() < 0.2;
         prop_assert!(near || strict(&edge) == strict(&ledger), "{edge:?} {ledger:?} {nats}");
     }
@@ -164,18 +169,18 @@ proptest! {
         let (mut l, s) = both(&p, learn);
         prop_assume!(!s.is_known(mix(key)));
         let obs = request(key, shown.min(p.priors.len() as u64), 0, conversation);
-        let edge = at_the_edge(&s, &obs, &l.c);
+        let edge = at_the_edge(&s, &obs, &parameters());
         let ledger = l.observe_one(&obs);
         let k = l.keys.get(mix(key)).unwrap();
-        let m = conviction::find(&l.cases, &obs);
-        let case = l.cases.case(m.case).unwrap();
-        let nats = l.odds(k, l.clock.now_s, tick_of(l.clock.now_s), case, &m.pieces).nats();
-        let need = f64::from(l.c.block_odds).ln();
+        let m = matched::find(l.values.cases(), &obs);
+        let case = l.values.cases().case(m.case).unwrap();
+        let nats = l.ladder.odds(k, l.clock.now_s(), tick_of(l.clock.now_s()), case, &m.pieces).nats();
+        let need = f64::from(parameters().block_odds).ln();
         let near = (nats - need).abs() < 0.2 || (nats - need + 10f64.ln()).abs() < 0.2;
         prop_assert!(near || strict(&edge) <= strict(&ledger), "{edge:?} {ledger:?} {nats}");
     }
 
-    /// A key with a record is blocked by an edge if it was convicted, and only then.
+    /// A key with a state is blocked by an edge if it was convicted, and only then.
     #[test]
     fn a_known_key_is_blocked_only_by_its_conviction(
         p in published(), shown in 1u64..13, created_s in created(), again in 1u32..4, key in 1_000u64..1_000_000,
@@ -187,7 +192,7 @@ proptest! {
         }
         publish(&mut l, &mut s);
         let convicted = l.conviction(mix(key));
-        let edge = at_the_edge(&s, &obs, &l.c);
+        let edge = at_the_edge(&s, &obs, &parameters());
         prop_assert_eq!(edge.block, convicted.is_some());
         if edge.block {
             prop_assert_eq!((edge.reason, Some(edge.campaign)), (Reason::Convicted, convicted));
@@ -198,6 +203,6 @@ proptest! {
         let mut other = Snapshot::new(Seed::from_text("other").check());
         l.republish(u64::MAX);
         l.publish(|_, bytes| assert!(other.apply(bytes).is_err()));
-        prop_assert!(!at_the_edge(&other, &obs, &l.c).block);
+        prop_assert!(!at_the_edge(&other, &obs, &parameters()).block);
     }
 }

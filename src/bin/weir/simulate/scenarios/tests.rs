@@ -30,6 +30,7 @@ fn built_at(scenario: &Scenario, seed: u64, campaign: f64) -> World {
         verbose: false,
         trace: false,
         edges: 0,
+        fleet: None,
         fitted: None,
     };
     world(&setup, &texts())
@@ -58,7 +59,7 @@ fn shape(w: &World, wanted: &dyn Fn(&str) -> bool, only_its_own: bool) -> Shape 
     let (mut keys, mut prefixes, mut texts) = (HashSet::new(), HashSet::new(), HashSet::new());
     let (mut n, mut follow, mut repeated, mut young, mut told) = (0u32, 0u32, 0u32, 0u32, 0u32);
     let (mut hours, mut facts) = ([0u32; 24], Facts::default());
-    w.events(|e| {
+    w.requests(|e| {
         let a = &w.actors[e.actor as usize];
         let beside = matches!(a.text, crate::simulate::texts::Text::Chat) && !a.packed;
         if !wanted(w.classes[usize::from(a.class)].name) || only_its_own && beside {
@@ -177,7 +178,7 @@ fn a_world_is_made_again_from_its_seed_and_another_seed_differs() {
         let trace = |seed: u64| {
             let w = built(find(name).unwrap(), seed);
             let (mut all, mut facts) = (Vec::new(), Facts::default());
-            w.events(|e| {
+            w.requests(|e| {
                 let probe = w.compose(e, &mut facts);
                 let id = w.identity(&w.actors[e.actor as usize], e);
                 let (head, tail) = facts.user.regions();
@@ -196,7 +197,7 @@ fn attack(name: &str) -> Vec<(Vec<u64>, Vec<u64>)> {
     let w = built_at(find(name).unwrap(), 3, 0.04);
     let mut out = vec![(Vec::new(), Vec::new()); w.actors.len()];
     let mut facts = Facts::default();
-    w.events(|e| {
+    w.requests(|e| {
         if w.classes[usize::from(w.actors[e.actor as usize].class)].name == "campaign" {
             let probe = w.compose(e, &mut facts);
             let account = &mut out[w.owner(e.actor) as usize];

@@ -12,28 +12,30 @@ pub struct Seen {
     pub shared: bool,
 }
 
-/// Texts seen: 32-bit tag, 16-bit key tag, 16-bit minute in 8 bytes.
+/// Texts seen (32-bit tag, 16-bit key tag, 16-bit minute), and last user messages sent by keys (64-bit hashes of both): 8 bytes each.
 #[derive(Debug)]
-pub struct Novelty {
-    cells: Vec<u64>,
+pub struct Texts {
+    seen: Vec<u64>,
+    sent: Vec<u64>,
 }
 
-impl Novelty {
-    /// 2^`bits` cells of 8 bytes.
-    pub fn new(bits: u8) -> Novelty {
-        Novelty { cells: vec![0; 1usize << bits.clamp(8, 24)] }
+impl Texts {
+    /// Twice 2^`bits` cells of 8 bytes.
+    pub fn new(bits: u8) -> Texts {
+        let cells = vec![0; 1usize << bits.clamp(8, 24)];
+        Texts { seen: cells.clone(), sent: cells }
     }
     /// Bytes.
     pub fn size_bytes(&self) -> usize {
-        self.cells.len().saturating_mul(8)
+        self.seen.len().saturating_add(self.sent.len()).saturating_mul(8)
     }
-    /// The table, for saving and restoring.
-    pub fn cells(&self) -> &Vec<u64> {
-        &self.cells
+    /// The tables, for saving.
+    pub fn tables(&self) -> [&Vec<u64>; 2] {
+        [&self.seen, &self.sent]
     }
-    /// The table, to change it.
-    pub fn cells_mut(&mut self) -> &mut Vec<u64> {
-        &mut self.cells
+    /// The tables, for restoring.
+    pub fn tables_mut(&mut self) -> [&mut Vec<u64>; 2] {
+        [&mut self.seen, &mut self.sent]
     }
     /// Looks the text up and remembers it.
     pub fn see(&mut self, exact: u64, key_hash: u32, minute: u32) -> Seen {
@@ -41,52 +43,32 @@ impl Novelty {
         let tag = h >> 32;
         let key = u64::from(key_hash & 0xffff);
         let minute = u64::from(minute & 0xffff);
-        let at = h as usize & self.cells.len().wrapping_sub(1);
-        let Some(cell) = self.cells.get_mut(at) else { return Seen::default() };
+        let at = place(&self.seen, h);
+        let Some(cell) = self.seen.get_mut(at) else { return Seen::default() };
         let known = *cell >> 32 == tag && *cell != 0;
         let age = minute.wrapping_sub(*cell & 0xffff) & 0xffff;
         let shared = known && (*cell >> 16) & 0xffff != key && age <= 60;
         *cell = tag << 32 | key << 16 | minute;
         Seen { novel: !known, shared }
     }
-}
-
-/// Last user messages sent by keys, as 64-bit hashes of key and message.
-#[derive(Debug)]
-pub struct Openings {
-    cells: Vec<u64>,
-}
-
-impl Openings {
-    /// 2^`bits` cells of 8 bytes.
-    pub fn new(bits: u8) -> Openings {
-        Openings { cells: vec![0; 1usize << bits.clamp(8, 24)] }
-    }
-    /// Bytes.
-    pub fn size_bytes(&self) -> usize {
-        self.cells.len().saturating_mul(8)
-    }
-    /// The table, for saving and restoring.
-    pub fn cells(&self) -> &Vec<u64> {
-        &self.cells
-    }
-    /// The table, to change it.
-    pub fn cells_mut(&mut self) -> &mut Vec<u64> {
-        &mut self.cells
-    }
     /// Did `key` send `message` as a last user message before?
     pub fn sent(&self, key: u64, message: u64) -> bool {
         let h = hash::combine(key, message);
-        self.cells.get(h as usize & self.cells.len().wrapping_sub(1)).is_some_and(|&c| c == h)
+        self.sent.get(place(&self.sent, h)).is_some_and(|&c| c == h)
     }
     /// Remembers that `key` sends `message`.
     pub fn remember(&mut self, key: u64, message: u64) {
         let h = hash::combine(key, message);
-        let at = h as usize & self.cells.len().wrapping_sub(1);
-        if let Some(cell) = self.cells.get_mut(at) {
+        let at = place(&self.sent, h);
+        if let Some(cell) = self.sent.get_mut(at) {
             *cell = h;
         }
     }
+}
+
+/// Where a hash stands: tables are powers of two.
+fn place(cells: &[u64], h: u64) -> usize {
+    h as usize & cells.len().wrapping_sub(1)
 }
 
 #[cfg(test)]
@@ -95,14 +77,13 @@ mod tests {
 
     #[test]
     fn repeats_and_sharing_are_seen() {
-        let mut n = Novelty::new(16);
+        let mut n = Texts::new(16);
         assert_eq!(n.see(5, 1, 100), Seen { novel: true, shared: false });
         assert_eq!(n.see(5, 1, 101), Seen { novel: false, shared: false });
         assert_eq!(n.see(5, 2, 130), Seen { novel: false, shared: true });
         assert_eq!(n.see(5, 3, 300), Seen { novel: false, shared: false });
-        let mut o = Openings::new(16);
-        assert!(!o.sent(1, 2));
-        o.remember(1, 2);
-        assert!(o.sent(1, 2) && !o.sent(2, 2));
+        assert!(!n.sent(1, 2));
+        n.remember(1, 2);
+        assert!(n.sent(1, 2) && !n.sent(2, 2));
     }
 }

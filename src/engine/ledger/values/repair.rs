@@ -1,28 +1,24 @@
-//! Pages of different moments made to fit each other: what refers to nothing is reopened, linked again, or let go.
+//! Makes pages of different moments fit each other: a row that refers to nothing is reopened, linked again, or cleared.
 //!
-//! Who is believed: the table of confirmed values. A group follows it (a flag alone confirms nothing, and would keep its
-//! value from ever being confirmed again), a case that its values name is there (under the same number: convicted keys name
-//! it, too), and a key that names no case is not convicted by one. On tables of one moment nothing changes. Cost: one pass
-//! over keys, groups and values; nothing is allocated.
+//! The table of confirmed values is believed. Groups follow it: a flag without an entry would keep its value from ever
+//! being confirmed again. A case that values name is opened again under the same number, as convicted keys name it, too.
+//! Keys follow the cases (`Keys::follow`). On tables of one moment nothing changes. Cost: one pass over groups and values;
+//! nothing is allocated.
 
-use super::Ledger;
+use super::Values;
 use crate::engine::tables::cases::{self, CASES, Case, Cases, Confirmed, place_of};
 use crate::engine::tables::groups::{self, flag};
-use crate::engine::tables::keys::flag as key_flag;
 
-impl Ledger {
+impl Values {
     /// After the last page.
-    pub(super) fn mend(&mut self) {
-        self.keys.part_twins();
+    pub(in crate::engine::ledger) fn mend(&mut self, now_s: u32) {
         part_twins(self.groups.slots_mut(), groups::WAYS, |g| (g.tag, g.last_s));
         self.groups.index();
         part_twins(self.cases.tables_mut().0, cases::WAYS, |v| (v.value, v.since_min));
         self.cases.mend();
         self.groups_follow();
-        self.groups_of_values();
+        self.groups_of_values(now_s);
         self.cases.recount();
-        self.keys_follow();
-        self.keys.recount();
     }
 
     /// A group is confirmed if its value is, in its value's case.
@@ -51,8 +47,8 @@ impl Ledger {
     }
 
     /// Every confirmed value has a group: one that was refused with its page gathers its evidence anew.
-    fn groups_of_values(&mut self) {
-        let (groups, now_s) = (&mut self.groups, self.clock.now_s);
+    fn groups_of_values(&mut self, now_s: u32) {
+        let groups = &mut self.groups;
         for v in self.cases.tables_mut().0.iter_mut().filter(|v| v.value != 0) {
             if groups.get(v.value).is_some() {
                 continue;
@@ -63,21 +59,6 @@ impl Ledger {
                     g.case = v.case;
                 }
                 None => *v = Confirmed::default(),
-            }
-        }
-    }
-
-    /// A key that names no case is convicted by none; as when a case is released, one strike stays.
-    fn keys_follow(&mut self) {
-        let cases = &self.cases;
-        for k in self.keys.slots_mut().iter_mut().filter(|k| k.id != 0 && k.case != 0) {
-            if cases.case(k.case).is_some() {
-                continue;
-            }
-            (k.case, k.seen_values) = (0, 0);
-            if k.has(key_flag::CONVICTED) {
-                k.acquit();
-                k.strikes = k.strikes.min(1);
             }
         }
     }
@@ -129,7 +110,7 @@ impl Cases {
         self.recount();
     }
 
-    /// A case that has lost its values is one with the case that has them.
+    /// Merges a case that has lost its values into the case that has them.
     fn link(&mut self, lost: u16, has: u16) {
         let (lost, has) = (self.root(lost), self.root(has));
         let earlier = match (place_of(has), place_of(lost)) {
@@ -142,7 +123,7 @@ impl Cases {
     }
 }
 
-/// Clears the lesser of two records of one thing: it moved between the moments of two pages. `of`: identity and rank.
+/// Clears the lesser of two rows with one identity: it moved between the moments of two pages. `of`: identity and rank.
 fn part_twins<T: Default>(slots: &mut [T], ways: usize, of: impl Fn(&T) -> (u64, u32)) {
     for bucket in slots.chunks_mut(ways.max(1)) {
         for i in 0..bucket.len() {

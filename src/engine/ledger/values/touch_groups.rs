@@ -8,12 +8,13 @@
 //! are not confirmed yet). No other group grows: what is refused costs its sender nothing, and an honest prompt sent by blocked
 //! keys would look like theirs.
 
-use super::Ledger;
-use super::conviction::Matched;
+use super::Values;
 use crate::engine::config::Selector;
 use crate::engine::config::campaign::off;
+use crate::engine::ledger::matched::Matched;
 use crate::engine::observation::{Few, Observation};
 use crate::engine::tables::groups::{self, Touch};
+use crate::engine::tables::keys::KeyState;
 use crate::engine::value::Axis;
 
 /// Values of one observation that may touch the learning tables, per axis.
@@ -23,9 +24,15 @@ const LEARNT: usize = 36;
 /// Values a request may offer to the doorkeeper.
 const FEED: usize = 8;
 
-impl Ledger {
-    /// Groups, doorkeeper, profile: what the observation teaches, and how many of its values are under watch.
-    pub(super) fn learn(&mut self, obs: &Observation, t: &Touch, m: &Matched) -> u32 {
+impl Values {
+    /// Updates groups, doorkeeper and load profiles. Returns how many of the request's values are under watch.
+    pub(in crate::engine::ledger) fn learn(
+        &mut self,
+        obs: &Observation,
+        key: Option<&KeyState>,
+        t: &Touch,
+        m: &Matched,
+    ) -> u32 {
         let values = learnt_values(obs, t.single);
         let allowed = |s: Selector| self.allow.contains_key(&s);
         if !self.allow.is_empty()
@@ -34,7 +41,7 @@ impl Ledger {
         {
             return 0;
         }
-        // The strongest known phrase of this request: what is rarer than a quarter of it is a slot.
+        // Requests of the commonest known phrase here: a phrase with less than a quarter of them (`dominance`) is a slot.
         let mut dominant_total = 0u32;
         for v in m.values() {
             dominant_total = dominant_total.max(self.groups.get(*v).map_or(0, |g| g.total));
@@ -70,17 +77,19 @@ impl Ledger {
         for &v in obs.nets.iter().filter(|v| **v != 0) {
             self.touch_value(v, t, (0, &[]), (refused, refused), &mut fed, &mut due);
         }
-        self.touch_profile(obs, t, m, &mut due);
+        if let Some(key) = key.filter(|_| m.count == 0) {
+            self.touch_profile(key, t, &mut due);
+        }
         for &v in due.as_slice() {
             if !strange {
                 // Beside a template's large sample a network has one of its own.
                 let text = Axis::of(v) == Axis::Text;
-                self.start_large_sample(v, if text { values.as_slice() } else { &[] });
+                self.start_large_sample(v, if text { values.as_slice() } else { &[] }, t.now_s);
             }
-            self.evaluate(v, values.as_slice());
+            self.evaluate(v, values.as_slice(), t.now_s);
         }
         for &v in values.as_slice().iter().filter(|_| !strange) {
-            self.join(v, values.as_slice());
+            self.join(v, values.as_slice(), t.now_s);
         }
         watched
     }
@@ -113,7 +122,7 @@ impl Ledger {
             }
             return;
         }
-        // What stands beside a confirmed value is wanted in full.
+        // Beside a confirmed value all others are learned.
         if refused || *fed >= if dominant_total > 0 { LEARNT } else { FEED } {
             return;
         }
@@ -128,8 +137,7 @@ impl Ledger {
 
     /// Gives a promising group a large sample, unless another value of the same template has one: with all of its keys while its own
     /// sample holds them, else from now on.
-    fn start_large_sample(&mut self, value: u64, siblings: &[u64]) {
-        let now_s = self.clock.now_s;
+    fn start_large_sample(&mut self, value: u64, siblings: &[u64], now_s: u32) {
         let Some(g) = self.groups.get(value) else { return };
         let share =
             |part: u32, whole: u32| u64::from(part).saturating_mul(10) >= u64::from(whole).saturating_mul(9);

@@ -4,7 +4,7 @@
 //! `arm` evaluations in a row together with the values of the same request that are on the same keys, or later, because its
 //! keys are those of a confirmed large sample. It is released as soon as an honest explanation is the better one.
 
-use super::Ledger;
+use super::Values;
 use crate::engine::config::campaign::off;
 use crate::engine::detect::{self, Finding};
 use crate::engine::sketch::bottom_k::BottomK;
@@ -13,21 +13,20 @@ use crate::engine::tables::{cases, large_samples};
 use crate::engine::units::tick_of;
 use crate::engine::value::Axis;
 
-impl Ledger {
+impl Values {
     /// Re-evaluates one group and acts on the result.
-    pub(super) fn evaluate(&mut self, value: u64, siblings: &[u64]) {
-        let now_s = self.clock.now_s;
+    pub(super) fn evaluate(&mut self, value: u64, siblings: &[u64], now_s: u32) {
         let c = &self.c;
         let Some(g) = self.groups.get_mut(value) else { return };
-        // At 15 % more requests; at half as many more where people are plainly the better explanation.
+        // Next at 15 % more requests, or at 50 % more where people are plainly the better explanation.
         let part = if g.has(groups::flag::HONEST) { 2 } else { 7 };
         g.next_eval = g.total.saturating_add(g.total.checked_div(part).unwrap_or(0)).saturating_add(8);
         if Axis::of(value) == Axis::Profile {
-            self.evaluate_profile(value);
+            self.evaluate_profile(value, now_s);
             return;
         }
         let Some(large_sample) = self.large_samples.get(g.large_sample, value) else {
-            // What was found with fewer keys does not count against it for ever.
+            // Without a large sample, what was found earlier no longer counts.
             g.large_sample = 0;
             g.set(groups::flag::HONEST, false);
             return;
@@ -40,10 +39,11 @@ impl Ledger {
         let suspect = g.has(groups::flag::WATCH) || (!f.ready && g.is_passing(f.distinct, c.d_min));
         if suspect != g.has(groups::flag::SUSPECT) {
             g.set(groups::flag::SUSPECT, suspect);
-            self.budgets.changed();
+            self.suspects_version = self.suspects_version.wrapping_add(1);
         }
         if g.has(groups::flag::CONFIRMED) {
-            // What holds no longer, on two looks, is let go; not at once again, if people are the better explanation.
+            // Released if the evidence fails at two evaluations in a row. If an honest explanation is the better one by
+            // `nats`, the value is not confirmed again for `release_immunity`.
             let fails = f.nats < nats / 2.0;
             g.armed = if fails { g.armed.saturating_add(1) } else { 0 };
             if fails && g.armed >= 2 || g.is_slot() {
@@ -62,15 +62,14 @@ impl Ledger {
         let counts = f.campaign && dominant && now_s / 60 >= g.immune_min;
         g.armed = if counts { g.armed.saturating_add(1) } else { 0 };
         if g.armed >= if c.is_off(off::ARM) { 1 } else { c.arm } {
-            self.confirm(value, siblings, &f);
+            self.confirm(value, siblings, &f, now_s);
         }
     }
 
     /// Confirms a value and, on the text axis, its siblings: the other values of the same request on the same keys.
-    fn confirm(&mut self, value: u64, siblings: &[u64], f: &Finding) {
-        let now_s = self.clock.now_s;
-        let case = self.join_or_open(value, siblings, f.distinct);
-        self.mark(value, case);
+    fn confirm(&mut self, value: u64, siblings: &[u64], f: &Finding, now_s: u32) {
+        let case = self.join_or_open(value, siblings, f.distinct, now_s);
+        self.mark(value, case, now_s);
         self.describe_case(value, f);
         self.count_signs(value);
         if Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
@@ -87,14 +86,13 @@ impl Ledger {
                 && !g.is_slot()
                 && overlap(g.keys.items(), large_sample).is_some_and(|o| o >= SAME_KEYS)
             {
-                self.mark(other, case);
+                self.mark(other, case, now_s);
             }
         }
     }
 
     /// The case of a confirmed value of the same request with a like spread, or a new one.
-    fn join_or_open(&mut self, value: u64, siblings: &[u64], d: f64) -> u16 {
-        let now_s = self.clock.now_s;
+    fn join_or_open(&mut self, value: u64, siblings: &[u64], d: f64, now_s: u32) -> u16 {
         for v in siblings.iter().filter(|v| **v != value) {
             let (Some(entry), Some(g)) = (self.cases.get(*v), self.groups.get(*v)) else { continue };
             let case = self.cases.resolve(entry.case);
@@ -105,8 +103,8 @@ impl Ledger {
         self.cases.open(value, now_s)
     }
 
-    pub(super) fn mark(&mut self, value: u64, case: u16) {
-        let now_s = self.clock.now_s;
+    /// Confirms a value into a case. The value that had to give way loses its flag.
+    pub(in crate::engine::ledger) fn mark(&mut self, value: u64, case: u16, now_s: u32) {
         if let Some(g) = self.groups.get_mut(value) {
             g.set(groups::flag::CONFIRMED, true);
             (g.case, g.armed) = (case, 0);
@@ -130,7 +128,8 @@ impl Ledger {
         self.cases.set_prior(value, prior as f32);
     }
 
-    /// Releases a value, and if its large sample spoke for its case all that have none of their own.
+    /// Releases a value. If its large sample spoke for the case, values of the case without a large sample are released
+    /// with it.
     fn release_with_siblings(&mut self, value: u64) {
         let case = self.groups.get(value).map_or(0, |g| self.case_of(g));
         let spoke = self.cases.case(case).is_some_and(|c| c.by == value);
@@ -152,7 +151,8 @@ impl Ledger {
         silent.into_iter().for_each(|v| self.release(v));
     }
 
-    pub(super) fn release(&mut self, value: u64) {
+    /// A value is no longer confirmed.
+    pub(in crate::engine::ledger) fn release(&mut self, value: u64) {
         self.cases.release(value);
         if let Some(g) = self.groups.get_mut(value) {
             g.set(groups::flag::CONFIRMED, false);
@@ -162,12 +162,12 @@ impl Ledger {
     }
 
     /// What is known of a group now, from its large sample; `None` if it has none.
-    pub(super) fn assess(&self, g: &Group) -> Option<Finding> {
+    pub(in crate::engine::ledger) fn assess(&self, g: &Group, now_s: u32) -> Option<Finding> {
         let large_sample = self.large_samples.get(g.large_sample, g.tag)?;
-        Some(detect::judge(g, large_sample, &self.homes, tick_of(self.clock.now_s), &self.c))
+        Some(detect::judge(g, large_sample, &self.homes, tick_of(now_s), &self.c))
     }
 
-    /// Tells a value's case what the value's large sample says of its keys.
+    /// Hands the numbers of a value's evaluation to its case.
     fn describe_case(&mut self, value: u64, f: &Finding) {
         let Some(g) = self.groups.get(value) else { return };
         let case = self.cases.resolve(g.case);
@@ -176,8 +176,7 @@ impl Ledger {
 
     /// A value of a confirmed template: its keys are the template's keys. It needs no evidence of its own, as long as they are:
     /// a phrase that others come to use, too, is let go.
-    pub(super) fn join(&mut self, value: u64, siblings: &[u64]) {
-        let now_s = self.clock.now_s;
+    pub(in crate::engine::ledger) fn join(&mut self, value: u64, siblings: &[u64], now_s: u32) {
         if self.cases.live() == 0 || Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
             return;
         }
@@ -212,7 +211,7 @@ impl Ledger {
         }
         let case = self.company_of(g.keys.items(), value, siblings);
         if case != 0 {
-            self.mark(value, case);
+            self.mark(value, case, now_s);
         }
     }
 

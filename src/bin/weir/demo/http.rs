@@ -1,0 +1,35 @@
+//! Just enough of HTTP/1.1 for both ends of the demo.
+
+use std::io::BufRead;
+
+/// The head of a request or an answer: its first line, and what says where it ends.
+#[derive(Debug, Default)]
+pub struct Head {
+    pub first: String,
+    /// `content-length`, bytes; 0 if there is none.
+    pub length: u64,
+    pub chunked: bool,
+    pub close: bool,
+}
+
+/// Reads a head; `None` where the other end has closed.
+pub fn head(reader: &mut impl BufRead) -> std::io::Result<Option<Head>> {
+    let mut head = Head::default();
+    if reader.read_line(&mut head.first)? == 0 {
+        return Ok(None);
+    }
+    let mut line = String::new();
+    loop {
+        line.clear();
+        reader.read_line(&mut line)?;
+        let lower = line.trim_end().to_ascii_lowercase();
+        if lower.is_empty() {
+            return Ok(Some(head));
+        }
+        if let Some(v) = lower.strip_prefix("content-length:") {
+            head.length = v.trim().parse().unwrap_or(0);
+        }
+        head.chunked |= lower.starts_with("transfer-encoding:") && lower.contains("chunked");
+        head.close |= lower == "connection: close";
+    }
+}
