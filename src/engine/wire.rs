@@ -185,7 +185,7 @@ pub fn open<'a, T>(
 }
 
 /// Checksum of a block: detects damage, not tampering (the channel is inside the proxy).
-fn checksum(bytes: &[u8]) -> u32 {
+pub fn checksum(bytes: &[u8]) -> u32 {
     let mut h = bytes.len() as u64;
     for block in bytes.chunks(8) {
         h = (h ^ hash::read_u64(block, 0)).wrapping_mul(0x9e37_79b9_7f4a_7c15);

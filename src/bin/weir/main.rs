@@ -12,6 +12,7 @@ mod demo;
 mod deployment;
 mod explain;
 mod fleet;
+mod hub;
 mod lines;
 mod replay;
 mod simulate;
@@ -49,6 +50,7 @@ enum Command {
     Check(check::Args),
     Replay(replay::Args),
     Explain(explain::Args),
+    Hub(hub::Args),
     Demo(demo::Args),
     Simulate(simulate::Args),
 }
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Hub(args) => hub::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Simulate(args) => simulate::run(&args),
     })

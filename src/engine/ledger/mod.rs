@@ -133,6 +133,17 @@ impl Ledger {
         self.observe_each(batch, &mut each)
     }
 
+    /// Applies a batch from another clock's domain: `time` says what a time of it is here.
+    ///
+    /// # Errors
+    /// See `observe`.
+    pub fn observe_rebased(&mut self, batch: &[u8], time: impl Fn(Nanos) -> Nanos) -> Result<u16, Refused> {
+        let check = self.seed_check;
+        observation::decode(batch, check, |obs| {
+            self.observe_one(&Observation { time: time(obs.time), ..*obs });
+        })
+    }
+
     /// Applies one observation of an edge in the same process.
     pub(in crate::engine) fn observe_direct(&mut self, obs: &Observation) -> Outcome {
         self.observe_one(obs)

@@ -20,20 +20,29 @@ const VERSION: u16 = 10;
 impl Ledger {
     /// Pages of this configuration: a fixed number.
     pub fn page_count(&self) -> u16 {
+        u16::try_from(self.pages()).unwrap_or(u16::MAX)
+    }
+
+    /// Pages of tables of any size, for `write_page_at` and `read_page_at`.
+    pub fn pages(&self) -> u32 {
         let pages = self.tables().into_iter().map(|t| t.len().div_ceil(per_page(t)));
-        let pages = pages.fold(1usize, usize::saturating_add);
-        u16::try_from(pages).unwrap_or(u16::MAX)
+        u32::try_from(pages.fold(1usize, usize::saturating_add)).unwrap_or(u32::MAX)
     }
 
     /// Writes page `index` into `out`, replacing it; an index out of range writes nothing.
     pub fn write_page(&self, index: u16, out: &mut Vec<u8>) {
+        self.write_page_at(u32::from(index), out);
+    }
+
+    /// `write_page` where there may be more pages than its index can name: a page bears the low half.
+    pub fn write_page_at(&self, index: u32, out: &mut Vec<u8>) {
         out.clear();
-        let Some((table, from)) = self.place_of(index) else { return };
+        let Some((table, from)) = self.place_at(index) else { return };
         let mut w = Writer(out);
         w.u16(PAGE_MAGIC);
         w.u16(VERSION);
         w.u32(self.seed_check);
-        w.u16(index);
+        w.u16(index as u16);
         match table.checked_sub(1).and_then(|i| self.tables().get(i).copied()) {
             None => {
                 self.clock.put(&mut w);
@@ -55,6 +64,17 @@ impl Ledger {
         let (table, from) = self.place_of(index).ok_or(Refused::Malformed)?;
         self.take_page(table, from, &mut r).ok_or(Refused::Malformed)?;
         Ok(index)
+    }
+
+    /// `read_page` of what `write_page_at` wrote for `index`.
+    ///
+    /// # Errors
+    /// See `read_page`; also a page of another index.
+    pub fn read_page_at(&mut self, index: u32, bytes: &[u8]) -> Result<(), Refused> {
+        let mut r = self.open(bytes, &PAGE_MAGIC.to_le_bytes())?;
+        let named = r.u16().ok_or(Refused::Malformed)? == index as u16;
+        let (table, from) = self.place_at(index).filter(|_| named).ok_or(Refused::Malformed)?;
+        self.take_page(table, from, &mut r).ok_or(Refused::Malformed)
     }
 
     /// A page, or a state file: what follows magic, version and seed check.
@@ -115,7 +135,11 @@ impl Ledger {
 
     /// The table (0: the clock) and the first slot of a page; `None` beyond the last page.
     pub(super) fn place_of(&self, index: u16) -> Option<(usize, usize)> {
-        let Some(mut page) = usize::from(index).checked_sub(1) else { return Some((0, 0)) };
+        self.place_at(u32::from(index))
+    }
+
+    fn place_at(&self, index: u32) -> Option<(usize, usize)> {
+        let Some(mut page) = (index as usize).checked_sub(1) else { return Some((0, 0)) };
         for (i, t) in self.tables().into_iter().enumerate() {
             match page.checked_sub(t.len().div_ceil(per_page(t))) {
                 Some(rest) => page = rest,

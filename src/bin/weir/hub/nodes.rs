@@ -1,0 +1,296 @@
+//! The nodes that a hub has heard of: how far each ring is in, whose clock is how far off, what each has sent.
+//!
+//! Guarantee: a batch is taken once, by (node, ring, number). Memory: 4,096 nodes of 1.8 KiB. The longest silent one gives way to a
+//! new one, but none that was heard of within the hour: then the new one is refused.
+
+use std::collections::HashMap;
+use weir::engine::units::Nanos;
+use weir::engine::wire::{Reader, Writer};
+use weir::node::cells::SLOTS;
+
+pub type NodeId = [u8; 16];
+
+/// Nodes at most.
+pub const NODES: usize = 4_096;
+/// Who was heard of within this time does not give way.
+pub const SILENT: Nanos = Nanos::from_secs(3_600);
+/// Samples of a clock: the median of the last five holds, so two bad ones in a row move nothing.
+const SAMPLES: usize = 5;
+/// A clock that is further off than this is told.
+pub const FAR: Nanos = Nanos::from_secs(300);
+/// So much of a quota may come at once.
+const BURST: Nanos = Nanos::from_secs(2);
+
+/// How far a ring is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ring {
+    /// Something of it was heard.
+    pub heard: bool,
+    /// Number of the next batch.
+    pub next: u64,
+    /// Observations written into the ring before that.
+    pub total: u64,
+}
+
+/// What a node has sent so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Observations taken.
+    pub applied: u64,
+    /// Observations that a ring has lost after its first batch here.
+    pub lost: u64,
+    /// Observations that were written into a ring before the first batch of it that came here.
+    pub before: u64,
+    /// Batches that were here already.
+    pub duplicate: u64,
+    /// Batches that did not decode, or that contradict those before.
+    pub refused: u64,
+    /// Exchanges beyond the quota.
+    pub over_quota: u64,
+}
+
+impl Counts {
+    fn each(&mut self) -> [&mut u64; 6] {
+        let Counts { applied, lost, before, duplicate, refused, over_quota } = self;
+        [applied, lost, before, duplicate, refused, over_quota]
+    }
+    pub fn add(&mut self, other: &Counts) {
+        let mut other = *other;
+        for (to, from) in self.each().into_iter().zip(other.each()) {
+            *to = to.saturating_add(*from);
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    pub rings: [Ring; SLOTS],
+    pub counts: Counts,
+    /// Last exchange, by the hub's own clock.
+    pub contact: Nanos,
+    /// Exchanges so far.
+    pub contacts: u64,
+    samples: [i64; SAMPLES],
+    sampled: u8,
+    /// That its clock is far off was told.
+    pub told: bool,
+    /// When what it has sent would have been sent at its quota.
+    spent: Nanos,
+}
+
+impl Default for Node {
+    fn default() -> Node {
+        Node {
+            rings: [Ring::default(); SLOTS],
+            counts: Counts::default(),
+            contact: Nanos(0),
+            contacts: 0,
+            samples: [0; SAMPLES],
+            sampled: 0,
+            told: false,
+            spent: Nanos(0),
+        }
+    }
+}
+
+/// What a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    New,
+    Duplicate,
+    Refused,
+}
+
+impl Node {
+    /// Takes one batch; `count` of its observations, `None` if it does not decode. A batch that is refused is passed over: its
+    /// observations show in the next one's `first`.
+    pub fn step(&mut self, ring: u8, seq: u64, first: u64, count: Option<u16>) -> Step {
+        let Some(r) = self.rings.get_mut(usize::from(ring)) else { return Step::Refused };
+        let counts = &mut self.counts;
+        if r.heard && seq < r.next {
+            counts.duplicate = counts.duplicate.saturating_add(1);
+            return Step::Duplicate;
+        }
+        r.next = seq.saturating_add(1);
+        let Some(n) = count.filter(|_| !r.heard || first >= r.total).map(u64::from) else {
+            if !r.heard {
+                (r.heard, r.total) = (true, first);
+                counts.before = counts.before.saturating_add(first);
+            }
+            counts.refused = counts.refused.saturating_add(1);
+            return Step::Refused;
+        };
+        let gap = if r.heard { &mut counts.lost } else { &mut counts.before };
+        *gap = gap.saturating_add(first.saturating_sub(r.total));
+        *r = Ring { heard: true, next: seq.saturating_add(1), total: first.saturating_add(n) };
+        counts.applied = counts.applied.saturating_add(n);
+        Step::New
+    }
+
+    /// Takes a sample of how far the hub's clock is ahead of the node's; what holds now, nanoseconds.
+    pub fn sample(&mut self, ahead: i64) -> i64 {
+        let at = usize::from(self.sampled) % SAMPLES;
+        self.samples[at] = ahead;
+        self.sampled =
+            if usize::from(self.sampled) + 1 >= 2 * SAMPLES { SAMPLES as u8 } else { self.sampled + 1 };
+        self.offset()
+    }
+
+    /// The hub's clock less the node's, nanoseconds: the median of the last samples.
+    pub fn offset(&self) -> i64 {
+        let n = usize::from(self.sampled).min(SAMPLES);
+        let mut last = self.samples;
+        last[..n].sort_unstable();
+        if n == 0 { 0 } else { last[n / 2] }
+    }
+
+    pub fn is_far(&self, scale: u32) -> bool {
+        self.offset().unsigned_abs() > FAR.0.saturating_mul(u64::from(scale.max(1)))
+    }
+
+    /// Charges `n` observations to a quota a second. `Err`: how long to wait. What comes is taken while two seconds' worth are not
+    /// used up; the last exchange may overdraw, so that none is too large for ever.
+    pub fn charge(&mut self, mono: Nanos, n: u64, quota: u32) -> Result<(), Nanos> {
+        let ahead = self.spent.since(mono);
+        if n > 0 && ahead > BURST {
+            return Err(ahead.since(BURST));
+        }
+        let cost = n.saturating_mul(1_000_000_000) / u64::from(quota.max(1));
+        self.spent = self.spent.max(mono).plus(Nanos(cost));
+        Ok(())
+    }
+
+    /// Share of the quota's burst in use, percent; above 100 it is overdrawn.
+    pub fn quota_percent(&self, mono: Nanos) -> u64 {
+        self.spent.since(mono).0.saturating_mul(100) / BURST.0
+    }
+
+    fn put(&self, w: &mut Writer<'_>) {
+        let mut counts = self.counts;
+        counts.each().into_iter().for_each(|v| w.u64(*v));
+        w.u64(self.contact.0);
+        w.u64(self.contacts);
+        self.samples.into_iter().for_each(|s| w.u64(s as u64));
+        w.u8(self.sampled);
+        w.u8(u8::from(self.told));
+        w.u8(self.rings.iter().filter(|r| r.heard).count() as u8);
+        for (i, r) in self.rings.iter().enumerate().filter(|(_, r)| r.heard) {
+            w.u8(i as u8);
+            w.u64(r.next);
+            w.u64(r.total);
+        }
+    }
+
+    fn take(r: &mut Reader<'_>) -> Option<Node> {
+        let mut node = Node::default();
+        for v in node.counts.each() {
+            *v = r.u64()?;
+        }
+        (node.contact, node.contacts) = (Nanos(r.u64()?), r.u64()?);
+        for s in &mut node.samples {
+            *s = r.u64()? as i64;
+        }
+        (node.sampled, node.told) = (r.u8()?, r.u8()? != 0);
+        for _ in 0..r.u8()? {
+            let ring = node.rings.get_mut(usize::from(r.u8()?))?;
+            *ring = Ring { heard: true, next: r.u64()?, total: r.u64()? };
+        }
+        Some(node)
+    }
+}
+
+/// All of them, and what is not certain to be durable yet.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    nodes: HashMap<NodeId, Box<Node>>,
+    /// As they were before the group that is being written.
+    before: HashMap<NodeId, Option<Box<Node>>>,
+    /// What nodes that gave way had sent.
+    gone: Counts,
+    gone_before: Option<Counts>,
+}
+
+impl Nodes {
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub fn get(&self, id: &NodeId) -> Option<&Node> {
+        self.nodes.get(id).map(Box::as_ref)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&NodeId, &Node)> {
+        self.nodes.iter().map(|(id, n)| (id, n.as_ref()))
+    }
+
+    /// Sums over all nodes, those that gave way included.
+    pub fn totals(&self) -> Counts {
+        let mut sum = self.gone;
+        self.nodes.values().for_each(|n| sum.add(&n.counts));
+        sum
+    }
+
+    /// Is there room for this node?
+    pub fn admits(&self, id: &NodeId, mono: Nanos) -> bool {
+        self.nodes.len() < NODES
+            || self.nodes.contains_key(id)
+            || self.nodes.values().any(|n| mono.since(n.contact) > SILENT)
+    }
+
+    /// Puts a node as it is now; the longest silent one gives way if there is no room.
+    pub fn set(&mut self, id: NodeId, node: Node) {
+        if self.nodes.len() >= NODES
+            && !self.nodes.contains_key(&id)
+            && let Some(old) = self.nodes.iter().min_by_key(|(id, n)| (n.contact, **id)).map(|(id, _)| *id)
+        {
+            let last = self.nodes.remove(&old);
+            self.gone_before.get_or_insert(self.gone);
+            if let Some(n) = &last {
+                self.gone.add(&n.counts);
+            }
+            self.before.entry(old).or_insert(last);
+        }
+        let last = self.nodes.insert(id, Box::new(node));
+        self.before.entry(id).or_insert(last);
+    }
+
+    /// What was set since the last call is durable.
+    pub fn commit(&mut self) {
+        self.before.clear();
+        self.gone_before = None;
+    }
+
+    /// What was set since the last `commit` is not durable: all is as it was.
+    pub fn rollback(&mut self) {
+        for (id, node) in std::mem::take(&mut self.before) {
+            match node {
+                Some(n) => drop(self.nodes.insert(id, n)),
+                None => drop(self.nodes.remove(&id)),
+            }
+        }
+        self.gone = self.gone_before.take().unwrap_or(self.gone);
+    }
+
+    pub fn put(&self, w: &mut Writer<'_>) {
+        let mut gone = self.gone;
+        gone.each().into_iter().for_each(|v| w.u64(*v));
+        w.u32(self.nodes.len() as u32);
+        for (id, node) in &self.nodes {
+            w.0.extend_from_slice(id);
+            node.put(w);
+        }
+    }
+
+    pub fn take(r: &mut Reader<'_>) -> Option<Nodes> {
+        let mut all = Nodes::default();
+        for v in all.gone.each() {
+            *v = r.u64()?;
+        }
+        let n = r.u32()? as usize;
+        for _ in 0..n.min(NODES) {
+            let id = r.bytes(16)?.try_into().ok()?;
+            all.nodes.insert(id, Box::new(Node::take(r)?));
+        }
+        (n <= NODES).then_some(all)
+    }
+}

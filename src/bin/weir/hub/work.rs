@@ -1,0 +1,427 @@
+//! The one thread that changes the hub. It collects what came into a group, has it made durable by another thread, learns from
+//! the group before meanwhile, and answers.
+//!
+//! A group is what came while the one before was made durable, so an exchange waits for one fsync that was under way, and one
+//! of its own.
+
+use super::core::{Exchange, Hub, Moment, Refused};
+use super::log;
+use super::metrics::Histogram;
+use super::nodes::{Counts, NodeId};
+use super::store::{Done, Store, StoreError, StoreStatus};
+use axum::body::Bytes;
+use serde_json::json;
+use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// A group that is longer than this waits for nobody.
+const GROUP_BYTES: usize = 1 << 20;
+const TICK: Duration = Duration::from_millis(100);
+/// Publishing takes at most this share of the thread: one part in so many.
+const SHARE: u32 = 10;
+/// Counts of the tables (a pass over them) are at most so old.
+const STALE: Duration = Duration::from_secs(1);
+
+/// Why an exchange got no answer of its own.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    Refused(Refused),
+    Store(StoreError),
+}
+
+pub type Answer = Result<Vec<u8>, Failure>;
+
+pub enum Job {
+    Exchange(Box<Exchange<Bytes>>, oneshot::Sender<Answer>),
+    Status(oneshot::Sender<Box<Status>>),
+    /// Learn everything, write a checkpoint, end.
+    Stop,
+}
+
+/// One node, for people.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    pub id: NodeId,
+    pub counts: Counts,
+    pub offset_ms: i64,
+    pub silent_ms: u64,
+    pub exchanges: u64,
+    pub quota_percent: u64,
+    pub rings: usize,
+}
+
+/// Everything that is told.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub ledger: weir::engine::Status,
+    pub capacity: u32,
+    pub totals: Counts,
+    pub nodes: Vec<NodeStatus>,
+    pub far: usize,
+    pub store: StoreStatus,
+    pub store_error: Option<&'static str>,
+    pub epoch: u64,
+    pub shards_too_long: u64,
+    pub checkpoints: u64,
+    pub checkpoint_ms: u64,
+    pub checkpoint_bytes: u64,
+    pub checkpoint_failures: u64,
+    pub store_errors: [u64; 2],
+    pub fsync: Histogram,
+}
+
+pub struct Options {
+    pub period_ms: u32,
+    pub checkpoint_every: Duration,
+    pub checkpoint_bytes: u64,
+    /// Both clocks, now.
+    pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
+}
+
+type Shared = Arc<Mutex<Box<dyn Store>>>;
+
+fn locked(store: &Shared) -> std::sync::MutexGuard<'_, Box<dyn Store>> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the thread that waits for the disk says.
+struct Synced {
+    group: Vec<u8>,
+    result: Result<(), StoreError>,
+    took: Duration,
+}
+
+struct Writing {
+    thread: JoinHandle<(Result<Done, StoreError>, usize)>,
+    began: Instant,
+}
+
+struct Work {
+    hub: Hub,
+    store: Shared,
+    options: Options,
+    /// Durable, and not learned yet.
+    pending: Vec<u8>,
+    writing: Option<Writing>,
+    checkpointed: Instant,
+    ticked: Instant,
+    publish_at: Instant,
+    seen: Option<(Instant, weir::engine::Status)>,
+    told: (u32, u32),
+    status: Status,
+}
+
+/// Runs until `Stop`, or until nobody can send jobs any more. `false`: the last checkpoint was not written.
+pub fn run(hub: Hub, store: Box<dyn Store>, jobs: &Receiver<Job>, options: Options) -> bool {
+    let store: Shared = Arc::new(Mutex::new(store));
+    let (to_disk, groups) = channel::<Vec<u8>>();
+    let (done, synced) = channel();
+    let of_thread = Arc::clone(&store);
+    let disk = std::thread::Builder::new()
+        .name("weir-journal".into())
+        .spawn(move || write_groups(&of_thread, &groups, &done));
+    let Ok(disk) = disk else { return false };
+    let now = Instant::now();
+    let status = Status {
+        ledger: hub.status(),
+        capacity: hub.sizes().keys,
+        totals: hub.totals(),
+        nodes: Vec::new(),
+        far: 0,
+        store: locked(&store).status(),
+        store_error: None,
+        epoch: hub.epoch(),
+        shards_too_long: 0,
+        checkpoints: 0,
+        checkpoint_ms: 0,
+        checkpoint_bytes: 0,
+        checkpoint_failures: 0,
+        store_errors: [0; 2],
+        fsync: Histogram::default(),
+    };
+    let mut work = Work {
+        hub,
+        store,
+        options,
+        pending: Vec::new(),
+        writing: None,
+        checkpointed: now,
+        ticked: now,
+        publish_at: now,
+        seen: None,
+        told: (0, 0),
+        status,
+    };
+    work.tick();
+    while work.round(jobs, &to_disk, &synced) {}
+    let kept = work.finish();
+    drop(to_disk);
+    let _ = disk.join();
+    kept
+}
+
+fn write_groups(store: &Shared, groups: &Receiver<Vec<u8>>, done: &Sender<Synced>) {
+    while let Ok(group) = groups.recv() {
+        let began = Instant::now();
+        let result = {
+            let mut store = locked(store);
+            store.append(&group).and_then(|()| store.sync())
+        };
+        if done.send(Synced { group, result, took: began.elapsed() }).is_err() {
+            return;
+        }
+    }
+}
+
+impl Work {
+    /// One group. `false`: it is time to end.
+    fn round(&mut self, jobs: &Receiver<Job>, to_disk: &Sender<Vec<u8>>, synced: &Receiver<Synced>) -> bool {
+        let due = TICK.saturating_sub(self.ticked.elapsed());
+        let mut next = match self.pending.is_empty() {
+            true => jobs.recv_timeout(due).ok(),
+            false => jobs.try_recv().ok(),
+        };
+        let (mut group, mut waiting, mut go_on) = (Vec::new(), Vec::new(), true);
+        while let Some(job) = next {
+            match job {
+                Job::Exchange(x, reply) => match self.hub.accept(&x, &mut group) {
+                    Ok(accepted) => {
+                        if let Some(ms) = accepted.far_ms {
+                            log::warn("clock_far", json!({"node": hex(&x.node), "hub_ahead_ms": ms}));
+                        }
+                        waiting.push((x, reply, accepted.waits));
+                    }
+                    Err(why) => drop(reply.send(Err(Failure::Refused(why)))),
+                },
+                Job::Status(reply) => drop(reply.send(Box::new(self.status()))),
+                Job::Stop => {
+                    go_on = false;
+                    break;
+                }
+            }
+            if group.len() >= GROUP_BYTES {
+                break;
+            }
+            next = match jobs.try_recv() {
+                Ok(job) => Some(job),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => {
+                    go_on = false;
+                    None
+                }
+            };
+        }
+        let failed = if group.is_empty() {
+            self.learn();
+            self.hub.commit();
+            None
+        } else {
+            let sent = to_disk.send(group).is_ok();
+            self.learn();
+            let lost = |_| Synced {
+                group: Vec::new(),
+                result: Err(StoreError::Failed("the journal's thread has ended".into())),
+                took: Duration::ZERO,
+            };
+            let synced = if sent { synced.recv().unwrap_or_else(lost) } else { lost(RecvError) };
+            self.settle(synced)
+        };
+        for (x, reply, waits) in waiting {
+            let answer = match failed.as_ref().filter(|_| waits) {
+                Some(e) => Err(Failure::Store(e.clone())),
+                None => {
+                    let mut out = Vec::new();
+                    self.hub.reply(&x, self.options.period_ms, &mut out);
+                    Ok(out)
+                }
+            };
+            // Who has gone away in the meantime asks again.
+            drop(reply.send(answer));
+        }
+        if self.ticked.elapsed() >= TICK {
+            self.tick();
+        }
+        go_on
+    }
+
+    /// The group is durable, or it is as if it had never come.
+    fn settle(&mut self, Synced { group, result, took }: Synced) -> Option<StoreError> {
+        self.status.fsync.add(took);
+        match result {
+            Ok(()) => {
+                self.hub.commit();
+                self.pending = group;
+                if self.status.store_error.take().is_some() {
+                    log::info("store_ok", json!({}));
+                }
+                None
+            }
+            Err(e) => {
+                self.hub.rollback();
+                let which = usize::from(matches!(e, StoreError::Failed(_)));
+                self.status.store_errors[which] = self.status.store_errors[which].saturating_add(1);
+                if self.status.store_error != Some(e.name()) {
+                    log::warn(
+                        e.name(),
+                        json!({"message": e.message(), "consequence": "nothing is acknowledged"}),
+                    );
+                }
+                self.status.store_error = Some(e.name());
+                Some(e)
+            }
+        }
+    }
+
+    fn learn(&mut self) {
+        if !self.pending.is_empty() {
+            self.hub.apply(&self.pending);
+            self.pending.clear();
+        }
+    }
+
+    fn tick(&mut self) {
+        self.ticked = Instant::now();
+        self.learn();
+        self.hub.tick((self.options.clock)().now);
+        if self.ticked >= self.publish_at {
+            self.hub.publish();
+            self.publish_at = Instant::now() + self.ticked.elapsed() * SHARE;
+            self.tell();
+        }
+        self.look_after_checkpoint();
+    }
+
+    /// Changes of what is known, for the log.
+    fn tell(&mut self) {
+        let s = self.counts();
+        let now = (s.campaigns, s.convicted);
+        if now != self.told {
+            self.told = now;
+            log::info(
+                "verdicts",
+                json!({"campaigns": s.campaigns, "convicted": s.convicted, "keys": s.keys}),
+            );
+        }
+    }
+
+    fn counts(&mut self) -> weir::engine::Status {
+        match self.seen {
+            Some((at, s)) if at.elapsed() < STALE => s,
+            _ => {
+                let s = self.hub.status();
+                self.seen = Some((Instant::now(), s));
+                s
+            }
+        }
+    }
+
+    fn status(&mut self) -> Status {
+        let mono = (self.options.clock)().mono;
+        let mut nodes: Vec<NodeStatus> = self
+            .hub
+            .nodes()
+            .iter()
+            .map(|(id, n)| NodeStatus {
+                id: *id,
+                counts: n.counts,
+                offset_ms: n.offset() / 1_000_000,
+                silent_ms: mono.since(n.contact).millis(),
+                exchanges: n.contacts,
+                quota_percent: n.quota_percent(mono),
+                rings: n.rings.iter().filter(|r| r.heard).count(),
+            })
+            .collect();
+        nodes.sort_by_key(|n| n.id);
+        self.status.far = self.hub.nodes().iter().filter(|(_, n)| n.told).count();
+        self.status.ledger = self.counts();
+        self.status.totals = self.hub.totals();
+        self.status.shards_too_long = self.hub.too_long;
+        // What is being written is not counted yet.
+        if let Ok(store) = self.store.try_lock() {
+            self.status.store = store.status();
+        }
+        Status { nodes, ..self.status.clone() }
+    }
+
+    fn look_after_checkpoint(&mut self) {
+        if let Some(w) = self.writing.take_if(|w| w.thread.is_finished()) {
+            self.written(w);
+        }
+        let behind = {
+            let s = locked(&self.store).status();
+            (s.position > s.checkpoint, s.bytes)
+        };
+        let due = self.checkpointed.elapsed() >= self.options.checkpoint_every
+            || behind.1 >= self.options.checkpoint_bytes;
+        // After a failure the next attempt waits for its time.
+        let soon = self.checkpointed.elapsed() >= Duration::from_secs(1);
+        if self.writing.is_none() && behind.0 && due && soon {
+            self.begin_checkpoint();
+        }
+    }
+
+    fn begin_checkpoint(&mut self) {
+        self.checkpointed = Instant::now();
+        self.learn();
+        let began = Instant::now();
+        let writer = locked(&self.store).begin();
+        let writer = match writer {
+            Ok(writer) => writer,
+            Err(e) => return self.not_written(&e),
+        };
+        let bytes = self.hub.checkpoint();
+        let thread = std::thread::Builder::new().name("weir-checkpoint".into()).spawn(move || {
+            let n = bytes.len();
+            (writer(&bytes), n)
+        });
+        match thread {
+            Ok(thread) => self.writing = Some(Writing { thread, began }),
+            Err(e) => self.not_written(&e.into()),
+        }
+    }
+
+    fn not_written(&mut self, e: &StoreError) {
+        self.status.checkpoint_failures = self.status.checkpoint_failures.saturating_add(1);
+        log::warn("checkpoint_failed", json!({"message": e.message(), "consequence": "the journal is kept"}));
+    }
+
+    fn written(&mut self, w: Writing) -> bool {
+        let done = match w.thread.join() {
+            Ok((done, bytes)) => {
+                self.status.checkpoint_bytes = bytes as u64;
+                done
+            }
+            Err(_) => Err(StoreError::Failed("the thread that wrote it has panicked".into())),
+        };
+        match done.and_then(|done| locked(&self.store).cut(&done)) {
+            Ok(()) => {
+                self.status.checkpoints = self.status.checkpoints.saturating_add(1);
+                self.status.checkpoint_ms = u64::try_from(w.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                true
+            }
+            Err(e) => {
+                self.not_written(&e);
+                false
+            }
+        }
+    }
+
+    fn finish(&mut self) -> bool {
+        self.learn();
+        if let Some(w) = self.writing.take() {
+            self.written(w);
+        }
+        self.begin_checkpoint();
+        let kept = self.writing.take().is_some_and(|w| self.written(w));
+        let s = locked(&self.store).status();
+        log::info("stopped", json!({"checkpoint": kept, "position": s.position, "journal_bytes": s.bytes}));
+        kept
+    }
+}
+
+pub fn hex(id: &NodeId) -> String {
+    id.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,201 @@
+//! A hub as a process, and what speaks HTTP to it.
+
+use super::fake::Fake;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use weir::engine::units::Nanos;
+
+pub fn now() -> Nanos {
+    Nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64)
+}
+
+/// A directory of a test, gone with it.
+pub struct Dir(pub PathBuf);
+
+impl Dir {
+    pub fn new(name: &str) -> Dir {
+        let dir = std::env::temp_dir().join(format!("weir-hub-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        Dir(dir)
+    }
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+    pub fn state(&self) -> PathBuf {
+        self.0.join("state")
+    }
+    /// The last segment.
+    pub fn segment(&self) -> PathBuf {
+        let files = std::fs::read_dir(self.state()).unwrap().map(|e| e.unwrap().path());
+        files.filter(|p| p.to_string_lossy().contains("segment-")).max().unwrap()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn command(config: &Path, state: &Path, args: &[&str]) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_weir"));
+    c.args(["hub", "--config"]).arg(config);
+    for usual in [["--listen", "127.0.0.1:0"], ["--keys", "1024"]] {
+        if !args.contains(&usual[0]) {
+            c.args(usual);
+        }
+    }
+    c.arg("--state").arg(state).args(args).env_remove("WEIR_HUB_TOKEN").env_remove("WEIR_SEED");
+    c.stderr(Stdio::piped()).stdout(Stdio::null());
+    c
+}
+
+/// What a command prints that ends by itself.
+pub fn ends(mut c: Command) -> (i32, String) {
+    let out = c.output().unwrap();
+    (out.status.code().unwrap(), String::from_utf8(out.stderr).unwrap())
+}
+
+pub struct Hub {
+    child: Child,
+    pub address: SocketAddr,
+    pub log: Arc<Mutex<Vec<String>>>,
+    pub token: Option<String>,
+}
+
+impl Hub {
+    pub fn start(config: &Path, state: &Path, args: &[&str]) -> Hub {
+        Hub::spawn(command(config, state, args))
+    }
+
+    pub fn spawn(mut command: Command) -> Hub {
+        let mut child = command.spawn().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, (tell, told)) = (Arc::clone(&log), std::sync::mpsc::channel());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                if event["event"] == "listening" {
+                    let _ = tell.send(event["address"].as_str().unwrap().parse().unwrap());
+                }
+                lines.lock().unwrap().push(line);
+            }
+        });
+        let address = told
+            .recv_timeout(Duration::from_secs(20))
+            .unwrap_or_else(|_| panic!("it does not listen: {:?}", log.lock().unwrap()));
+        Hub { child, address, log, token: None }
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; the exit status.
+    pub fn stop(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap().code().unwrap();
+        // The log's last line.
+        std::thread::sleep(Duration::from_millis(50));
+        status
+    }
+
+    pub fn events(&self, name: &str) -> Vec<Value> {
+        let log = self.log.lock().unwrap();
+        let all = log.iter().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        all.filter(|e| e["event"] == name).collect()
+    }
+
+    /// Status and body.
+    pub fn send(&self, head: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let mut s = TcpStream::connect(self.address).unwrap();
+        s.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let token = self.token.as_ref().map(|t| format!("authorization: Bearer {t}\r\n")).unwrap_or_default();
+        s.write_all(format!("{head} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n{token}").as_bytes())
+            .unwrap();
+        if !head.starts_with("GET") {
+            s.write_all(format!("content-length: {}\r\n", body.len()).as_bytes()).unwrap();
+        }
+        s.write_all(b"\r\n").unwrap();
+        // It may be refused before it has been read.
+        let _ = s.write_all(body);
+        read(s)
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let (status, body) = self.send(&format!("GET {path}"), b"");
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    pub fn post(&self, body: &[u8]) -> (u16, Vec<u8>) {
+        self.send("POST /v1/exchange", body)
+    }
+
+    /// Status and the error's name.
+    pub fn refused(&self, body: &[u8]) -> (u16, String) {
+        let (status, body) = self.post(body);
+        (status, name(&body))
+    }
+
+    /// One exchange of a node, by the true time.
+    pub fn exchange(&self, f: &mut Fake, t: Nanos) -> Result<usize, (u16, String)> {
+        let (status, body) = self.post(&f.request(t));
+        if status == 200 { Ok(f.take(&body)) } else { Err((status, name(&body))) }
+    }
+
+    pub fn status(&self) -> Value {
+        let (status, body) = self.get("/v1/status");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    pub fn metric(&self, name: &str) -> u64 {
+        let (_, text) = self.get("/metrics");
+        let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ').map(String::from));
+        line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
+    }
+
+    /// Waits until the ledger has learned what was acknowledged.
+    pub fn settled(&self, key: &str, value: u64) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while self.status()[key] != value {
+            assert!(Instant::now() < until, "{key} is not {value}: {}", self.status());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn name(body: &[u8]) -> String {
+    let v: Value = serde_json::from_slice(body).unwrap_or_default();
+    assert!(v["message"].as_str().is_some_and(|m| !m.is_empty()), "{}", String::from_utf8_lossy(body));
+    v["error"].as_str().unwrap().into()
+}
+
+/// Status and body of a reply.
+pub fn read(mut s: TcpStream) -> (u16, Vec<u8>) {
+    let mut all = Vec::new();
+    let _ = s.read_to_end(&mut all);
+    let at = all.windows(4).position(|w| w == b"\r\n\r\n");
+    let at = at.unwrap_or_else(|| panic!("no reply: {}", String::from_utf8_lossy(&all)));
+    let status = std::str::from_utf8(&all[9..12]).unwrap().parse().unwrap();
+    (status, all[at + 4..].to_vec())
+}
