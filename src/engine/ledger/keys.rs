@@ -236,11 +236,6 @@ impl Keys {
         if key.has(flag::CONVICTED) && now_s.saturating_sub(key.last_s) > self.block_for_s {
             key.acquit();
         }
-        if key.has(flag::AGE_UNKNOWN)
-            && u64::from(now_s / 60).saturating_sub(u64::from(key.first_min)) > young_for_s / 60
-        {
-            key.set(flag::AGE_UNKNOWN, false);
-        }
         let dup = obs.exact != 0 && !seen.novel;
         count(key, m, single, dup, refused);
         if seen.shared && single && !key.has(flag::CONVICTED) {
@@ -268,7 +263,8 @@ impl Keys {
             key.set(flag::AUTOMATIC, auto);
         }
         let young = key.is_young(now_s, young_for_s);
-        let old = key.is_old(now_s, young_for_s);
+        // Who came young has grown old by what was served: a refused request makes nobody a member of long standing.
+        let old = key.is_old(now_s, young_for_s) && !(refused && key.came_young(now_s, tick, young_for_s));
         let donor = key.may_have_heir(now_s, tick, young_for_s);
         let touch = Touch {
             key_hash,

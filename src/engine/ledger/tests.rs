@@ -679,6 +679,34 @@ fn a_key_that_had_to_leave_does_not_come_back_as_a_newcomer() {
     assert!(l.keys.get(mix(2)).unwrap().is_young(l.clock.now_s(), c.campaign.young_for_s));
 }
 
+/// A campaign of 45 days: its accounts were new when they came, and grow old while they are refused.
+#[test]
+fn a_key_that_grows_old_while_it_is_refused_is_no_old_user() {
+    let young_for_s = crate::engine::config::Campaign::default().young_for_s;
+    for (told, refused, old) in
+        [(true, true, false), (true, false, true), (false, true, false), (false, false, true)]
+    {
+        let mut l = Ledger::new(&config(|c| c.learn = Nanos::from_secs(0)));
+        let at = |hours: f64| Observation {
+            created_s: if told { START as u32 - 3_600 } else { 0 },
+            ..opening(hours, 1, 1)
+        };
+        let mut touch = |hours: f64, refused: bool| {
+            pass(&mut l, hours);
+            let obs = at(hours);
+            if hours == 0.0 {
+                l.observe_one(&obs);
+            }
+            let reading = l.keys.read(&obs, l.clock.now_s());
+            l.keys.update(&obs, &reading, &Matched::default(), refused, &l.clock)
+        };
+        let first = touch(0.0, false);
+        assert!(first.young && !first.old);
+        let later = touch(young_for_s as f64 / HOUR + 24.0, refused);
+        assert_eq!((later.young, later.old), (false, old), "told {told}, refused {refused}");
+    }
+}
+
 #[test]
 fn one_request_from_the_future_ends_nothing_and_a_clock_set_back_goes_on() {
     let mut l = Ledger::new(&config(|_| ()));

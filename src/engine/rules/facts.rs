@@ -102,13 +102,9 @@ impl Facts {
     pub fn of(key: &KeyState, now_s: u32, tick: u16, young_for_s: u64, pieces: &Pieces, usual: f32) -> Facts {
         let unknown = key.has(flag::AGE_UNKNOWN);
         let ticks = u32::from(tick.wrapping_sub(key.born));
-        // Its age at its first request: a key does not grow out of a campaign.
-        let then_s = u64::from(now_s).saturating_sub(u64::from(ticks).saturating_mul(600));
         let age = match () {
             () if unknown => Age::Unknown,
-            () if then_s.saturating_sub(u64::from(key.first_min).saturating_mul(60)) < young_for_s => {
-                Age::Young
-            }
+            () if key.came_young(now_s, tick, young_for_s) => Age::Young,
             () => Age::Old,
         };
         Facts {

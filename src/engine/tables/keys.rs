@@ -177,12 +177,19 @@ impl KeyState {
     }
     /// Known to be younger than `young_for_s`.
     pub fn is_young(&self, now_s: u32, young_for_s: u64) -> bool {
-        let age_s = u64::from(now_s).saturating_sub(u64::from(self.first_min).saturating_mul(60));
-        !self.has(flag::AGE_UNKNOWN) && age_s < young_for_s
+        !self.has(flag::AGE_UNKNOWN) && self.age_s(now_s) < young_for_s
     }
-    /// Known to be older than `young_for_s`.
+    /// Known to be older than `young_for_s`; also where nothing but the first request tells.
     pub fn is_old(&self, now_s: u32, young_for_s: u64) -> bool {
-        !self.has(flag::AGE_UNKNOWN) && !self.is_young(now_s, young_for_s)
+        self.age_s(now_s) >= young_for_s
+    }
+    /// Known to have been younger than `young_for_s` at its first request: a key does not grow out of a campaign.
+    pub fn came_young(&self, now_s: u32, tick: u16, young_for_s: u64) -> bool {
+        let since_s = u32::from(tick.wrapping_sub(self.born)).saturating_mul(600);
+        self.is_young(now_s.saturating_sub(since_s), young_for_s)
+    }
+    fn age_s(&self, now_s: u32) -> u64 {
+        u64::from(now_s).saturating_sub(u64::from(self.first_min).saturating_mul(60))
     }
     /// What the state is worth, for eviction: 0 an empty slot, 1 a key that came once or is silent for two weeks, 2 one
     /// that came back, 3 one that was blocked, 4 a convicted one.
