@@ -502,6 +502,9 @@ fn entries<'a>(group: &'a [u8], mut each: impl FnMut(Entry<'a>)) -> Option<()> {
 }
 
 #[cfg(test)]
+#[path = "measure_tests.rs"]
+mod measure_tests;
+#[cfg(test)]
 #[path = "model_tests.rs"]
 mod model_tests;
 #[cfg(test)]
