@@ -63,6 +63,7 @@ test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: c
 test-slow: wasm ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, and MILLIONS=2 in a real Envoy (needs wrk; minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir hub::core::model -- --ignored --nocapture
+	@cargo test --quiet --profile native --bin weir ten_million_keys -- --ignored --nocapture
 	@$(PYTHON) -m pytest -q -s tests/slow
 
 lint: setup ## formatting, clippy for both targets, Python syntax
@@ -87,7 +88,7 @@ bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits
 	@WEIR_NEWER=target/weir-newer.wasm $(PYTHON) tests/bench/node.py
 
 bench-hub: ## the hub: observations a second, a start with a million keys, an exchange of fifty nodes
-	@cargo test --quiet --profile native --bin weir hub::core::measure -- --ignored --nocapture --test-threads 1
+	@cargo test --quiet --profile native --bin weir hub::core::measure -- --ignored --nocapture --test-threads 1 --skip ten_million
 	@cargo test --quiet --profile native --test hub -- --ignored --nocapture
 
 bench-detection: weir ## every campaign and every honest class at reduced scale, against the targets

@@ -109,7 +109,14 @@ fn sigterm_writes_a_checkpoint_and_the_next_start_replays_nothing() {
     hub.exchange(&mut f, now()).unwrap();
     let epoch = f.hub_epoch;
     let log = std::sync::Arc::clone(&hub.log);
+    // A connection that a proxy keeps open does not hold it up.
+    let mut idle = TcpStream::connect(hub.address).unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: hub\r\n\r\n").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let began = Instant::now();
     assert_eq!(hub.stop(), 0);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(read(idle).0, 200);
     assert!(
         log.lock()
             .unwrap()

@@ -173,7 +173,15 @@ fn the_longest_silent_node_gives_way_and_none_of_this_hour_does() {
     let late = t.plus(Nanos::from_secs(3_600));
     assert_eq!(exchange(&mut h, &mut new, late), Err(Refused::Nodes));
     assert!(exchange(&mut h, &mut Fake::new(3, &config), late).is_ok(), "those that are known go on");
-    exchange(&mut h, &mut new, late.plus(Nanos::from_secs(1))).unwrap();
+    // The store refuses the group: the one that gave way is back.
+    let later = late.plus(Nanos::from_secs(1));
+    let x = Exchange::read(new.request(later), &config, at(later)).unwrap();
+    h.accept(&x, &mut Vec::new()).unwrap();
+    assert!(h.nodes().get(&Fake::new(7, &config).id).is_none());
+    h.rollback();
+    assert!(h.nodes().get(&Fake::new(7, &config).id).is_some() && h.nodes().get(&new.id).is_none());
+    assert_eq!((h.nodes().len(), h.totals().applied), (NODES, 1));
+    exchange(&mut h, &mut new, later).unwrap();
     assert_eq!(h.nodes().len(), NODES);
     assert!(h.nodes().get(&Fake::new(7, &config).id).is_none() && h.nodes().get(&new.id).is_some());
     assert_eq!(h.totals().applied, 1, "what it had sent still counts");

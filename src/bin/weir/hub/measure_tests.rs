@@ -144,3 +144,24 @@ fn a_start_with_a_million_keys() {
     assert_eq!(back.totals().applied, h.totals().applied);
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+#[ignore = "1.3 GiB, more pages than two bytes can number: make test-slow"]
+fn ten_million_keys_come_back() {
+    let config = config("");
+    let mut h = Hub::new(Arc::clone(&config), sizes(&config, MOST_KEYS), u32::MAX, 1);
+    assert!(h.ledger.pages() > u32::from(u16::MAX));
+    for (i, bytes) in exchanges(&config, 300, u64::MAX).into_iter().enumerate() {
+        let t = T.plus(Nanos::from_millis(i as u64 * 10));
+        let mut group = Vec::new();
+        let x = Exchange::read(bytes, &config, Moment { now: t, mono: t }).unwrap();
+        h.accept(&x, &mut group).unwrap();
+        h.commit();
+        h.apply(&group);
+    }
+    let bytes = h.checkpoint();
+    let back = Hub::restore(Arc::clone(&config), &bytes, u32::MAX, 1).unwrap();
+    let (here, there) = (super::super::fake::requests(&h.ledger), super::super::fake::requests(&back.ledger));
+    println!("{} keys of {} MiB of tables, {} bytes", here.len(), h.status().state_bytes >> 20, bytes.len());
+    assert!(here.len() == 300_000 && here == there);
+}

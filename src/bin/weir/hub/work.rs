@@ -287,7 +287,14 @@ impl Work {
         self.learn();
         self.hub.tick((self.options.clock)().now);
         if self.ticked >= self.publish_at {
+            let too_long = self.hub.too_long;
             self.hub.publish();
+            if too_long == 0 && self.hub.too_long > 0 {
+                log::warn(
+                    "shard_too_long",
+                    json!({"consequence": "proxies keep an older one: more keys are convicted than their cells hold"}),
+                );
+            }
             self.publish_at = Instant::now() + self.ticked.elapsed() * SHARE;
             self.tell();
         }
