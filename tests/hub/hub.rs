@@ -393,7 +393,11 @@ fn a_campaign_over_ten_nodes_is_denied_on_all_of_them() {
 #[ignore = "a measurement"]
 fn fifty_nodes() {
     let (dir, config) = (Dir::new("fifty"), config(""));
-    let hub = Hub::start(&dir.file("c.json", &config_text("")), &dir.state(), &["--keys", "1048576"]);
+    let hub = Hub::start(
+        &dir.file("c.json", &config_text("")),
+        &dir.state(),
+        &["--keys", "1048576"],
+    );
     let took = std::sync::Mutex::new(Vec::new());
     let began = Instant::now();
     std::thread::scope(|scope| {
@@ -417,6 +421,13 @@ fn fifty_nodes() {
     took.sort_unstable();
     let seconds = began.elapsed().as_secs_f64();
     let n = hub.status()["observations"].as_u64().unwrap();
+    println!(
+        "{} keys, {} checkpoints, the last of {} bytes in {} ms",
+        hub.status()["keys"],
+        hub.metric("weir_hub_checkpoints_total"),
+        hub.status()["store"]["checkpoint_bytes"],
+        hub.status()["store"]["checkpoint_ms"]
+    );
     println!(
         "{:.0} observations/s in {} exchanges: p50 {:?}, p99 {:?}, longest {:?}",
         n as f64 / seconds,

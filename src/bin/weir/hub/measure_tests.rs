@@ -4,6 +4,7 @@
 use super::super::fake::{Fake, Rng, config};
 use super::super::journal::Journal;
 use super::super::store::Store;
+use super::tests::whole;
 use super::*;
 use std::time::Instant;
 use weir::engine::observation::{Few, Observation};
@@ -114,17 +115,21 @@ fn a_start_with_a_million_keys() {
     for bytes in &all[..2_400] {
         take(&mut h, &mut j, bytes, T.plus(Nanos::from_secs(60)));
     }
-    let began = Instant::now();
-    let bytes = h.checkpoint();
-    let encoded = began.elapsed();
-    let done = j.begin().unwrap()(&bytes).unwrap();
-    j.cut(&done).unwrap();
-    println!(
-        "{} keys: checkpoint of {} bytes encoded in {encoded:?}, durable after {:?}",
-        h.status().keys,
-        bytes.len(),
-        began.elapsed()
-    );
+    let mut parts = vec![Vec::new(); 3];
+    for _ in 0..2 {
+        // The second time in the buffers of the first, as a hub does it.
+        let began = Instant::now();
+        h.checkpoint(&mut parts);
+        let encoded = began.elapsed();
+        let done = j.begin().unwrap()(&parts).unwrap();
+        j.cut(&done).unwrap();
+        println!(
+            "{} keys: checkpoint of {} bytes encoded in {encoded:?}, durable after {:?}",
+            h.status().keys,
+            parts.iter().map(Vec::len).sum::<usize>(),
+            began.elapsed()
+        );
+    }
     for bytes in &all[2_400..] {
         take(&mut h, &mut j, bytes, T.plus(Nanos::from_secs(61)));
     }
@@ -159,7 +164,7 @@ fn ten_million_keys_come_back() {
         h.commit();
         h.apply(&group);
     }
-    let bytes = h.checkpoint();
+    let bytes = whole(&h);
     let back = Hub::restore(Arc::clone(&config), &bytes, u32::MAX, 1).unwrap();
     let (here, there) = (super::super::fake::requests(&h.ledger), super::super::fake::requests(&back.ledger));
     println!("{} keys of {} MiB of tables, {} bytes", here.len(), h.status().state_bytes >> 20, bytes.len());
