@@ -42,6 +42,10 @@ test-rust: weir ## unit, property, fixture, configuration and tidy tests
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --lib --tests
 	@cargo test --quiet --package weir-prune
 
+test-hub: weir ## the hub alone: its parts, a thousand schedules of faults, the process on loopback (part of test-rust)
+	@cargo test --quiet --bin weir hub::
+	@cargo test --quiet --test hub
+
 test-envoy: wasm weir ## effects on a real Envoy, and real client libraries; ENVOY=1.36.4 for another
 	@$(PYTHON) -m pytest -q -n 3 tests/envoy tests/clients
 
@@ -56,8 +60,10 @@ test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: c
 	@$(PYTHON) -m pytest -q -n 4 tests/node
 	@cat target/node-lifecycle.txt
 
-test-slow: wasm ## memory over ten million distinct keys natively, and MILLIONS=2 in a real Envoy (needs wrk; minutes)
+test-slow: wasm ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, and MILLIONS=2 in a real Envoy (needs wrk; minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
+	@cargo test --quiet --profile native --bin weir hub::core::model -- --ignored --nocapture
+	@cargo test --quiet --profile native --bin weir ten_million_keys -- --ignored --nocapture
 	@$(PYTHON) -m pytest -q -s tests/slow
 
 lint: setup ## formatting, clippy for both targets, Python syntax
@@ -80,6 +86,10 @@ bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits
 	@WEIR_RANK=4000000000 cargo build --quiet --release --lib --target wasm32-wasip1 --target-dir target/newer
 	@$(PRUNE) target/newer/wasm32-wasip1/release/weir.wasm target/weir-newer.wasm
 	@WEIR_NEWER=target/weir-newer.wasm $(PYTHON) tests/bench/node.py
+
+bench-hub: ## the hub: observations a second, a start with a million keys, an exchange of fifty nodes
+	@cargo test --quiet --profile native --bin weir hub::core::measure -- --ignored --nocapture --test-threads 1 --skip ten_million
+	@cargo test --quiet --profile native --test hub -- --ignored --nocapture
 
 bench-detection: weir ## every campaign and every honest class at reduced scale, against the targets
 	@./target/weir simulate -s all --honest 0.1 --campaign 0.4 $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]
@@ -121,4 +131,4 @@ oci: wasm ## write target/oci: the module as an image (and as an artifact) in an
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci clean
+.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hub test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci clean

@@ -109,7 +109,14 @@ fn sigterm_writes_a_checkpoint_and_the_next_start_replays_nothing() {
     hub.exchange(&mut f, now()).unwrap();
     let epoch = f.hub_epoch;
     let log = std::sync::Arc::clone(&hub.log);
+    // A connection that a proxy keeps open does not hold it up.
+    let mut idle = TcpStream::connect(hub.address).unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: hub\r\n\r\n").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let began = Instant::now();
     assert_eq!(hub.stop(), 0);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(read(idle).0, 200);
     assert!(
         log.lock()
             .unwrap()
@@ -386,7 +393,11 @@ fn a_campaign_over_ten_nodes_is_denied_on_all_of_them() {
 #[ignore = "a measurement"]
 fn fifty_nodes() {
     let (dir, config) = (Dir::new("fifty"), config(""));
-    let hub = Hub::start(&dir.file("c.json", &config_text("")), &dir.state(), &["--keys", "1048576"]);
+    let hub = Hub::start(
+        &dir.file("c.json", &config_text("")),
+        &dir.state(),
+        &["--keys", "1048576"],
+    );
     let took = std::sync::Mutex::new(Vec::new());
     let began = Instant::now();
     std::thread::scope(|scope| {
@@ -410,6 +421,13 @@ fn fifty_nodes() {
     took.sort_unstable();
     let seconds = began.elapsed().as_secs_f64();
     let n = hub.status()["observations"].as_u64().unwrap();
+    println!(
+        "{} keys, {} checkpoints, the last of {} bytes in {} ms",
+        hub.status()["keys"],
+        hub.metric("weir_hub_checkpoints_total"),
+        hub.status()["store"]["checkpoint_bytes"],
+        hub.status()["store"]["checkpoint_ms"]
+    );
     println!(
         "{:.0} observations/s in {} exchanges: p50 {:?}, p99 {:?}, longest {:?}",
         n as f64 / seconds,

@@ -144,7 +144,8 @@ fn verbs_commands_and_options_that_pages_name_exist() {
         let o = Command::new(env!("CARGO_BIN_EXE_weir")).args(args).arg("--help").output().unwrap();
         o.status.success().then(|| String::from_utf8(o.stdout).unwrap())
     };
-    let commands = ["check", "replay", "explain", "demo", "simulate"].map(|c| (c, help(&[c]).unwrap()));
+    let commands =
+        ["check", "replay", "explain", "hub", "demo", "simulate"].map(|c| (c, help(&[c]).unwrap()));
     let (mut verbs, mut runs, mut tests) = (0, 0, 0);
     for (path, text) in pages().into_iter().filter(|(p, _)| !p.ends_with("CHANGELOG.md")) {
         let at = path.display();

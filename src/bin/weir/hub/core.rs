@@ -378,10 +378,32 @@ impl Hub {
         Reply { seed_check: check, hub_epoch: self.epoch, period_ms, offset_ms, acks, shards }.encode(out);
     }
 
-    /// Everything: ledger, nodes and positions of this moment. Only what was committed and applied may be in it.
-    pub fn checkpoint(&self) -> Vec<u8> {
-        let (mut out, mut page) = (Vec::new(), Vec::new());
-        let mut w = Writer(&mut out);
+    /// Everything: ledger, nodes and positions of this moment, in parts that make the whole one behind the other. `parts` are filled
+    /// anew, the first with the nodes, each other by a thread of its own. Only what was committed and applied may be in it.
+    pub fn checkpoint(&self, parts: &mut Vec<Vec<u8>>) {
+        parts.resize_with(parts.len().max(2), Vec::new);
+        let pages = self.ledger.pages();
+        let Some((head, tables)) = parts.split_first_mut() else { return };
+        self.put_head(head, pages);
+        let each = pages.div_ceil(tables.len() as u32);
+        std::thread::scope(|scope| {
+            for (i, out) in (0u32..).zip(tables) {
+                scope.spawn(move || {
+                    let mut page = Vec::new();
+                    out.clear();
+                    for at in i * each..pages.min((i + 1) * each) {
+                        self.ledger.write_page_at(at, &mut page);
+                        Writer(out).u32(page.len() as u32);
+                        out.extend_from_slice(&page);
+                    }
+                });
+            }
+        });
+    }
+
+    fn put_head(&self, out: &mut Vec<u8>, pages: u32) {
+        out.clear();
+        let mut w = Writer(out);
         w.u64(MAGIC);
         w.u16(VERSION);
         w.u32(self.config.seed.check());
@@ -395,14 +417,7 @@ impl Hub {
         w.u8(s.doorkeeper_bits);
         w.u8(s.novelty_bits);
         self.nodes.put(&mut w);
-        let pages = self.ledger.pages();
         w.u32(pages);
-        for i in 0..pages {
-            self.ledger.write_page_at(i, &mut page);
-            Writer(&mut out).u32(page.len() as u32);
-            out.extend_from_slice(&page);
-        }
-        out
     }
 
     /// What `checkpoint` wrote, under an epoch that is another. The tables keep the sizes that they had.
@@ -501,6 +516,9 @@ fn entries<'a>(group: &'a [u8], mut each: impl FnMut(Entry<'a>)) -> Option<()> {
     Some(())
 }
 
+#[cfg(test)]
+#[path = "measure_tests.rs"]
+mod measure_tests;
 #[cfg(test)]
 #[path = "model_tests.rs"]
 mod model_tests;

@@ -21,6 +21,8 @@ use weir::engine::wire::{self, Reader, Writer};
 pub const GROUP_BYTES: usize = 4 << 20;
 /// A segment that is longer than this gets no more groups.
 pub const SEGMENT_BYTES: u64 = 32 << 20;
+/// A checkpoint is made durable piece by piece, so that a group's own fsync waits behind one of them, and not behind all of it.
+const CHECKPOINT_PIECE: usize = 4 << 20;
 const SEGMENT: u64 = 0x3130_4753_5249_4557;
 const CHECKPOINT: u64 = 0x3130_4b43_5249_4557;
 const FRAME: u32 = 0x5246_5257;
@@ -329,8 +331,8 @@ impl Store for Journal {
         }
         let done = Done { position: self.position, part: self.last.0 };
         let (dir, seed_check) = (self.dir.clone(), self.seed_check);
-        Ok(Box::new(move |bytes| {
-            write_checkpoint(&dir, done, seed_check, bytes)?;
+        Ok(Box::new(move |parts| {
+            write_checkpoint(&dir, done, seed_check, parts)?;
             Ok(done)
         }))
     }
@@ -474,7 +476,7 @@ fn find_frame(bytes: &[u8], from: usize, salt: u32) -> Option<usize> {
     memchr::memmem::find_iter(rest, &magic).map(|i| from + i).find(|i| any_frame(bytes, *i, salt).is_some())
 }
 
-fn write_checkpoint(dir: &Path, done: Done, seed_check: u32, bytes: &[u8]) -> io::Result<()> {
+fn write_checkpoint(dir: &Path, done: Done, seed_check: u32, parts: &[Vec<u8>]) -> io::Result<()> {
     let (path, temp) = (dir.join(checkpoint_name(done.position)), dir.join("checkpoint.tmp"));
     let mut head = Vec::new();
     let mut w = Writer(&mut head);
@@ -482,13 +484,20 @@ fn write_checkpoint(dir: &Path, done: Done, seed_check: u32, bytes: &[u8]) -> io
     w.u64(done.position);
     w.u64(done.part);
     w.u32(seed_check);
-    w.u64(bytes.len() as u64);
-    let sum = sum_of(&head, 0, bytes);
+    w.u32(parts.len() as u32);
+    for part in parts {
+        w.u64(part.len() as u64);
+        w.u32(wire::checksum(part));
+    }
+    let sum = wire::checksum(&head);
     Writer(&mut head).u32(sum);
     let written = (|| {
         let mut file = File::create(&temp)?;
         file.write_all(&head)?;
-        file.write_all(bytes)?;
+        for piece in parts.iter().flat_map(|p| p.chunks(CHECKPOINT_PIECE)) {
+            file.write_all(piece)?;
+            file.sync_data()?;
+        }
         file.sync_all()?;
         fs::rename(&temp, &path)?;
         sync_dir(dir)
@@ -498,20 +507,35 @@ fn write_checkpoint(dir: &Path, done: Done, seed_check: u32, bytes: &[u8]) -> io
     })
 }
 
+/// The parts of a checkpoint, one behind the other.
 fn read_checkpoint(mut bytes: Vec<u8>, seed_check: u32) -> Result<(Done, Vec<u8>), &'static str> {
-    const HEAD: usize = 8 + 8 + 8 + 4 + 8;
+    const SHORT: &str = "no checkpoint, damaged, or cut short";
     let mut r = Reader(&bytes);
-    let head = (r.u64(), r.u64(), r.u64(), r.u32(), r.u64(), r.u32());
-    let (Some(CHECKPOINT), Some(position), Some(part), Some(seed), Some(len), Some(sum)) = head else {
-        return Err("no checkpoint, or cut short");
+    let head = (r.u64(), r.u64(), r.u64(), r.u32(), r.u32());
+    let (Some(CHECKPOINT), Some(position), Some(part), Some(seed), Some(count)) = head else {
+        return Err(SHORT);
     };
-    if r.0.len() as u64 != len || sum_of(bytes.get(..HEAD).unwrap_or_default(), 0, r.0) != sum {
-        return Err("damaged, or cut short");
+    let mut parts = Vec::new();
+    for _ in 0..count {
+        parts.push((r.u64().ok_or(SHORT)?, r.u32().ok_or(SHORT)?));
+    }
+    let of_head = bytes.len() - r.0.len();
+    if r.u32() != Some(wire::checksum(&bytes[..of_head])) {
+        return Err(SHORT);
+    }
+    for (len, sum) in parts {
+        let part = usize::try_from(len).ok().and_then(|n| r.bytes(n)).ok_or(SHORT)?;
+        if wire::checksum(part) != sum {
+            return Err(SHORT);
+        }
+    }
+    if !r.0.is_empty() {
+        return Err(SHORT);
     }
     if seed != seed_check {
         return Err("written under another seed");
     }
-    bytes.drain(..HEAD + 4);
+    bytes.drain(..of_head + 4);
     Ok((Done { position, part }, bytes))
 }
 

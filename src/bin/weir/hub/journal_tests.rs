@@ -150,7 +150,7 @@ fn a_checkpoint_stands_for_what_came_before_whenever_the_crash_comes() {
     // Groups go on while it is written.
     keep(&mut j, 4..6);
     let before = dir.copy("before");
-    let done = write(b"four groups").unwrap();
+    let done = write(&[b"four groups".to_vec()]).unwrap();
     let between = dir.copy("between");
     j.cut(&done).unwrap();
     keep(&mut j, 6..7);
@@ -165,7 +165,7 @@ fn a_checkpoint_stands_for_what_came_before_whenever_the_crash_comes() {
     }
     // The next one replaces it.
     let (mut j, ..) = start(&dir.0).unwrap();
-    let done = j.begin().unwrap()(b"seven").unwrap();
+    let done = j.begin().unwrap()(&[b"seven".to_vec()]).unwrap();
     j.cut(&done).unwrap();
     drop(j);
     assert_eq!(numbered(&dir.0, "checkpoint-").unwrap(), [7]);
@@ -177,11 +177,11 @@ fn the_newest_whole_checkpoint_is_taken_and_none_at_all_stops_the_start() {
     let dir = Dir::new("newest");
     let (mut j, ..) = start(&dir.0).unwrap();
     keep(&mut j, 0..2);
-    let done = j.begin().unwrap()(b"two").unwrap();
+    let done = j.begin().unwrap()(&[b"two".to_vec()]).unwrap();
     j.cut(&done).unwrap();
     keep(&mut j, 2..5);
     // The crash comes before the old one is removed, and the disk spoils the new one.
-    j.begin().unwrap()(b"five").unwrap();
+    j.begin().unwrap()(&[b"five".to_vec()]).unwrap();
     drop(j);
     let path = dir.0.join(checkpoint_name(5));
     let whole = fs::read(&path).unwrap();

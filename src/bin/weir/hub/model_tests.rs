@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::super::fake::{Fake, Rng, account, config, convicted, requests, traffic_at};
+use super::tests::whole;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -135,7 +136,7 @@ impl World {
         self.hub.tick(now);
         self.hub.publish();
         if self.fault("checkpoint", 60) {
-            let bytes = self.hub.checkpoint();
+            let bytes = whole(&self.hub);
             self.kept.checkpoint = Some((self.kept.groups.len(), bytes));
         }
     }

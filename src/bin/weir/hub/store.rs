@@ -49,8 +49,8 @@ pub trait Store: Send {
     fn status(&self) -> StoreStatus;
 }
 
-/// Writes the checkpoint's bytes; on any thread.
-pub type Checkpoint = Box<dyn FnOnce(&[u8]) -> Result<Done, StoreError> + Send>;
+/// Writes the checkpoint, part by part; on any thread.
+pub type Checkpoint = Box<dyn FnOnce(&[Vec<u8>]) -> Result<Done, StoreError> + Send>;
 
 /// A checkpoint that is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

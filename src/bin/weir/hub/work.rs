@@ -11,6 +11,7 @@ use super::nodes::{Counts, NodeId};
 use super::store::{Done, Store, StoreError, StoreStatus};
 use axum::body::Bytes;
 use serde_json::json;
+use std::num::NonZero;
 use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -94,8 +95,11 @@ struct Synced {
     took: Duration,
 }
 
+/// What became of a checkpoint, and its buffers.
+type Written = (Result<Done, StoreError>, Vec<Vec<u8>>);
+
 struct Writing {
-    thread: JoinHandle<(Result<Done, StoreError>, usize)>,
+    thread: JoinHandle<Written>,
     began: Instant,
 }
 
@@ -106,6 +110,8 @@ struct Work {
     /// Durable, and not learned yet.
     pending: Vec<u8>,
     writing: Option<Writing>,
+    /// The buffers of the last checkpoint, one more than there are cores: their memory is not asked for again.
+    parts: Vec<Vec<u8>>,
     checkpointed: Instant,
     ticked: Instant,
     publish_at: Instant,
@@ -148,6 +154,7 @@ pub fn run(hub: Hub, store: Box<dyn Store>, jobs: &Receiver<Job>, options: Optio
         options,
         pending: Vec::new(),
         writing: None,
+        parts: vec![Vec::new(); 1 + std::thread::available_parallelism().map_or(2, NonZero::get).min(8)],
         checkpointed: now,
         ticked: now,
         publish_at: now,
@@ -287,7 +294,14 @@ impl Work {
         self.learn();
         self.hub.tick((self.options.clock)().now);
         if self.ticked >= self.publish_at {
+            let too_long = self.hub.too_long;
             self.hub.publish();
+            if too_long == 0 && self.hub.too_long > 0 {
+                log::warn(
+                    "shard_too_long",
+                    json!({"consequence": "proxies keep an older one: more keys are convicted than their cells hold"}),
+                );
+            }
             self.publish_at = Instant::now() + self.ticked.elapsed() * SHARE;
             self.tell();
         }
@@ -372,11 +386,10 @@ impl Work {
             Ok(writer) => writer,
             Err(e) => return self.not_written(&e),
         };
-        let bytes = self.hub.checkpoint();
-        let thread = std::thread::Builder::new().name("weir-checkpoint".into()).spawn(move || {
-            let n = bytes.len();
-            (writer(&bytes), n)
-        });
+        let mut parts = std::mem::take(&mut self.parts);
+        self.hub.checkpoint(&mut parts);
+        let thread =
+            std::thread::Builder::new().name("weir-checkpoint".into()).spawn(move || (writer(&parts), parts));
         match thread {
             Ok(thread) => self.writing = Some(Writing { thread, began }),
             Err(e) => self.not_written(&e.into()),
@@ -390,8 +403,9 @@ impl Work {
 
     fn written(&mut self, w: Writing) -> bool {
         let done = match w.thread.join() {
-            Ok((done, bytes)) => {
-                self.status.checkpoint_bytes = bytes as u64;
+            Ok((done, parts)) => {
+                self.status.checkpoint_bytes = parts.iter().map(|p| p.len() as u64).sum();
+                self.parts = parts;
                 done
             }
             Err(_) => Err(StoreError::Failed("the thread that wrote it has panicked".into())),
