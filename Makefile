@@ -55,9 +55,9 @@ test-hosts: wasm ## the module on a small host that lacks one thing after anothe
 test-envoy-all: wasm wasm-chaos weir ## both on Envoy 1.36.4, 1.37.0, 1.39.3 and 1.40.0, with a table (half an hour)
 	@bash tests/envoy/all.sh
 
-test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy: campaigns, parity, crashes, pushes; ENVOY=1.36.4 for another
+test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy, and for several Envoys: campaigns, parity, crashes, pushes, the hub; ENVOY=1.36.4 for another
 	@rm -f target/node-lifecycle.txt
-	@$(PYTHON) -m pytest -q -n 4 tests/node
+	@$(PYTHON) -m pytest -q -n 4 tests/node tests/hub
 	@cat target/node-lifecycle.txt
 
 test-slow: wasm ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, and MILLIONS=2 in a real Envoy (needs wrk; minutes)

@@ -393,11 +393,7 @@ fn a_campaign_over_ten_nodes_is_denied_on_all_of_them() {
 #[ignore = "a measurement"]
 fn fifty_nodes() {
     let (dir, config) = (Dir::new("fifty"), config(""));
-    let hub = Hub::start(
-        &dir.file("c.json", &config_text("")),
-        &dir.state(),
-        &["--keys", "1048576"],
-    );
+    let hub = Hub::start(&dir.file("c.json", &config_text("")), &dir.state(), &["--keys", "1048576"]);
     let took = std::sync::Mutex::new(Vec::new());
     let began = Instant::now();
     std::thread::scope(|scope| {
