@@ -223,6 +223,14 @@ fn what_is_not_ours_is_refused_with_a_status_and_a_name_and_counted() {
         assert!([400, 429].contains(&status), "{status}");
         n += 1;
     }
+    // What is no HTTP at all.
+    for n in 0..100 {
+        let mut s = TcpStream::connect(hub.address).unwrap();
+        let bytes: Vec<u8> =
+            (0..rng.below(40_000)).map(|_| if n % 2 == 0 { rng.next() as u8 } else { b'a' }).collect();
+        let _ = s.write_all(&bytes);
+    }
+    assert_eq!((hub.get("/readyz").0, hub.get("/v1/status").0), (200, 200));
     assert_eq!(hub.send("POST /nowhere", b"").0, 404);
     assert_eq!(hub.send("PUT /v1/exchange", b"").0, 405);
     let count = |kind: &str| hub.metric(&format!("weir_hub_errors_total{{kind=\"{kind}\"}}"));
@@ -393,11 +401,7 @@ fn a_campaign_over_ten_nodes_is_denied_on_all_of_them() {
 #[ignore = "a measurement"]
 fn fifty_nodes() {
     let (dir, config) = (Dir::new("fifty"), config(""));
-    let hub = Hub::start(
-        &dir.file("c.json", &config_text("")),
-        &dir.state(),
-        &["--keys", "1048576"],
-    );
+    let hub = Hub::start(&dir.file("c.json", &config_text("")), &dir.state(), &["--keys", "1048576"]);
     let took = std::sync::Mutex::new(Vec::new());
     let began = Instant::now();
     std::thread::scope(|scope| {
