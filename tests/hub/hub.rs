@@ -15,6 +15,8 @@ use fake::{Fake, Rng, config, config_text, traffic_at};
 use process::{Dir, Hub, command, ends, now, read};
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use weir::engine::observation::Observation;
 use weir::engine::units::scaled;
@@ -61,6 +63,56 @@ fn what_is_acknowledged_survives_kill_9_and_is_counted_once() {
         assert_eq!((&s["keys"], &s["lost"]), (&sent.into(), &0.into()));
         hub.kill();
     }
+}
+
+/// Eight nodes send without a pause while the hub is killed and started again.
+#[test]
+fn kill_9_under_load_loses_nothing_and_counts_nothing_twice() {
+    let (dir, config) = (Dir::new("load"), config(""));
+    let file = dir.file("c.json", &config_text(""));
+    let args = ["--keys", "131072", "--checkpoint-s", "1"];
+    let hub = Hub::start(&file, &dir.state(), &args);
+    let (address, done) = (Mutex::new(hub.address), AtomicBool::new(false));
+    let (sent, failures) = (AtomicU64::new(0), AtomicU64::new(0));
+    let last = std::thread::scope(|scope| {
+        for i in 0..8 {
+            let (config, address, done, sent, failures) = (&config, &address, &done, &sent, &failures);
+            scope.spawn(move || {
+                let (mut f, mut rng) = (Fake::new(i, config), Rng(100 + i));
+                while !done.load(Relaxed) || !f.unacked.is_empty() {
+                    if !done.load(Relaxed) && f.unacked.len() < 200 {
+                        let n = 1 + rng.below(8);
+                        f.write(rng.below(4) as u8, &observations(&mut rng, n as usize));
+                        sent.fetch_add(n, Relaxed);
+                    }
+                    let to = *address.lock().unwrap();
+                    match process::send(to, None, "POST /v1/exchange", &f.request(now())) {
+                        Ok((200, body)) => drop(f.take(&body)),
+                        other => {
+                            assert!(other.is_err(), "{other:?}");
+                            failures.fetch_add(1, Relaxed);
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                    }
+                }
+            });
+        }
+        let (mut hub, mut rng) = (hub, Rng(8));
+        for _ in 0..6 {
+            std::thread::sleep(Duration::from_millis(200 + rng.below(1_200)));
+            hub.kill();
+            hub = Hub::start(&file, &dir.state(), &args);
+            *address.lock().unwrap() = hub.address;
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        done.store(true, Relaxed);
+        hub
+    });
+    let (sent, s) = (sent.into_inner(), last.status());
+    println!("{sent} observations, {} exchanges failed", failures.into_inner());
+    assert_eq!((&s["observations"], &s["lost"], &s["refused_batches"]), (&sent.into(), &0.into(), &0.into()));
+    assert!(s["nodes"].as_array().unwrap().iter().all(|n| n["before"] == 0), "{s}");
+    last.settled("keys", sent);
 }
 
 #[test]
@@ -223,6 +275,14 @@ fn what_is_not_ours_is_refused_with_a_status_and_a_name_and_counted() {
         assert!([400, 429].contains(&status), "{status}");
         n += 1;
     }
+    // What is no HTTP at all.
+    for n in 0..100 {
+        let mut s = TcpStream::connect(hub.address).unwrap();
+        let bytes: Vec<u8> =
+            (0..rng.below(40_000)).map(|_| if n % 2 == 0 { rng.next() as u8 } else { b'a' }).collect();
+        let _ = s.write_all(&bytes);
+    }
+    assert_eq!((hub.get("/readyz").0, hub.get("/v1/status").0), (200, 200));
     assert_eq!(hub.send("POST /nowhere", b"").0, 404);
     assert_eq!(hub.send("PUT /v1/exchange", b"").0, 405);
     let count = |kind: &str| hub.metric(&format!("weir_hub_errors_total{{kind=\"{kind}\"}}"));

@@ -120,18 +120,7 @@ impl Hub {
 
     /// Status and body.
     pub fn send(&self, head: &str, body: &[u8]) -> (u16, Vec<u8>) {
-        let mut s = TcpStream::connect(self.address).unwrap();
-        s.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let token = self.token.as_ref().map(|t| format!("authorization: Bearer {t}\r\n")).unwrap_or_default();
-        s.write_all(format!("{head} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n{token}").as_bytes())
-            .unwrap();
-        if !head.starts_with("GET") {
-            s.write_all(format!("content-length: {}\r\n", body.len()).as_bytes()).unwrap();
-        }
-        s.write_all(b"\r\n").unwrap();
-        // It may be refused before it has been read.
-        let _ = s.write_all(body);
-        read(s)
+        send(self.address, self.token.as_deref(), head, body).unwrap()
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
@@ -190,12 +179,38 @@ fn name(body: &[u8]) -> String {
     v["error"].as_str().unwrap().into()
 }
 
+/// Status and body; an error if the hub is gone.
+pub fn send(to: SocketAddr, token: Option<&str>, head: &str, body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+    let mut s = TcpStream::connect(to)?;
+    s.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let token = token.map(|t| format!("authorization: Bearer {t}\r\n")).unwrap_or_default();
+    s.write_all(format!("{head} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n{token}").as_bytes())?;
+    if !head.starts_with("GET") {
+        s.write_all(format!("content-length: {}\r\n", body.len()).as_bytes())?;
+    }
+    s.write_all(b"\r\n")?;
+    // It may be refused before it has been read.
+    let _ = s.write_all(body);
+    reply(s)
+}
+
 /// Status and body of a reply.
-pub fn read(mut s: TcpStream) -> (u16, Vec<u8>) {
+pub fn read(s: TcpStream) -> (u16, Vec<u8>) {
+    reply(s).unwrap()
+}
+
+fn reply(mut s: TcpStream) -> std::io::Result<(u16, Vec<u8>)> {
     let mut all = Vec::new();
-    let _ = s.read_to_end(&mut all);
-    let at = all.windows(4).position(|w| w == b"\r\n\r\n");
-    let at = at.unwrap_or_else(|| panic!("no reply: {}", String::from_utf8_lossy(&all)));
-    let status = std::str::from_utf8(&all[9..12]).unwrap().parse().unwrap();
-    (status, all[at + 4..].to_vec())
+    let broken = s.read_to_end(&mut all);
+    let Some(at) = all.windows(4).position(|w| w == b"\r\n\r\n") else {
+        broken?;
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    };
+    let head = std::str::from_utf8(&all[..at]).unwrap().to_ascii_lowercase();
+    let length =
+        head.split("content-length: ").nth(1).and_then(|l| l.split("\r\n").next()?.parse::<usize>().ok());
+    if length.is_some_and(|n| all.len() - at - 4 < n) {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((head[9..12].parse().unwrap(), all[at + 4..].to_vec()))
 }

@@ -17,7 +17,7 @@ use self::core::{Hub, MOST_KEYS, Moment, sizes};
 use crate::{IO, OK, USAGE, check};
 use journal::{Blocked, Journal};
 use serde_json::json;
-use server::{Server, Token};
+use server::{Server, Signals, Token};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,7 +102,11 @@ fn serve(args: &Args) -> Result<(), u8> {
         eprintln!("weir: {e}");
         IO
     })?;
-    let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {
+    let bound = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(args.listen).await?;
+        Ok::<_, std::io::Error>((listener, Signals::new()?))
+    });
+    let (listener, signals) = bound.map_err(|e| {
         eprintln!("weir: {}: {e}", args.listen);
         IO
     })?;
@@ -118,7 +122,7 @@ fn serve(args: &Args) -> Result<(), u8> {
         IO
     })?;
     log::info("listening", json!({"address": address.to_string(), "policy": config.policy}));
-    let asked = runtime.block_on(server::serve(listener, server, end));
+    let asked = runtime.block_on(server::serve(listener, server, signals, end));
     runtime.shutdown_timeout(Duration::from_secs(1));
     let _ = jobs.send(Job::Stop);
     match worker.join() {

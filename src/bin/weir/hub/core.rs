@@ -216,6 +216,10 @@ impl Hub {
     pub fn sizes(&self) -> Sizes {
         self.sizes
     }
+    #[cfg(test)]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
     pub fn nodes(&self) -> &Nodes {
         &self.nodes
     }

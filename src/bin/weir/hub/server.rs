@@ -20,6 +20,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use weir::engine::config::Config;
@@ -235,11 +236,15 @@ fn router(server: Arc<Server>) -> Router {
 }
 
 /// Serves until a signal comes (`true`) or the ledger's thread ends (`false`); then finishes what is under way.
-pub async fn serve(listener: TcpListener, server: Server, mut ended: oneshot::Receiver<()>) -> bool {
+pub async fn serve(
+    listener: TcpListener,
+    server: Server,
+    mut signals: Signals,
+    mut ended: oneshot::Receiver<()>,
+) -> bool {
     let router = router(Arc::new(server));
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(signal());
     let asked = loop {
         let next = async {
             let place = Arc::clone(&room).acquire_owned().await;
@@ -247,7 +252,7 @@ pub async fn serve(listener: TcpListener, server: Server, mut ended: oneshot::Re
         };
         let (place, stream) = tokio::select! {
             next = next => next,
-            name = &mut stop => {
+            name = signals.next() => {
                 log::info("stopping", json!({"signal": name}));
                 break true;
             }
@@ -279,14 +284,18 @@ pub async fn serve(listener: TcpListener, server: Server, mut ended: oneshot::Re
     asked
 }
 
-async fn signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => "SIGTERM",
-        _ = int.recv() => "SIGINT",
+/// SIGTERM and SIGINT. From `new` on they end nothing by themselves.
+pub struct Signals(Signal, Signal);
+
+impl Signals {
+    /// Within the runtime.
+    pub fn new() -> std::io::Result<Signals> {
+        Ok(Signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    }
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.0.recv() => "SIGTERM",
+            _ = self.1.recv() => "SIGINT",
+        }
     }
 }

@@ -439,3 +439,7 @@ impl Work {
 pub fn hex(id: &NodeId) -> String {
     id.iter().map(|b| format!("{b:02x}")).collect()
 }
+
+#[cfg(test)]
+#[path = "work_tests.rs"]
+mod tests;
