@@ -96,7 +96,7 @@ def test_of_a_burst_of_milliseconds_the_second_wait_at_the_latest_is_true(start,
     for round in range(4):
         got, took = burst(e.port, 40)
         served, refused = [r for r in got if r.status == 200], [r for r in got if r.status == 429]
-        assert len(served) + len(refused) == 40 and took < 0.2
+        assert len(served) + len(refused) == 40, sorted(r.status for r in got)
         # One worker's quota at least, all of them together at most.
         assert 5 <= len(served) <= 5 * workers + 2
         first, last = int(refused[0].headers["retry-after"]), int(refused[-1].headers["retry-after"])

@@ -76,6 +76,8 @@ class Upstream:
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             daemon_threads = True
+            # Connections that wait to be taken: five, as is usual, are too few for a burst on a busy machine.
+            request_queue_size = 256
 
             def handle_error(self, request, client_address):
                 pass
