@@ -186,3 +186,45 @@ fn what_must_stand_in_front_is_told_and_looked_for() {
         }
     }
 }
+
+#[test]
+fn what_the_hub_needs_is_told_and_looked_for() {
+    let seed = "ab".repeat(32);
+    let f = file("hub", &format!(r#"{{"seed": "{seed}", "hub": {{"cluster": "weir_hub"}}}}"#));
+    let envoy = std::env::temp_dir().join(format!("weir-check-{}-hub.yaml", std::process::id()));
+    let cluster = "clusters:\n- name: weir_hub\n";
+    let token = "environment_variables: {host_env_keys: [WEIR_HUB_TOKEN]}\n";
+    for (text, warnings) in [
+        (
+            String::new(),
+            vec![
+                "no cluster named \"weir_hub\": the hub cannot be called",
+                "no WEIR_HUB_TOKEN in environment_variables: the hub refuses calls without its token",
+            ],
+        ),
+        (
+            cluster.to_string(),
+            vec!["no WEIR_HUB_TOKEN in environment_variables: the hub refuses calls without its token"],
+        ),
+        ([cluster, token].concat(), vec![]),
+    ] {
+        std::fs::write(&envoy, &text).unwrap();
+        let all = said(&f, &["--envoy", envoy.to_str().unwrap()]);
+        let (needs, missing): (Vec<_>, Vec<_>) = all.iter().partition(|l| l.contains(": hub: "));
+        assert!(
+            needs.len() == 1 && needs.iter().all(|l| l.contains("POST /v1/exchange each 500 ms")),
+            "{needs:?}"
+        );
+        let of_hub: Vec<&str> = missing
+            .iter()
+            .filter_map(|l| l.split(": warning: ").nth(1))
+            .filter(|l| !l.contains("use_remote_address"))
+            .collect();
+        assert_eq!(of_hub, warnings, "{text:?}");
+    }
+    // Only a node's leader calls.
+    let f =
+        file("hub-vm", &format!(r#"{{"seed": "{seed}", "scope": "vm", "hub": {{"cluster": "weir_hub"}}}}"#));
+    let o = Command::new(env!("CARGO_BIN_EXE_weir")).arg("check").arg(f).output().unwrap();
+    assert!(String::from_utf8_lossy(&o.stdout).contains("hub: has no effect with scope vm"));
+}

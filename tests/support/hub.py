@@ -13,17 +13,20 @@ from harness import ROOT, free_port
 
 WEIR = os.environ.get("WEIR_BIN", os.path.join(ROOT, "target", "weir"))
 TOKEN = "a token of the tests"
+# Envoys of the tests have it from their own environment, as the page says.
+os.environ["WEIR_HUB_TOKEN"] = TOKEN
 
 
-def reached(port, token=TOKEN):
-    """An edit of envoy.yaml: the cluster `weir_hub`, and the token."""
+def reached(port, token=None):
+    """An edit of envoy.yaml: the cluster `weir_hub`, and the token (none: that of Envoy's environment)."""
     cluster = (
         "  - name: weir_hub\n    connect_timeout: 1s\n    type: STATIC\n    load_assignment:\n      cluster_name: weir_hub\n      endpoints:\n"
         f"      - lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}}}]\n")
 
     def edit(yaml):
         yaml = yaml.replace("  clusters:\n", "  clusters:\n" + cluster, 1)
-        secret = f"                  environment_variables: {{key_values: {{WEIR_HUB_TOKEN: '{token}'}}}}\n"
+        of = f"key_values: {{WEIR_HUB_TOKEN: '{token}'}}" if token else "host_env_keys: [WEIR_HUB_TOKEN]"
+        secret = f"                  environment_variables: {{{of}}}\n"
         return yaml.replace("                  vm_id: weir\n", "                  vm_id: weir\n" + secret, 1)
     return edit
 
@@ -44,7 +47,7 @@ class Hub:
         self.log = open(self.state + ".log", "ab")
         self.process = subprocess.Popen(
             [WEIR, "hub", "--config", self.config, "--state", self.state, "--listen", f"127.0.0.1:{self.port}"] + self.args,
-            env={**os.environ, "WEIR_HUB_TOKEN": TOKEN}, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         end = time.time() + 20
         while time.time() < end:
             assert self.process.poll() is None, open(self.state + ".log").read()
