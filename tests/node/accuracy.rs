@@ -149,9 +149,10 @@ proptest! {
         prop_assert_eq!(edges.of_honest(), 0);
         // An account that sent a handful of requests may miss its fourth strike by one.
         prop_assert!(edges.convicted.abs_diff(engine.convicted) <= 2, "{} of {}", edges.convicted, engine.convicted);
-        // A key that has a record waits for the ledger: each account is served once more than in one process.
+        // A key that has a state waits for the ledger: each account is served once more than in one process. And the case may be
+        // confirmed one evaluation later, which comes at 15 % more requests: 8 % of all blocks here.
         let blocked = edges.of_campaign() + engine.convicted;
-        prop_assert!(blocked * 100 >= engine.of_campaign() * 93, "{} of {}", edges.of_campaign(), engine.of_campaign());
+        prop_assert!(blocked * 100 >= engine.of_campaign() * 85, "{} of {}", edges.of_campaign(), engine.of_campaign());
     }
 
     #[test]
