@@ -359,6 +359,9 @@ mod tests {
         for name in EXPORTS.iter().skip(1).chain(&["proxy_on_done"]) {
             m.exports.add(name, through);
         }
+        for (ours, _) in OURS {
+            m.exports.add(ours, through);
+        }
         m.emit_wasm()
     }
 
