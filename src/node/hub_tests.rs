@@ -212,6 +212,38 @@ fn a_ring_that_begins_anew_makes_another_node() {
     assert!(hub.next.keys().map(|k| k.0).collect::<BTreeSet<_>>().len() > 1);
 }
 
+/// The answer to a call of before speaks of numbers that mean other batches now.
+#[test]
+fn an_answer_to_the_node_of_before_acknowledges_nothing() {
+    let (mut w, mut hub) = (World::with_hub(2), Told { epoch: 1, ..Told::default() });
+    for i in 0..100 {
+        w.request(1, i);
+        w.exchange(&mut hub, 1);
+    }
+    w.request(1, 100);
+    let told = hub.observations;
+    let late = loop {
+        w.run(1, &[]);
+        if let Some(request) = w.due() {
+            break hub.take(&request);
+        }
+    };
+    let (before, in_call) = (w.sums().hub_sent, hub.observations - told);
+    // The host has lost the worker's cell while the call was under way.
+    w.cell("s/1").truncate(3);
+    w.cell("s/0").truncate(3);
+    for i in 101..140 {
+        w.request(1, i);
+        w.run(1, &[]);
+    }
+    assert_eq!(w.answer(200, &late), Some(Answer::Taken));
+    assert_eq!(w.sums().hub_sent, before, "nothing of what came since is there");
+    w.exchange(&mut hub, 30);
+    let c = w.sums();
+    assert_eq!(hub.observations, c.hub_sent + in_call, "and those whose answer came too late");
+    assert_eq!(c.hub_sent + c.hub_dropped, c.applied, "{c:?}");
+}
+
 #[test]
 fn what_the_hub_has_convicted_is_denied_by_every_worker_until_it_is_forgotten() {
     let mut w = World::with_hub(3);

@@ -44,8 +44,9 @@ pub(super) struct Uplink {
     meta: HubMeta,
     queue: VecDeque<Waiting>,
     bytes: usize,
-    /// When the call in flight was made, 0 if none is.
+    /// When the call in flight was made, 0 if none is; and as which node.
     called_at: u64,
+    called_as: [u8; 16],
     /// The next call is due then.
     due_at: u64,
     /// Failures in a row.
@@ -82,6 +83,7 @@ impl Uplink {
             queue: VecDeque::new(),
             bytes: 0,
             called_at: 0,
+            called_as: [0; 16],
             due_at: mono,
             failures: 0,
             answered_at: mono,
@@ -170,7 +172,7 @@ impl Uplink {
         };
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
-        self.called_at = mono.max(1);
+        (self.called_at, self.called_as) = (mono.max(1), self.meta.node);
         Some(bytes)
     }
 
@@ -210,7 +212,10 @@ impl Uplink {
         let period = u64::from(reply.period_ms.min(PERIOD_MOST)).saturating_mul(MS).max(config.hub_every());
         self.due_at = self.called_at.saturating_add(period);
         (self.called_at, self.failures, self.answered_at) = (0, 0, mono);
-        self.acknowledge(counts, &reply.acks);
+        // Of a node that this one is no longer, it acknowledges numbers that begin anew.
+        if self.called_as == self.meta.node {
+            self.acknowledge(counts, &reply.acks);
+        }
         if reply.hub_epoch != self.meta.hub_epoch {
             // Its versions begin anew. What it published before stays in force until it has published again.
             (self.meta.hub_epoch, self.meta.held) = (reply.hub_epoch, [0; SHARDS]);
