@@ -43,7 +43,7 @@ const PROGRESS_BYTES: usize = 22;
 
 /// Kinds of cells with their number and bytes at most: those of the policy, then (the last two) those of each VM. `pages` of
 /// the configured ledger; `hub`: is there one? Without, its cells hold nothing.
-pub fn table(pages: u16, hub: bool) -> [(&'static str, u64, usize); 10] {
+pub fn table(pages: u32, hub: bool) -> [(&'static str, u64, usize); 10] {
     let of_hub = |n: u64| if hub { n } else { 0 };
     [
         ("H", 1, HEAD_BYTES),
@@ -285,9 +285,9 @@ pub fn shard(epoch: u64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What precedes a shard: an epoch, or of the hub's its version in the head.
-pub fn version_of(bytes: &[u8]) -> Option<u64> {
-    bytes.first_chunk::<8>().map(|v| u64::from_le_bytes(*v))
+/// A shard, and what stands in front of it: an epoch, or of the hub's its version in the head.
+pub fn unshard(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    bytes.split_first_chunk::<8>().map(|(of, shard)| (u64::from_le_bytes(*of), shard))
 }
 
 /// How far the batches of a ring are applied.

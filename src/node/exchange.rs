@@ -101,7 +101,8 @@ fn begin(out: &mut Vec<u8>, seed_check: u32) -> Writer<'_> {
     w
 }
 
-/// The body of a message of ours that is whole; seed check beside it.
+/// The body of a message of ours that is whole; seed check beside it. Not `wire::open`: over a network damage is told as damage, and
+/// not as another seed.
 fn open(bytes: &[u8], most: usize) -> Result<(u32, Reader<'_>), Refused> {
     if bytes.len() > most {
         return Err(Refused::Malformed);

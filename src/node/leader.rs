@@ -25,7 +25,7 @@ pub(super) struct Lead {
     /// First ring of the next drain.
     first: usize,
     /// Next checkpoint page.
-    page: u16,
+    page: u32,
     /// Something was learned since this cycle began, and since the cycle before it began.
     dirty: bool,
     dirty_before: bool,
@@ -151,8 +151,8 @@ impl Lead {
                 let Some((bytes, _)) = cells.get(&cells::name(prefix, "c", &[u64::from(i)])) else {
                     continue;
                 };
-                match ledger.read_page(&bytes) {
-                    Ok(_) => add(&mut restored, 1),
+                match ledger.read_page(i, &bytes) {
+                    Ok(()) => add(&mut restored, 1),
                     Err(_) => add(&mut counts.pages_refused, 1),
                 }
             }
@@ -413,10 +413,7 @@ impl Lead {
     fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells) {
         self.audit = self.audit.saturating_add(1) % SHARDS;
         let found = cells.get(&cells::name(prefix, "v", &[self.audit as u64]));
-        let ours = found
-            .as_ref()
-            .and_then(|(b, _)| b.split_first_chunk::<8>())
-            .is_some_and(|(e, _)| u64::from_le_bytes(*e) == self.head.epoch);
+        let ours = found.is_some_and(|(b, _)| cells::unshard(&b).is_some_and(|(e, _)| e == self.head.epoch));
         if !ours {
             self.ledger.republish(1u64 << (self.audit as u32 & 63));
         }
@@ -467,7 +464,7 @@ impl Lead {
         self.write_meta(prefix, cells);
     }
 
-    fn write_page(&mut self, prefix: &str, cells: &mut dyn Cells, i: u16) {
+    fn write_page(&mut self, prefix: &str, cells: &mut dyn Cells, i: u32) {
         self.ledger.write_page(i, &mut self.bytes);
         cells.set(&cells::name(prefix, "c", &[u64::from(i)]), &self.bytes, 0);
     }

@@ -51,7 +51,7 @@ pub const BUDGET: u64 = 20 * MS;
 const LATE: u64 = 1_000 * MS;
 /// Checkpoint pages a tick. A cycle over the 700 pages of the default tables takes a second, which is what a crash may lose
 /// of updates. 650 pages are written in 1.8 ms (`make bench-node`), so a tick spends a fifth of a millisecond.
-pub const PAGES_PER_TICK: u16 = 72;
+pub const PAGES_PER_TICK: u32 = 72;
 
 /// The host's shared cells and its monotonic clock.
 pub trait Cells {
@@ -441,16 +441,6 @@ impl Node {
     }
 }
 
-#[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::panic,
-    missing_docs,
-    reason = "tests"
-)]
-mod hub_tests;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]

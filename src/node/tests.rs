@@ -4,7 +4,9 @@ use super::*;
 use crate::engine::config::parse;
 use crate::engine::edge::identity::{Head as Request, NoProperties};
 
-pub(super) fn config(policy: &str, seed: &str) -> Arc<Config> {
+mod hub_tests;
+
+fn config(policy: &str, seed: &str) -> Arc<Config> {
     let text = format!(
         r#"{{"policy":"{policy}","seed":"{}","keys":1024,"campaign":{{"groups":64,"doorkeeper_bits":10,"novelty_bits":10}},"limits":[]}}"#,
         seed.repeat(32)
@@ -13,15 +15,15 @@ pub(super) fn config(policy: &str, seed: &str) -> Arc<Config> {
 }
 
 /// VMs of one process; a dead one is `None`.
-pub(super) struct World {
-    pub(super) memory: Memory,
-    pub(super) vms: Vec<Option<Node>>,
+struct World {
+    memory: Memory,
+    vms: Vec<Option<Node>>,
     /// Counters of the dead.
     gone: Counts,
 }
 
 impl World {
-    pub(super) fn new(vms: usize) -> World {
+    fn new(vms: usize) -> World {
         let mut w = World { memory: Memory::default(), vms: Vec::new(), gone: Counts::default() };
         w.memory.now = 1_000 * TICK;
         // The canary configures first and never ticks.
@@ -31,7 +33,7 @@ impl World {
         }
         w
     }
-    pub(super) fn start(&mut self, rank: u32) -> usize {
+    fn start(&mut self, rank: u32) -> usize {
         let mut node = Node::new(config("p", "ab"), rank);
         assert!(node.join(&mut self.memory));
         self.vms.push(Some(node));
@@ -44,7 +46,7 @@ impl World {
         }
     }
     /// `n` ticks of all VMs but `stalled`.
-    pub(super) fn run(&mut self, n: usize, stalled: &[usize]) {
+    fn run(&mut self, n: usize, stalled: &[usize]) {
         for _ in 0..n {
             self.memory.now += TICK;
             for i in (0..self.vms.len()).filter(|i| !stalled.contains(i)) {
@@ -52,7 +54,7 @@ impl World {
             }
         }
     }
-    pub(super) fn request(&mut self, i: usize, key: u64) -> Decision {
+    fn request(&mut self, i: usize, key: u64) -> Decision {
         let now = Nanos::from_secs(1_780_000_000).plus(Nanos(self.memory.now));
         let vm = self.vms[i].as_mut().unwrap();
         let credential = format!("key-{key}");
@@ -76,20 +78,20 @@ impl World {
         s.push(body.as_bytes(), true);
         vm.decide(&mut self.memory, &config, now, &mut s)
     }
-    pub(super) fn leader(&self) -> Option<usize> {
+    fn leader(&self) -> Option<usize> {
         let all: Vec<usize> =
             (0..self.vms.len()).filter(|i| self.vms[*i].as_ref().is_some_and(Node::leads)).collect();
         assert!(all.len() <= 1, "{all:?} lead");
         all.first().copied()
     }
-    pub(super) fn kill(&mut self, i: usize) {
+    fn kill(&mut self, i: usize) {
         let c = self.vms[i].take().unwrap().counts();
         self.gone.sent += c.sent;
         self.gone.applied += c.applied;
         self.gone.lost += c.lost;
         self.gone.dropped += c.dropped;
     }
-    pub(super) fn counts(&self) -> Counts {
+    fn counts(&self) -> Counts {
         let mut sum = self.gone;
         for c in self.vms.iter().flatten().map(Node::counts) {
             sum.sent += c.sent;
@@ -109,7 +111,7 @@ impl World {
         let name = format!("{}H", cells::prefix(&config("p", "ab")));
         Head::decode(&self.memory.get(&name).unwrap().0).unwrap()
     }
-    pub(super) fn cell(&mut self, kind: &str) -> &mut Vec<u8> {
+    fn cell(&mut self, kind: &str) -> &mut Vec<u8> {
         let name = format!("{}{kind}", cells::prefix(&config("p", "ab")));
         &mut self.memory.cells.get_mut(&name).unwrap().0
     }

@@ -209,7 +209,9 @@ impl Uplink {
             self.fail(mono);
             return (Answer::Strange, false);
         };
-        let period = u64::from(reply.period_ms.min(PERIOD_MOST)).saturating_mul(MS).max(config.hub_every());
+        let period = u64::from(reply.period_ms.min(PERIOD_MOST))
+            .saturating_mul(MS)
+            .max(config.hub.as_ref().map_or(0, |h| h.every.0));
         self.due_at = self.called_at.saturating_add(period);
         (self.called_at, self.failures, self.answered_at) = (0, 0, mono);
         // Of a node that this one is no longer, it acknowledges numbers that begin anew.
@@ -286,7 +288,7 @@ impl Uplink {
         };
         if *version != 0 && *held != 0 {
             let cell = cells.get(&cells::name(prefix, "f", &[at as u64]));
-            if cell.and_then(|(bytes, _)| cells::version_of(&bytes)) != Some(u64::from(*version)) {
+            if cell.and_then(|(bytes, _)| Some(cells::unshard(&bytes)?.0)) != Some(u64::from(*version)) {
                 *held = 0;
             }
         }

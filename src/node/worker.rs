@@ -3,6 +3,7 @@
 use super::cells::{self, CELL_BYTES, FREE, Head, RING, SHARDS, SLOTS, Slot, YIELDED};
 use super::{CREATE, Cells, GRACE, MS, Node, SILENT, SPARING, STALE, STALE_TICKS, Set};
 use crate::engine::edge::Edge;
+use crate::engine::wire::Refused;
 use std::sync::Arc;
 
 /// A VM's own ring.
@@ -28,57 +29,29 @@ impl Node {
     /// Applies the shards that are new here.
     pub(super) fn pull(&mut self, cells: &mut dyn Cells, mono: u64) {
         let Some(edge) = &mut self.edge else { return };
-        let mut fresh = false;
-        for i in 0..SHARDS {
-            let (Some(have), Some(want)) = (self.applied.get_mut(i), self.head.versions.get(i)) else {
-                continue;
-            };
-            if have == want {
-                continue;
-            }
-            let Some((bytes, _)) = cells.get(&cells::name(&self.prefix, "v", &[i as u64])) else { continue };
-            let Some((epoch, shard)) = bytes.split_first_chunk::<8>() else { continue };
-            // An old epoch: a leader that stalled wrote after its successor, which will write the shard again.
-            if u64::from_le_bytes(*epoch) != self.head.epoch {
-                continue;
-            }
-            match edge.apply(shard) {
-                Ok(()) => {
-                    *have = *want;
-                    fresh = true;
-                }
-                Err(_) => self.counts.cells_refused = self.counts.cells_refused.saturating_add(1),
-            }
-        }
+        let head = &self.head;
+        let prefix = &self.prefix;
+        // An old epoch: a leader that stalled wrote after its successor, which will write the shard again.
+        let of_epoch = |_| head.epoch;
+        let own = take_over(cells, prefix, "v", (&mut self.applied, &head.versions), of_epoch, |shard| {
+            edge.apply(shard)
+        });
+        let mut refused = own.refused;
         // Of the hub's, a version of 0 is none: it has been silent for too long, or is no longer configured.
-        if self.config.hub.is_none() || self.head.hub_versions == [0; SHARDS] {
+        if self.config.hub.is_none() || head.hub_versions == [0; SHARDS] {
             if self.hub_applied != [0; SHARDS] {
                 self.hub_applied = [0; SHARDS];
                 edge.forget_hub();
             }
         } else {
-            for i in 0..SHARDS {
-                let (Some(have), Some(want)) = (self.hub_applied.get_mut(i), self.head.hub_versions.get(i))
-                else {
-                    continue;
-                };
-                if have == want || *want == 0 {
-                    continue;
-                }
-                let cell = cells.get(&cells::name(&self.prefix, "f", &[i as u64]));
-                let Some((bytes, _)) = cell else { continue };
-                // Written over by a leader that had stalled: the one that leads asks for it again.
-                if cells::version_of(&bytes) != Some(u64::from(*want)) {
-                    continue;
-                }
-                match edge.apply_hub(bytes.get(8..).unwrap_or_default()) {
-                    Ok(()) => *have = *want,
-                    Err(_) => self.counts.cells_refused = self.counts.cells_refused.saturating_add(1),
-                }
-            }
-            edge.set_hub_ahead(self.head.hub_ahead_ms);
+            // Another version: a leader that had stalled has written over it, and the one that leads asks the hub for it again.
+            let versions = (&mut self.hub_applied, &head.hub_versions);
+            let hub = take_over(cells, prefix, "f", versions, u64::from, |shard| edge.apply_hub(shard));
+            refused = refused.saturating_add(hub.refused);
+            edge.set_hub_ahead(head.hub_ahead_ms);
         }
-        if fresh {
+        self.counts.cells_refused = self.counts.cells_refused.saturating_add(refused);
+        if own.fresh {
             let lag = mono.saturating_sub(self.head.published);
             self.lag = self.lag.max(Some(lag));
         }
@@ -201,4 +174,38 @@ impl Node {
             }
         }
     }
+}
+
+/// What became of shards that were new.
+struct Taken {
+    fresh: bool,
+    refused: u64,
+}
+
+/// Hands each shard of a kind whose version is not the one held to `apply`, if its cell bears what `bears` says of that version.
+fn take_over(
+    cells: &mut dyn Cells,
+    prefix: &str,
+    kind: &str,
+    (held, versions): (&mut [u32; SHARDS], &[u32; SHARDS]),
+    bears: impl Fn(u32) -> u64,
+    mut apply: impl FnMut(&[u8]) -> Result<(), Refused>,
+) -> Taken {
+    let mut taken = Taken { fresh: false, refused: 0 };
+    for (i, (have, want)) in held.iter_mut().zip(versions).enumerate() {
+        if have == want || *want == 0 {
+            continue;
+        }
+        let Some((bytes, _)) = cells.get(&cells::name(prefix, kind, &[i as u64])) else { continue };
+        let of_version = cells::unshard(&bytes).filter(|(of, _)| *of == bears(*want));
+        let Some((_, shard)) = of_version else { continue };
+        match apply(shard) {
+            Ok(()) => {
+                *have = *want;
+                taken.fresh = true;
+            }
+            Err(_) => taken.refused = taken.refused.saturating_add(1),
+        }
+    }
+    taken
 }

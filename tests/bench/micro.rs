@@ -422,8 +422,8 @@ fn ledger(b: &mut Bench) {
     });
     b.case(&format!("restore, {pages} pages"), size, "", || {
         let mut fresh = Ledger::new(&config);
-        for p in &all {
-            fresh.read_page(p).unwrap();
+        for (i, p) in (0..).zip(&all) {
+            fresh.read_page(i, p).unwrap();
         }
         fresh.finish_restore();
         black_box(fresh.size_bytes());

@@ -104,7 +104,7 @@ pub fn requests(ledger: &Ledger) -> BTreeMap<u64, u32> {
     let slots = ledger_keys(ledger);
     let pages = slots.div_ceil((16_384 - 32) / 66);
     for i in 1..=pages as u32 {
-        ledger.write_page_at(i, &mut page);
+        ledger.write_page(i, &mut page);
         let body = &page[10..page.len() - 4];
         assert_eq!(word(body, 0) as usize, slots, "the table of keys");
         let dense = body[6..8] == [255, 255];
@@ -123,7 +123,7 @@ pub fn requests(ledger: &Ledger) -> BTreeMap<u64, u32> {
 
 fn ledger_keys(ledger: &Ledger) -> usize {
     let mut page = Vec::new();
-    ledger.write_page_at(1, &mut page);
+    ledger.write_page(1, &mut page);
     u32::from_le_bytes(page[10..14].try_into().unwrap()) as usize
 }
 

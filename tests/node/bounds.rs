@@ -149,7 +149,7 @@ fn a_worker_holds_less_than_a_mebibyte_and_a_leader_less_than_sixteen() {
             ledger.publish(|_, s| edge.apply(s).unwrap());
         }
         if n % 100 == 0 {
-            ledger.write_page((n / 100) as u16 % ledger.page_count(), &mut page);
+            ledger.write_page((n / 100) as u32 % ledger.page_count(), &mut page);
         }
     }
     let most = MOST.load(Relaxed) - before;
@@ -188,7 +188,7 @@ fn ten_million_keys_take_no_more_than_the_first_million() {
         }
         if n % 1_024 == 0 {
             ledger.publish(|_, s| edges.iter_mut().for_each(|e| e.apply(s).unwrap()));
-            ledger.write_page((n / 1_024) as u16 % ledger.page_count(), &mut page);
+            ledger.write_page((n / 1_024) as u32 % ledger.page_count(), &mut page);
         }
         if n == 1_000_000 {
             first = held();

@@ -220,10 +220,8 @@ pub struct Apart {
     requests: u64,
     /// The last step, 0 before the first request.
     pub at: Nanos,
-    /// Batches that the ledger has heard of: a hub takes them.
-    pub outbox: Vec<Vec<u8>>,
-    /// Is there a hub?
-    has_hub: bool,
+    /// Batches that the ledger has heard of, if there is a hub to take them.
+    pub outbox: Option<Vec<Vec<u8>>>,
     /// What was published, and when it comes into force.
     shards: VecDeque<(Nanos, Vec<u8>)>,
     last: LastActions,
@@ -238,8 +236,7 @@ impl Apart {
             ledger: Ledger::new(&config),
             requests: 0,
             at: Nanos(0),
-            outbox: Vec::new(),
-            has_hub,
+            outbox: has_hub.then(Vec::new),
             shards: VecDeque::new(),
             last: LastActions::default(),
             news: None,
@@ -291,8 +288,8 @@ impl Apart {
                 if let Err(e) = heard {
                     eprintln!("weir: a batch was refused: {e:?}");
                 }
-                if self.has_hub {
-                    self.outbox.push(batch);
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.push(batch);
                 }
             }
         }

@@ -130,8 +130,8 @@ impl Fleet {
             return;
         }
         hub.at = now;
-        for node in &mut self.nodes {
-            hub.inbox.append(&mut node.outbox);
+        for outbox in self.nodes.iter_mut().filter_map(|n| n.outbox.as_mut()) {
+            hub.inbox.append(outbox);
         }
         for batch in hub.inbox.drain(..) {
             if let Err(e) = hub.ledger.observe(&batch, |_, _| ()) {

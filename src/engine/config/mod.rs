@@ -52,13 +52,6 @@ pub struct Config {
     pub warnings: Vec<Problem>,
 }
 
-impl Config {
-    /// Time between exchanges with the hub, nanoseconds.
-    pub fn hub_every(&self) -> u64 {
-        self.hub.as_ref().map_or(0, |h| h.every.0)
-    }
-}
-
 /// How the node's leader reaches the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hub {

@@ -7,6 +7,7 @@
 use crate::engine::config::Problems;
 use crate::engine::config::read::show;
 use crate::engine::config::tree;
+use crate::engine::json::files::base64_digit;
 use serde_json::Value;
 
 /// Longest claims of a token that are read, bytes; longer ones name nobody.
@@ -184,14 +185,10 @@ fn base64(text: &[u8], most: usize) -> Option<Vec<u8>> {
     for four in text.get(..digits)?.chunks(4) {
         let mut word = 0u32;
         for b in four {
-            let digit = match b {
-                b'A'..=b'Z' => b.wrapping_sub(b'A'),
-                b'a'..=b'z' => b.wrapping_sub(b'a').wrapping_add(26),
-                b'0'..=b'9' => b.wrapping_sub(b'0').wrapping_add(52),
-                b'+' | b'-' => 62,
-                b'/' | b'_' => 63,
-                _ => return None,
-            };
+            let digit = base64_digit(*b);
+            if digit > 63 {
+                return None;
+            }
             word = word << 6 | u32::from(digit);
         }
         let missing = 4usize.saturating_sub(four.len());

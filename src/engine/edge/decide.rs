@@ -32,8 +32,14 @@ pub fn listed<'a>(
 }
 
 /// What a worker can say without the ledger: the published conviction of the key, or the rule for a key that nobody has
-/// seen before. A key with a state (`known`) waits for the ledger, which sees this request within 100 ms.
-pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, known: bool, c: &Campaign) -> Outcome {
+/// seen before. A key with a state, here or `beside`, waits for the ledger, which sees this request within 100 ms.
+pub fn from_snapshot(
+    s: &Snapshot,
+    obs: &Observation,
+    m: Match<'_>,
+    beside: Option<&Snapshot>,
+    c: &Campaign,
+) -> Outcome {
     let evidence =
         Evidence { matched: m.pieces.count.min(255) as u8, values: obs.value_count, ..Evidence::default() };
     let out = Outcome { evidence, ..Outcome::default() };
@@ -43,7 +49,7 @@ pub fn from_snapshot(s: &Snapshot, obs: &Observation, m: Match<'_>, known: bool,
     }
     let Some(case) = m.case.filter(|_| obs.key != 0) else { return out };
     let template = Outcome { reason: Reason::Template, campaign: case.campaign, ..out };
-    if known {
+    if s.is_known(obs.key) || beside.is_some_and(|b| b.is_known(obs.key)) {
         return Outcome { watch: m.pieces.count >= 3, ..template };
     }
     let ruling = |created_s: u32| {

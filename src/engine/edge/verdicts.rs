@@ -102,17 +102,12 @@ impl Verdicts {
     /// What either ledger says of a request, and the own ledger's match.
     pub fn outcome(&self, obs: &Observation, values: &[u64], c: &Campaign) -> (Outcome, Match<'_>) {
         let m = self.own.best_match(values);
-        let Some(hub) = &self.hub else {
-            let known = self.own.is_known(obs.key);
-            return (decide::from_snapshot(&self.own, obs, m, known, c), m);
-        };
-        let known = self.own.is_known(obs.key) || hub.snapshot.is_known(obs.key);
-        let own = decide::from_snapshot(&self.own, obs, m, known, c);
-        if own.block {
-            return (own, m);
-        }
+        let beside = self.hub.as_ref().map(|h| &h.snapshot);
+        let own = decide::from_snapshot(&self.own, obs, m, beside, c);
+        let Some(hub) = self.hub.as_ref().filter(|_| !own.block) else { return (own, m) };
         let seen = Observation { time: hub.time(obs.time), ..*obs };
-        let theirs = decide::from_snapshot(&hub.snapshot, &seen, hub.snapshot.best_match(values), known, c);
+        let of_hub = hub.snapshot.best_match(values);
+        let theirs = decide::from_snapshot(&hub.snapshot, &seen, of_hub, Some(&self.own), c);
         let milder = !theirs.block && (own.watch || !theirs.watch);
         (if milder { own } else { theirs }, m)
     }

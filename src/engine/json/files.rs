@@ -56,7 +56,8 @@ const DIGITS: [u8; 256] = {
     table
 };
 
-fn digit(b: u8) -> u8 {
+/// See `DIGITS`.
+pub fn base64_digit(b: u8) -> u8 {
     DIGITS.get(usize::from(b)).copied().unwrap_or(255)
 }
 
@@ -74,7 +75,7 @@ struct Decoder {
 impl Decoder {
     #[inline(never)]
     fn push(&mut self, b: u8, out: &mut Out<'_>) {
-        let value = digit(b);
+        let value = base64_digit(b);
         if value < 64 {
             self.more |= self.ended;
             self.pads = 0;
@@ -234,7 +235,7 @@ impl File {
                 && !decoder.ended
                 && let Some((four, after)) = rest.split_first_chunk::<4>()
             {
-                let [a, b, c, d] = four.map(|b| u32::from(digit(b)));
+                let [a, b, c, d] = four.map(|b| u32::from(base64_digit(b)));
                 if a | b | c | d < 64 {
                     (decoder.bits, decoder.digits) = (a << 18 | b << 12 | c << 6 | d, 4);
                     decoder.flush(&mut out);
@@ -321,8 +322,8 @@ impl File {
     fn judge(&mut self, to: &mut dyn FnMut(&[u8])) {
         let (first, n) = (self.first, std::mem::take(&mut self.len));
         let first = first.get(..n).unwrap_or_default();
-        self.coded =
-            n >= LEAST && first.iter().all(|b| digit(*b) < 64 || *b == b'=' || b.is_ascii_whitespace());
+        self.coded = n >= LEAST
+            && first.iter().all(|b| base64_digit(*b) < 64 || *b == b'=' || b.is_ascii_whitespace());
         // An address, whatever its type is said to be.
         let claimed = self.claimed && n >= LEAST && !first.windows(3).any(|w| w == b"://");
         let mut text = Vec::new();

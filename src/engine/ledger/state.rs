@@ -19,25 +19,15 @@ const VERSION: u16 = 10;
 
 impl Ledger {
     /// Pages of this configuration: a fixed number.
-    pub fn page_count(&self) -> u16 {
-        u16::try_from(self.pages()).unwrap_or(u16::MAX)
-    }
-
-    /// Pages of tables of any size, for `write_page_at` and `read_page_at`.
-    pub fn pages(&self) -> u32 {
+    pub fn page_count(&self) -> u32 {
         let pages = self.tables().into_iter().map(|t| t.len().div_ceil(per_page(t)));
         u32::try_from(pages.fold(1usize, usize::saturating_add)).unwrap_or(u32::MAX)
     }
 
-    /// Writes page `index` into `out`, replacing it; an index out of range writes nothing.
-    pub fn write_page(&self, index: u16, out: &mut Vec<u8>) {
-        self.write_page_at(u32::from(index), out);
-    }
-
-    /// `write_page` where there may be more pages than its index can name: a page bears the low half.
-    pub fn write_page_at(&self, index: u32, out: &mut Vec<u8>) {
+    /// Writes page `index` into `out`, replacing it; an index out of range writes nothing. Of its index a page bears the low half.
+    pub fn write_page(&self, index: u32, out: &mut Vec<u8>) {
         out.clear();
-        let Some((table, from)) = self.place_at(index) else { return };
+        let Some((table, from)) = self.place_of(index) else { return };
         let mut w = Writer(out);
         w.u16(PAGE_MAGIC);
         w.u16(VERSION);
@@ -54,26 +44,14 @@ impl Ledger {
         wire::seal(out);
     }
 
-    /// Reads a page into its place and returns its index. Call `finish_restore` after the last.
+    /// Reads what `write_page` wrote for `index` into its place. Call `finish_restore` after the last.
     ///
     /// # Errors
-    /// A page that is damaged, foreign, of another layout, seed or table size is refused; its slice stays as it was.
-    pub fn read_page(&mut self, bytes: &[u8]) -> Result<u16, Refused> {
-        let mut r = self.open(bytes, &PAGE_MAGIC.to_le_bytes())?;
-        let index = r.u16().ok_or(Refused::Malformed)?;
-        let (table, from) = self.place_of(index).ok_or(Refused::Malformed)?;
-        self.take_page(table, from, &mut r).ok_or(Refused::Malformed)?;
-        Ok(index)
-    }
-
-    /// `read_page` of what `write_page_at` wrote for `index`.
-    ///
-    /// # Errors
-    /// See `read_page`; also a page of another index.
-    pub fn read_page_at(&mut self, index: u32, bytes: &[u8]) -> Result<(), Refused> {
+    /// A page that is damaged, foreign, of another index, layout, seed or table size is refused; its slice stays as it was.
+    pub fn read_page(&mut self, index: u32, bytes: &[u8]) -> Result<(), Refused> {
         let mut r = self.open(bytes, &PAGE_MAGIC.to_le_bytes())?;
         let named = r.u16().ok_or(Refused::Malformed)? == index as u16;
-        let (table, from) = self.place_at(index).filter(|_| named).ok_or(Refused::Malformed)?;
+        let (table, from) = self.place_of(index).filter(|_| named).ok_or(Refused::Malformed)?;
         self.take_page(table, from, &mut r).ok_or(Refused::Malformed)
     }
 
@@ -134,11 +112,7 @@ impl Ledger {
     }
 
     /// The table (0: the clock) and the first slot of a page; `None` beyond the last page.
-    pub(super) fn place_of(&self, index: u16) -> Option<(usize, usize)> {
-        self.place_at(u32::from(index))
-    }
-
-    fn place_at(&self, index: u32) -> Option<(usize, usize)> {
+    pub(super) fn place_of(&self, index: u32) -> Option<(usize, usize)> {
         let Some(mut page) = (index as usize).checked_sub(1) else { return Some((0, 0)) };
         for (i, t) in self.tables().into_iter().enumerate() {
             match page.checked_sub(t.len().div_ceil(per_page(t))) {
@@ -174,9 +148,7 @@ impl Ledger {
         for index in 0..self.page_count() {
             let len = r.u32().ok_or(Refused::Malformed)?;
             let page = r.bytes(len as usize).ok_or(Refused::Malformed)?;
-            if self.read_page(page)? != index {
-                return Err(Refused::Malformed);
-            }
+            self.read_page(index, page)?;
         }
         self.finish_restore();
         if r.0.is_empty() { Ok(()) } else { Err(Refused::Malformed) }
@@ -259,8 +231,8 @@ mod tests {
             assert!(all.iter().all(|p| p.len() <= PAGE && !p.is_empty()), "{name}");
             // In any order, over whatever was there.
             let mut back = self::full(&config);
-            for p in all.iter().rev() {
-                back.read_page(p).unwrap();
+            for (i, p) in (0..full.page_count()).zip(&all).rev() {
+                back.read_page(i, p).unwrap();
             }
             assert!(pages(&back) == all, "{name}");
         }
@@ -272,25 +244,25 @@ mod tests {
         let config = config("");
         let (full, mut l) = (full(&config), Ledger::new(&config));
         let before = l.write_state();
-        for (i, page) in pages(&full).iter().enumerate() {
+        for (i, page) in (0..).zip(&pages(&full)) {
             for at in (0..page.len()).step_by(page.len() / 40 + 1) {
                 let mut bad = page.clone();
                 bad[at] ^= 1;
-                assert!(l.read_page(&bad).is_err(), "page {i} byte {at}");
-                assert!(l.read_page(&page[..at]).is_err(), "page {i} cut at {at}");
+                assert!(l.read_page(i, &bad).is_err(), "page {i} byte {at}");
+                assert!(l.read_page(i, &page[..at]).is_err(), "page {i} cut at {at}");
             }
         }
         let bigger =
             parse(r#"{"keys":4096,"campaign":{"groups":256,"doorkeeper_bits":13,"novelty_bits":13}}"#)
                 .unwrap();
-        for page in pages(&self::full(&bigger)).iter().skip(1) {
+        for (i, page) in (0..).zip(&pages(&self::full(&bigger))).skip(1) {
             // Tables that do not depend on the configuration fit.
-            let _ = l.read_page(page).map(|i| assert!(l.place_of(i).unwrap().0 > 2));
+            let _ = l.read_page(i, page).map(|()| assert!(l.place_of(i).unwrap().0 > 2));
         }
         let mut l = Ledger::new(&config);
         let seeded = self::config(&format!(r#","seed":"{}""#, "0f".repeat(32)));
-        for page in pages(&self::full(&seeded)) {
-            assert_eq!(l.read_page(&page), Err(Refused::Seed));
+        for (i, page) in (0..).zip(pages(&self::full(&seeded))) {
+            assert_eq!(l.read_page(i, &page), Err(Refused::Seed));
         }
         assert!(l.write_state() == before, "nothing was taken");
     }
@@ -305,9 +277,9 @@ mod tests {
         }
         let (values, empty) = (pages(&old), pages(&Ledger::new(&config)));
         let mut l = Ledger::new(&config);
-        for (i, (with, without)) in values.iter().zip(&empty).enumerate() {
-            let table = l.place_of(i as u16).unwrap().0;
-            l.read_page(if table == 5 { without } else { with }).unwrap();
+        for (i, (with, without)) in (0..).zip(values.iter().zip(&empty)) {
+            let table = l.place_of(i).unwrap().0;
+            l.read_page(i, if table == 5 { without } else { with }).unwrap();
         }
         l.finish_restore();
         assert_eq!(l.values.cases().live(), 49);

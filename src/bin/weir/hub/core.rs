@@ -386,7 +386,7 @@ impl Hub {
     /// anew, the first with the nodes, each other by a thread of its own. Only what was committed and applied may be in it.
     pub fn checkpoint(&self, parts: &mut Vec<Vec<u8>>) {
         parts.resize_with(parts.len().max(2), Vec::new);
-        let pages = self.ledger.pages();
+        let pages = self.ledger.page_count();
         let Some((head, tables)) = parts.split_first_mut() else { return };
         self.put_head(head, pages);
         let each = pages.div_ceil(tables.len() as u32);
@@ -396,7 +396,7 @@ impl Hub {
                     let mut page = Vec::new();
                     out.clear();
                     for at in i * each..pages.min((i + 1) * each) {
-                        self.ledger.write_page_at(at, &mut page);
+                        self.ledger.write_page(at, &mut page);
                         Writer(out).u32(page.len() as u32);
                         out.extend_from_slice(&page);
                     }
@@ -451,12 +451,12 @@ impl Hub {
             head().filter(|h| is_sound(&h.2)).ok_or_else(|| bad("damaged"))?;
         let mut hub = Hub::new(config, sizes, quota, epoch.max(last.saturating_add(1)));
         (hub.nodes, hub.ticked) = (nodes, Nanos(ticked));
-        if pages != hub.ledger.pages() {
+        if pages != hub.ledger.page_count() {
             return Err(bad("of another table layout"));
         }
         for i in 0..pages {
             let page = r.u32().and_then(|n| r.bytes(n as usize)).ok_or_else(|| bad("cut short"))?;
-            hub.ledger.read_page_at(i, page).map_err(|e| BadState(format!("page {i}: {e}")))?;
+            hub.ledger.read_page(i, page).map_err(|e| BadState(format!("page {i}: {e}")))?;
         }
         if !r.0.is_empty() {
             return Err(bad("something stands behind it"));

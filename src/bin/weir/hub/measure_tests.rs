@@ -155,7 +155,7 @@ fn a_start_with_a_million_keys() {
 fn ten_million_keys_come_back() {
     let config = config("");
     let mut h = Hub::new(Arc::clone(&config), sizes(&config, MOST_KEYS), u32::MAX, 1);
-    assert!(h.ledger.pages() > u32::from(u16::MAX));
+    assert!(h.ledger.page_count() > u32::from(u16::MAX));
     for (i, bytes) in exchanges(&config, 300, u64::MAX).into_iter().enumerate() {
         let t = T.plus(Nanos::from_millis(i as u64 * 10));
         let mut group = Vec::new();

@@ -17,7 +17,7 @@ fn pages(l: &Ledger) -> Vec<Vec<u8>> {
     (0..l.page_count()).map(|i| page(l, i)).collect()
 }
 
-fn page(l: &Ledger, i: u16) -> Vec<u8> {
+fn page(l: &Ledger, i: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(PAGE);
     let room = out.capacity();
     l.write_page(i, &mut out);
@@ -27,8 +27,8 @@ fn page(l: &Ledger, i: u16) -> Vec<u8> {
 
 fn restored(pages: &[Vec<u8>], config: &Config) -> Ledger {
     let mut l = Ledger::new(config);
-    for p in pages.iter().filter(|p| !p.is_empty()) {
-        l.read_page(p).unwrap();
+    for (i, p) in (0..).zip(pages).filter(|(_, p)| !p.is_empty()) {
+        l.read_page(i, p).unwrap();
     }
     l.finish_restore();
     sane(&l);
@@ -98,10 +98,10 @@ fn crashes_between_pages_of_different_moments_cost_little() {
         let (mut store, mut next, mut crashes) = (Vec::new(), 0, 0);
         let broken = run_with(&classes(), 2.0, seed, &c, |n, l| {
             let count = l.page_count();
-            store.resize(usize::from(count), Vec::new());
+            store.resize(count as usize, Vec::new());
             while next * 800 < (n + 1) * u64::from(count) {
-                let at = (next % u64::from(count)) as u16;
-                store[usize::from(at)] = page(l, at);
+                let at = (next % u64::from(count)) as u32;
+                store[at as usize] = page(l, at);
                 next += 1;
             }
             if n % 2_000 == 1_999 {
@@ -193,7 +193,7 @@ fn a_template_whose_values_were_lost_is_confirmed_again() {
             }
             // Half a day after the confirmation the whole table is gone.
             if when == Some(n.wrapping_sub(4_000)) {
-                let table = |i: u16| l.place_of(i).unwrap().0;
+                let table = |i: u32| l.place_of(i).unwrap().0;
                 let some: Vec<Vec<u8>> = (0..l.page_count())
                     .map(|i| if table(i) == lost { Vec::new() } else { page(l, i) })
                     .collect();
@@ -246,7 +246,7 @@ fn pages_are_quickly_written_and_read() {
             #[allow(clippy::disallowed_types, reason = "a measurement")]
             let at = std::time::Instant::now();
             let mut back = Ledger::new(&c);
-            all.iter().for_each(|p| assert!(back.read_page(p).is_ok()));
+            (0..).zip(&all).for_each(|(i, p)| assert!(back.read_page(i, p).is_ok()));
             back.finish_restore();
             best.1 = best.1.min(at.elapsed().as_micros());
         }

@@ -119,7 +119,7 @@ fn parameters() -> Campaign {
 }
 
 fn at_the_edge(s: &Snapshot, obs: &Observation, c: &Campaign) -> Outcome {
-    decide::from_snapshot(s, obs, s.best_match(obs.anchors.as_slice()), s.is_known(obs.key), c)
+    decide::from_snapshot(s, obs, s.best_match(obs.anchors.as_slice()), None, c)
 }
 
 /// 0 nothing, 1 a tag, 2 a block.

@@ -1,13 +1,11 @@
 //! The leader's exchange with a hub that only counts.
 
-use super::exchange::{Reply, Request};
-use super::tests::{World, config};
-use super::uplink::Answer;
 use super::*;
 use crate::engine::config::parse;
 use crate::engine::observation;
 use crate::engine::snapshot::{KeyEntry, Shard, shard_of};
 use crate::engine::verdict::Reason;
+use crate::node::exchange::{Reply, Request};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn with_hub() -> Arc<Config> {
