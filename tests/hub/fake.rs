@@ -7,7 +7,7 @@ use weir::engine::config::{Config, parse};
 use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
 use weir::engine::observation::{Batch, Few, Observation, SERVED};
-use weir::engine::snapshot::{SHARDS, Snapshot};
+use weir::engine::snapshot::{HUB_SHARDS, Snapshot};
 use weir::engine::units::Nanos;
 use weir::engine::value::Axis;
 use weir::node::exchange::{REQUEST_BYTES, Reply, Request, Sent};
@@ -144,7 +144,7 @@ pub struct Fake {
     pub clock_ahead: i64,
     pub rings: [(u64, u64); 4],
     pub unacked: VecDeque<Written>,
-    pub held: [u32; SHARDS],
+    pub held: [u32; HUB_SHARDS],
     pub hub_epoch: u64,
     pub snapshot: Snapshot,
     pub offset_ms: i64,
@@ -160,7 +160,7 @@ impl Fake {
             clock_ahead: 0,
             rings: [(0, 0); 4],
             unacked: VecDeque::new(),
-            held: [0; SHARDS],
+            held: [0; HUB_SHARDS],
             hub_epoch: 0,
             snapshot: Snapshot::new(config.seed.check()),
             offset_ms: 0,
@@ -219,7 +219,7 @@ impl Fake {
             self.unacked.retain(|w| w.ring != *ring || w.seq >= *next);
         }
         if r.hub_epoch != self.hub_epoch {
-            self.held = [0; SHARDS];
+            self.held = [0; HUB_SHARDS];
         }
         self.hub_epoch = r.hub_epoch;
         self.offset_ms = r.offset_ms;

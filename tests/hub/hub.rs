@@ -9,7 +9,15 @@
 )]
 
 mod fake;
+mod follow;
+mod in_time;
+mod limits;
+mod lines;
+mod load;
+mod people;
 mod process;
+mod quorum;
+mod wait;
 
 use fake::{Fake, Rng, config, config_text, traffic_at};
 use process::{Dir, Hub, command, ends, now, read};
@@ -31,7 +39,7 @@ fn observations(rng: &mut Rng, n: usize) -> Vec<Observation> {
 #[test]
 fn what_is_acknowledged_survives_kill_9_and_is_counted_once() {
     let (dir, config) = (Dir::new("kill"), config(""));
-    let file = dir.file("c.json", &config_text(""));
+    let file = dir.file("c.json", config_text(""));
     let (mut rng, mut f) = (Rng(1), Fake::new(1, &config));
     let mut sent = 0u64;
     for round in 0..6u64 {
@@ -69,7 +77,7 @@ fn what_is_acknowledged_survives_kill_9_and_is_counted_once() {
 #[test]
 fn kill_9_under_load_loses_nothing_and_counts_nothing_twice() {
     let (dir, config) = (Dir::new("load"), config(""));
-    let file = dir.file("c.json", &config_text(""));
+    let file = dir.file("c.json", config_text(""));
     let args = ["--keys", "1048576", "--checkpoint-s", "1"];
     let hub = Hub::start(&file, &dir.state(), &args);
     let (address, done) = (Mutex::new(hub.address), AtomicBool::new(false));
@@ -119,7 +127,7 @@ fn kill_9_under_load_loses_nothing_and_counts_nothing_twice() {
 #[test]
 fn a_torn_end_is_cut_off_told_and_sent_again() {
     let (dir, config) = (Dir::new("torn"), config(""));
-    let file = dir.file("c.json", &config_text(""));
+    let file = dir.file("c.json", config_text(""));
     let (mut rng, mut f) = (Rng(2), Fake::new(1, &config));
     let hub = Hub::start(&file, &dir.state(), &[]);
     f.write(0, &observations(&mut rng, 9));
@@ -155,7 +163,7 @@ fn a_torn_end_is_cut_off_told_and_sent_again() {
 #[test]
 fn sigterm_writes_a_checkpoint_and_the_next_start_replays_nothing() {
     let (dir, config) = (Dir::new("term"), config(""));
-    let file = dir.file("c.json", &config_text(""));
+    let file = dir.file("c.json", config_text(""));
     let (mut rng, mut f) = (Rng(3), Fake::new(1, &config));
     let hub = Hub::start(&file, &dir.state(), &[]);
     f.write(0, &observations(&mut rng, 50));
@@ -179,7 +187,7 @@ fn sigterm_writes_a_checkpoint_and_the_next_start_replays_nothing() {
     let hub = Hub::start(&file, &dir.state(), &[]);
     let started = &hub.events("started")[0];
     assert_eq!((&started["observations_replayed"], &started["keys"]), (&0.into(), &50.into()));
-    assert_eq!(hub.exchange(&mut f, now()), Ok(64), "all shards, of another epoch");
+    assert_eq!(hub.exchange(&mut f, now()), Ok(65), "all shards, of another epoch");
     assert!(f.hub_epoch > epoch);
     // The tables keep their size, and that is told.
     hub.kill();
@@ -193,7 +201,7 @@ fn sigterm_writes_a_checkpoint_and_the_next_start_replays_nothing() {
 #[test]
 fn two_hubs_never_share_a_directory() {
     let dir = Dir::new("two");
-    let file = dir.file("c.json", &config_text(""));
+    let file = dir.file("c.json", config_text(""));
     let _first = Hub::start(&file, &dir.state(), &[]);
     let (status, said) = ends(command(&file, &dir.state(), &[]));
     assert!(status == 2 && said.contains("another hub (process "), "{said}");
@@ -202,7 +210,7 @@ fn two_hubs_never_share_a_directory() {
 #[test]
 fn what_must_not_start_does_not() {
     let dir = Dir::new("usage");
-    let file = dir.file("c.json", &config_text(""));
+    let file = dir.file("c.json", config_text(""));
     let (status, said) = ends(command(&file, &dir.state(), &["--listen", "0.0.0.0:0"]));
     assert!(status == 1 && said.contains("is not on loopback: without a token"), "{said}");
     let empty = dir.file("token", " \n");
@@ -216,7 +224,7 @@ fn what_must_not_start_does_not() {
     // What was learned under another seed.
     let hub = Hub::start(&file, &dir.state(), &[]);
     assert_eq!(hub.stop(), 0);
-    let other = dir.file("o.json", &config_text("").replace("2d69", "0000"));
+    let other = dir.file("o.json", config_text("").replace("2d69", "0000"));
     let (status, said) = ends(command(&other, &dir.state(), &[]));
     assert!(status == 2 && said.contains("another seed") && said.contains("The way out"), "{said}");
 }
@@ -224,7 +232,7 @@ fn what_must_not_start_does_not() {
 #[test]
 fn what_is_not_ours_is_refused_with_a_status_and_a_name_and_counted() {
     let (dir, config) = (Dir::new("refused"), config(""));
-    let file = dir.file("c.json", &config_text(""));
+    let file = dir.file("c.json", config_text(""));
     let mut start = command(&file, &dir.state(), &["--node-quota", "100"]);
     start.env("WEIR_HUB_TOKEN", "a-secret-token");
     let mut hub = Hub::spawn(start);
@@ -301,7 +309,7 @@ fn what_is_not_ours_is_refused_with_a_status_and_a_name_and_counted() {
 #[test]
 fn what_is_slow_holds_up_the_others_for_five_seconds_at_most_and_ends_after_ten() {
     let (dir, config) = (Dir::new("slow"), config(""));
-    let hub = Hub::start(&dir.file("c.json", &config_text("")), &dir.state(), &[]);
+    let hub = Hub::start(&dir.file("c.json", config_text("")), &dir.state(), &[]);
     let slow: Vec<TcpStream> = (0..64)
         .map(|_| {
             let mut s = TcpStream::connect(hub.address).unwrap();
@@ -325,7 +333,7 @@ fn what_is_slow_holds_up_the_others_for_five_seconds_at_most_and_ends_after_ten(
 #[test]
 fn a_clock_that_is_an_hour_off_is_rebased_and_told_once() {
     let (dir, config) = (Dir::new("clock"), config(""));
-    let hub = Hub::start(&dir.file("c.json", &config_text("")), &dir.state(), &[]);
+    let hub = Hub::start(&dir.file("c.json", config_text("")), &dir.state(), &[]);
     let (mut rng, hour) = (Rng(5), 3_600_000_000_000i64);
     let mut nodes = [Fake::new(1, &config), Fake::new(2, &config), Fake::new(3, &config)];
     (nodes[1].clock_ahead, nodes[2].clock_ahead) = (hour, -hour);
@@ -367,7 +375,7 @@ impl Drop for Small {
 #[test]
 fn a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room() {
     let (dir, config) = (Dir::new("full"), config(""));
-    let file = dir.file("c.json", &config_text(""));
+    let file = dir.file("c.json", config_text(""));
     let Some(small) = Small::mount(dir.state()) else {
         println!("skipped: a tmpfs cannot be mounted here");
         return;
@@ -414,21 +422,11 @@ fn a_campaign_over_ten_nodes_is_denied_on_all_of_them() {
     const SCALE: u32 = 3_600;
     let more = r#","demo":{"time_scale":3600}"#;
     let (dir, config) = (Dir::new("campaign"), config(more));
-    let hub = Hub::start(&dir.file("c.json", &config_text(more)), &dir.state(), &[]);
+    let hub = Hub::start(&dir.file("c.json", config_text(more)), &dir.state(), &[]);
     let mut nodes: Vec<Fake> = (0..10).map(|i| Fake::new(i, &config)).collect();
     let engine = || scaled(now(), SCALE);
     // Six accounts a node, six hours in six seconds.
-    let mut all = traffic_at(0.3, 60, 10, 6.5, 7);
-    let (began, first) = (engine(), all[0].time);
-    for o in &mut all {
-        o.created_s = (began.secs() - (first.secs() - u64::from(o.created_s))) as u32;
-        o.time = began.plus(o.time.since(first));
-    }
-    let mut rest = &all[..];
-    while !rest.is_empty() {
-        let n = rest.partition_point(|o| o.time <= engine());
-        let (due, after) = rest.split_at(n);
-        rest = after;
+    let all = in_time::in_time(traffic_at(0.3, 60, 10, 6.5, 7), engine, |due| {
         for (i, f) in nodes.iter_mut().enumerate() {
             let own: Vec<Observation> = due.iter().filter(|o| o.key % 10 == i as u64).copied().collect();
             if !own.is_empty() {
@@ -436,9 +434,7 @@ fn a_campaign_over_ten_nodes_is_denied_on_all_of_them() {
                 hub.exchange(f, engine()).unwrap();
             }
         }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    std::thread::sleep(Duration::from_millis(400));
+    });
     let caught = hub.status()["convicted"].as_u64().unwrap();
     assert!((45..=60).contains(&caught), "{}", hub.status());
     for f in &mut nodes {
@@ -449,48 +445,12 @@ fn a_campaign_over_ten_nodes_is_denied_on_all_of_them() {
     assert_eq!(hub.status()["observations"], all.len());
 }
 
-/// Sends for ten seconds from fifty nodes and prints what an exchange takes: `cargo test --test hub -- --ignored --nocapture`.
+/// `make bench-hub`.
 #[test]
 #[ignore = "a measurement"]
 fn fifty_nodes() {
     let (dir, config) = (Dir::new("fifty"), config(""));
-    let hub = Hub::start(&dir.file("c.json", &config_text("")), &dir.state(), &["--keys", "1048576"]);
-    let took = std::sync::Mutex::new(Vec::new());
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        for i in 0..50 {
-            let (config, hub, took) = (&config, &hub, &took);
-            scope.spawn(move || {
-                let (mut f, mut rng) = (Fake::new(i, config), Rng(i));
-                std::thread::sleep(Duration::from_millis(10 * i));
-                while began.elapsed() < Duration::from_secs(10) {
-                    let at = Instant::now();
-                    (0..10).for_each(|_| f.write(0, &observations(&mut rng, 100)));
-                    let sent = Instant::now();
-                    hub.exchange(&mut f, now()).unwrap();
-                    took.lock().unwrap().push(sent.elapsed());
-                    std::thread::sleep(Duration::from_millis(500).saturating_sub(at.elapsed()));
-                }
-            });
-        }
-    });
-    let mut took = took.into_inner().unwrap();
-    took.sort_unstable();
-    let seconds = began.elapsed().as_secs_f64();
-    let n = hub.status()["observations"].as_u64().unwrap();
-    println!(
-        "{} keys, {} checkpoints, the last of {} bytes in {} ms",
-        hub.status()["keys"],
-        hub.metric("weir_hub_checkpoints_total"),
-        hub.status()["store"]["checkpoint_bytes"],
-        hub.status()["store"]["checkpoint_ms"]
-    );
-    println!(
-        "{:.0} observations/s in {} exchanges: p50 {:?}, p99 {:?}, longest {:?}",
-        n as f64 / seconds,
-        took.len(),
-        took[took.len() / 2],
-        took[took.len() * 99 / 100],
-        took[took.len() - 1]
-    );
+    let hub = Hub::start(&dir.file("c.json", config_text("")), &dir.state(), load::ARGS);
+    load::steady("directory", &hub, &config);
+    load::saturated("directory", &hub, &config);
 }

@@ -1,34 +1,26 @@
 //! A hub as a process, and what speaks HTTP to it.
+#![allow(dead_code, reason = "each of the tests uses a part")]
+
+#[path = "../support/dir.rs"]
+mod dir;
 
 use super::fake::Fake;
+use super::wait::until;
+pub use dir::Dir;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use weir::engine::units::Nanos;
 
 pub fn now() -> Nanos {
     Nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64)
 }
 
-/// A directory of a test, gone with it.
-pub struct Dir(pub PathBuf);
-
 impl Dir {
-    pub fn new(name: &str) -> Dir {
-        let dir = std::env::temp_dir().join(format!("weir-hub-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).unwrap();
-        Dir(dir)
-    }
-    pub fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
     pub fn state(&self) -> PathBuf {
         self.0.join("state")
     }
@@ -39,13 +31,14 @@ impl Dir {
     }
 }
 
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+pub fn command(config: &Path, state: &Path, args: &[&str]) -> Command {
+    let mut c = command_on(config, args);
+    c.arg("--state").arg(state);
+    c
 }
 
-pub fn command(config: &Path, state: &Path, args: &[&str]) -> Command {
+/// A hub that keeps things where `args` say.
+pub fn command_on(config: &Path, args: &[&str]) -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_weir"));
     c.args(["hub", "--config"]).arg(config);
     for usual in [["--listen", "127.0.0.1:0"], ["--keys", "1024"]] {
@@ -53,7 +46,8 @@ pub fn command(config: &Path, state: &Path, args: &[&str]) -> Command {
             c.args(usual);
         }
     }
-    c.arg("--state").arg(state).args(args).env_remove("WEIR_HUB_TOKEN").env_remove("WEIR_SEED");
+    c.args(args).env_remove("WEIR_HUB_TOKEN").env_remove("WEIR_SEED").env_remove("WEIR_STORE_PASSWORD");
+    c.env_remove("WEIR_HUB_READ_TOKEN").env_remove("WEIR_HUB_ACT_TOKEN");
     c.stderr(Stdio::piped()).stdout(Stdio::null());
     c
 }
@@ -67,6 +61,8 @@ pub fn ends(mut c: Command) -> (i32, String) {
 pub struct Hub {
     child: Child,
     pub address: SocketAddr,
+    /// The listener for people, if there is one.
+    pub admin: Option<SocketAddr>,
     pub log: Arc<Mutex<Vec<String>>>,
     pub token: Option<String>,
 }
@@ -85,15 +81,42 @@ impl Hub {
             for line in stderr.lines().map_while(Result::ok) {
                 let event: Value = serde_json::from_str(&line).unwrap_or_default();
                 if event["event"] == "listening" {
-                    let _ = tell.send(event["address"].as_str().unwrap().parse().unwrap());
+                    let address = |key: &str| event[key].as_str().map(|a| a.parse::<SocketAddr>().unwrap());
+                    let _ = tell.send((address("address").unwrap(), address("admin")));
                 }
                 lines.lock().unwrap().push(line);
             }
         });
-        let address = told
+        let (address, admin) = told
             .recv_timeout(Duration::from_secs(20))
             .unwrap_or_else(|_| panic!("it does not listen: {:?}", log.lock().unwrap()));
-        Hub { child, address, log, token: None }
+        Hub { child, address, admin, log, token: None }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+    /// SIGHUP, and waits until it has said so once more.
+    pub fn reload(&self, event: &str) {
+        let before = self.events(event).len();
+        self.signal(rustix::process::Signal::HUP);
+        until(10, || self.events(event).len() > before, || self.logged());
+    }
+    /// It does nothing until `wake`.
+    pub fn sleep(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+    pub fn wake(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    /// Waits until `/readyz` says so.
+    pub fn says(&self, what: &str) {
+        until(
+            30,
+            || self.get("/readyz").1.trim_end() == what,
+            || format!("not {what} but {:?}: {}", self.get("/readyz"), self.logged()),
+        );
     }
 
     /// `kill -9`.
@@ -104,12 +127,16 @@ impl Hub {
 
     /// SIGTERM; the exit status.
     pub fn stop(mut self) -> i32 {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
         let status = self.child.wait().unwrap().code().unwrap();
         // The log's last line.
         std::thread::sleep(Duration::from_millis(50));
         status
+    }
+
+    /// What it has said so far.
+    pub fn logged(&self) -> String {
+        format!("{:?}", self.log.lock().unwrap())
     }
 
     pub fn events(&self, name: &str) -> Vec<Value> {
@@ -138,6 +165,12 @@ impl Hub {
         (status, name(&body))
     }
 
+    /// Status and body of the listener for people.
+    pub fn people(&self, token: Option<&str>, head: &str, body: &str) -> (u16, Value) {
+        let (status, body) = send(self.admin.unwrap(), token, head, body.as_bytes()).unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
     /// One exchange of a node, by the true time.
     pub fn exchange(&self, f: &mut Fake, t: Nanos) -> Result<usize, (u16, String)> {
         let (status, body) = self.post(&f.request(t));
@@ -158,11 +191,7 @@ impl Hub {
 
     /// Waits until the ledger has learned what was acknowledged.
     pub fn settled(&self, key: &str, value: u64) {
-        let until = Instant::now() + Duration::from_secs(10);
-        while self.status()[key] != value {
-            assert!(Instant::now() < until, "{key} is not {value}: {}", self.status());
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        until(10, || self.status()[key] == value, || format!("{key} is not {value}: {}", self.status()));
     }
 }
 
@@ -184,7 +213,7 @@ pub fn send(to: SocketAddr, token: Option<&str>, head: &str, body: &[u8]) -> std
     let mut s = TcpStream::connect(to)?;
     s.set_read_timeout(Some(Duration::from_secs(30)))?;
     let token = token.map(|t| format!("authorization: Bearer {t}\r\n")).unwrap_or_default();
-    s.write_all(format!("{head} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n{token}").as_bytes())?;
+    s.write_all(format!("{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{token}").as_bytes())?;
     if !head.starts_with("GET") {
         s.write_all(format!("content-length: {}\r\n", body.len()).as_bytes())?;
     }
@@ -199,7 +228,12 @@ pub fn read(s: TcpStream) -> (u16, Vec<u8>) {
     reply(s).unwrap()
 }
 
-fn reply(mut s: TcpStream) -> std::io::Result<(u16, Vec<u8>)> {
+fn reply(s: TcpStream) -> std::io::Result<(u16, Vec<u8>)> {
+    read_from(s)
+}
+
+/// The same of anything that can be read.
+pub fn read_from(mut s: impl Read) -> std::io::Result<(u16, Vec<u8>)> {
     let mut all = Vec::new();
     let broken = s.read_to_end(&mut all);
     let Some(at) = all.windows(4).position(|w| w == b"\r\n\r\n") else {

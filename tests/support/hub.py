@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
-from harness import ROOT, free_port
+from harness import ROOT, end, free_port
 
 WEIR = os.environ.get("WEIR_BIN", os.path.join(ROOT, "target", "weir"))
 TOKEN = "a token of the tests"
@@ -17,11 +17,18 @@ TOKEN = "a token of the tests"
 os.environ["WEIR_HUB_TOKEN"] = TOKEN
 
 
-def reached(port, token=None):
-    """An edit of envoy.yaml: the cluster `weir_hub`, and the token (none: that of Envoy's environment)."""
+def reached(port, token=None, tls=None):
+    """An edit of envoy.yaml: the cluster `weir_hub`, and the token (none: that of Envoy's environment). `tls`: the file of who signed the
+    hub's certificate, and perhaps those of a certificate to show and its key."""
     cluster = (
         "  - name: weir_hub\n    connect_timeout: 1s\n    type: STATIC\n    load_assignment:\n      cluster_name: weir_hub\n      endpoints:\n"
         f"      - lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}}}]\n")
+    if tls:
+        shown = f", tls_certificates: [{{certificate_chain: {{filename: {tls[1]}}}, private_key: {{filename: {tls[2]}}}}}]" if tls[1:] else ""
+        cluster += (
+            "    transport_socket:\n      name: envoy.transport_sockets.tls\n      typed_config:\n"
+            "        \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n        sni: hub\n"
+            f"        common_tls_context: {{validation_context: {{trusted_ca: {{filename: {tls[0]}}}}}{shown}}}\n")
 
     def edit(yaml):
         yaml = yaml.replace("  clusters:\n", "  clusters:\n" + cluster, 1)
@@ -72,12 +79,7 @@ class Hub:
 
     def stop(self):
         if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end(self.process)
         self.log.close()
         if self.own:
             shutil.rmtree(self.state, ignore_errors=True)

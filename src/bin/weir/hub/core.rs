@@ -2,145 +2,40 @@
 //!
 //! An exchange is checked (`Exchange::read`), accepted into a group (`accept`: what is new of it, encoded as it is journalled),
 //! and applied (`apply`) once the group is durable (`commit`; else `rollback`). A start applies the journal's groups in the same way
-//! (`replay`). Guarantee: what is applied was new by (node, ring, number); the checkpoint holds ledger and positions of one moment.
+//! (`replay`). A node's identity stands in the journal in front of the first group that it is in. Guarantee: what is applied was new by (node, ring, number); the checkpoint holds ledger and positions of one moment.
 
-use super::nodes::{Counts, Node, NodeId, Nodes, Step};
-use std::ops::Range;
+use super::acts::{Act, Book, NoAct};
+use super::exchange::Piece;
+pub use super::exchange::{Exchange, Moment, Refused};
+use super::group::{Entry, NAMED, Other, PEOPLE, entries, put_other};
+use super::identity::Who;
+use super::judged::Judged;
+use super::nodes::{Counts, Node, Nodes, Step};
+use super::publication::Publication;
+use super::witnesses::Witnesses;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir::engine::Status;
 use weir::engine::config::Config;
 use weir::engine::ledger::{Ledger, Sizes};
-use weir::engine::observation;
+use weir::engine::observation::Observation;
+use weir::engine::outcome::Outcome;
+use weir::engine::snapshot::{EXCEPTIONS, KeyEntry};
 use weir::engine::units::Nanos;
-use weir::engine::wire::{self, Reader, Writer};
-use weir::node::cells::{HUB_SHARD_BYTES, SHARDS};
-use weir::node::exchange::{REPLY_BYTES, REQUEST_BYTES, Reply, Request};
+use weir::engine::wire::{Reader, Writer};
+use weir::node::cells::SHARDS;
+use weir::node::exchange::{REPLY_BYTES, Reply};
 
 /// Keys at most: the tables then take 1.2 GiB.
 pub const MOST_KEYS: u32 = 10_000_000;
 const MAGIC: u64 = 0x3142_5548_5249_4557;
-const VERSION: u16 = 1;
+const VERSION: u16 = 3;
+/// Identities that must have seen a case before its verdicts are in force everywhere.
+pub const QUORUM: u8 = 2;
 /// Around a reply's shards: header, acknowledgements, checksum.
 const AROUND: usize = 1_024;
 /// The journal is replayed with a tick of the ledger every so often.
 const REPLAY_TICK: Nanos = Nanos::from_secs(1);
-
-/// A moment, by both clocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moment {
-    /// Time of observations: the wall clock, scaled as the proxies' (`demo.time_scale`).
-    pub now: Nanos,
-    /// A clock that does not step, for quotas and silence.
-    pub mono: Nanos,
-}
-
-/// Why an exchange was refused: nothing of it was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    Malformed,
-    Version(u16),
-    Checksum,
-    Seed,
-    Policy,
-    TooLong,
-    Quota(Nanos),
-    Nodes,
-}
-
-impl Refused {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Refused::Malformed => "malformed",
-            Refused::Version(_) => "version",
-            Refused::Checksum => "checksum",
-            Refused::Seed => "seed",
-            Refused::Policy => "policy",
-            Refused::TooLong => "too_long",
-            Refused::Quota(_) => "quota",
-            Refused::Nodes => "nodes",
-        }
-    }
-    pub fn message(&self) -> String {
-        match self {
-            Refused::Malformed => "not an exchange, cut short, or with something behind it".into(),
-            Refused::Version(v) => {
-                format!("layout version {v} is not ours: upgrade the hub first, then the proxies")
-            }
-            Refused::Checksum => "damaged: the checksum does not match".into(),
-            Refused::Seed => "written under another seed: proxies and hub need the same `seed`".into(),
-            Refused::Policy => {
-                "another policy: a hub serves one, named by `policy` of its configuration".into()
-            }
-            Refused::TooLong => format!("longer than {REQUEST_BYTES} bytes"),
-            Refused::Quota(wait) => {
-                format!("more observations than --node-quota allows; room in {} ms", wait.millis() + 1)
-            }
-            Refused::Nodes => "no room for another node: all were heard of within the hour".into(),
-        }
-    }
-}
-
-/// A batch of an exchange.
-#[derive(Clone, Debug)]
-struct Piece {
-    ring: u8,
-    seq: u64,
-    first: u64,
-    at: Range<usize>,
-    /// Observations; `None` if it does not decode.
-    count: Option<u16>,
-}
-
-/// An exchange that is ours and whole.
-#[derive(Clone, Debug)]
-pub struct Exchange<B> {
-    body: B,
-    pub node: NodeId,
-    clock: Nanos,
-    hub_epoch: u64,
-    held: [u32; SHARDS],
-    pieces: Vec<Piece>,
-    /// When it came.
-    pub at: Moment,
-}
-
-impl<B: AsRef<[u8]>> Exchange<B> {
-    /// Checks all that needs no state: any thread may.
-    ///
-    /// # Errors
-    /// See `Refused`.
-    pub fn read(body: B, config: &Config, at: Moment) -> Result<Exchange<B>, Refused> {
-        let bytes = body.as_ref();
-        if bytes.len() > REQUEST_BYTES {
-            return Err(Refused::TooLong);
-        }
-        let r = Request::decode(bytes).map_err(|e| match e {
-            wire::Refused::Version(v) => Refused::Version(v),
-            wire::Refused::Checksum => Refused::Checksum,
-            wire::Refused::Malformed | wire::Refused::Seed => Refused::Malformed,
-        })?;
-        let check = config.seed.check();
-        if r.seed_check != check {
-            return Err(Refused::Seed);
-        }
-        if r.policy != config.policy {
-            return Err(Refused::Policy);
-        }
-        let piece = |b: &weir::node::exchange::Sent<'_>| {
-            let from = (b.bytes.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
-            Piece {
-                ring: b.ring,
-                seq: b.seq,
-                first: b.first,
-                at: from..from + b.bytes.len(),
-                count: observation::decode(b.bytes, check, |_| ()).ok(),
-            }
-        };
-        let pieces = r.batches.iter().map(piece).collect();
-        let Request { node, clock, hub_epoch, held, .. } = r;
-        Ok(Exchange { body, node, clock, hub_epoch, held, pieces, at })
-    }
-}
 
 /// What became of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,13 +46,6 @@ pub struct Accepted {
     pub waits: bool,
     /// The node's clock is far off, and that is news: by so many milliseconds.
     pub far_ms: Option<i64>,
-}
-
-/// A shard as published.
-#[derive(Clone, Debug, Default)]
-struct Published {
-    version: u32,
-    bytes: Vec<u8>,
 }
 
 /// Why what was saved is refused.
@@ -171,12 +59,14 @@ pub struct Hub {
     sizes: Sizes,
     ledger: Ledger,
     nodes: Nodes,
-    shards: Vec<Published>,
+    book: Book,
+    witnesses: Witnesses,
+    judged: Judged,
+    publication: Publication,
     epoch: u64,
     quota: u32,
+    quorum: u8,
     ticked: Nanos,
-    /// Shards that no cell of a proxy can hold, so far.
-    pub too_long: u64,
 }
 
 /// The tables of a hub for so many keys: what else grows with traffic grows with them.
@@ -204,11 +94,14 @@ impl Hub {
             ledger: Ledger::sized(&config, sizes),
             sizes,
             nodes: Nodes::default(),
-            shards: vec![Published::default(); SHARDS],
+            book: Book::default(),
+            witnesses: Witnesses::default(),
+            judged: Judged::default(),
+            publication: Publication::new(config.seed.check()),
             epoch: epoch.max(1),
             quota,
+            quorum: QUORUM,
             ticked: Nanos(0),
-            too_long: 0,
             config,
         }
     }
@@ -216,7 +109,6 @@ impl Hub {
     pub fn sizes(&self) -> Sizes {
         self.sizes
     }
-    #[cfg(test)]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -226,6 +118,73 @@ impl Hub {
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// The time of the last tick.
+    pub fn ticked(&self) -> Nanos {
+        self.ticked
+    }
+    /// What people have decided.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+    /// So many identities must have seen a case before it is in force everywhere; 1: one is enough. Before anything is published.
+    pub fn with_quorum(self, quorum: u8) -> Hub {
+        Hub { quorum, ..self }
+    }
+    pub fn quorum(&self) -> u8 {
+        self.quorum
+    }
+    /// Open cases that are in force only where they were seen.
+    pub fn withheld(&self) -> BTreeSet<u32> {
+        self.publication.withheld(&self.witnesses)
+    }
+    /// Shards that no cell of a proxy can hold, so far.
+    pub fn too_long(&self) -> u64 {
+        self.publication.too_long
+    }
+    /// Keys that are convicted, and open cases, as they were last published, wherever they are in force.
+    pub fn published(&self) -> (Vec<KeyEntry>, BTreeSet<u32>) {
+        self.publication.verdicts()
+    }
+    pub fn convicted(&self) -> Vec<KeyEntry> {
+        self.published().0
+    }
+    /// Keys whose convictions are in force everywhere, or at an edge whose log is followed: those ask for a list.
+    pub fn listed(&self) -> Vec<KeyEntry> {
+        let of_logs = self.nodes.iter().filter(|(_, n)| n.identity.as_ref().is_some_and(|i| i.is_log()));
+        let logs: BTreeSet<Who> = of_logs.map(|(_, n)| n.who()).collect();
+        let holds =
+            |c: u32| self.witnesses.is_everywhere(c) || logs.iter().any(|w| self.witnesses.is_at(c, w));
+        let mut keys = self.convicted();
+        keys.retain(|k| self.publication.is_alone() || holds(k.campaign));
+        keys
+    }
+    /// Who has seen how many keys of a case.
+    pub fn witnesses(&self) -> &Witnesses {
+        &self.witnesses
+    }
+    /// What would have been blocked, since the start.
+    pub fn judged(&self) -> &Judged {
+        &self.judged
+    }
+    /// Exceptions that have ended by themselves since the last call.
+    pub fn ended(&mut self) -> Vec<Act> {
+        self.book.ended()
+    }
+
+    /// Appends a decision of people to a group. It holds once the group is durable and applied.
+    ///
+    /// # Errors
+    /// See `NoAct`.
+    pub fn decide(&self, act: &mut Act, at: Moment, group: &mut Vec<u8>) -> Result<(), NoAct> {
+        self.book.admit(act, &self.ledger)?;
+        let mut bytes = Vec::new();
+        act.put(&mut Writer(&mut bytes));
+        put_other(group, PEOPLE, at, &bytes);
+        Ok(())
+    }
     /// Counts of the tables: one pass over them.
     pub fn status(&self) -> Status {
         self.ledger.status()
@@ -234,17 +193,28 @@ impl Hub {
     /// Appends what is new of an exchange to a group. Nothing is learned before `apply`.
     ///
     /// # Errors
-    /// `Quota`, `Nodes`: nothing of it is taken.
+    /// `Quota`, `Nodes`, `Identity`, `Moved`: nothing of it is taken.
     pub fn accept<B: AsRef<[u8]>>(
         &mut self,
         x: &Exchange<B>,
         group: &mut Vec<u8>,
     ) -> Result<Accepted, Refused> {
+        if x.only.is_some_and(|epoch| epoch != self.epoch) {
+            return Err(Refused::Moved);
+        }
         if !self.nodes.admits(&x.node, x.at.mono) {
             return Err(Refused::Nodes);
         }
         let old = self.nodes.get(&x.node);
+        // A token that all share names nobody: who came with it first may show a certificate later.
+        if old.is_some_and(|n| n.identity.is_some() && n.who() != x.identity.who()) {
+            return Err(Refused::Identity);
+        }
         let mut node = old.cloned().unwrap_or_default();
+        let is_named = node.identity.is_none() && !x.identity.is_shared();
+        if is_named {
+            node.identity = Some(Arc::clone(&x.identity));
+        }
         node.contact = node.contact.max(x.at.mono);
         node.contacts = node.contacts.saturating_add(1);
         let had = node.counts.applied;
@@ -263,8 +233,13 @@ impl Hub {
         node.told = is_far;
         let kept: Vec<(&Piece, Step)> =
             x.pieces.iter().zip(steps).filter(|(_, s)| *s != Step::Duplicate).collect();
-        let waits = !kept.is_empty();
-        if waits {
+        let waits = is_named || !kept.is_empty();
+        if is_named {
+            let mut bytes = x.node.to_vec();
+            x.identity.put(&mut Writer(&mut bytes));
+            put_other(group, NAMED, x.at, &bytes);
+        }
+        if !kept.is_empty() {
             let mut w = Writer(group);
             w.0.extend_from_slice(&x.node);
             w.u64(x.at.now.0);
@@ -300,10 +275,19 @@ impl Hub {
     /// Learns from a durable group; how many observations.
     pub fn apply(&mut self, group: &[u8]) -> u64 {
         let mut applied = 0u64;
-        let ledger = &mut self.ledger;
+        let (ledger, book, witnesses) = (&mut self.ledger, &mut self.book, &mut self.witnesses);
+        let (nodes, judged) = (&self.nodes, &mut self.judged);
         let whole = entries(group, |e| {
+            if let Some(Other::Act(act)) = &e.other {
+                ledger.pardon(&book.take(act));
+            }
+            let who = nodes.get(&e.node).map(Node::who).unwrap_or_default();
             for s in e.sent.iter().filter(|s| !s.bytes.is_empty()) {
-                applied += u64::from(ledger.observe_rebased(s.bytes, |t| rebased(t, &e)).unwrap_or(0));
+                let note = |o: &Observation, said: &Outcome| {
+                    judged.note(o, said);
+                    witnesses.hear(o, said, &e.node, &who, e.at);
+                };
+                applied += learn(ledger, book, note, s.bytes, &e);
             }
         });
         debug_assert!(whole.is_some(), "a group is what `accept` wrote");
@@ -319,15 +303,31 @@ impl Hub {
             if e.at.since(self.ticked) >= REPLAY_TICK {
                 self.tick(e.at);
             }
+            match &e.other {
+                Some(Other::Act(act)) => {
+                    self.ledger.pardon(&self.book.take(act));
+                    continue;
+                }
+                Some(Other::Named(id, identity)) => {
+                    let mut node = self.nodes.get(id).cloned().unwrap_or_default();
+                    (node.contact, node.identity) = (node.contact.max(e.mono), Some(Arc::clone(identity)));
+                    self.nodes.set(*id, node);
+                    continue;
+                }
+                None => {}
+            }
             let mut node = self.nodes.get(&e.node).cloned().unwrap_or_default();
+            let who = node.who();
             node.contact = node.contact.max(e.mono);
             node.sample(e.offset);
             node.contacts = node.contacts.saturating_add(1);
             for s in &e.sent {
                 let count = Some(s.count).filter(|n| *n != u16::MAX);
                 if node.step(s.ring, s.seq, s.first, count) == Step::New {
-                    applied +=
-                        u64::from(self.ledger.observe_rebased(s.bytes, |t| rebased(t, &e)).unwrap_or(0));
+                    let note = |o: &Observation, said: &Outcome| {
+                        self.witnesses.hear(o, said, &e.node, &who, e.at);
+                    };
+                    applied += learn(&mut self.ledger, &self.book, note, s.bytes, &e);
                 }
             }
             self.nodes.set(e.node, node);
@@ -339,25 +339,20 @@ impl Hub {
     /// Ageing and expiry. Any rate is fine.
     pub fn tick(&mut self, now: Nanos) {
         self.ticked = now;
+        self.book.expire(now);
+        self.ledger.pardon(self.book.pardoned());
         self.ledger.tick(now);
     }
 
     /// Encodes the shards that have changed; how many. A shard that no cell of a proxy can hold stays as it was, and is counted.
     pub fn publish(&mut self) -> usize {
-        let (shards, too_long) = (&mut self.shards, &mut self.too_long);
-        let mut fresh = 0;
-        self.ledger.publish(|i, bytes| {
-            let Some(shard) = shards.get_mut(usize::from(i)) else { return };
-            if bytes.len() > HUB_SHARD_BYTES {
-                *too_long = too_long.saturating_add(1);
-                return;
-            }
-            shard.version = shard.version.wrapping_add(1).max(1);
-            shard.bytes.clear();
-            shard.bytes.extend_from_slice(bytes);
-            fresh += 1;
-        });
-        fresh
+        let mut fresh = Vec::new();
+        self.ledger.publish(|i, bytes| fresh.push((i, bytes.to_vec())));
+        let changed = self.witnesses.settle(self.quorum);
+        let alone = self.nodes.identities() < usize::from(self.quorum);
+        let fresh = self.publication.take(fresh, &self.witnesses, changed, alone);
+        let (book, now) = (&self.book, self.ticked);
+        fresh + usize::from(self.publication.exceptions(book.version(), || book.shard(now)))
     }
 
     /// Encodes the reply to an exchange: what is durable of the node's rings, and the shards that it lacks, as many as fit. Another
@@ -367,16 +362,23 @@ impl Hub {
         let rings = node.map(|n| n.rings).into_iter().flatten().enumerate();
         let acks = rings.filter(|(_, r)| r.heard).map(|(i, r)| (i as u8, r.next)).collect();
         let start = node.map_or(0, |n| n.contacts as usize) % SHARDS;
-        let (mut shards, mut room) = (Vec::new(), REPLY_BYTES - AROUND);
-        for i in (start..SHARDS).chain(0..start) {
-            let (Some(s), Some(held)) = (self.shards.get(i), x.held.get(i)) else { continue };
-            let lacks = s.version != 0 && (x.hub_epoch != self.epoch || *held != s.version);
-            let size = s.bytes.len() + 9;
-            if lacks && size <= room {
+        let who = node.map(Node::who).unwrap_or_default();
+        let own = self.witnesses.has_own(&who);
+        let (mut told, mut room) = (Vec::new(), REPLY_BYTES - AROUND);
+        // What people have decided comes first.
+        for i in std::iter::once(EXCEPTIONS).chain(start..SHARDS).chain(0..start) {
+            let (version, Some(held)) = (self.publication.version(i), x.held.get(i)) else { continue };
+            if version == 0 || (x.hub_epoch == self.epoch && *held == version) {
+                continue;
+            }
+            let (_, bytes) = self.publication.of(i, &who, own, &self.witnesses);
+            let size = bytes.len() + 9;
+            if size <= room {
                 room -= size;
-                shards.push((i as u8, s.version, s.bytes.as_slice()));
+                told.push((i as u8, version, bytes));
             }
         }
+        let shards = told.iter().map(|(i, version, bytes)| (*i, *version, bytes.as_ref())).collect();
         let offset_ms = node.map_or(0, Node::offset) / 1_000_000;
         let check = self.config.seed.check();
         Reply { seed_check: check, hub_epoch: self.epoch, period_ms, offset_ms, acks, shards }.encode(out);
@@ -421,6 +423,8 @@ impl Hub {
         w.u8(s.doorkeeper_bits);
         w.u8(s.novelty_bits);
         self.nodes.put(&mut w);
+        self.book.put(&mut w);
+        self.witnesses.put(&mut w);
         w.u32(pages);
     }
 
@@ -431,9 +435,9 @@ impl Hub {
     pub fn restore(config: Arc<Config>, bytes: &[u8], quota: u32, epoch: u64) -> Result<Hub, BadState> {
         let bad = |what: &str| BadState(what.into());
         let mut r = Reader(bytes);
-        if (r.u64(), r.u16()) != (Some(MAGIC), Some(VERSION)) {
+        let (Some(MAGIC), Some(version @ 1..=VERSION)) = (r.u64(), r.u16()) else {
             return Err(bad("another layout"));
-        }
+        };
         if r.u32() != Some(config.seed.check()) {
             return Err(bad("written under another seed"));
         }
@@ -445,12 +449,18 @@ impl Hub {
             let (last, ticked) = (r.u64()?, r.u64()?);
             let sizes =
                 Sizes { keys: r.u32()?, groups: r.u32()?, doorkeeper_bits: r.u8()?, novelty_bits: r.u8()? };
-            Some((last, ticked, sizes, Nodes::take(&mut r)?, r.u32()?))
+            // A hub of before knew no identities, and one of before that no decisions.
+            let nodes = Nodes::take(&mut r, version > 2)?;
+            let people = match version {
+                1 => Default::default(),
+                _ => (Book::read(&mut r)?, Witnesses::read(&mut r, version > 2)?),
+            };
+            Some((last, ticked, sizes, (nodes, people), r.u32()?))
         };
-        let (last, ticked, sizes, nodes, pages) =
+        let (last, ticked, sizes, (nodes, people), pages) =
             head().filter(|h| is_sound(&h.2)).ok_or_else(|| bad("damaged"))?;
         let mut hub = Hub::new(config, sizes, quota, epoch.max(last.saturating_add(1)));
-        (hub.nodes, hub.ticked) = (nodes, Nanos(ticked));
+        (hub.nodes, (hub.book, hub.witnesses), hub.ticked) = (nodes, people, Nanos(ticked));
         if pages != hub.ledger.page_count() {
             return Err(bad("of another table layout"));
         }
@@ -482,50 +492,33 @@ fn rebased(t: Nanos, e: &Entry<'_>) -> Nanos {
     Nanos(t.0.saturating_add_signed(e.offset)).min(e.at)
 }
 
-/// What is new of an exchange, as it stands in a group.
-#[derive(Debug)]
-struct Entry<'a> {
-    node: NodeId,
-    at: Nanos,
-    mono: Nanos,
-    offset: i64,
-    sent: Vec<Kept<'a>>,
+/// Learns from a batch; how many observations. Of what people have released or allowed nothing is learned, whatever the node knew when
+/// it was observed. `note` hears of each observation what the ledger says.
+fn learn(
+    ledger: &mut Ledger,
+    book: &Book,
+    mut note: impl FnMut(&Observation, &Outcome),
+    batch: &[u8],
+    e: &Entry<'_>,
+) -> u64 {
+    let here =
+        |o: &Observation| Observation { time: rebased(o.time, e), flags: o.flags | book.flags(o), ..*o };
+    let seen = |o: &Observation, said: Outcome| note(o, &said);
+    ledger.observe_as(batch, here, seen).unwrap_or(0).into()
 }
 
-#[derive(Debug)]
-struct Kept<'a> {
-    ring: u8,
-    seq: u64,
-    first: u64,
-    /// `u16::MAX`: it was refused.
-    count: u16,
-    bytes: &'a [u8],
-}
-
-/// Reads a group. `None`: it is cut or is none.
-fn entries<'a>(group: &'a [u8], mut each: impl FnMut(Entry<'a>)) -> Option<()> {
-    let mut r = Reader(group);
-    while !r.0.is_empty() {
-        let node = r.bytes(16)?.try_into().ok()?;
-        let (at, mono, offset) = (Nanos(r.u64()?), Nanos(r.u64()?), r.u64()? as i64);
-        let n = usize::from(r.u16()?);
-        let mut sent = Vec::with_capacity(n);
-        for _ in 0..n {
-            let (ring, seq, first, count) = (r.u8()?, r.u64()?, r.u64()?, r.u16()?);
-            let len = r.u32()?;
-            sent.push(Kept { ring, seq, first, count, bytes: r.bytes(len as usize)? });
-        }
-        each(Entry { node, at, mono, offset, sent });
-    }
-    Some(())
-}
-
+#[cfg(test)]
+#[path = "liar_tests.rs"]
+mod liar_tests;
 #[cfg(test)]
 #[path = "measure_tests.rs"]
 mod measure_tests;
 #[cfg(test)]
 #[path = "model_tests.rs"]
 mod model_tests;
+#[cfg(test)]
+#[path = "people_tests.rs"]
+mod people_tests;
 #[cfg(test)]
 #[path = "core_tests.rs"]
 mod tests;

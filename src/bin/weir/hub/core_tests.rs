@@ -4,10 +4,12 @@
 use super::super::fake::{Fake, account, config, convicted, requests, traffic};
 use super::super::nodes::{FAR, NODES};
 use super::*;
+use weir::node::cells::{HUB_SHARD_BYTES, HUB_SHARDS};
+use weir::node::exchange::REQUEST_BYTES;
 
 const QUOTA: u32 = 50_000;
 
-fn at(t: Nanos) -> Moment {
+pub fn at(t: Nanos) -> Moment {
     Moment { now: t, mono: t }
 }
 
@@ -22,7 +24,7 @@ pub fn whole(h: &Hub) -> Vec<u8> {
 }
 
 /// One exchange, kept and learned.
-fn exchange(h: &mut Hub, f: &mut Fake, t: Nanos) -> Result<Accepted, Refused> {
+pub fn exchange(h: &mut Hub, f: &mut Fake, t: Nanos) -> Result<Accepted, Refused> {
     let x = Exchange::read(f.request(t), &f.config, at(t))?;
     let mut group = Vec::new();
     let accepted = h.accept(&x, &mut group)?;
@@ -227,7 +229,7 @@ fn times_are_those_of_the_hub_and_one_bad_sample_moves_nothing() {
         assert_eq!((node.offset(), node.is_far(1), told), (-ahead, true, 1));
     }
     // What a node says of the future is now.
-    let e = Entry { node: [0; 16], at: t, mono: t, offset: 5, sent: Vec::new() };
+    let e = Entry { other: None, node: [0; 16], at: t, mono: t, offset: 5, sent: Vec::new() };
     assert_eq!(rebased(t.plus(FAR), &e), t);
 }
 
@@ -280,13 +282,9 @@ fn a_reply_brings_what_is_lacking_and_no_more_than_fits() {
     };
     assert_eq!(ask(&h, &mut f), 0);
     f.hub_epoch = 77;
-    assert_eq!(ask(&h, &mut f), SHARDS, "of another epoch");
+    assert_eq!(ask(&h, &mut f), HUB_SHARDS, "of another epoch");
     // Shards as long as a cell: seven fit into one reply with all that is around them.
-    let long = |s: &mut Published| {
-        s.version += 1;
-        s.bytes.resize(HUB_SHARD_BYTES, 0);
-    };
-    h.shards.iter_mut().for_each(long);
+    h.publication.lengthen();
     let mut got = std::collections::BTreeSet::new();
     for n in 1..=10u32 {
         let x = Exchange::read(f.request(t), &config, at(t)).unwrap();
@@ -302,7 +300,7 @@ fn a_reply_brings_what_is_lacking_and_no_more_than_fits() {
         }
         assert!(n > 9 || r.shards.len() == 7, "{}", r.shards.len());
     }
-    assert_eq!(got.len(), SHARDS, "the rest came with the next replies");
+    assert_eq!(got.len(), HUB_SHARDS, "the rest came with the next replies");
 }
 
 #[test]
@@ -314,4 +312,61 @@ fn tables_grow_with_keys_up_to_ten_million() {
     assert!(
         is_sound(&s) && !is_sound(&Sizes { keys: 1 << 25, ..s }) && !is_sound(&Sizes { keys: 3_000, ..s })
     );
+}
+
+/// A shard with so many convicted keys that are held until `until_s` and later.
+fn shard_of_keys(i: u8, n: u64, until_s: u32) -> (u8, Vec<u8>) {
+    let key =
+        |k: u64| KeyEntry { key: u64::from(i) << 32 | (k + 1), campaign: 0, until_s: until_s + k as u32 };
+    let shard = weir::engine::snapshot::Shard { keys: (0..n).map(key).collect(), ..Default::default() };
+    let mut bytes = Vec::new();
+    shard.encode(i, config("").seed.check(), &mut bytes);
+    (i, bytes)
+}
+
+#[test]
+fn a_shard_that_no_cell_can_hold_stays_as_it_was_and_is_counted() {
+    let mut h = hub(&config(""));
+    let none = Witnesses::default();
+    let fits = HUB_SHARD_BYTES as u64 / 16 - 8;
+    assert_eq!(h.publication.take(vec![shard_of_keys(3, fits, 9)], &none, false, true), 1);
+    let version = h.publication.version(3);
+    assert_eq!(h.publication.take(vec![shard_of_keys(3, fits + 9, 9)], &none, false, true), 0);
+    assert_eq!((h.publication.version(3), h.too_long(), h.convicted().len() as u64), (version, 1, fits));
+}
+
+#[test]
+fn a_list_holds_so_many_and_those_that_end_last() {
+    let mut h = hub(&config(""));
+    let all = (0..5).map(|i| shard_of_keys(i, 14_000, 1_000)).collect();
+    h.publication.take(all, &Witnesses::default(), false, true);
+    assert_eq!(h.listed().len(), 70_000);
+    let lists = super::super::tell::lists(&h);
+    let listed: BTreeSet<&str> =
+        lists["deny"].as_array().unwrap().iter().map(|e| e["key"].as_str().unwrap()).collect();
+    assert_eq!(listed.len(), 65_536);
+    let has = |k: u64| listed.contains(weir::engine::value::KeyId(k).to_string().as_str());
+    assert!(has(1 << 32 | 14_000) && !has(1 << 32 | 1) && !has(4 << 32 | 1));
+}
+
+#[test]
+fn a_checkpoint_of_a_hub_that_knew_no_identities_is_taken() {
+    let config = config("");
+    let all = traffic(4, 4, 20.0, 4);
+    let (mut h, mut f) = (hub(&config), Fake::new(1, &config));
+    f.write(1, &all[..50]);
+    exchange(&mut h, &mut f, all[49].time).unwrap();
+    let mut bytes = whole(&h);
+    let now = Hub::restore(Arc::clone(&config), &bytes, QUOTA, 1).unwrap();
+    // In front of the one node: magic to sizes, sums, the number of nodes. Of the node: id, counts, contacts, clock, one ring.
+    let head = 8 + 2 + 4 + 1 + config.policy.len() + 8 + 8 + 10;
+    let node = 16 + 6 * 8 + 8 + 8 + 5 * 8 + 1 + 1 + 1 + 17;
+    assert_eq!(bytes.remove(head + 6 * 8 + 4 + node), 0, "it has no identity");
+    bytes[8..10].copy_from_slice(&2u16.to_le_bytes());
+    let back = Hub::restore(Arc::clone(&config), &bytes, QUOTA, 1).unwrap();
+    assert_eq!((back.totals(), back.nodes().get(&f.id)), (now.totals(), now.nodes().get(&f.id)));
+    assert_eq!(requests(&back.ledger), requests(&h.ledger));
+    let mut later = bytes.clone();
+    later[8] = 4;
+    assert_eq!(Hub::restore(Arc::clone(&config), &later, QUOTA, 1).unwrap_err().0, "another layout");
 }

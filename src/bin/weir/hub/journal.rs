@@ -10,7 +10,7 @@
 //! write: nothing of it was acknowledged, it is cut off) or damage (whole frames follow: the start stops). After an error a segment is
 //! not trusted: the next one begins, and its header says how far the one before counts. Integers are little-endian.
 
-use super::store::{Checkpoint, Done, Store, StoreError, StoreStatus};
+use super::store::{Blocked, Checkpoint, Done, Store, StoreError, StoreStatus};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub const SEGMENT_BYTES: u64 = 32 << 20;
 /// A checkpoint is made durable piece by piece, so that a group's own fsync waits behind one of them, and not behind all of it.
 const CHECKPOINT_PIECE: usize = 4 << 20;
 const SEGMENT: u64 = 0x3130_4753_5249_4557;
-const CHECKPOINT: u64 = 0x3130_4b43_5249_4557;
+pub const CHECKPOINT: u64 = 0x3130_4b43_5249_4557;
 const FRAME: u32 = 0x5246_5257;
 /// Segment header: magic, number, first position, seed check, trusted bytes of the segment before, salt of its frames' checksums
 /// (so that no node can send what looks like a frame), checksum.
@@ -49,10 +49,6 @@ impl From<io::Error> for StoreError {
         }
     }
 }
-
-/// What stands in the way of a start, with the way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blocked(pub String);
 
 fn at(path: &Path) -> impl Fn(io::Error) -> Blocked + '_ {
     move |e| Blocked(format!("{}: {e}", path.display()))
@@ -356,6 +352,7 @@ impl Store for Journal {
             checkpoint: self.checkpoint,
             bytes: self.kept.iter().map(|k| k.1).sum(),
             parts: self.kept.len() as u64,
+            lost: false,
         }
     }
 }
@@ -508,7 +505,7 @@ fn write_checkpoint(dir: &Path, done: Done, seed_check: u32, parts: &[Vec<u8>]) 
 }
 
 /// The parts of a checkpoint, one behind the other.
-fn read_checkpoint(mut bytes: Vec<u8>, seed_check: u32) -> Result<(Done, Vec<u8>), &'static str> {
+pub fn read_checkpoint(mut bytes: Vec<u8>, seed_check: u32) -> Result<(Done, Vec<u8>), &'static str> {
     const SHORT: &str = "no checkpoint, damaged, or cut short";
     let mut r = Reader(&bytes);
     let head = (r.u64(), r.u64(), r.u64(), r.u32(), r.u32());

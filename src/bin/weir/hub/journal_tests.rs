@@ -2,31 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
+use crate::dir::Dir;
 
 const SEED: u32 = 7;
 
-/// A directory of a test, gone with it.
-struct Dir(PathBuf);
-
 impl Dir {
-    fn new(name: &str) -> Dir {
-        let dir = std::env::temp_dir().join(format!("weir-journal-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
-        Dir(dir)
-    }
     fn copy(&self, name: &str) -> Dir {
         let to = Dir::new(name);
         for f in names(&self.0).unwrap() {
             fs::copy(self.0.join(&f), to.0.join(&f)).unwrap();
         }
         to
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,48 +1,24 @@
 //! What is measured, as Prometheus reads it.
 
+use super::histogram::Histogram;
+use super::log;
 use super::work::Status;
+use serde_json::json;
 use std::fmt::Write;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-
-/// Upper bounds, microseconds.
-const BOUNDS: [u64; 12] =
-    [500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 5_000_000];
-
-/// Durations by their size.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Histogram {
-    buckets: [u64; BOUNDS.len()],
-    count: u64,
-    sum_us: u64,
-}
-
-impl Histogram {
-    pub fn add(&mut self, d: Duration) {
-        let us = u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-        for (n, bound) in self.buckets.iter_mut().zip(BOUNDS) {
-            *n += u64::from(us <= bound);
-        }
-        self.count += 1;
-        self.sum_us = self.sum_us.saturating_add(us);
-    }
-
-    fn write(&self, name: &str, help: &str, out: &mut String) {
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
-        for (n, bound) in self.buckets.iter().zip(BOUNDS) {
-            let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {n}", bound as f64 / 1e6);
-        }
-        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {}", self.count);
-        let _ = writeln!(out, "{name}_sum {}\n{name}_count {}", self.sum_us as f64 / 1e6, self.count);
-    }
-}
+use weir::engine::config::Config;
 
 /// Kinds of answers that are no reply: name and status.
-pub const KINDS: [(&str, u16); 15] = [
+pub const KINDS: [(&str, u16); 28] = [
     ("malformed", 400),
     ("version", 400),
     ("checksum", 400),
     ("token", 401),
+    ("forbidden", 403),
+    ("identity", 403),
+    ("unknown", 404),
     ("not_found", 404),
     ("method", 405),
     ("slow", 408),
@@ -50,15 +26,25 @@ pub const KINDS: [(&str, u16); 15] = [
     ("policy", 409),
     ("too_long", 413),
     ("quota", 429),
+    ("full", 409),
     ("nodes", 503),
     ("busy", 503),
     ("store_full", 503),
     ("store_failed", 503),
+    ("store_readonly", 503),
+    ("store_auth", 503),
+    ("store_type", 503),
+    ("store_slow", 503),
+    ("store_down", 503),
+    ("store_tls", 503),
+    ("store_lost", 503),
+    ("standby", 503),
+    ("audit_failed", 503),
 ];
 
 /// What the listener counts.
 #[derive(Debug, Default)]
-pub struct Served(Mutex<(Histogram, [u64; KINDS.len()])>);
+pub struct Served(Mutex<(Histogram, [u64; KINDS.len()])>, AtomicU64);
 
 impl Served {
     pub fn exchange(&self, took: Duration) {
@@ -73,13 +59,20 @@ impl Served {
         }
     }
 
+    /// A connection that came to nothing. The first is told, and every thousandth.
+    pub fn tls_failed(&self, why: &str) {
+        if self.1.fetch_add(1, Relaxed).is_multiple_of(1_000) {
+            log::warn("tls_failed", json!({"message": why}));
+        }
+    }
+
     fn counts(&self) -> (Histogram, [u64; KINDS.len()]) {
         self.0.lock().map(|all| *all).unwrap_or_default()
     }
 }
 
-/// The page.
-pub fn text(s: &Status, served: &Served) -> String {
+/// The page. `events`: who listens, and events that listeners have missed.
+pub fn text(config: &Config, s: &Status, served: &Served, events: (u64, u64)) -> String {
     let mut out = String::new();
     let mut one = |name: &str, kind: &str, help: &str, value: u64| {
         let _ = writeln!(
@@ -104,6 +97,18 @@ pub fn text(s: &Status, served: &Served) -> String {
     one("keys_capacity", "gauge", "Keys that the table has room for.", s.capacity.into());
     one("keys_evicted_total", "counter", "Keys that had to leave the table.", s.ledger.keys_evicted);
     one("campaigns", "gauge", "Open cases.", s.ledger.campaigns.into());
+    one(
+        "cases_withheld",
+        "gauge",
+        "Open cases that are in force only where they were seen.",
+        s.withheld as u64,
+    );
+    one(
+        "identities",
+        "gauge",
+        "Certificates and tokens that were heard of within a day.",
+        s.identities as u64,
+    );
     one("convicted", "gauge", "Keys convicted at present.", s.ledger.convicted.into());
     one("state_bytes", "gauge", "Bytes of the ledger's tables.", s.ledger.state_bytes);
     one("journal_bytes", "gauge", "Bytes of groups behind the checkpoint.", s.store.bytes);
@@ -116,7 +121,15 @@ pub fn text(s: &Status, served: &Served) -> String {
         s.checkpoint_failures,
     );
     one("store_ok", "gauge", "1 if the last group was kept.", u64::from(s.store_error.is_none()));
+    one("active", "gauge", "1 if this hub acknowledges, 0 if it stands by.", u64::from(s.is_active));
+    one("fence", "gauge", "Number of this hub's lease; 0 without one.", s.fence);
+    one("takeovers_total", "counter", "How often this process became active.", s.takeovers);
+    let audit = s.audit.as_ref().map_or(0, |a| a.1);
+    one("audit_failures_total", "counter", "Lines that the audit log could not take.", audit);
     one("shards_too_long_total", "counter", "Shards that no cell of a proxy can hold.", s.shards_too_long);
+    one("tls_failures_total", "counter", "Connections whose handshake failed.", served.1.load(Relaxed));
+    one("event_listeners", "gauge", "Streams of events that are open.", events.0);
+    one("events_missed_total", "counter", "Events that listeners missed for being slow.", events.1);
     let (exchanges, errors) = served.counts();
     exchanges.write("weir_hub_exchange_seconds", "Exchanges, from their last byte to the reply.", &mut out);
     s.fsync.write("weir_hub_fsync_seconds", "Groups, from the first byte to durable.", &mut out);
@@ -124,6 +137,17 @@ pub fn text(s: &Status, served: &Served) -> String {
     let _ = writeln!(out, "# TYPE weir_hub_errors_total counter");
     for ((kind, _), n) in KINDS.iter().zip(errors) {
         let _ = writeln!(out, "weir_hub_errors_total{{kind=\"{kind}\"}} {n}");
+    }
+    let _ = writeln!(
+        out,
+        "# HELP weir_hub_blocks_total Requests that the hub's ledger would have blocked, and those that were."
+    );
+    let _ = writeln!(out, "# TYPE weir_hub_blocks_total counter");
+    for (i, p) in config.profiles.iter().enumerate() {
+        let (would, blocked) = s.judged.of(i).by(p.mode);
+        for (done, n) in [("would", would), ("blocked", blocked)] {
+            let _ = writeln!(out, "weir_hub_blocks_total{{profile={:?},done=\"{done}\"}} {n}", p.name);
+        }
     }
     out
 }

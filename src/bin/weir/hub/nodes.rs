@@ -3,7 +3,9 @@
 //! Guarantee: a batch is taken once, by (node, ring, number). Memory: 4,096 nodes of 1.8 KiB. The longest silent one gives way to a
 //! new one, but none that was heard of within the hour: then the new one is refused.
 
-use std::collections::HashMap;
+use super::identity::{Identity, Who};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use weir::engine::units::Nanos;
 use weir::engine::wire::{Reader, Writer};
 use weir::node::cells::SLOTS;
@@ -14,6 +16,8 @@ pub type NodeId = [u8; 16];
 pub const NODES: usize = 4_096;
 /// Who was heard of within this time does not give way.
 pub const SILENT: Nanos = Nanos::from_secs(3_600);
+/// Who was heard of within this time is one of those who may agree.
+const DAY: Nanos = Nanos::from_secs(86_400);
 /// Samples of a clock: the median of the last five holds, so two bad ones in a row move nothing.
 const SAMPLES: usize = 5;
 /// A clock that is further off than this is told.
@@ -76,6 +80,8 @@ pub struct Node {
     pub told: bool,
     /// When what it has sent would have been sent at its quota.
     spent: Nanos,
+    /// Whose id it is: nobody else may use it. `None`: it came with a token that others share.
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl Default for Node {
@@ -89,6 +95,7 @@ impl Default for Node {
             sampled: 0,
             told: false,
             spent: Nanos(0),
+            identity: None,
         }
     }
 }
@@ -102,6 +109,10 @@ pub enum Step {
 }
 
 impl Node {
+    pub fn who(&self) -> Who {
+        self.identity.as_ref().map_or([0; 16], |i| i.who())
+    }
+
     /// Takes one batch; `count` of its observations, `None` if it does not decode. A batch that is refused is passed over: its
     /// observations show in the next one's `first`.
     pub fn step(&mut self, ring: u8, seq: u64, first: u64, count: Option<u16>) -> Step {
@@ -179,9 +190,13 @@ impl Node {
             w.u64(r.next);
             w.u64(r.total);
         }
+        w.u8(u8::from(self.identity.is_some()));
+        if let Some(identity) = &self.identity {
+            identity.put(w);
+        }
     }
 
-    fn take(r: &mut Reader<'_>) -> Option<Node> {
+    fn take(r: &mut Reader<'_>, named: bool) -> Option<Node> {
         let mut node = Node::default();
         for v in node.counts.each() {
             *v = r.u64()?;
@@ -194,6 +209,9 @@ impl Node {
         for _ in 0..r.u8()? {
             let ring = node.rings.get_mut(usize::from(r.u8()?))?;
             *ring = Ring { heard: true, next: r.u64()?, total: r.u64()? };
+        }
+        if named && r.u8()? != 0 {
+            node.identity = Some(Identity::read(r)?);
         }
         Some(node)
     }
@@ -228,6 +246,13 @@ impl Nodes {
         let mut sum = self.gone;
         self.nodes.values().for_each(|n| sum.add(&n.counts));
         sum
+    }
+
+    /// Identities that were heard of within a day of the last that was.
+    pub fn identities(&self) -> usize {
+        let last = self.nodes.values().map(|n| n.contact).max().unwrap_or(Nanos(0));
+        let fresh = self.nodes.values().filter(|n| last.since(n.contact) <= DAY);
+        fresh.map(|n| n.who()).collect::<BTreeSet<Who>>().len()
     }
 
     /// Is there room for this node?
@@ -281,7 +306,8 @@ impl Nodes {
         }
     }
 
-    pub fn take(r: &mut Reader<'_>) -> Option<Nodes> {
+    /// `named`: identities are in it.
+    pub fn take(r: &mut Reader<'_>, named: bool) -> Option<Nodes> {
         let mut all = Nodes::default();
         for v in all.gone.each() {
             *v = r.u64()?;
@@ -289,7 +315,7 @@ impl Nodes {
         let n = r.u32()? as usize;
         for _ in 0..n.min(NODES) {
             let id = r.bytes(16)?.try_into().ok()?;
-            all.nodes.insert(id, Box::new(Node::take(r)?));
+            all.nodes.insert(id, Box::new(Node::take(r, named)?));
         }
         (n <= NODES).then_some(all)
     }

@@ -4,11 +4,16 @@
 //! A group is what came while the one before was made durable, so an exchange waits for one fsync that was under way, and one
 //! of its own.
 
+use super::acts::{Act, NoAct};
+use super::audit::Audit;
 use super::core::{Exchange, Hub, Moment, Refused};
+use super::histogram::Histogram;
+use super::judged::Judged;
+use super::lease::Lease;
 use super::log;
-use super::metrics::Histogram;
 use super::nodes::{Counts, NodeId};
 use super::store::{Done, Store, StoreError, StoreStatus};
+use crate::audit::chain::Head;
 use axum::body::Bytes;
 use serde_json::json;
 use std::num::NonZero;
@@ -35,9 +40,24 @@ pub enum Failure {
 
 pub type Answer = Result<Vec<u8>, Failure>;
 
+/// Why a decision of people was not taken.
+#[derive(Clone, Debug)]
+pub enum ActFailure {
+    No(NoAct),
+    Store(StoreError),
+    Audit(String),
+}
+
+/// The decision as it is kept.
+pub type Acted = Result<Act, ActFailure>;
+
 pub enum Job {
     Exchange(Box<Exchange<Bytes>>, oneshot::Sender<Answer>),
     Status(oneshot::Sender<Box<Status>>),
+    /// A question of people.
+    Look(Box<dyn FnOnce(&Hub) + Send>),
+    /// A decision of people; answered when it is durable.
+    Act(Box<Act>, oneshot::Sender<Acted>),
     /// Learn everything, write a checkpoint, end.
     Stop,
 }
@@ -52,16 +72,23 @@ pub struct NodeStatus {
     pub exchanges: u64,
     pub quota_percent: u64,
     pub rings: usize,
+    /// Whose id it is, as people read it.
+    pub identity: String,
 }
 
 /// Everything that is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Status {
     pub ledger: weir::engine::Status,
+    pub judged: Judged,
     pub capacity: u32,
     pub totals: Counts,
     pub nodes: Vec<NodeStatus>,
     pub far: usize,
+    /// Identities that must have seen a case; those heard of within a day; cases that wait for them.
+    pub quorum: u8,
+    pub identities: usize,
+    pub withheld: usize,
     pub store: StoreStatus,
     pub store_error: Option<&'static str>,
     pub epoch: u64,
@@ -72,6 +99,36 @@ pub struct Status {
     pub checkpoint_failures: u64,
     pub store_errors: [u64; 2],
     pub fsync: Histogram,
+    /// May it acknowledge? Else another hub does.
+    pub is_active: bool,
+    /// Number of this hub's lease, 0 without one; how often it became active.
+    pub fence: u64,
+    pub takeovers: u64,
+    /// The audit log's head, and how often it could not be written.
+    pub audit: Option<(Head, u64)>,
+}
+
+impl Status {
+    /// Of a hub that has just begun.
+    pub fn of(hub: &Hub, store: StoreStatus) -> Status {
+        Status {
+            ledger: hub.status(),
+            capacity: hub.sizes().keys,
+            totals: hub.totals(),
+            epoch: hub.epoch(),
+            store,
+            ..Status::default()
+        }
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to. Was the last checkpoint written?
+    Stopped(bool),
+    /// Another hub is active.
+    Fenced,
 }
 
 pub struct Options {
@@ -80,6 +137,9 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// Both clocks, now.
     pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
+    /// How often this process became active.
+    pub takeovers: u64,
+    pub audit: Option<Audit>,
 }
 
 type Shared = Arc<Mutex<Box<dyn Store>>>;
@@ -106,6 +166,7 @@ struct Writing {
 struct Work {
     hub: Hub,
     store: Shared,
+    lease: Option<Arc<Lease>>,
     options: Options,
     /// Durable, and not learned yet.
     pending: Vec<u8>,
@@ -120,8 +181,8 @@ struct Work {
     status: Status,
 }
 
-/// Runs until `Stop`, or until nobody can send jobs any more. `false`: the last checkpoint was not written.
-pub fn run(hub: Hub, store: Box<dyn Store>, jobs: &Receiver<Job>, options: Options) -> bool {
+/// Runs until `Stop`, until nobody can send jobs any more, or until another hub is active. Gives the options back.
+pub fn run(hub: Hub, store: Box<dyn Store>, jobs: &Receiver<Job>, options: Options) -> (End, Options) {
     let store: Shared = Arc::new(Mutex::new(store));
     let (to_disk, groups) = channel::<Vec<u8>>();
     let (done, synced) = channel();
@@ -129,28 +190,14 @@ pub fn run(hub: Hub, store: Box<dyn Store>, jobs: &Receiver<Job>, options: Optio
     let disk = std::thread::Builder::new()
         .name("weir-journal".into())
         .spawn(move || write_groups(&of_thread, &groups, &done));
-    let Ok(disk) = disk else { return false };
+    let Ok(disk) = disk else { return (End::Stopped(false), options) };
     let now = Instant::now();
-    let status = Status {
-        ledger: hub.status(),
-        capacity: hub.sizes().keys,
-        totals: hub.totals(),
-        nodes: Vec::new(),
-        far: 0,
-        store: locked(&store).status(),
-        store_error: None,
-        epoch: hub.epoch(),
-        shards_too_long: 0,
-        checkpoints: 0,
-        checkpoint_ms: 0,
-        checkpoint_bytes: 0,
-        checkpoint_failures: 0,
-        store_errors: [0; 2],
-        fsync: Histogram::default(),
-    };
+    let lease = locked(&store).lease();
+    let status = Status::of(&hub, locked(&store).status());
     let mut work = Work {
         hub,
         store,
+        lease,
         options,
         pending: Vec::new(),
         writing: None,
@@ -162,12 +209,13 @@ pub fn run(hub: Hub, store: Box<dyn Store>, jobs: &Receiver<Job>, options: Optio
         told: (0, 0),
         status,
     };
+    work.mark("started");
     work.tick();
     while work.round(jobs, &to_disk, &synced) {}
-    let kept = work.finish();
+    let end = if work.is_over() { work.abandon() } else { End::Stopped(work.finish()) };
     drop(to_disk);
     let _ = disk.join();
-    kept
+    (end, work.options)
 }
 
 fn write_groups(store: &Shared, groups: &Receiver<Vec<u8>>, done: &Sender<Synced>) {
@@ -192,6 +240,7 @@ impl Work {
             false => jobs.try_recv().ok(),
         };
         let (mut group, mut waiting, mut go_on) = (Vec::new(), Vec::new(), true);
+        let mut acted = None;
         while let Some(job) = next {
             match job {
                 Job::Exchange(x, reply) => match self.hub.accept(&x, &mut group) {
@@ -204,6 +253,18 @@ impl Work {
                     Err(why) => drop(reply.send(Err(Failure::Refused(why)))),
                 },
                 Job::Status(reply) => drop(reply.send(Box::new(self.status()))),
+                Job::Look(look) => look(&self.hub),
+                Job::Act(mut act, reply) => {
+                    self.learn();
+                    match self.decide(&mut act, &mut group) {
+                        Ok(()) => {
+                            // The next one is decided by what comes of this one.
+                            acted = Some((act, reply));
+                            break;
+                        }
+                        Err(why) => drop(reply.send(Err(why))),
+                    }
+                }
                 Job::Stop => {
                     go_on = false;
                     break;
@@ -236,8 +297,13 @@ impl Work {
             let synced = if sent { synced.recv().unwrap_or_else(lost) } else { lost(RecvError) };
             self.settle(synced)
         };
+        if let Some((act, reply)) = acted {
+            drop(reply.send(self.acted(*act, failed.clone())));
+        }
+        // A hub that may not be the active one any more says nothing of what it knows.
+        let silent = self.silent();
         for (x, reply, waits) in waiting {
-            let answer = match failed.as_ref().filter(|_| waits) {
+            let answer = match silent.as_ref().or(failed.as_ref().filter(|_| waits)) {
                 Some(e) => Err(Failure::Store(e.clone())),
                 None => {
                     let mut out = Vec::new();
@@ -251,7 +317,65 @@ impl Work {
         if self.ticked.elapsed() >= TICK {
             self.tick();
         }
-        go_on
+        go_on && !self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.lease.as_ref().is_some_and(|l| l.is_over())
+    }
+
+    /// Why it may not answer.
+    fn silent(&self) -> Option<StoreError> {
+        self.lease.as_ref()?.silence()
+    }
+
+    /// Another hub goes on from what is durable; what this one knows is of no use.
+    fn abandon(&mut self) -> End {
+        if let Some(w) = self.writing.take() {
+            let _ = w.thread.join();
+        }
+        let fence = self.lease.as_ref().map(|l| l.fence);
+        log::warn(
+            "fenced",
+            json!({"fence": fence, "consequence": "another hub is active, this one stands by"}),
+        );
+        End::Fenced
+    }
+
+    /// A decision of people goes into the audit log, and then into the group.
+    fn decide(&mut self, act: &mut Act, group: &mut Vec<u8>) -> Result<(), ActFailure> {
+        let len = group.len();
+        self.hub.decide(act, (self.options.clock)(), group).map_err(ActFailure::No)?;
+        let told = self.options.audit.as_mut().map_or(Ok(()), |a| a.act(act));
+        told.map_err(|e| {
+            group.truncate(len);
+            ActFailure::Audit(e.to_string())
+        })
+    }
+
+    fn mark(&mut self, event: &str) {
+        let position = locked(&self.store).status().position;
+        if let Some(a) = &mut self.options.audit {
+            a.mark(event, &self.hub, position);
+        }
+    }
+
+    /// A decision of people is durable, or it is as if it had never come. What is durable is applied and published at once.
+    fn acted(&mut self, act: Act, failed: Option<StoreError>) -> Acted {
+        if let Some(e) = failed {
+            if let Some(a) = &mut self.options.audit {
+                a.not_taken(e.name());
+            }
+            return Err(ActFailure::Store(e));
+        }
+        self.learn();
+        self.publish_at = Instant::now();
+        self.tick();
+        if let Some(a) = &self.options.audit {
+            a.taken(&act);
+        }
+        log::info("act", json!({"verb": act.verb.name(), act.name.kind(): act.name.text()}));
+        Ok(act)
     }
 
     /// The group is durable, or it is as if it had never come.
@@ -294,9 +418,14 @@ impl Work {
         self.learn();
         self.hub.tick((self.options.clock)().now);
         if self.ticked >= self.publish_at {
-            let too_long = self.hub.too_long;
-            self.hub.publish();
-            if too_long == 0 && self.hub.too_long > 0 {
+            let too_long = self.hub.too_long();
+            let fresh = self.hub.publish();
+            let ended = self.hub.ended();
+            if let Some(a) = self.options.audit.as_mut().filter(|_| fresh > 0) {
+                a.ended(&ended);
+                a.published(&self.hub);
+            }
+            if too_long == 0 && self.hub.too_long() > 0 {
                 log::warn(
                     "shard_too_long",
                     json!({"consequence": "proxies keep an older one: more keys are convicted than their cells hold"}),
@@ -346,18 +475,32 @@ impl Work {
                 exchanges: n.contacts,
                 quota_percent: n.quota_percent(mono),
                 rings: n.rings.iter().filter(|r| r.heard).count(),
+                identity: n.identity.as_ref().map_or("shared", |i| i.name()).to_string(),
             })
             .collect();
         nodes.sort_by_key(|n| n.id);
         self.status.far = self.hub.nodes().iter().filter(|(_, n)| n.told).count();
         self.status.ledger = self.counts();
+        self.status.judged = self.hub.judged().clone();
+        (self.status.quorum, self.status.identities) = (self.hub.quorum(), self.hub.nodes().identities());
+        self.status.withheld = self.hub.withheld().len();
         self.status.totals = self.hub.totals();
-        self.status.shards_too_long = self.hub.too_long;
+        self.status.shards_too_long = self.hub.too_long();
+        self.status.audit = self.options.audit.as_ref().map(|a| (a.head().clone(), a.failures()));
         // What is being written is not counted yet.
         if let Ok(store) = self.store.try_lock() {
             self.status.store = store.status();
         }
-        Status { nodes, ..self.status.clone() }
+        let silent = self.silent().map(|e| e.name());
+        let lost = self.status.store.lost.then_some("store_lost");
+        Status {
+            nodes,
+            store_error: silent.or(self.status.store_error).or(lost),
+            is_active: silent.is_none(),
+            fence: self.lease.as_ref().map_or(0, |l| l.fence),
+            takeovers: self.options.takeovers,
+            ..self.status.clone()
+        }
     }
 
     fn look_after_checkpoint(&mut self) {
@@ -366,13 +509,14 @@ impl Work {
         }
         let behind = {
             let s = locked(&self.store).status();
-            (s.position > s.checkpoint, s.bytes)
+            (s.position > s.checkpoint, s.bytes, s.lost)
         };
-        let due = self.checkpointed.elapsed() >= self.options.checkpoint_every
+        let due = behind.2
+            || self.checkpointed.elapsed() >= self.options.checkpoint_every
             || behind.1 >= self.options.checkpoint_bytes;
         // After a failure the next attempt waits for its time.
         let soon = self.checkpointed.elapsed() >= Duration::from_secs(1);
-        if self.writing.is_none() && behind.0 && due && soon {
+        if self.writing.is_none() && (behind.0 || behind.2) && due && soon {
             self.begin_checkpoint();
         }
     }
@@ -430,6 +574,8 @@ impl Work {
         }
         self.begin_checkpoint();
         let kept = self.writing.take().is_some_and(|w| self.written(w));
+        self.mark("stopped");
+        locked(&self.store).release();
         let s = locked(&self.store).status();
         log::info("stopped", json!({"checkpoint": kept, "position": s.position, "journal_bytes": s.bytes}));
         kept
@@ -437,7 +583,7 @@ impl Work {
 }
 
 pub fn hex(id: &NodeId) -> String {
-    id.iter().map(|b| format!("{b:02x}")).collect()
+    crate::audit::chain::hex(id)
 }
 
 #[cfg(test)]

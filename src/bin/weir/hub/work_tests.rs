@@ -71,6 +71,8 @@ fn a_store_that_refuses_every_third_group_loses_nothing_and_doubles_nothing() {
         checkpoint_every: Duration::from_millis(1),
         checkpoint_bytes: u64::MAX,
         clock: Arc::new(move || Moment { now: t, mono: t }),
+        takeovers: 1,
+        audit: None,
     };
     let (jobs, inbox) = channel();
     let (refused, hub) = (Mutex::new([0u32; 2]), new());
@@ -94,7 +96,7 @@ fn a_store_that_refuses_every_third_group_loses_nothing_and_doubles_nothing() {
             }
         });
         jobs.send(Job::Stop).unwrap();
-        assert!(work.join().unwrap());
+        assert_eq!(work.join().unwrap().0, End::Stopped(true));
     });
     let [failed, full] = refused.into_inner().unwrap();
     assert!(failed >= 10 && full >= 10, "{failed} {full}");

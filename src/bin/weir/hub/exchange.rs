@@ -1,0 +1,167 @@
+//! An exchange as it comes, checked: all that needs no state. And why one is refused.
+
+use super::group::{NAMED, PEOPLE};
+use super::identity::Identity;
+use super::nodes::NodeId;
+use std::ops::Range;
+use std::sync::Arc;
+use weir::engine::config::Config;
+use weir::engine::observation;
+use weir::engine::units::Nanos;
+use weir::engine::wire;
+use weir::node::cells::HUB_SHARDS;
+use weir::node::exchange::{REQUEST_BYTES, Request};
+
+/// A moment, by both clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Time of observations: the wall clock, scaled as the proxies' (`demo.time_scale`).
+    pub now: Nanos,
+    /// A clock that does not step, for quotas and silence.
+    pub mono: Nanos,
+}
+
+/// Why an exchange was refused: nothing of it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    Malformed,
+    Version(u16),
+    Checksum,
+    Seed,
+    Policy,
+    TooLong,
+    Quota(Nanos),
+    Nodes,
+    /// The node's id is another's.
+    Identity,
+    /// This hub is not the one that was meant any more.
+    Moved,
+}
+
+impl Refused {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Refused::Malformed => "malformed",
+            Refused::Version(_) => "version",
+            Refused::Checksum => "checksum",
+            Refused::Seed => "seed",
+            Refused::Policy => "policy",
+            Refused::TooLong => "too_long",
+            Refused::Quota(_) => "quota",
+            Refused::Nodes => "nodes",
+            Refused::Identity => "identity",
+            Refused::Moved => "moved",
+        }
+    }
+    pub fn message(&self) -> String {
+        match self {
+            Refused::Malformed => "not an exchange, cut short, or with something behind it".into(),
+            Refused::Version(v) => {
+                format!("layout version {v} is not ours: upgrade the hub first, then the proxies")
+            }
+            Refused::Checksum => "damaged: the checksum does not match".into(),
+            Refused::Seed => "written under another seed: proxies and hub need the same `seed`".into(),
+            Refused::Policy => {
+                "another policy: a hub serves one, named by `policy` of its configuration".into()
+            }
+            Refused::TooLong => format!("longer than {REQUEST_BYTES} bytes"),
+            Refused::Quota(wait) => {
+                format!("more observations than --node-quota allows; room in {} ms", wait.millis() + 1)
+            }
+            Refused::Identity => {
+                "this node id came with another certificate or token before: a copy of a proxy's memory, or somebody who lies".into()
+            }
+            Refused::Moved => "another hub was active in the meantime".into(),
+            Refused::Nodes => "no room for another node: all were heard of within the hour".into(),
+        }
+    }
+}
+
+/// A batch of an exchange.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub ring: u8,
+    pub seq: u64,
+    pub first: u64,
+    pub at: Range<usize>,
+    /// Observations; `None` if it does not decode.
+    pub count: Option<u16>,
+}
+
+/// An exchange that is ours and whole.
+#[derive(Clone, Debug)]
+pub struct Exchange<B> {
+    pub body: B,
+    pub node: NodeId,
+    pub clock: Nanos,
+    pub hub_epoch: u64,
+    pub held: [u32; HUB_SHARDS],
+    pub pieces: Vec<Piece>,
+    /// When it came.
+    pub at: Moment,
+    /// Whose token or certificate it came with.
+    pub identity: Arc<Identity>,
+    /// It is meant for the hub of this epoch alone.
+    pub only: Option<u64>,
+}
+
+impl<B: AsRef<[u8]>> Exchange<B> {
+    /// Checks all that needs no state: any thread may.
+    ///
+    /// # Errors
+    /// See `Refused`.
+    pub fn read(body: B, config: &Config, at: Moment) -> Result<Exchange<B>, Refused> {
+        let bytes = body.as_ref();
+        if bytes.len() > REQUEST_BYTES {
+            return Err(Refused::TooLong);
+        }
+        let r = Request::decode(bytes).map_err(|e| match e {
+            wire::Refused::Version(v) => Refused::Version(v),
+            wire::Refused::Checksum => Refused::Checksum,
+            wire::Refused::Malformed | wire::Refused::Seed => Refused::Malformed,
+        })?;
+        let check = config.seed.check();
+        if r.seed_check != check {
+            return Err(Refused::Seed);
+        }
+        if r.policy != config.policy {
+            return Err(Refused::Policy);
+        }
+        if [PEOPLE, NAMED].contains(&r.node) {
+            return Err(Refused::Malformed);
+        }
+        let piece = |b: &weir::node::exchange::Sent<'_>| {
+            let from = (b.bytes.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
+            Piece {
+                ring: b.ring,
+                seq: b.seq,
+                first: b.first,
+                at: from..from + b.bytes.len(),
+                count: observation::decode(b.bytes, check, |_| ()).ok(),
+            }
+        };
+        let pieces = r.batches.iter().map(piece).collect();
+        let Request { node, clock, hub_epoch, held, .. } = r;
+        Ok(Exchange {
+            body,
+            node,
+            clock,
+            hub_epoch,
+            held,
+            pieces,
+            at,
+            identity: Identity::shared(),
+            only: None,
+        })
+    }
+
+    /// It came from somebody who is known.
+    pub fn by(self, identity: Arc<Identity>) -> Exchange<B> {
+        Exchange { identity, ..self }
+    }
+
+    /// It goes on where the hub of this epoch stood: another one refuses it (`Moved`).
+    pub fn only(self, epoch: Option<u64>) -> Exchange<B> {
+        Exchange { only: epoch, ..self }
+    }
+}

@@ -1,0 +1,183 @@
+//! Who sends: the name that a certificate or a token stands for. The id of a node is its own choice, this is not.
+//!
+//! What it is worth: a certificate's name is what its signer vouches for, and a token's what the line of `--tokens` says; whoever has
+//! neither key nor token cannot be it. All who share a token are one. Names are not secret, tokens are never shown.
+
+use super::server::Token;
+use crate::audit::chain::hex;
+use axum::http::HeaderMap;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use weir::engine::wire::{Reader, Writer};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// An identity as it is compared: 0 for all who share a token.
+pub type Who = [u8; 16];
+
+/// Tokens of nodes at most: as many as there may be nodes.
+pub const TOKENS: usize = super::nodes::NODES;
+/// Characters that a node's token has at least.
+pub const TOKEN_CHARS: usize = 16;
+/// Bytes of a name that are kept.
+const NAME_BYTES: usize = 128;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    who: Who,
+    /// As people read it: `token NAME`, `certificate NAME`, `shared`.
+    name: String,
+}
+
+impl Identity {
+    /// All who share a token, or need none.
+    pub fn shared() -> Arc<Identity> {
+        Arc::new(Identity { who: [0; 16], name: "shared".into() })
+    }
+
+    fn named(kind: &str, name: &str) -> Arc<Identity> {
+        let mut who = [0; 16];
+        let hash = Sha256::digest(format!("{kind} {name}"));
+        who.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+        let clean = |c: char| if c.is_control() { '?' } else { c };
+        let mut short: String = format!("{kind} {name}").chars().map(clean).collect();
+        let end = (0..=NAME_BYTES.min(short.len())).rev().find(|n| short.is_char_boundary(*n)).unwrap_or(0);
+        short.truncate(end);
+        Arc::new(Identity { who, name: short })
+    }
+
+    /// Of a line of `--tokens`.
+    pub fn of_token(name: &str) -> Arc<Identity> {
+        Identity::named("token", name)
+    }
+
+    /// Of a log that is followed.
+    pub fn of_log(path: &std::path::Path) -> Arc<Identity> {
+        Identity::named("log", &path.display().to_string())
+    }
+
+    /// Of a certificate that was verified: its first URI (as SPIFFE has it), else its first DNS name, else its subject, so that the
+    /// next certificate of the same name is the same identity; one without a name is known by its own hash.
+    pub fn of_certificate(der: &[u8]) -> Arc<Identity> {
+        let name = X509Certificate::from_der(der).ok().and_then(|(_, cert)| {
+            let san = cert.subject_alternative_name().ok().flatten();
+            let all = || san.iter().flat_map(|s| &s.value.general_names);
+            let uri = all().find_map(|n| match n {
+                GeneralName::URI(u) => Some((*u).to_string()),
+                _ => None,
+            });
+            let dns = || {
+                all().find_map(|n| match n {
+                    GeneralName::DNSName(d) => Some((*d).to_string()),
+                    _ => None,
+                })
+            };
+            let subject = || Some(cert.subject().to_string()).filter(|s| !s.is_empty());
+            uri.or_else(dns).or_else(subject)
+        });
+        let hash = || hex(&Sha256::digest(der));
+        Identity::named("certificate", &name.unwrap_or_else(hash))
+    }
+
+    pub fn who(&self) -> Who {
+        self.who
+    }
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// Of a log?
+    pub fn is_log(&self) -> bool {
+        self.name.starts_with("log ")
+    }
+    /// Is it one that others share?
+    pub fn is_shared(&self) -> bool {
+        self.who == [0; 16]
+    }
+
+    pub fn put(&self, w: &mut Writer<'_>) {
+        w.0.extend_from_slice(&self.who);
+        w.u8(self.name.len() as u8);
+        w.0.extend_from_slice(self.name.as_bytes());
+    }
+    /// `None`: it is none.
+    pub fn read(r: &mut Reader<'_>) -> Option<Arc<Identity>> {
+        let (who, len) = (r.bytes(16)?.try_into().ok()?, r.u8()?);
+        let name = std::str::from_utf8(r.bytes(len.into())?).ok()?.to_string();
+        Some(Arc::new(Identity { who, name }))
+    }
+}
+
+/// Who may send.
+#[derive(Default)]
+pub struct Known {
+    shared: Option<Token>,
+    of_nodes: Vec<(Token, Arc<Identity>)>,
+}
+
+impl Known {
+    /// `shared`: the token that all may bear. `lines`: a name and a token each, with space between; empty ones and those that begin with
+    /// `#` are passed over.
+    ///
+    /// # Errors
+    /// The first line that is none, with its number: tokens are not in it.
+    pub fn new(shared: Option<Token>, lines: Option<&str>) -> Result<Known, String> {
+        let mut known = Known { shared, of_nodes: Vec::new() };
+        let mut names = BTreeSet::new();
+        for (n, line) in (1..).zip(lines.unwrap_or_default().lines()) {
+            let bad = |why: &str| Err(format!("line {n}: {why}"));
+            let mut words = line.split_whitespace();
+            let (name, token) = match (words.next(), words.next(), words.next()) {
+                (None, ..) => continue,
+                (Some(first), ..) if first.starts_with('#') => continue,
+                (Some(name), Some(token), None) => (name, token),
+                _ => return bad("must be a name and a token, with space between"),
+            };
+            let plain = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+            if name.len() > 64 || !name.bytes().all(plain) {
+                return bad("a name is letters, digits, `.`, `_` and `-`, 64 at most");
+            }
+            let Some(own) = Token::new(token).filter(|_| token.len() >= TOKEN_CHARS) else {
+                return bad("a node's token has 16 characters or more: `openssl rand -hex 32`");
+            };
+            if !names.insert(name.to_string()) {
+                return bad("stands for a name that another line has");
+            }
+            let twice = known.of_nodes.iter().map(|k| &k.0).chain(&known.shared).any(|t| t.is_same(&own));
+            if twice {
+                return bad("its token is another line's, or the shared one");
+            }
+            if known.of_nodes.len() >= TOKENS {
+                return bad("there are 4,096 tokens at most");
+            }
+            known.of_nodes.push((own, Identity::of_token(name)));
+        }
+        if lines.is_some() && known.of_nodes.is_empty() {
+            return Err("holds no name with a token".into());
+        }
+        Ok(known)
+    }
+
+    /// Must a caller bear a token?
+    pub fn is_asked(&self) -> bool {
+        self.shared.is_some() || !self.of_nodes.is_empty()
+    }
+
+    /// Whose token a request bears. Each is compared, so that the time tells nothing.
+    pub fn of(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
+        if !self.is_asked() {
+            return Some(Identity::shared());
+        }
+        let mut found = self.shared.as_ref().is_some_and(|t| t.is_in(headers)).then(Identity::shared);
+        for (token, identity) in &self.of_nodes {
+            if token.is_in(headers) {
+                found = Some(Arc::clone(identity));
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;
