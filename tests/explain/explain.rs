@@ -8,15 +8,25 @@
     reason = "tests"
 )]
 
+#[path = "../support/cli.rs"]
+mod cli;
+#[path = "../support/dir.rs"]
+mod dir;
+#[path = "../support/made_up.rs"]
+mod made_up;
+
+use cli::{err, out, path, weir};
+use dir::Dir;
+use made_up::{unit, words};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, LazyLock};
 use weir::engine::config::{Config, parse};
 use weir::engine::detect::HONEST;
-use weir::engine::edge::identity::{Head, Keys, NoProperties};
+use weir::engine::edge::identity::{Head, Keys};
 use weir::engine::edge::session::Session;
 use weir::engine::hash;
 use weir::engine::rules::FACTORS;
@@ -28,58 +38,9 @@ const PEOPLE: u64 = 30;
 const CONFIG: &str = r#"{"mode":"enforce","seed":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
     "identity":{"learn":"0s","age":{"header":"x-created"}},"limits":[{"name":"burst","requests":20,"per":"1m"}]}"#;
 
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Dir {
-        let path = std::env::temp_dir().join(format!("weir-explain-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Dir(path)
-    }
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, content).unwrap();
-        path
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn weir(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weir")).args(args).stdin(Stdio::null()).output().unwrap()
-}
-
-fn out(o: &Output) -> String {
-    String::from_utf8(o.stdout.clone()).unwrap()
-}
-
-fn err(o: &Output) -> String {
-    String::from_utf8(o.stderr.clone()).unwrap()
-}
-
 /// Without line breaks, so that a sentence is found wherever it is broken.
 fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn path(p: &Path) -> &str {
-    p.to_str().unwrap()
-}
-
-fn unit(x: u64) -> f64 {
-    ((hash::mix(x) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-}
-
-fn words(seed: u64, n: u64) -> String {
-    let word = |i: u64| {
-        let h = hash::mix(seed * 77 + i);
-        format!("w{}{}x", char::from(b'a' + (h % 26) as u8), &"abcdefghij"[..(h >> 32) as usize % 9])
-    };
-    (0..n).map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn line(t: f64, key: u64, text: &str) -> String {
@@ -153,19 +114,7 @@ fn kid(key: u64) -> KeyId {
     let config: Arc<Config> = Arc::new(parse(CONFIG).unwrap());
     let auth = format!("Bearer sk-planted-{key}");
     let headers: [(&[u8], &[u8]); 1] = [(b"authorization", auth.as_bytes())];
-    let head = Head {
-        method: b"POST",
-        path: b"/v1/chat/completions",
-        authority: b"",
-        headers: &headers,
-        source: b"",
-        route: b"",
-        virtual_host: b"",
-        service: b"",
-        metadata_profile: b"",
-        properties: &NoProperties,
-        end_of_stream: false,
-    };
+    let head = Head { path: b"/v1/chat/completions", headers: &headers, ..Head::default() };
     Session::open(&config, &Keys::new(&config.seed), &head).identity.key
 }
 
@@ -437,4 +386,127 @@ fn records_of_older_versions_are_still_told() {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     assert!(!text.contains("Odds that") && !text.contains("nats"), "{text}");
+}
+
+/// What becomes of one more request of each key, after the campaign, under this configuration.
+fn later(exceptions: &[String], keys: &[u64], edges: &str) -> Vec<String> {
+    let list: Vec<Value> = exceptions.iter().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let mut config: Value = serde_json::from_str(CONFIG).unwrap();
+    config["exceptions"] = list.into();
+    let dir = Dir::new("later");
+    let template = "Write a short essay about the topic below and give three reasons for each claim that you make in it. ";
+    let ask = |at: f64, key: u64| line(at, key, &format!("{template}{}", words(key + 5_000_000, 9)));
+    let begin = START as f64 + 20.0 * 3600.0;
+    // Somebody else first: what was decided is in force a tick after the start.
+    let mut lines = vec![ask(begin, 900)];
+    lines.extend(keys.iter().enumerate().map(|(i, k)| ask(begin + 60.0 + i as f64, *k)));
+    let (config, trace) = (dir.file("c.json", config.to_string()), dir.file("t.jsonl", lines.join("\n")));
+    let decisions = dir.0.join("d.jsonl");
+    let args = ["replay", "--edges", edges, "--config", path(&config), "--read-state", path(&REPLAYED.state)];
+    let o = weir(&[&args[..], &["--decisions", path(&decisions), path(&trace)]].concat());
+    assert_eq!(o.status.code(), Some(0), "{}", err(&o));
+    let text = std::fs::read_to_string(&decisions).unwrap();
+    let action = |l: &str| serde_json::from_str::<Value>(l).unwrap()["action"].as_str().unwrap().to_string();
+    text.lines().skip(1).map(action).collect()
+}
+
+#[test]
+fn an_error_is_undone_by_the_lines_that_explain_prints() {
+    let key = (0..ACCOUNTS).find(|k| blocked()["key"] == kid(*k).to_string()).unwrap();
+    let other = (0..ACCOUNTS).find(|k| *k != key && later(&[], &[*k], "0") == ["block"]).unwrap();
+    let asked = [key, other];
+    let id = kid(key).to_string();
+    let plain = out(&weir(&["explain", &id, path(&REPLAYED.records)]));
+    assert!(plain.contains(&format!("weir except release {id} --reason")), "{plain}");
+    let told = out(&weir(&["explain", "--config", path(&REPLAYED.config), &id, path(&REPLAYED.records)]));
+    let lines: Vec<String> =
+        told.lines().filter(|l| l.contains("signature")).map(|l| l.trim().to_string()).collect();
+    let [of_key, of_case] = &lines[..] else { panic!("{told}") };
+    let deny = weir(&[
+        "except",
+        "deny",
+        &kid(901).to_string(),
+        "--reason",
+        "a test",
+        "--by",
+        "me",
+        "--config",
+        path(&REPLAYED.config),
+    ]);
+    let deny = out(&deny).trim().to_string();
+    for edges in ["0", "2"] {
+        assert_eq!(later(&[], &asked, edges), ["block", "block"]);
+        assert_eq!(later(std::slice::from_ref(of_key), &asked, edges), ["allow", "block"]);
+        assert_eq!(later(std::slice::from_ref(of_case), &asked, edges), ["allow", "allow"]);
+        assert_eq!(later(std::slice::from_ref(&deny), &[901, 902], edges)[0], "block");
+        let allow = weir(&[
+            "except",
+            "allow",
+            &id,
+            "--reason",
+            "ours",
+            "--by",
+            "me",
+            "--config",
+            path(&REPLAYED.config),
+        ]);
+        assert_eq!(later(&[out(&allow).trim().to_string()], &asked, edges), ["allow", "block"]);
+        // It ends by itself.
+        let past = ["--until", "2020-01-01T00:00:00Z"];
+        let args =
+            ["except", "release", &id, "--reason", "ours", "--by", "me", "--config", path(&REPLAYED.config)];
+        let ended = weir(&[&args[..], &past[..]].concat());
+        assert_eq!(later(&[out(&ended).trim().to_string()], &asked, edges), ["block", "block"]);
+    }
+}
+
+#[test]
+fn a_line_that_was_changed_or_signed_by_another_seed_is_refused() {
+    let config = path(&REPLAYED.config);
+    let made = |args: &[&str]| weir(&[&["except"], args, &["--by", "me", "--config", config]].concat());
+    let good = made(&["release", "0123abcd", "--reason", "said \"so\"\u{e9}"]);
+    assert_eq!(good.status.code(), Some(0), "{}", err(&good));
+    let line: Value = serde_json::from_str(&out(&good)).unwrap();
+    let refused = |line: Value, seed: &str| {
+        let mut c: Value = serde_json::from_str(CONFIG).unwrap();
+        c["exceptions"] = json!([line]);
+        c["seed"] = seed.into();
+        let e = parse(&c.to_string()).err()?;
+        Some(e.0.iter().map(|p| p.to_string()).collect::<Vec<_>>().join("; "))
+    };
+    let seed = serde_json::from_str::<Value>(CONFIG).unwrap()["seed"].as_str().unwrap().to_string();
+    assert_eq!(refused(line.clone(), &seed), None);
+    assert!(
+        refused(line.clone(), &"11".repeat(32)).unwrap().contains("exceptions[0]: is not signed"),
+        "another seed"
+    );
+    for (key, value) in [
+        ("release", json!("0123abce")),
+        ("until", json!("2099-01-01T00:00:00Z")),
+        ("by", json!("you")),
+        ("reason", json!("else")),
+        ("signature", json!("0000000000000000")),
+        ("signature", json!("")),
+        ("reason", json!("")),
+        ("reason", json!("x".repeat(257))),
+        ("by", json!("two\nlines")),
+        ("until", json!("tomorrow")),
+        ("release", json!("tid:12")),
+        ("release", json!("ten:0123456789abcdef")),
+        ("deny", json!("kid:0123456789abcdef")),
+        ("else", json!(1)),
+    ] {
+        let mut changed = line.clone();
+        changed[key] = value;
+        let said = refused(changed, &seed).unwrap_or_else(|| panic!("{key} was changed"));
+        assert!(said.starts_with("exceptions[0]"), "{said}");
+    }
+    let many = json!({"seed": seed, "exceptions": vec![line; 1_025]});
+    assert!(parse(&many.to_string()).unwrap_err().0[0].to_string().contains("at most 1024"));
+    for bad in [["deny", "tid:0123456789abcdef"], ["allow", "0123abcd"], ["release", "kid:xyz"]] {
+        let o = made(&[&bad[..], &["--reason", "x"]].concat());
+        assert_eq!((o.status.code(), out(&o).as_str()), (Some(1), ""), "{}", err(&o));
+    }
+    let o = made(&["release", "0123abcd", "--reason", "x", "--until", "never"]);
+    assert_eq!(o.status.code(), Some(1), "{}", err(&o));
 }

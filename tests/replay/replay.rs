@@ -7,49 +7,22 @@
     reason = "tests"
 )]
 
+#[path = "../support/cli.rs"]
+mod cli;
+#[path = "../support/dir.rs"]
+mod dir;
+
+use cli::{json_of, path, weir};
+use dir::Dir;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Dir {
-        let path = std::env::temp_dir().join(format!("weir-replay-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Dir(path)
-    }
-    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, content).unwrap();
-        path
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn weir(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weir")).args(args).output().unwrap()
-}
-
-fn json_of(o: &Output) -> Value {
-    serde_json::from_slice(&o.stdout)
-        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&o.stderr)))
-}
+use std::path::Path;
+use std::process::Command;
 
 fn line(t: f64, key: &str, text: &str) -> String {
     json!({"t": t, "path": "/v1/chat/completions", "headers": [["authorization", format!("Bearer {key}")]],
            "body": {"messages": [{"role": "user", "content": text}]}, "label": "benign:chat"})
     .to_string()
-}
-
-fn path(p: &Path) -> &str {
-    p.to_str().unwrap()
 }
 
 #[test]
@@ -86,7 +59,11 @@ fn malformed_lines_are_named_skipped_and_told_by_the_status() {
         .collect();
     assert_eq!(d.iter().map(|v| v["i"].as_u64().unwrap()).collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
     assert!(d[1]["error"].is_string());
-    assert_eq!(d[0], json!({"i": 0, "action": "allow", "reason": null, "case": null, "would": "allow"}));
+    let key = d[0]["key"].as_str().unwrap();
+    assert!(key.starts_with("kid:") && key.len() == 20, "{key}");
+    let first = json!({"i": 0, "t_ms": 1_780_000_000_000u64, "key": key, "action": "allow", "reason": null, "case": null,
+        "would": "allow", "label": "benign:chat"});
+    assert_eq!(d[0], first);
     assert_eq!(d[2]["reason"], "not_inference");
 }
 
@@ -119,8 +96,8 @@ fn compressed_traces_and_split_replays_give_the_same() {
     let plain = dir.file("t.jsonl", text.as_bytes());
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(text.as_bytes()).unwrap();
-    let gz = dir.file("t.gz", &gz.finish().unwrap());
-    let zst = dir.file("t.zst", &zstd::encode_all(text.as_bytes(), 1).unwrap());
+    let gz = dir.file("t.gz", gz.finish().unwrap());
+    let zst = dir.file("t.zst", zstd::encode_all(text.as_bytes(), 1).unwrap());
     let config = dir.file("c.json", br#"{"limits":[{"name":"l","requests":20,"per":"1h"}]}"#);
     let strip = |mut v: Value| {
         v.as_object_mut().unwrap().remove("ns_per_request");
@@ -181,7 +158,7 @@ fn any_number_of_threads_gives_the_same() {
     lines[4_000] = "x".repeat(17 << 20);
     let text = lines.join("\r\n");
     let plain = dir.file("a.jsonl", text.as_bytes());
-    let zst = dir.file("b.zst", &zstd::encode_all(text.as_bytes(), 1).unwrap());
+    let zst = dir.file("b.zst", zstd::encode_all(text.as_bytes(), 1).unwrap());
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(text.as_bytes()).unwrap();
     let gz = gz.finish().unwrap();

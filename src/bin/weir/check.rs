@@ -1,6 +1,6 @@
 //! `weir check`: every problem of a configuration at once, and which profile a request would get.
 
-use crate::{IO, OK, USAGE};
+use crate::{OK, USAGE, fail};
 use std::io::Read;
 use std::path::PathBuf;
 use weir::engine::config::routes::RouteQuery;
@@ -45,10 +45,7 @@ pub struct Args {
 /// Reads a configuration file (or the defaults without one); prints what is wrong.
 pub fn load(file: Option<&PathBuf>) -> Result<Config, u8> {
     let Some(file) = file else { return parse("{}").map_err(|_| USAGE) };
-    let text = read(file).map_err(|e| {
-        eprintln!("weir: {}: {e}", file.display());
-        IO
-    })?;
+    let text = read(file).map_err(|e| fail(file, e))?;
     parse(&text).map_err(|e| {
         for p in &e.0 {
             eprintln!("{}: {p}", file.display());
@@ -73,10 +70,7 @@ fn read(file: &PathBuf) -> std::io::Result<String> {
 pub fn run(args: &Args) -> u8 {
     let text = match read(&args.file) {
         Ok(t) => t,
-        Err(e) => {
-            eprintln!("weir: {}: {e}", args.file.display());
-            return IO;
-        }
+        Err(e) => return fail(&args.file, e),
     };
     let name = args.file.display();
     let parsed = parse(&text);
@@ -123,10 +117,7 @@ pub fn run(args: &Args) -> u8 {
             Ok(text) => missing(&config, &text)
                 .iter()
                 .for_each(|what| println!("{}: warning: {what}", file.display())),
-            Err(e) => {
-                eprintln!("weir: {}: {e}", file.display());
-                return IO;
-            }
+            Err(e) => return fail(file, e),
         }
     }
     explain(args, &config);

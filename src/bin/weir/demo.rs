@@ -5,7 +5,7 @@ mod http;
 mod traffic;
 mod upstream;
 
-use crate::{IO, OK, USAGE};
+use crate::{IO, OK, USAGE, fail};
 use std::io::{BufReader, IsTerminal, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use traffic::{Key, Request, Traffic};
-use weir::engine::edge::identity::{Head, NoProperties};
+use weir::engine::edge::identity::Head;
 use weir::engine::units::{Nanos, scaled};
 use weir::engine::{Engine, config};
 
@@ -199,10 +199,7 @@ fn write_trace(path: &PathBuf, traffic: &Traffic) -> u8 {
     })();
     match written {
         Ok(()) => OK,
-        Err(e) => {
-            eprintln!("weir: {}: {e}", path.display());
-            IO
-        }
+        Err(e) => fail(path, e),
     }
 }
 
@@ -220,17 +217,11 @@ fn dry_run(traffic: &Traffic) -> Score {
         let pairs = headers(key, start, &mut values);
         let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(k, v)| (k.as_bytes(), v.as_bytes())).collect();
         let head = Head {
-            method: b"POST",
             path: e.path.as_bytes(),
             authority: b"demo",
             headers: &pairs,
             source: b"127.0.0.1:1",
-            route: b"",
-            virtual_host: b"",
-            service: b"",
-            metadata_profile: b"",
-            properties: &NoProperties,
-            end_of_stream: false,
+            ..Head::default()
         };
         let mut session = engine.open(now, &head);
         session.push(&e.body, true);

@@ -32,6 +32,26 @@ pub fn usual(scope: Scope) -> u8 {
 /// So many workers and a ledger, or an engine.
 pub struct Deployment(Kind);
 
+/// The clock of recorded traffic.
+#[derive(Default)]
+pub struct Ticker(Nanos);
+
+impl Ticker {
+    /// Ledger ticks at every minute passed; a long gap is crossed in 500 steps, or in so many that each is believed (the ledger
+    /// doubts a leap of more than ten minutes).
+    pub fn to(&mut self, now: Nanos, mut tick: impl FnMut(Nanos)) {
+        if self.0 == Nanos(0) {
+            self.0 = now;
+        }
+        let gap = now.since(self.0);
+        let step = IDLE.max(Nanos(gap.0 / 500).min(Nanos::from_secs(600))).max(Nanos(gap.0 / 100_000));
+        while now.since(self.0) >= step {
+            self.0 = self.0.plus(step);
+            tick(self.0);
+        }
+    }
+}
+
 enum Kind {
     Whole(Box<Engine>),
     Apart(Box<Apart>),
@@ -109,6 +129,15 @@ impl Deployment {
             Kind::Whole(e) => e.groups(),
             Kind::Apart(a) => a.ledger.groups_report(),
             Kind::Fleet(f) => f.ledger().groups_report(),
+        }
+    }
+
+    /// Groups of text on at least so many keys, those on most keys first.
+    pub fn common_groups(&self, keys: u32) -> Vec<GroupReport> {
+        match &self.0 {
+            Kind::Whole(e) => e.common_groups(keys),
+            Kind::Apart(a) => a.ledger.common_groups(keys),
+            Kind::Fleet(f) => f.ledger().common_groups(keys),
         }
     }
 
@@ -269,6 +298,12 @@ impl Apart {
             self.step(self.at.plus(if waits { STEP } else { long }).min(due));
         }
         self.apply(now);
+    }
+
+    /// When the next step is due that has something to hear of.
+    pub fn due(&self) -> Option<Nanos> {
+        let waits = self.at != Nanos(0) && self.workers.iter().any(Worker::has_news);
+        waits.then(|| self.at.plus(STEP))
     }
 
     pub fn step(&mut self, at: Nanos) {

@@ -1,16 +1,17 @@
 //! `weir explain`: a case id or a key, looked up in decision logs and told in plain language.
 
-mod record;
+pub mod record;
 mod story;
-mod words;
+pub mod words;
 
 use crate::lines::{Item, Lines};
-use crate::{IO, NOTHING, OK};
+use crate::{IO, NOTHING, OK, except, fail};
 use record::{Own, Record};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::PathBuf;
 use story::Story;
+use weir::engine::hash::Seed;
 
 /// Malformed records that are named one by one.
 const NAMED: u64 = 20;
@@ -30,6 +31,9 @@ pub struct Args {
     /// Print the records found as one JSON array, as they were written
     #[arg(long)]
     json: bool,
+    /// Configuration with the policy's seed (or WEIR_SEED): the lines that undo a verdict are printed signed, ready to paste
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Clone)]
@@ -66,6 +70,8 @@ struct Logs {
     found: Vec<String>,
     /// By policy and sampling hash, then by key: a tenant's keys share one hash.
     seen: HashMap<(String, String), Vec<Seen>>,
+    /// The policy's, to sign with.
+    seed: Option<Seed>,
     /// Records of any key.
     records: u64,
     malformed: u64,
@@ -73,11 +79,15 @@ struct Logs {
 
 pub fn run(args: &Args) -> u8 {
     let mut logs = Logs::default();
+    match args.config.as_ref().map(except::seed) {
+        Some(Err(status)) => return status,
+        Some(Ok(seed)) => logs.seed = Some(seed),
+        None => {}
+    }
     let stdin = [PathBuf::from("-")];
     for path in if args.files.is_empty() { &stdin[..] } else { &args.files } {
         if let Err(e) = logs.read(path, args) {
-            eprintln!("weir: {}: {e}", path.display());
-            return IO;
+            return fail(path, e);
         }
     }
     if logs.malformed > 0 {
@@ -207,6 +217,7 @@ impl Logs {
         }
         out.push_str("\nIf this is an error\n");
         out.push_str(&words::remedy(r));
+        words::exceptions(r, self.seed.as_ref(), out);
     }
 
     fn evidence(&self, policy: &str, r: &Record, out: &mut String) {

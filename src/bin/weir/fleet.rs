@@ -1,11 +1,16 @@
 //! Several nodes, each with workers and a ledger of its own, and a hub that hears of all of them: what `simulate --nodes` measures.
 //!
-//! The hub is a ledger. Each half second it hears of the batches that the nodes' ledgers have heard of, and what it publishes is in force
-//! in all workers a step later, beside their own ledger's verdicts. Which node a request meets goes by its key. A node may be
-//! restarted once a day: it forgets everything, and gets the hub's shards again.
+//! The hub is that of `weir hub` without its disk, and a node tells it as the leader of a proxy does: one call at a time, again after a
+//! failure, over a network that delays and loses calls (`link`). A node that is restarted is a new process: it has forgotten everything,
+//! nothing that waited in it was sent, and its first call comes with its first tick.
+
+mod link;
 
 use crate::deployment::{Apart, STEP};
-use std::collections::{BTreeMap, VecDeque};
+use crate::hub::core::{Exchange, Hub, Moment, sizes};
+use crate::hub::identity::Identity;
+use link::Link;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use weir::engine::config::Config;
 use weir::engine::edge::extract::Extracted;
@@ -15,9 +20,11 @@ use weir::engine::{Decision, Status, hash};
 
 /// Nodes at most.
 pub const MOST: i64 = 64;
-/// Time between exchanges.
-const EXCHANGE: Nanos = Nanos::from_millis(500);
+/// Time between exchanges that the hub asks for, milliseconds.
+const PERIOD_MS: u32 = 500;
 const DAY: u64 = 86_400;
+/// Time from one node's restart to the next one's, where all are rolled.
+const ROLL: Nanos = Nanos::from_secs(60);
 
 /// How the nodes are.
 #[derive(Clone, Copy, Debug)]
@@ -25,51 +32,190 @@ pub struct Layout {
     pub nodes: u8,
     /// Do they have a hub?
     pub hub: bool,
+    /// Nodes that must have seen a case before it is in force at all of them.
+    pub quorum: u8,
+    /// A key's requests go to any node, one by one; else always to the same.
+    pub roaming: bool,
+    /// The clock of a node is off by at most so much, one way or the other, and always by the same.
+    pub skew: Nanos,
+    /// From a node to the hub, and back.
+    pub delay: Nanos,
+    /// Percent of the exchanges that are lost: half of them on the way there, half on the way back.
+    pub loss: f64,
     /// Each is restarted once a day, one after the other.
     pub restarts: bool,
+    /// All are restarted, one after the other, from this time on.
+    pub roll: Option<Nanos>,
 }
 
 /// Nodes, and their hub.
 pub struct Fleet {
     layout: Layout,
     edges: u8,
-    nodes: Vec<Apart>,
-    hub: Option<Hub>,
-    /// Days that each node has lived to see.
-    days: Vec<u64>,
+    nodes: Vec<Node>,
+    hub: Option<Post>,
+    config: Arc<Config>,
+    requests: u64,
+    draws: u64,
+    began: Nanos,
 }
 
-struct Hub {
-    ledger: Ledger,
-    /// What the nodes have sent since the last exchange.
-    inbox: Vec<Vec<u8>>,
-    at: Nanos,
-    shards: VecDeque<(Nanos, Vec<u8>)>,
-    /// The last of each shard that is in force.
-    in_force: BTreeMap<u8, Vec<u8>>,
+struct Node {
+    apart: Apart,
+    link: Option<Link>,
+    /// Times that it was started.
+    lives: u64,
+    /// Its clock less the true one, nanoseconds.
+    skew: i64,
+}
+
+/// The hub, and what it has published.
+pub struct Post {
+    hub: Hub,
+    config: Arc<Config>,
+    /// It has learned, and publishes then.
+    due: Option<Nanos>,
+    /// Publications, each with its time; the newest.
+    published: VecDeque<(Nanos, u64)>,
+}
+
+impl Post {
+    fn new(config: &Arc<Config>, quorum: u8) -> Post {
+        Post {
+            hub: Hub::new(Arc::clone(config), sizes(config, config.keys), u32::MAX, 1).with_quorum(quorum),
+            config: Arc::clone(config),
+            due: None,
+            published: VecDeque::from([(Nanos(0), 0)]),
+        }
+    }
+
+    /// An exchange has arrived: it is durable and learned at once.
+    fn take(&mut self, bytes: Vec<u8>, by: &Arc<Identity>, now: Nanos) -> Option<Vec<u8>> {
+        let said = Exchange::read(bytes, &self.config, Moment { now, mono: now }).and_then(|x| {
+            let x = x.by(Arc::clone(by));
+            let mut group = Vec::new();
+            self.hub.accept(&x, &mut group)?;
+            Ok((x, group))
+        });
+        let (x, group) = match said {
+            Ok(taken) => taken,
+            Err(why) => {
+                eprintln!("weir: an exchange was refused: {}", why.message());
+                return None;
+            }
+        };
+        self.hub.commit();
+        if !group.is_empty() {
+            self.hub.apply(&group);
+            self.due.get_or_insert(Nanos(now.0 - now.0 % STEP.0).plus(STEP));
+        }
+        let mut reply = Vec::new();
+        self.hub.reply(&x, PERIOD_MS, &mut reply);
+        Some(reply)
+    }
+
+    fn tick(&mut self, now: Nanos) {
+        self.due = None;
+        self.hub.tick(now);
+        if self.hub.publish() > 0 {
+            let n = self.published() + 1;
+            self.published.push_back((now, n));
+            // What a reply of before has brought is asked for within seconds.
+            if self.published.len() > 1_024 {
+                self.published.pop_front();
+            }
+        }
+    }
+
+    /// Publications so far.
+    fn published(&self) -> u64 {
+        self.published.back().map_or(0, |p| p.1)
+    }
+
+    /// Publications before a time.
+    fn published_at(&self, t: Nanos) -> u64 {
+        self.published.iter().rev().find(|p| p.0 < t).map_or(0, |p| p.1)
+    }
+}
+
+impl Node {
+    fn new(config: &Arc<Config>, layout: &Layout, edges: u8, id: (usize, u64), now: Nanos) -> Node {
+        let apart = Apart::new(Arc::clone(config), edges, layout.hub);
+        let unique = hash::mix(id.0 as u64 + 1) ^ hash::mix(!id.1);
+        // From one end to the other: of two nodes each is at one.
+        let most = i64::try_from(layout.skew.0).unwrap_or(i64::MAX);
+        let part = if layout.nodes < 2 { 1.0 } else { 2.0 * id.0 as f64 / f64::from(layout.nodes - 1) - 1.0 };
+        let skew = (most as f64 * part) as i64;
+        Node { skew, apart, link: layout.hub.then(|| Link::new(config, unique, id.0, now)), lives: id.1 }
+    }
+
+    /// A true time by its own clock.
+    fn by_its_clock(&self, t: Nanos) -> Nanos {
+        Nanos(t.0.saturating_add_signed(self.skew))
+    }
+    /// A time of its own clock, as it truly is.
+    fn truly(&self, t: Nanos) -> Nanos {
+        Nanos(t.0.saturating_add_signed(self.skew.saturating_neg()))
+    }
+    /// When its workers' batches are due.
+    fn due(&self) -> Option<Nanos> {
+        self.apart.due().map(|t| self.truly(t))
+    }
+
+    /// When something happens here next.
+    fn next(&self, now: Nanos, published: u64) -> Option<Nanos> {
+        let link = self.link.as_ref()?.next(now, published);
+        self.due().into_iter().chain(link).min()
+    }
+
+    fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
+        let here = self.by_its_clock(now);
+        x.set_time(here, None);
+        let said = self.apart.judge(here, x);
+        x.set_time(now, None);
+        said
+    }
+
+    fn advance(&mut self, now: Nanos) {
+        self.apart.advance(self.by_its_clock(now));
+    }
+
+    fn run(&mut self, now: Nanos, layout: &Layout, hub: &mut Post, draw: f64) {
+        let (due, here) = (self.due(), self.by_its_clock(now));
+        let Some(link) = &mut self.link else { return };
+        if due.is_some_and(|t| t <= now) {
+            self.apart.advance(here);
+            self.apart.outbox.iter_mut().for_each(|outbox| link.push(outbox));
+        } else {
+            link.run((now, here), &Arc::clone(&self.apart.config), layout, hub, draw);
+        }
+    }
+
+    fn apply(&mut self, now: Nanos) {
+        if let Some(link) = &mut self.link {
+            link.apply(now, &mut self.apart);
+        }
+    }
 }
 
 impl Fleet {
     pub fn new(config: &Arc<Config>, layout: Layout, edges: u8) -> Fleet {
         let edges = edges.max(1);
-        let hub = || Hub {
-            ledger: Ledger::new(config),
-            inbox: Vec::new(),
-            at: Nanos(0),
-            shards: VecDeque::new(),
-            in_force: BTreeMap::new(),
-        };
+        let node = |i| Node::new(config, &layout, edges, (i, 0), Nanos(0));
         Fleet {
-            nodes: (0..layout.nodes).map(|_| Apart::new(Arc::clone(config), edges, layout.hub)).collect(),
-            hub: layout.hub.then(hub),
-            days: vec![0; usize::from(layout.nodes)],
+            nodes: (0..usize::from(layout.nodes)).map(node).collect(),
+            hub: layout.hub.then(|| Post::new(config, layout.quorum)),
+            config: Arc::clone(config),
+            requests: 0,
+            draws: 0,
+            began: Nanos(0),
             edges,
             layout,
         }
     }
 
     pub fn config(&self) -> &Arc<Config> {
-        &self.nodes[0].config
+        &self.config
     }
 
     pub fn edges(&self) -> usize {
@@ -77,26 +223,44 @@ impl Fleet {
     }
 
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
-        self.exchange(now);
-        let i = (hash::mix(x.obs.key) % self.nodes.len() as u64) as usize;
-        self.restart(i, now);
+        self.run(now);
+        self.requests += 1;
+        let by = if self.layout.roaming { !self.requests } else { x.obs.key };
+        let i = (hash::mix(by) % self.nodes.len() as u64) as usize;
+        self.nodes[i].apply(now);
         self.nodes[i].judge(now, x)
     }
 
     pub fn advance(&mut self, now: Nanos) {
-        self.exchange(now);
-        self.nodes.iter_mut().for_each(|n| n.advance(now));
+        self.run(now);
+        for node in &mut self.nodes {
+            node.apply(now);
+            node.advance(now);
+        }
+        if let Some(hub) = &mut self.hub {
+            hub.tick(now);
+        }
     }
 
     pub fn finish(&mut self) {
-        let end = self.nodes.iter().map(|n| n.at).max().unwrap_or(Nanos(0));
-        self.nodes.iter_mut().filter(|n| n.at != Nanos(0)).for_each(|n| n.step(end.plus(STEP)));
-        self.exchange(end.plus(EXCHANGE).plus(EXCHANGE));
+        let seen = self.nodes.iter().filter(|n| n.apart.at != Nanos(0));
+        let end = seen.map(|n| n.truly(n.apart.at)).max().unwrap_or(Nanos(0));
+        // What was lost in the end comes again within the minute, most likely.
+        for minute in 1..=60 {
+            self.run(end.plus(Nanos::from_secs(60 * minute)));
+            if self.nodes.iter().all(|n| n.link.as_ref().is_none_or(Link::is_idle)) {
+                break;
+            }
+        }
+        for node in self.nodes.iter_mut().filter(|n| n.link.is_none() && n.apart.at != Nanos(0)) {
+            let last = node.by_its_clock(end.plus(STEP));
+            node.apart.step(last);
+        }
     }
 
     /// The ledger that knows most.
     pub fn ledger(&self) -> &Ledger {
-        self.hub.as_ref().map_or(&self.nodes[0].ledger, |h| &h.ledger)
+        self.hub.as_ref().map_or(&self.nodes[0].apart.ledger, |h| h.hub.ledger())
     }
 
     pub fn status(&self) -> Status {
@@ -104,48 +268,54 @@ impl Fleet {
     }
 
     pub fn convicted(&self, key: u64) -> bool {
-        let hub = self.hub.as_ref().is_some_and(|h| h.ledger.was_convicted(key));
-        hub || self.nodes.iter().any(|n| n.ledger.was_convicted(key))
+        let hub = self.hub.as_ref().is_some_and(|h| h.hub.ledger().was_convicted(key));
+        hub || self.nodes.iter().any(|n| n.apart.ledger.was_convicted(key))
     }
 
-    /// Each node at its own hour of the day.
-    fn restart(&mut self, i: usize, now: Nanos) {
-        let shift = DAY * i as u64 / self.nodes.len() as u64;
-        let day = (now.secs() + shift) / DAY;
-        let before = std::mem::replace(&mut self.days[i], day);
-        if !self.layout.restarts || before == 0 || before == day {
-            return;
-        }
-        let config = Arc::clone(&self.nodes[i].config);
-        self.nodes[i] = Apart::new(config, self.edges, self.layout.hub);
-        let shards = self.hub.iter().flat_map(|h| h.in_force.values());
-        for shard in shards {
-            self.nodes[i].apply_hub(shard);
-        }
+    /// Times that a node should have been started by now, but for the first.
+    fn lives(&self, i: usize, now: Nanos) -> u64 {
+        let days = |t: Nanos| (t.secs() + DAY * i as u64 / self.nodes.len() as u64) / DAY;
+        let daily = if self.layout.restarts { days(now) - days(self.began) } else { 0 };
+        let at = self.layout.roll.map(|t| t.plus(Nanos(ROLL.0 * i as u64)));
+        daily + u64::from(at.is_some_and(|t| t <= now))
     }
 
-    fn exchange(&mut self, now: Nanos) {
-        let Some(hub) = &mut self.hub else { return };
-        if now.since(hub.at).0 < EXCHANGE.0 {
-            return;
-        }
-        hub.at = now;
-        for outbox in self.nodes.iter_mut().filter_map(|n| n.outbox.as_mut()) {
-            hub.inbox.append(outbox);
-        }
-        for batch in hub.inbox.drain(..) {
-            if let Err(e) = hub.ledger.observe(&batch, |_, _| ()) {
-                eprintln!("weir: a batch was refused: {e:?}");
+    fn restart(&mut self, now: Nanos) {
+        for i in 0..self.nodes.len() {
+            let lives = self.lives(i, now);
+            if self.nodes[i].lives < lives {
+                self.nodes[i] = Node::new(&self.config, &self.layout, self.edges, (i, lives), now);
             }
         }
-        hub.ledger.tick(now);
-        let (shards, due) = (&mut hub.shards, now.plus(STEP));
-        hub.ledger.publish(|i, bytes| shards.push_back((due, [&[i], bytes].concat())));
-        while hub.shards.front().is_some_and(|(due, _)| *due <= now) {
-            let Some((_, shard)) = hub.shards.pop_front() else { return };
-            let (i, bytes) = (shard[0], &shard[1..]);
-            self.nodes.iter_mut().for_each(|n| n.apply_hub(bytes));
-            hub.in_force.insert(i, bytes.to_vec());
+    }
+
+    /// All that happens up to now, in order of time.
+    fn run(&mut self, now: Nanos) {
+        if self.began == Nanos(0) {
+            self.began = now;
+        }
+        if self.layout.restarts || self.layout.roll.is_some() {
+            self.restart(now);
+        }
+        let Some(hub) = &mut self.hub else { return };
+        loop {
+            let published = hub.published();
+            let of_nodes =
+                self.nodes.iter().enumerate().filter_map(|(i, n)| Some((n.next(now, published)?, i)));
+            let first = of_nodes.min().filter(|(t, _)| *t <= now);
+            match (first, hub.due.filter(|t| *t <= now)) {
+                (first, Some(t)) if first.is_none_or(|(f, _)| t <= f) => hub.tick(t),
+                (Some((t, i)), _) => {
+                    self.draws += 1;
+                    let draw = (hash::mix(!self.draws) >> 11) as f64 / (1u64 << 53) as f64;
+                    self.nodes[i].run(t, &self.layout, hub, draw);
+                }
+                _ => return,
+            }
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

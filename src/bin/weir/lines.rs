@@ -1,5 +1,6 @@
 //! Lines of plain, .gz or .zst files, read as a stream: in blocks of whole lines, or one by one.
 
+use crate::import::unfold::Unfold;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Result};
 use std::path::Path;
 
@@ -93,23 +94,12 @@ pub struct Blocks {
 impl Blocks {
     /// Opens a file, or standard input for `-`. Compression is told by the first bytes.
     pub fn open(path: &Path, wrap: impl FnOnce(Bytes, u64) -> Bytes) -> Result<Blocks> {
-        let (raw, size): (Bytes, u64) = if path.as_os_str() == "-" {
-            (Box::new(std::io::stdin()), 0)
-        } else {
-            let f = std::fs::File::open(path)?;
-            let size = f.metadata().map_or(0, |m| m.len());
-            (Box::new(f), size)
-        };
-        // Reads of plain files are larger than this and pass it by.
-        let mut inner = BufReader::with_capacity(64 << 10, wrap(raw, size));
-        let magic = inner.fill_buf()?;
-        let reader: Bytes = if magic.starts_with(&[0x1f, 0x8b]) {
-            Box::new(flate2::bufread::MultiGzDecoder::new(inner))
-        } else if magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            Box::new(zstd::stream::read::Decoder::with_buffer(inner)?)
-        } else {
-            Box::new(inner)
-        };
+        Ok(Blocks { reader: bytes(path, wrap)?, rest: Vec::new(), first: true, bytes: 0 })
+    }
+
+    /// The same of a file of JSON values in any layout: a value is a line.
+    pub fn values(path: &Path, wrap: impl FnOnce(Bytes, u64) -> Bytes) -> Result<Blocks> {
+        let reader = Box::new(Unfold::new(bytes(path, wrap)?));
         Ok(Blocks { reader, rest: Vec::new(), first: true, bytes: 0 })
     }
 
@@ -183,6 +173,28 @@ impl Blocks {
     }
 }
 
+/// The bytes of a file, decompressed.
+fn bytes(path: &Path, wrap: impl FnOnce(Bytes, u64) -> Bytes) -> Result<Bytes> {
+    let (raw, size): (Bytes, u64) = if path.as_os_str() == "-" {
+        (Box::new(std::io::stdin()), 0)
+    } else {
+        let f = std::fs::File::open(path)?;
+        let size = f.metadata().map_or(0, |m| m.len());
+        (Box::new(f), size)
+    };
+    // Reads of plain files are larger than this and pass it by.
+    let mut inner = BufReader::with_capacity(64 << 10, wrap(raw, size));
+    let magic = inner.fill_buf()?;
+    let reader: Bytes = if magic.starts_with(&[0x1f, 0x8b]) {
+        Box::new(flate2::bufread::MultiGzDecoder::new(inner))
+    } else if magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Box::new(zstd::stream::read::Decoder::with_buffer(inner)?)
+    } else {
+        Box::new(inner)
+    };
+    Ok(reader)
+}
+
 /// A reader of lines.
 pub struct Lines {
     blocks: Blocks,
@@ -194,8 +206,16 @@ pub struct Lines {
 impl Lines {
     /// See `Blocks::open`.
     pub fn open(path: &Path) -> Result<Lines> {
-        let blocks = Blocks::open(path, |raw, _| raw)?;
-        Ok(Lines { blocks, block: Block::default(), at: 0, end: None })
+        Ok(Lines::of(Blocks::open(path, |raw, _| raw)?))
+    }
+
+    /// See `Blocks::values`.
+    pub fn values(path: &Path) -> Result<Lines> {
+        Ok(Lines::of(Blocks::values(path, |raw, _| raw)?))
+    }
+
+    fn of(blocks: Blocks) -> Lines {
+        Lines { blocks, block: Block::default(), at: 0, end: None }
     }
 
     /// The next line; `None` at the end.

@@ -7,14 +7,23 @@
     reason = "a command line on trusted input: it measures time and may stop with a message"
 )]
 
+mod audit;
 mod check;
 mod demo;
 mod deployment;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+#[path = "../../../tests/support/dir.rs"]
+mod dir;
+mod except;
 mod explain;
 mod fleet;
 mod hub;
+mod import;
+mod indicators;
 mod lines;
 mod replay;
+mod report;
 mod simulate;
 mod skip;
 mod table;
@@ -33,11 +42,19 @@ pub const IO: u8 = 2;
 pub const SKIPPED: u8 = 3;
 /// Nothing found.
 pub const NOTHING: u8 = 3;
+/// It is not as it was written.
+pub const BROKEN: u8 = 4;
+
+/// Says why a file, or whatever else is named, is of no use; the exit status.
+pub fn fail(what: &std::path::Path, why: impl std::fmt::Display) -> u8 {
+    eprintln!("weir: {}: {why}", what.display());
+    IO
+}
 
 /// Weir recognises systematic probing of language models in the proxy.
 ///
 /// Exit status: 0 done; 1 usage or configuration; 2 input or output failed; 3 finished, but lines were
-/// skipped, or nothing was found.
+/// skipped, or nothing was found; 4 an audit log is not as it was written, or indicators are refused.
 #[derive(Parser)]
 #[command(name = "weir", version)]
 struct Cli {
@@ -50,7 +67,11 @@ enum Command {
     Check(check::Args),
     Replay(replay::Args),
     Explain(explain::Args),
+    Except(except::Args),
+    Report(report::Args),
+    Indicators(indicators::Args),
     Hub(hub::Args),
+    Audit(audit::Args),
     Demo(demo::Args),
     Simulate(simulate::Args),
 }
@@ -67,7 +88,11 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Except(args) => except::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Indicators(args) => indicators::run(&args),
         Command::Hub(args) => hub::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Simulate(args) => simulate::run(&args),
     })

@@ -26,9 +26,15 @@ impl Skip {
         Skip { why, kind: kind.into() }
     }
 
-    /// A fault that the JSON parser found: of one kind are those that expect the same.
+    /// What it has in common with others.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// A fault that the JSON parser found: of one kind are those that expect the same. What stood there instead is told by its type: it
+    /// may be a prompt or a credential, and messages go to logs.
     pub fn json(e: &serde_json::Error) -> Skip {
-        let why = e.to_string();
+        let why = if e.is_data() { without_values(&e.to_string()) } else { e.to_string() };
         let kind = if e.is_data() {
             let text = why.rsplit_once(" at line ").map_or(why.as_str(), |(text, _)| text);
             text.rsplit_once(", expected ").map_or(text, |(_, wanted)| wanted).to_string()
@@ -37,6 +43,29 @@ impl Skip {
         };
         Skip { why, kind }
     }
+}
+
+/// A message of `serde_json` without the values of the line: those stand in quotes or backticks before what was expected.
+fn without_values(why: &str) -> String {
+    let (found, wanted) = match why.rfind(", expected ") {
+        Some(at) => why.split_at(at),
+        None if ["missing field ", "duplicate field "].iter().any(|known| why.starts_with(known)) => {
+            return why.into();
+        }
+        None => why.split_at(why.rfind(" at line ").unwrap_or(why.len())),
+    };
+    let quote = ['"', '`'];
+    match (found.find(quote), found.rfind(quote)) {
+        (Some(from), Some(to)) => format!("{}…{}{wanted}", &found[..from], &found[to + 1..]),
+        _ => why.into(),
+    }
+}
+
+/// The beginning of a time that cannot be read, if it looks like one; what does not may be anything.
+pub fn shown_time(text: &str) -> String {
+    let shown: String = text.chars().take(40).collect();
+    let is_time = |c: char| c.is_ascii_digit() || "+-:., \"TZUCGMe".contains(c);
+    if shown.chars().all(is_time) { shown } else { "no time".into() }
 }
 
 /// One kind of fault in one file.
@@ -76,5 +105,52 @@ impl Skipped {
             format!("{}:{}: skipped: {}{others}", path.display(), k.first, k.why)
         };
         std::mem::take(&mut self.0).into_iter().enumerate().map(message).collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "only its errors are looked at")]
+    enum Word {
+        One,
+        Two,
+    }
+
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "only its errors are looked at")]
+    struct Line {
+        n: u64,
+        #[serde(default)]
+        word: Option<Word>,
+    }
+
+    #[test]
+    fn no_message_holds_a_value_of_the_line() {
+        for (line, why) in [
+            (r#"{"n":"my secret"}"#, "invalid type: string …, expected u64"),
+            (r#"{"n":"a, expected \" b ` at line 9"}"#, "invalid type: string …, expected u64"),
+            (r#"{"n":1,"word":"secret"}"#, "unknown variant …, expected `One` or `Two`"),
+            (r#"{"n":1,"n":2}"#, "duplicate field `n`"),
+            (r#"{"word":null}"#, "missing field `n`"),
+            (r#"{"n" 1}"#, "expected `:`"),
+            (r#"{"n":"#, "EOF while parsing a value"),
+        ] {
+            let skip = Skip::json(&serde_json::from_str::<Line>(line).err().unwrap());
+            assert_eq!(skip.why.rsplit_once(" at line ").unwrap().0, why, "{line}");
+            assert!(!skip.kind().contains("secret"), "{}", skip.kind());
+        }
+        for (text, shown) in [
+            ("\"2026-02-31T10:00:00.5Z\"", "\"2026-02-31T10:00:00.5Z\""),
+            ("99999999999999999999", "99999999999999999999"),
+            ("\"a secret\"", "no time"),
+            ("\"2026-05-01 10:00:00 and a secret\"", "no time"),
+        ] {
+            assert_eq!(shown_time(text), shown);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 mod headers;
 
-use crate::skip::Skip;
+use crate::skip::{Skip, shown_time};
 use headers::Headers;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ const LATEST_S: u64 = 4_000_000_000;
 
 /// A string of the line, borrowed where it has no escapes. (Of a bare `Cow` in an `Option` or a list serde makes an owned one.)
 #[derive(Clone, Deserialize)]
-pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl AsRef<str> for Text<'_> {
     fn as_ref(&self) -> &str {
@@ -26,7 +26,7 @@ impl AsRef<str> for Text<'_> {
 }
 
 /// One line. Unknown fields are ignored: users' logs carry more than we need.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Line<'a> {
     #[serde(borrow)]
     t: &'a RawValue,
@@ -59,19 +59,19 @@ pub struct Line<'a> {
     #[serde(default)]
     properties: Option<HashMap<String, Option<String>>>,
     #[serde(default)]
-    #[allow(dead_code, reason = "its shape is checked; nothing uses it yet")]
     response: Option<Response>,
 }
 
 /// What the upstream answered.
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "its shape is checked; nothing uses it yet")]
+#[derive(Clone, Deserialize)]
 struct Response {
     #[serde(default)]
     status: Option<u16>,
     #[serde(default)]
+    #[allow(dead_code, reason = "its shape is checked; nothing uses it yet")]
     input_tokens: Option<u64>,
     #[serde(default)]
+    #[allow(dead_code, reason = "its shape is checked; nothing uses it yet")]
     output_tokens: Option<u64>,
 }
 
@@ -144,23 +144,17 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// The time: RFC 3339 and its common variants, or the time since the epoch, whose unit its size tells.
+    /// The time.
+    ///
+    /// # Errors
+    /// It cannot be read.
     pub fn time(&self) -> Result<Nanos, Skip> {
-        let raw = self.t.get();
-        let what = "must be RFC 3339, or seconds, ms, µs or ns since the epoch";
-        let bad = || Skip::of(format!("t is {raw:.40}, {what}"), "t cannot be read");
-        let Some(text) = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')) else {
-            return since_epoch(raw).ok_or_else(bad);
-        };
-        if let Some(t) = since_epoch(text.trim()) {
-            return Ok(t);
-        }
-        let time = rfc3339(text.trim()).ok_or_else(bad)?;
-        // One wild time would hold the clock there for the rest of the trace.
-        if time.as_second() > LATEST_S as i64 {
-            return Err(Skip::of(format!("t is {raw:.40}, after the year 2096"), "t is after the year 2096"));
-        }
-        u64::try_from(time.as_nanosecond()).map(Nanos).map_err(|_| bad())
+        time_of(self.t.get())
+    }
+
+    /// Does the answer say that somebody refused the request: 401, 403 or 429?
+    pub fn was_refused(&self) -> bool {
+        matches!(self.response.as_ref().and_then(|r| r.status), Some(401 | 403 | 429))
     }
 
     /// The headers' bytes.
@@ -194,6 +188,28 @@ impl<'a> Line<'a> {
         }
         LineProperties { map }
     }
+}
+
+/// The time that a JSON value tells: RFC 3339 and its common variants, or the time since the epoch, whose unit its size tells.
+///
+/// # Errors
+/// It cannot be read.
+pub fn time_of(raw: &str) -> Result<Nanos, Skip> {
+    let what = "must be RFC 3339, or seconds, ms, µs or ns since the epoch";
+    let bad = || Skip::of(format!("t is {}, {what}", shown_time(raw)), "t cannot be read");
+    let Some(text) = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')) else {
+        return since_epoch(raw).ok_or_else(bad);
+    };
+    if let Some(t) = since_epoch(text.trim()) {
+        return Ok(t);
+    }
+    let time = rfc3339(text.trim()).ok_or_else(bad)?;
+    // One wild time would hold the clock there for the rest of the trace.
+    if time.as_second() > LATEST_S as i64 {
+        let why = format!("t is {}, after the year 2096", shown_time(raw));
+        return Err(Skip::of(why, "t is after the year 2096"));
+    }
+    u64::try_from(time.as_nanosecond()).map(Nanos).map_err(|_| bad())
 }
 
 /// Seconds with a fraction, milliseconds, microseconds or nanoseconds since the epoch: between 2001 and 2096 their sizes do not

@@ -72,11 +72,14 @@ pub struct Own {
 }
 
 /// The group that the verdict rests on.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Group {
     pub id: String,
     pub axis: String,
     pub state: String,
+    /// The number of its case, as in `Record::campaign`.
+    #[serde(default)]
+    pub campaign: String,
     pub since_s: u64,
     pub keys: u64,
     pub min_keys: u64,
@@ -140,7 +143,11 @@ impl Record {
             if g.sampled_keys.len() > MAX_SAMPLE || !g.sampled_keys.iter().all(|h| is_hex(h, 8)) {
                 return Err("group.sampled_keys is not a list of 8 hexadecimal digits each".into());
             }
-            words.extend([("group.axis", &g.axis), ("group.state", &g.state)]);
+            words.extend([
+                ("group.axis", &g.axis),
+                ("group.state", &g.state),
+                ("group.campaign", &g.campaign),
+            ]);
             words.extend(g.explanations.keys().map(|k| ("group.explanations", k)));
         }
         match words.iter().find(|(_, w)| w.len() > MAX_WORD || w.chars().any(char::is_control)) {

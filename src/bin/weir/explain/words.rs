@@ -1,6 +1,9 @@
 //! Reasons, explanations, factors and ways out in words.
 
 use super::record::{Group, Own, Record};
+use crate::except;
+use weir::engine::hash::Seed;
+use weir::engine::verdict::Reason;
 
 /// What each explanation of a value says of its keys.
 const EXPLANATIONS: [(&str, &str); 7] = [
@@ -158,10 +161,15 @@ pub fn explanations(g: &Group, out: &mut String) {
     let mut all: Vec<(&str, i64)> = g.explanations.iter().map(|(n, nats)| (n.as_str(), *nats)).collect();
     all.sort_by_key(|(_, nats)| std::cmp::Reverse(*nats));
     for (name, nats) in all {
-        let what = EXPLANATIONS.iter().find(|e| e.0 == name).map_or(UNKNOWN, |e| e.1);
+        let what = explanation(name);
         let behind = if nats >= 0 { "likeliest".to_string() } else { format!("{nats} nats") };
         out.push_str(&format!("    {name:<10} {behind:>10}  {what}\n"));
     }
+}
+
+/// What an explanation says of the keys.
+pub fn explanation(name: &str) -> &'static str {
+    EXPLANATIONS.iter().find(|e| e.0 == name).map_or(UNKNOWN, |e| e.1)
 }
 
 const UNKNOWN: &str = "not known to this version of `weir explain`";
@@ -220,7 +228,7 @@ fn multiple(nats: f64) -> String {
 }
 
 /// With a comma at each thousand.
-fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, d) in digits.chars().enumerate() {
@@ -232,9 +240,19 @@ fn grouped(n: u64) -> String {
     out
 }
 
+/// Is it a reason that evidence across keys gives?
+pub fn is_campaign(reason: &str) -> bool {
+    Reason::ALL.iter().any(|r| r.name() == reason && r.is_campaign())
+}
+
+/// The name of an entry of `allow` that undoes a verdict.
+pub fn entry_name(case: Option<&str>) -> String {
+    case.map_or_else(|| "from-the-logs".to_string(), |c| format!("case-{c}"))
+}
+
 /// What to do if the verdict is wrong.
 pub fn remedy(r: &Record) -> String {
-    let name = r.case.as_ref().map_or_else(|| "from-the-logs".to_string(), |c| format!("case-{c}"));
+    let name = entry_name(r.case.as_deref());
     let key = format!("    {{\"name\": \"{name}\", \"key\": \"{}\"}}\n", r.key);
     match r.reason.as_str() {
         "none" | "allow_list" => "  Nothing: the key is served.\n".into(),
@@ -284,6 +302,32 @@ pub fn utc(secs: u64) -> String {
     time.unwrap_or_default().to_string()
 }
 
+/// Lines for `exceptions` that undo a campaign's verdict, or the command that makes them.
+pub fn exceptions(r: &Record, seed: Option<&Seed>, out: &mut String) {
+    if !is_campaign(&r.reason) {
+        return;
+    }
+    let mut lines = vec![("the key", "release", r.key.as_str())];
+    if r.campaign != "00000000" {
+        lines.push(("its whole case", "release", r.campaign.as_str()));
+    }
+    let days = except::DAYS;
+    out.push_str(&format!("  or release one of these for {days} days: a line for `exceptions` of the configuration, pushed while it runs\n"));
+    let until = except::in_days(days);
+    for (what, verb, of) in lines {
+        let case = r.case.as_deref().unwrap_or("none");
+        let text = match seed {
+            Some(seed) => {
+                let by = std::env::var("USER").unwrap_or_else(|_| "operator".into());
+                let reason = format!("case {case} is an error");
+                except::Line { verb, of, until: &until, by: &by, reason: &reason }.signed(seed)
+            }
+            None => format!("weir except {verb} {of} --reason 'case {case} is an error' --config FILE"),
+        };
+        out.push_str(&format!("  {what}:\n    {text}\n"));
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -291,7 +335,6 @@ mod tests {
     use weir::engine::detect::HONEST;
     use weir::engine::edge::identity::parse_time;
     use weir::engine::rules;
-    use weir::engine::verdict::Reason;
 
     #[test]
     fn times_agree_with_the_parser() {

@@ -3,6 +3,7 @@
 use super::batch::{BATCH_BYTES, Batch, End};
 use crate::lines::Blocks;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct Source<'a> {
     rest: std::slice::Iter<'a, PathBuf>,
     open: Option<(Blocks, &'a Path, ProgressBar)>,
+    file_time: String,
     first: bool,
     /// Batches read.
     pub read: u64,
@@ -17,7 +19,7 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub fn new(traces: &'a [PathBuf]) -> Source<'a> {
-        Source { rest: traces.iter(), open: None, first: false, read: 0 }
+        Source { rest: traces.iter(), open: None, file_time: String::new(), first: false, read: 0 }
     }
 
     /// Reads the next batch; `false` at the end of all, or behind what could not be read.
@@ -30,6 +32,7 @@ impl<'a> Source<'a> {
         let Some((blocks, path, bar)) = &mut self.open else { return true };
         batch.path = path.to_path_buf();
         batch.bar = bar.clone();
+        batch.file_time.clone_from(&self.file_time);
         batch.first = std::mem::take(&mut self.first);
         batch.end = match blocks.fill(&mut batch.text, BATCH_BYTES) {
             Ok(true) => End::Open,
@@ -49,7 +52,8 @@ impl<'a> Source<'a> {
     fn open_next(&mut self, batch: &mut Batch) -> bool {
         let Some(path) = self.rest.next() else { return false };
         let mut bar = ProgressBar::hidden();
-        let opened = Blocks::open(path, |raw, size| {
+        self.file_time = written(path);
+        let opened = Blocks::values(path, |raw, size| {
             bar = progress(path, size);
             Box::new(bar.wrap_read(raw))
         });
@@ -64,6 +68,12 @@ impl<'a> Source<'a> {
         }
         true
     }
+}
+
+/// When a file was written; now, if there is none.
+pub fn written(path: &Path) -> String {
+    let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    modified.and_then(|at| Timestamp::try_from(at).ok()).unwrap_or_else(Timestamp::now).to_string()
 }
 
 fn progress(path: &Path, size: u64) -> ProgressBar {

@@ -1,6 +1,8 @@
 //! What a replay reports at its end: one JSON object, and the same as tables.
 
 use super::Replay;
+use super::batch::Count;
+use super::tune;
 use serde_json::json;
 use std::io::Write;
 use weir::engine::verdict::Action;
@@ -50,6 +52,14 @@ impl Replay {
         if let Some(c) = self.confusion() {
             out["confusion"] = c;
         }
+        let formats = self.formats.iter().map(|(name, c)| {
+            let v = json!({"records": c.records, "requests": c.requests, "without_text": c.without_text, "keys_by_hash": c.by_hash});
+            (name.to_string(), v)
+        });
+        if let Some(tune) = &self.tune {
+            out["tune"] = tune.report(&self.deployment);
+        }
+        out["formats"] = serde_json::Value::Object(formats.collect());
         out
     }
 
@@ -87,6 +97,7 @@ impl Replay {
             let all: Vec<String> = self.unreadable.iter().map(|(k, n)| format!("{k} {n}")).collect();
             writeln!(out, "unreadable  {}", all.join("  "))?;
         }
+        self.print_formats(out)?;
         if !self.labels.is_empty() {
             let heads =
                 ["label", "requests", "blocked", "throttled", "keys", "keys blocked", "first block s"];
@@ -124,6 +135,43 @@ impl Replay {
                 ]);
             }
             writeln!(out, "\n{}", rows.trim_fmt())?;
+        }
+        if let Some(found) = s.get("tune") {
+            tune::print::print(found, out)?;
+        }
+        Ok(())
+    }
+
+    /// What was read of other formats than the trace's, and what they cannot teach.
+    fn print_formats(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let mut all = Count::default();
+        for (name, c) in &self.formats {
+            writeln!(
+                out,
+                "read     {name}: {} records, {} requests, {} without text",
+                c.records, c.requests, c.without_text
+            )?;
+            all.add(*c);
+        }
+        if all.without_text > 0 {
+            writeln!(
+                out,
+                "         requests without text teach the ages and loads of their keys, and no template"
+            )?;
+        }
+        if all.by_hash > 0 && !self.deployment.config().profiles.iter().any(|p| p.identity.hash_secrets) {
+            writeln!(
+                out,
+                "         {} requests name their key by its SHA-256: what is learned of them holds for live traffic only with identity.sha256: true",
+                all.by_hash
+            )?;
+        }
+        if self.steps_back > 0 && !self.formats.is_empty() {
+            writeln!(
+                out,
+                "         {} requests came after later ones by more than the window: sort the files, or raise --window",
+                self.steps_back
+            )?;
         }
         Ok(())
     }

@@ -58,14 +58,15 @@ pub fn run(replay: &mut Replay, traces: &[PathBuf], threads: usize) -> Result<()
     }
     let shared = Mutex::new(Shared { source: Source::new(traces), empty });
     let config = std::sync::Arc::clone(replay.deployment.config());
+    let import = replay.import.clone();
     std::thread::scope(|scope| {
         let (send, full) = channel();
         for _ in 1..threads {
-            let (shared, reader, send) = (&shared, Reader::new(&config), send.clone());
+            let (shared, reader, send) = (&shared, Reader::new(&config, &import), send.clone());
             scope.spawn(move || read_ahead(shared, reader, send));
         }
         drop(send);
-        judge(replay, &shared, &mut Reader::new(&config), full, give_back)
+        judge(replay, &shared, &mut Reader::new(&config, &import), full, give_back)
     })
 }
 
@@ -84,7 +85,7 @@ fn judge(
             early.insert(batch.at, batch);
         }
         if let Some(mut batch) = early.remove(&next) {
-            replay.batch(&mut batch)?;
+            replay.batch(&mut batch, reader)?;
             next += 1;
             let _ = give_back.send(batch);
             continue;

@@ -454,6 +454,7 @@ impl Loader {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::dir::Dir;
     use std::path::PathBuf;
 
     fn filled(t: &Template) -> String {
@@ -485,16 +486,7 @@ mod tests {
         assert_eq!(t.group, "g");
     }
 
-    /// A directory of its own, removed with the value.
-    struct Dir(PathBuf);
-
     impl Dir {
-        fn new(name: &str) -> Dir {
-            let path = std::env::temp_dir().join(format!("weir-corpus-{name}-{}", std::process::id()));
-            std::fs::create_dir_all(&path).unwrap();
-            Dir(path)
-        }
-
         /// All six files, small but complete, but for the one named.
         fn fill(&self, without: &str) {
             let rep = |n: usize, f: &dyn Fn(usize) -> String| (0..n).map(f).collect::<Vec<_>>().join("\n");
@@ -535,12 +527,6 @@ mod tests {
             for (name, text) in files.iter().filter(|(n, _)| *n != without) {
                 std::fs::write(self.0.join(name), text).unwrap();
             }
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 

@@ -29,6 +29,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use weir::engine::config::Config;
+use weir::engine::units::Nanos;
 
 /// Finished, but a target was missed.
 const MISSED: u8 = 4;
@@ -80,6 +81,7 @@ pub struct Args {
         value_parser = clap::value_parser!(u8).range(0..=deployment::MOST))]
     edges: u8,
     /// So many nodes, each with its edges and a ledger of its own, a key always at the same one, and a hub that hears of all
+    /// of them
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=crate::fleet::MOST))]
     nodes: u8,
     /// With --nodes: no hub, each node knows only what it sees itself
@@ -88,6 +90,24 @@ pub struct Args {
     /// With --nodes: each node is restarted once a day and has forgotten everything
     #[arg(long, requires = "nodes")]
     restarts: bool,
+    /// With --nodes: all nodes are restarted one after the other, a minute apart, so many hours into the campaign
+    #[arg(long, requires = "nodes", value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    roll: Option<u32>,
+    /// With --nodes: each request goes to any node, whoever sends it
+    #[arg(long, requires = "nodes")]
+    roaming: bool,
+    /// With --nodes: milliseconds from a node to the hub, and from the hub to a node
+    #[arg(long, requires = "nodes", value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=2_000))]
+    delay: u64,
+    /// With --nodes: percent of the exchanges that are lost, half of them on the way to the hub and half on the way back
+    #[arg(long, requires = "nodes", value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=90))]
+    loss: u8,
+    /// With --nodes: the nodes' clocks are off by up to so many seconds, evenly from as many behind to as many ahead
+    #[arg(long, requires = "nodes", value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    skew: u32,
+    /// With --nodes: so many nodes must have seen a campaign before the hub's verdicts on it hold at all of them
+    #[arg(long, requires = "nodes", value_name = "N", default_value_t = crate::hub::core::QUORUM, value_parser = clap::value_parser!(u8).range(1..=16))]
+    quorum: u8,
     /// Directory of the corpora; without one, built-in texts
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
@@ -124,7 +144,18 @@ pub struct Args {
 impl Args {
     /// The fleet, if one is asked for.
     fn fleet(&self) -> Option<Layout> {
-        let layout = Layout { nodes: self.nodes, hub: !self.no_hub, restarts: self.restarts };
+        let roll = |h: u32| Nanos::from_secs(world::START_S + u64::from(attack::BEGIN_H + h) * 3_600);
+        let layout = Layout {
+            nodes: self.nodes,
+            hub: !self.no_hub,
+            quorum: self.quorum,
+            skew: Nanos::from_secs(self.skew.into()),
+            roaming: self.roaming,
+            delay: Nanos::from_millis(self.delay),
+            loss: f64::from(self.loss),
+            restarts: self.restarts,
+            roll: self.roll.map(roll),
+        };
         (self.nodes > 0).then_some(layout)
     }
 }
@@ -274,8 +305,8 @@ fn prepare(args: &Args, names: &[&'static Scenario], runs_each: u64, split: Spli
         return Err(usage("--split needs --corpus: the built-in texts have no parts"));
     }
     let mut config = check::load(args.config.as_ref())?;
-    // Default sizes are those of one VM; a simulated node has those of a node.
-    if args.config.is_none() {
+    // One engine in front of all traffic has larger tables than a proxy, of which there are several with --nodes.
+    if args.config.is_none() && args.nodes == 0 {
         config.keys = 131_072;
     }
     if args.budget {

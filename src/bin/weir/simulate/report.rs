@@ -84,7 +84,7 @@ pub fn line(r: &Report) {
     let over_keys: u32 = r.honest.iter().map(|c| c.over_budget).sum();
     let missed = missed(r);
     eprintln!(
-        "{:<22} seed {:<2} served {:>8.4} % ({}/{})  convicted {}/{}  blocked {}  first block {}  alarm 24h {} ever {}  honest blocked {} of {} {:?} throttled {} over budget {} keys {:.4} %  {} ns/request  {:.0} s{}{}",
+        "{:<22} seed {:<2} served {:>8.4} % ({}/{})  convicted {}/{}  blocked {}  first block {}  alarm 24h {} ever {}  honest blocked {} of {} {:?} throttled {} over budget {} keys {:.4} %  {} ns/request  {:.0} s{}{}{}",
         r.name,
         r.seed,
         r.served_percent(),
@@ -104,9 +104,27 @@ pub fn line(r: &Report) {
         100.0 * over as f64 / of.max(1) as f64,
         r.ns_per_request,
         r.elapsed.as_secs_f64(),
+        rolled(r),
         if missed.is_empty() { "" } else { "  MISSED: " },
         missed.join(", ")
     );
+}
+
+/// What was served since the nodes were rolled.
+fn rolled(r: &Report) -> String {
+    let (sent, served) = r.rolled;
+    if r.fleet.is_none_or(|f| f.roll.is_none()) {
+        return String::new();
+    }
+    format!("  after the roll {:.4} % ({served}/{sent})", 100.0 * served as f64 / sent.max(1) as f64)
+}
+
+/// How the nodes were, `null` for one.
+fn fleet(r: &Report) -> Value {
+    r.fleet.map_or(Value::Null, |f| {
+        json!({"nodes": f.nodes, "hub": f.hub, "quorum": f.quorum, "skew_s": f.skew.secs(), "roaming": f.roaming, "delay_ms": f.delay.millis(), "loss_percent": f.loss,
+            "restarts": f.restarts, "rolled": f.roll.map(|_| json!({"requests": r.rolled.0, "served": r.rolled.1}))})
+    })
 }
 
 /// One object a run.
@@ -127,7 +145,7 @@ pub fn json(r: &Report) -> Value {
         .map(|(n, hit, wrong)| (n.to_string(), json!({"accounts_percent": hit, "honest_keys": wrong})))
         .collect();
     json!({
-        "scenario": r.name, "family": find(r.name).map_or("", |s| s.family), "seed": r.seed, "edges": r.edges, "nodes": r.fleet.map_or(0, |f| f.nodes), "hub": r.fleet.is_some_and(|f| f.hub),
+        "scenario": r.name, "family": find(r.name).map_or("", |s| s.family), "seed": r.seed, "edges": r.edges, "fleet": fleet(r),
         "requests": r.requests,
         "attack": {"accounts": r.accounts, "convicted": r.convicted, "active": r.active, "requests": r.attack_requests, "served": r.served,
             "first_block_h": r.first_block_h, "alarmed": r.alarmed, "alarmed_24h": r.alarmed_24h,

@@ -94,6 +94,8 @@ pub struct Report {
     pub active: u32,
     pub attack_requests: u64,
     pub served: u64,
+    /// Probes since the nodes were rolled, if they were: sent, served.
+    pub rolled: (u64, u64),
     pub first_block_h: Option<f64>,
     /// Accounts under a profile alarm (or blocked) within 24 hours of their first request, and ever.
     pub alarmed_24h: u32,
@@ -161,6 +163,8 @@ struct Judge<'w> {
     ticked: Nanos,
     fates: Vec<Fate>,
     probes: (u64, u64),
+    rolled: (u64, u64),
+    roll: Option<Nanos>,
     requests: u64,
     verbose: bool,
     trace: bool,
@@ -268,6 +272,9 @@ impl Judge<'_> {
             f.probes += 1;
             self.probes.0 += 1;
             self.probes.1 += u64::from(served);
+            if self.roll.is_some_and(|t| t <= item.x.obs.time) {
+                self.rolled = (self.rolled.0 + 1, self.rolled.1 + u64::from(served));
+            }
             if let Some(h) = self.by_hour.get_mut((t_s / 3600) as usize) {
                 *h = (h.0 + 1, h.1 + u32::from(served));
             }
@@ -369,6 +376,8 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
         ticked: Nanos(0),
         fates: vec![Fate::default(); world.actors.len()],
         probes: (0, 0),
+        rolled: (0, 0),
+        roll: s.fleet.and_then(|f| f.roll),
         requests: 0,
         verbose: s.verbose,
         trace: s.trace,
@@ -456,6 +465,7 @@ fn summary(s: &Setup, world: &World, judge: &Judge<'_>, baselines: Option<&Basel
         requests: judge.requests,
         attack_requests: judge.probes.0,
         served: judge.probes.1,
+        rolled: judge.rolled,
         status: judge.deployment.status(),
         ns_per_request: judge.time.as_nanos() as u64 / judge.requests.max(1),
         ..Report::default()

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// Headers: `[["name", "value"], …]`, `{"name": "value"}`, `{"name": ["value", …]}`, `[{"name": …, "value": …}, …]` (or `key` for
 /// `name`), `["name", "value", …]`, or null. A value of null is none; numbers and words are their text.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Headers<'a>(pub Vec<(Text<'a>, Text<'a>)>);
 
 /// A value of a header: none, one or several.

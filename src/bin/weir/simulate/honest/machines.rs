@@ -10,15 +10,21 @@ const MOST: f64 = 400_000.0;
 
 /// New worker keys of one owner chew a collection with one template: one request after another, alike, all novel.
 pub fn ingestion(m: &mut Maker<'_>, n: usize) {
-    workers(m, n, "ingestion", false);
+    workers(m, n, "ingestion", false, 0.0);
+}
+
+/// The same where some workers run elsewhere: another region, somebody's own machine.
+pub fn ingestion_spread(m: &mut Maker<'_>, n: usize) {
+    let elsewhere = m.range(0.05, 0.15);
+    workers(m, n, "ingestion_spread", false, elsewhere);
 }
 
 /// The same where requests tell the tenant.
 pub fn ingestion_tenant(m: &mut Maker<'_>, n: usize) {
-    workers(m, n, "ingestion_tenant", true);
+    workers(m, n, "ingestion_tenant", true, 0.0);
 }
 
-fn workers(m: &mut Maker<'_>, n: usize, class: &'static str, told: bool) {
+fn workers(m: &mut Maker<'_>, n: usize, class: &'static str, told: bool, elsewhere: f64) {
     let (task, client) = (m.own_task(), m.new_client());
     let text = Text::Task { task, slot_texts: m.rng.between(3, 8) as u8 };
     let count = m.rng.between(1, 3);
@@ -44,7 +50,8 @@ fn workers(m: &mut Maker<'_>, n: usize, class: &'static str, told: bool) {
     for _ in 0..n {
         let at = made + m.rng.below(pool) as u32;
         let plan = Plan::Chain { gap_s: (gap_s * m.rng.log_normal(1.0, 0.05)) as f32, sigma: 0.4 };
-        let prefix = *m.rng.pick(&prefixes);
+        let away = elsewhere > 0.0 && m.rng.chance(elsewhere);
+        let prefix = if away { m.rng.u64() | 1 } else { *m.rng.pick(&prefixes) };
         let a = m.newcomer(class, at, plan, text);
         (a.prefix, a.client, a.tenant, a.until_s) = (prefix, client, tenant, end.min(a.until_s));
     }

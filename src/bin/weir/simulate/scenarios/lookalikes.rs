@@ -39,6 +39,7 @@ families! {
     WEEK "rollout" "rollout-few" work::rollout_few, "staff get an assistant, few follow-ups": 40 150 300 800;
     DAYS "ingestion" "ingestion" machines::ingestion, "workers of one owner chew a collection": 12 40 150 300;
     DAYS "ingestion" "ingestion-tenant" machines::ingestion_tenant, "the same, the tenant told": 12 40 150 300;
+    DAYS "ingestion" "ingestion-spread" machines::ingestion_spread, "the same, some workers elsewhere": 40 150 300;
     POISONED "poisoned" "poisoned" people::poisoned, "the prompt of a young app is copied": 28 80 150 300;
     WEEK "migration" "migration" work::migration, "a product's customers all get new keys": 300 800 3000;
     DAYS "desks" "desks" work::desks, "support desks around the clock": 40 150 300 800;
