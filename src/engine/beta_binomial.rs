@@ -13,7 +13,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// In a list of laws: what the caller of `fit` says is rare.
+    /// Placeholder in a list of laws: the law of rare events that the caller of `fit` gives.
     pub const RARE: Share = Share::new(0.0, 0.0);
     /// With this mean and precision.
     pub const fn new(mean: f64, precision: f64) -> Share {

@@ -1,4 +1,4 @@
-//! Fractions as text in few bytes of code: the standard library's printer, exact for every double, is 26 KB of the module.
+//! Fractions as text, with little code: the standard library's printer, exact for every double, is 26 KB of the module.
 
 use std::fmt::{Display, Formatter, Result};
 

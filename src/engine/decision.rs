@@ -15,7 +15,7 @@ pub struct Decision {
     pub mode: Mode,
     /// The profile that was applied.
     pub profile: ProfileId,
-    /// Who.
+    /// The key that the request is counted for.
     pub key: KeyId,
     /// The key's action (as decided) differs from its previous one: worth a log line under `log.decisions: changes`.
     pub changed: bool,

@@ -32,6 +32,8 @@ pub enum Purpose {
     Case = 5,
     /// Check value stored with anything serialised.
     Check = 6,
+    /// Signatures of exceptions.
+    Exception = 7,
 }
 
 impl Seed {

@@ -13,10 +13,10 @@ use super::sketch::gcra;
 use super::units::{Nanos, Wait};
 
 const WAYS: usize = 8;
-/// Longest debt: the longest window. One request that asks for very much does not shut its key out for years.
+/// Longest debt: the longest window. It bounds what one request of a very high cost does to its key.
 pub const LONGEST: Nanos = Nanos::from_hours(24 * 31);
 
-/// Several workers tell of one moment so far apart, at most: while nobody leads, rings hold seconds.
+/// Largest delay between two workers' charges of one moment: without a leader, rings hold seconds of them.
 const APART: Nanos = Nanos::from_secs(10);
 
 /// The bucket of a key in a profile: two profiles may limit one key differently.

@@ -5,6 +5,9 @@
 
 /// Natural logarithm, error below 1e-14 (relative, or absolute near 1) for normal positive numbers; a very negative number for
 /// x <= 0. By a table of 128 logarithms and a series of five terms (Tang 1990): it is most of what an evaluation costs.
+///
+/// Not `libm::log`, which is as portable: two in five arguments have other last bits there (up to 4 ulp, more near 1), which moves
+/// verdicts that are recorded, and it takes 1.1 to 1.8 times as long.
 pub fn ln(x: f64) -> f64 {
     if x.is_nan() || x <= 0.0 {
         return -1.0e3;

@@ -10,6 +10,7 @@ pub mod map;
 pub mod math;
 pub mod sketch;
 pub mod sort;
+pub mod time;
 pub mod units;
 pub mod value;
 pub mod wire;
@@ -36,7 +37,7 @@ mod record;
 pub mod snapshot;
 
 pub use decision::Decision;
-pub use report::{GroupReport, Inspection, KeyReport, Status};
+pub use report::{CaseReport, GroupReport, Inspection, KeyReport, Status};
 pub use wire::Refused;
 
 use config::Config;
@@ -192,6 +193,11 @@ impl Engine {
     /// Groups that are confirmed or watched, strongest first.
     pub fn groups(&self) -> Vec<GroupReport> {
         self.ledger.groups_report()
+    }
+
+    /// Groups of text on at least so many keys, whatever their state, those on most keys first.
+    pub fn common_groups(&self, keys: u32) -> Vec<GroupReport> {
+        self.ledger.common_groups(keys)
     }
 
     /// One group by its value, for diagnosis.

@@ -3,6 +3,27 @@
 use super::tables::numbers::Numbers;
 use super::{detect, rules};
 
+/// A case, for reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaseReport {
+    /// Campaign number.
+    pub campaign: u32,
+    /// First confirmation and last match, seconds since the epoch.
+    pub since_s: u32,
+    /// See `since_s`.
+    pub last_s: u32,
+    /// Requests that matched it.
+    pub requests: u32,
+    /// Estimated keys of its largest value.
+    pub keys: u32,
+    /// Keys that are convicted of it now.
+    pub convicted: u32,
+    /// Of those: made (or first seen) within an hour, a day, a week.
+    pub made: [u32; 3],
+    /// Confirmed values, in order.
+    pub values: Vec<u64>,
+}
+
 /// A template, network or profile group, for reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupReport {

@@ -3,6 +3,9 @@
 //! A shard holds the confirmed values, the key verdicts and the known keys (a Bloom filter) whose hash falls into it, and the
 //! numbers of the cases whose number does. Where a profile has a budget also the values that have one and the proven keys (a
 //! second filter, sixteen bits a proven key or more): without one those take four bytes a shard each.
+//!
+//! A hub publishes one more, `EXCEPTIONS`: what people have decided there. Its `keys` hold each id (of a key, a template, a network, or the
+//! number of a campaign) with the decision in place of the campaign and its end; its `values` those ids that a request may carry.
 
 use super::hash;
 use super::rules::Pieces;
@@ -12,9 +15,15 @@ pub use super::tables::overdrawn::OverEntry;
 use super::units::Nanos;
 use super::wire::{self, Encoded, Head, Reader, Refused, Writer};
 use crate::engine::units::Wait;
+pub use crate::engine::verdict::{ALLOWED, DENIED, RELEASED};
 
 /// Shards.
 pub const SHARDS: usize = 64;
+/// Index of the hub's shard of exceptions.
+pub const EXCEPTIONS: usize = SHARDS;
+/// Shards of a hub.
+pub const HUB_SHARDS: usize = SHARDS + 1;
+
 /// Bytes of a shard's filter of known keys: sixteen bits a key of the ledger's table.
 pub fn filter_bytes(keys: usize) -> usize {
     (keys / 32).next_power_of_two().clamp(64, 8_192)
@@ -142,7 +151,7 @@ impl Shard {
             Some(Head { version: version.into(), seed_check, rest })
         })?;
         let shard = Shard::body(&mut r).filter(|s| r.0.is_empty() && s.sound()).ok_or(Refused::Malformed)?;
-        Ok((usize::from(index) % SHARDS, shard))
+        Ok((usize::from(index) % HUB_SHARDS, shard))
     }
 
     fn body(r: &mut Reader<'_>) -> Option<Shard> {
@@ -220,7 +229,7 @@ impl Snapshot {
     /// Empty tables.
     pub fn new(seed_check: u32) -> Snapshot {
         Snapshot {
-            shards: vec![Shard::default(); SHARDS],
+            shards: vec![Shard::default(); HUB_SHARDS],
             filter: vec![0; 1024],
             values: 0,
             suspects: 0,
@@ -297,7 +306,19 @@ impl Snapshot {
     }
     /// Verdict on a key, unless it has expired.
     pub fn key(&self, key: u64, now_s: u32) -> Option<&KeyEntry> {
-        let keys = &self.shards.get(shard_of(key))?.keys;
+        self.entry(shard_of(key), key, now_s)
+    }
+    /// What people have decided of an id, 0 if nothing that stands.
+    pub fn exception(&self, id: u64, now_s: u32) -> u32 {
+        self.entry(EXCEPTIONS, id, now_s).map_or(0, |e| e.campaign)
+    }
+    /// The strongest of what people have decided of a request's values.
+    pub fn exception_of_any(&self, values: &[u64], now_s: u32) -> u32 {
+        let told = values.iter().filter(|v| self.told(**v));
+        told.map(|v| self.exception(*v, now_s)).max().unwrap_or(0)
+    }
+    fn entry(&self, shard: usize, key: u64, now_s: u32) -> Option<&KeyEntry> {
+        let keys = &self.shards.get(shard)?.keys;
         let i = keys.binary_search_by_key(&key, |k| k.key).ok()?;
         keys.get(i).filter(|k| k.until_s >= now_s)
     }

@@ -6,6 +6,13 @@ use super::hash;
 use super::units::Nanos;
 use crate::engine::units::Wait;
 
+/// An exception that people have made: it is judged by limits alone, and nothing is learned from it. Stronger ones are larger.
+pub const RELEASED: u32 = 1;
+/// An exception that people have made: it passes.
+pub const ALLOWED: u32 = 2;
+/// An exception that people have made: it is refused.
+pub const DENIED: u32 = 3;
+
 /// What happens to a request, mildest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {

@@ -2,11 +2,11 @@
 //!
 //! | cell | writer | bytes | content |
 //! |---|---|---|---|
-//! | `H` | leader by CAS each tick, candidates by CAS | 571 | lease: who, epoch, beat, state, ranks; versions of 64 shards, and of the hub's; the hub's clock |
+//! | `H` | leader by CAS each tick, candidates by CAS | 575 | lease: who, epoch, beat, state, ranks; versions of 64 shards, and of the hub's; the hub's clock |
 //! | `n` | every VM once, by CAS | 8 | VMs so far: their numbers |
 //! | `v/0..63` | leader | at most `SHARD_BYTES` | epoch, one snapshot shard |
-//! | `f/0..63` | leader | at most `HUB_SHARD_BYTES` | its version in the head, one shard of the hub's snapshot |
-//! | `hm` | leader, after each exchange | 801 | node id, the hub's epoch and versions held, what it has acknowledged of each ring |
+//! | `f/0..64` | leader | at most `HUB_SHARD_BYTES` | its version in the head, one shard of the hub's snapshot; the last: exceptions |
+//! | `hm` | leader, after each exchange | 805 | node id, the hub's epoch and versions held, what it has acknowledged of each ring |
 //! | `s/0..63` | its owner, each tick, by CAS | 46 | who, batches and observations so far, time |
 //! | `r/SLOT/0..127` | its owner | at most `CELL_BYTES` | one batch of observations |
 //! | `c/0..` | leader | at most `PAGE_BYTES` | checkpoint pages |
@@ -18,7 +18,7 @@ use crate::engine::ledger::Sizes;
 use crate::engine::wire::{self, Reader, Writer};
 
 /// Layout version of all cells. It is part of their names, so code of another layout learns apart.
-pub const SCHEMA: u8 = 3;
+pub const SCHEMA: u8 = 4;
 /// Workers that can send at once, VMs that drain included.
 pub const SLOTS: usize = 64;
 /// Batches in a ring. An observation is 70 to 350 bytes, a batch holds 45 to 200 of them: at 2,500 observations a second and
@@ -34,11 +34,13 @@ pub const SHARD_BYTES: usize = 64 << 10;
 pub const HUB_SHARD_BYTES: usize = 256 << 10;
 /// Shards of the snapshot.
 pub const SHARDS: usize = crate::engine::snapshot::SHARDS;
+/// Shards of a hub's.
+pub const HUB_SHARDS: usize = crate::engine::snapshot::HUB_SHARDS;
 
-const HEAD_BYTES: usize = 571;
+const HEAD_BYTES: usize = 575;
 const SLOT_BYTES: usize = 46;
 const META_BYTES: usize = 1_047;
-const HUB_META_BYTES: usize = 801;
+const HUB_META_BYTES: usize = 805;
 const PROGRESS_BYTES: usize = 22;
 
 /// Kinds of cells with their number and bytes at most: those of the policy, then (the last two) those of each VM. `pages` of
@@ -52,7 +54,7 @@ pub fn table(pages: u32, hub: bool) -> [(&'static str, u64, usize); 10] {
         ("cm", 1, META_BYTES),
         ("c", u64::from(pages), PAGE_BYTES),
         ("v", SHARDS as u64, SHARD_BYTES.saturating_add(8)),
-        ("f", of_hub(SHARDS as u64), HUB_SHARD_BYTES.saturating_add(8)),
+        ("f", of_hub(HUB_SHARDS as u64), HUB_SHARD_BYTES.saturating_add(8)),
         ("hm", of_hub(1), HUB_META_BYTES),
         ("s", 1, SLOT_BYTES),
         ("r", RING, CELL_BYTES),
@@ -131,7 +133,7 @@ pub struct Head {
     /// Version of each shard.
     pub versions: [u32; SHARDS],
     /// Version of each shard of the hub's, 0 if there is none.
-    pub hub_versions: [u32; SHARDS],
+    pub hub_versions: [u32; HUB_SHARDS],
     /// The hub's clock less the node's, milliseconds.
     pub hub_ahead_ms: i64,
 }
@@ -148,7 +150,7 @@ impl Default for Head {
             want: 0,
             published: 0,
             versions: [0; SHARDS],
-            hub_versions: [0; SHARDS],
+            hub_versions: [0; HUB_SHARDS],
             hub_ahead_ms: 0,
         }
     }
@@ -357,14 +359,14 @@ pub struct HubMeta {
     /// The versions held are of this epoch of the hub.
     pub hub_epoch: u64,
     /// Versions of its shards.
-    pub held: [u32; SHARDS],
+    pub held: [u32; HUB_SHARDS],
     /// Of each ring the first batch that the hub has not acknowledged.
     pub acked: [u64; SLOTS],
 }
 
 impl Default for HubMeta {
     fn default() -> HubMeta {
-        HubMeta { node: [0; 16], hub_epoch: 0, held: [0; SHARDS], acked: [0; SLOTS] }
+        HubMeta { node: [0; 16], hub_epoch: 0, held: [0; HUB_SHARDS], acked: [0; SLOTS] }
     }
 }
 

@@ -1,8 +1,8 @@
-//! What a proxy's leader and the hub tell each other, one HTTP call a period: batches up, shards down.
+//! The messages between a proxy's leader and the hub, one HTTP call a period: batches up, shards down.
 //!
-//! A batch is named by the ring that it stood in and its number there, as a leader reads it. So what a leader sends again (its reply
-//! was lost, or another VM leads by now and reads the rings from the last acknowledged number) is known for what it is. Both
-//! messages end in a checksum. Integers are little-endian.
+//! A batch is identified by its ring and its number in it. So the hub recognises a batch that is sent again (the reply was lost, or
+//! another VM leads and reads the rings from the last acknowledged number). Both messages end in a checksum. Integers are
+//! little-endian.
 //!
 //! | request | bytes | | reply | bytes |
 //! |---|--:|---|---|--:|
@@ -12,12 +12,12 @@
 //! | policy, with its length | 1 + n | | time until the next call, ms | 4 |
 //! | node's clock, ns | 8 | | hub's clock less the node's, ms | 8 |
 //! | hub epoch of the shards held | 8 | | acknowledged: rings | 1 |
-//! | versions of the shards held | 256 | | … each ring, next number | 9 |
+//! | versions of the shards held | 260 | | … each ring, next number | 9 |
 //! | batches | 2 | | shards | 1 |
 //! | … each ring, number, observations before it, length | 21 + n | | … each index, version, length | 9 + n |
 //! | checksum | 4 | | checksum | 4 |
 
-use super::cells::{SHARDS, SLOTS};
+use super::cells::{HUB_SHARDS, SLOTS};
 use crate::engine::units::Nanos;
 use crate::engine::wire::{self, Reader, Refused, Writer};
 
@@ -33,7 +33,7 @@ pub const REPLY_BYTES: usize = 2 << 20;
 pub const BATCHES: usize = 4_096;
 
 const MAGIC: u16 = 0x5857;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A batch as it stood in a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Request<'a> {
     /// The shards held are of this epoch, 0 if none are.
     pub hub_epoch: u64,
     /// Their versions.
-    pub held: [u32; SHARDS],
+    pub held: [u32; HUB_SHARDS],
     /// In order, ring by ring.
     pub batches: Vec<Sent<'a>>,
 }
@@ -123,7 +123,7 @@ fn open(bytes: &[u8], most: usize) -> Result<(u32, Reader<'_>), Refused> {
 impl<'a> Request<'a> {
     /// Bytes without batches.
     pub fn overhead(policy: &str) -> usize {
-        303usize.saturating_add(policy.len())
+        307usize.saturating_add(policy.len())
     }
     /// Replaces `out`. A policy's name is 255 bytes at most.
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -157,7 +157,7 @@ impl<'a> Request<'a> {
         let n = r.u8()?;
         let policy = std::str::from_utf8(r.bytes(usize::from(n))?).ok()?;
         let (clock, hub_epoch) = (Nanos(r.u64()?), r.u64()?);
-        let mut held = [0; SHARDS];
+        let mut held = [0; HUB_SHARDS];
         for v in &mut held {
             *v = r.u32()?;
         }
@@ -218,8 +218,8 @@ impl<'a> Reply<'a> {
             let (index, version, len) = (r.u8()?, r.u32()?, r.u32()?);
             shards.push((index, version, r.bytes(len as usize)?));
         }
-        let sound =
-            acks.iter().all(|a| usize::from(a.0) < SLOTS) && shards.iter().all(|s| usize::from(s.0) < SHARDS);
+        let sound = acks.iter().all(|a| usize::from(a.0) < SLOTS)
+            && shards.iter().all(|s| usize::from(s.0) < HUB_SHARDS);
         sound.then_some(Reply { seed_check, hub_epoch, period_ms, offset_ms, acks, shards })
     }
 }
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     fn request(batches: Vec<Sent<'_>>) -> Request<'_> {
-        let mut held = [0; SHARDS];
+        let mut held = [0; HUB_SHARDS];
         held[5] = 7;
         Request {
             seed_check: 9,
@@ -285,5 +285,16 @@ mod tests {
         let long = vec![0; REQUEST_BYTES];
         request(vec![Sent { ring: 1, seq: 0, first: 0, bytes: &long }]).encode(&mut bytes);
         assert_eq!(Request::decode(&bytes), Err(Refused::Malformed));
+        for (n, fits) in [(BATCHES, true), (BATCHES + 1, false)] {
+            request(vec![Sent { ring: 1, seq: 0, first: 0, bytes: b"" }; n]).encode(&mut bytes);
+            assert_eq!(Request::decode(&bytes).is_ok(), fits, "{n}");
+        }
+        for (n, fits) in [(REPLY_BYTES - 200, true), (REPLY_BYTES, false)] {
+            let shard = vec![0; n];
+            let shards = vec![(0, 1, &shard[..])];
+            Reply { seed_check: 9, hub_epoch: 4, period_ms: 500, offset_ms: 0, acks: Vec::new(), shards }
+                .encode(&mut bytes);
+            assert_eq!(Reply::decode(&bytes, 9).is_ok(), fits, "{n}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The leader's part: fence, drain, publish, checkpoint; and how one VM takes over from another.
 
-use super::cells::{self, Cell, FREE, Head, LED, Meta, RING, SHARD_BYTES, SHARDS, SLOTS};
+use super::cells::{self, Cell, FREE, HUB_SHARDS, Head, LED, Meta, RING, SHARD_BYTES, SLOTS};
 use super::cells::{Slot, Tail, YIELDED};
+use super::step::Step;
 use super::uplink::{Answer, Uplink};
 use super::{
     BUDGET, CREATE, Cells, Counts, LATE, LeaseChange, MS, Node, PAGES_PER_TICK, STALE, Set, YIELD_EVERY,
@@ -11,6 +12,7 @@ use crate::engine::Decision;
 use crate::engine::config::Config;
 use crate::engine::edge::actions::LastActions;
 use crate::engine::ledger::{Ledger, Sizes};
+use crate::engine::snapshot::{DENIED, EXCEPTIONS, SHARDS, Shard};
 use crate::engine::units::Nanos;
 
 /// State of the leader alone.
@@ -26,7 +28,7 @@ pub(super) struct Lead {
     first: usize,
     /// Next checkpoint page.
     page: u32,
-    /// Something was learned since this cycle began, and since the cycle before it began.
+    /// Was anything learned since this cycle of pages began, and in the cycle before?
     dirty: bool,
     dirty_before: bool,
     cycle_began: u64,
@@ -50,6 +52,8 @@ pub(super) struct Lead {
     bytes: Vec<u8>,
     /// The hub's side, if one is configured.
     pub(super) uplink: Option<Uplink>,
+    /// What people have released on the hub, and the version of its shard.
+    pardoned: (u32, Vec<u64>),
 }
 
 /// Most records of new verdicts a tick: the conviction of a whole campaign must not block the main thread.
@@ -101,7 +105,8 @@ impl Node {
         lead.head.beat = lead.head.beat.saturating_add(1);
         lead.head.serving = self.serving;
         lead.news.clear();
-        if lead.tick(&self.config, &self.prefix, cells, &mut self.counts, mono, now) {
+        let (config, prefix, counts) = (&self.config, &self.prefix, &mut self.counts);
+        if lead.tick(&mut Step { config, prefix, cells, counts, mono }, now) {
             (self.seen, self.seen_at, self.still) = ((lead.head.epoch, lead.head.beat), mono, 0);
             self.head = lead.head.clone();
             self.lease_change = lead.handed.take().map(|us| LeaseChange::Yields { us }).or(self.lease_change);
@@ -117,7 +122,8 @@ impl Node {
         let mono = cells.monotonic();
         lead.head.beat = lead.head.beat.saturating_add(1);
         if lead.renew(&self.prefix, cells) {
-            lead.drain(&self.config, &self.prefix, cells, &mut self.counts, mono);
+            let (config, prefix, counts) = (&self.config, &self.prefix, &mut self.counts);
+            lead.drain(&mut Step { config, prefix, cells, counts, mono });
             lead.checkpoint_all(&self.prefix, cells);
             lead.head.state = FREE;
             lead.renew(&self.prefix, cells);
@@ -188,87 +194,88 @@ impl Lead {
             last: LastActions::default(),
             bytes: Vec::new(),
             uplink: None,
+            pardoned: (0, Vec::new()),
         }
     }
 
     /// A leader's tick. `false`: another VM has the lease, and nothing may be written any more.
-    fn tick(
-        &mut self,
-        config: &Config,
-        prefix: &str,
-        cells: &mut dyn Cells,
-        counts: &mut Counts,
-        mono: u64,
-        now: Nanos,
-    ) -> bool {
+    fn tick(&mut self, step: &mut Step<'_>, now: Nanos) -> bool {
         // The fence comes first: a leader that stalled must not touch anything.
-        if !self.renew(prefix, cells) {
+        if !self.renew(step.prefix, step.cells) {
             return false;
         }
         if self.yielded_at != 0 {
-            if mono.saturating_sub(self.yielded_at) < YIELD_FOR {
+            if step.mono.saturating_sub(self.yielded_at) < YIELD_FOR {
                 return true;
             }
             // No VM took the offer.
             self.yielded_at = 0;
             (self.head.state, self.head.want) = (LED, 0);
         } else if self.head.want > self.head.rank
-            || (self.head.serving && self.idle_vm && mono.saturating_sub(self.offered_at) >= YIELD_EVERY)
+            || (self.head.serving && self.idle_vm && step.mono.saturating_sub(self.offered_at) >= YIELD_EVERY)
         {
-            self.checkpoint_all(prefix, cells);
-            self.handed = Some(cells.monotonic().saturating_sub(mono) / 1_000);
-            (self.yielded_at, self.offered_at, self.head.state) = (mono.max(1), mono, YIELDED);
-            return self.renew(prefix, cells);
+            self.checkpoint_all(step.prefix, step.cells);
+            self.handed = Some(step.cells.monotonic().saturating_sub(step.mono) / 1_000);
+            (self.yielded_at, self.offered_at, self.head.state) = (step.mono.max(1), step.mono, YIELDED);
+            return self.renew(step.prefix, step.cells);
         }
-        self.link(config, prefix, cells, counts, mono);
-        self.drain(config, prefix, cells, counts, mono);
+        self.link(step);
+        self.drain(step);
+        self.pardon(step.config, step.prefix, step.cells);
         self.ledger.tick(now);
-        self.look_after(prefix, cells);
+        self.look_after(step.prefix, step.cells);
         // After a stall in this very tick the lease may be gone.
-        let stalled = cells.monotonic().saturating_sub(mono) > STALE / 4;
-        if stalled && !self.renew(prefix, cells) {
+        let stalled = step.cells.monotonic().saturating_sub(step.mono) > STALE / 4;
+        if stalled && !self.renew(step.prefix, step.cells) {
             return false;
         }
-        if self.publish(prefix, cells, counts, mono) && !self.renew(prefix, cells) {
+        if self.publish(step) && !self.renew(step.prefix, step.cells) {
             return false;
         }
-        self.checkpoint(prefix, cells, mono);
+        self.checkpoint(step.prefix, step.cells, step.mono);
         true
     }
 
-    /// Takes the hub's side up where a leader before stood, or lets it go. One that is silent for too long is forgotten: the head
-    /// says so with the next beat.
-    fn link(&mut self, config: &Config, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts, mono: u64) {
-        if config.hub.is_none() {
+    /// Resumes the exchange with the hub where the previous leader stood, or ends it. The shards of a hub that is silent for too long
+    /// are dropped; the head says so with the next beat.
+    fn link(&mut self, step: &mut Step<'_>) {
+        if step.config.hub.is_none() {
             if self.uplink.take().is_some() {
-                self.head.hub_versions = [0; SHARDS];
+                self.head.hub_versions = [0; HUB_SHARDS];
             }
             return;
         }
         let tails = &self.tails;
         let end = |at: usize| tails.get(at).map_or(0, |t: &Tail| t.seq);
-        let up = self.uplink.get_or_insert_with(|| Uplink::restore(prefix, cells, counts, mono, end));
-        up.look_after(prefix, cells, &mut self.head, mono, self.audit);
+        let up = self.uplink.get_or_insert_with(|| Uplink::restore(step, end));
+        up.look_after(step.prefix, step.cells, &mut self.head, step.mono, self.audit);
+    }
+
+    /// What people have released on the hub: the node's own ledger convicts it of nothing, in this tick as in the others. The cell says
+    /// what it is, whoever wrote it.
+    fn pardon(&mut self, config: &Config, prefix: &str, cells: &mut dyn Cells) {
+        let version = self.head.hub_versions.get(EXCEPTIONS).copied().unwrap_or(0);
+        if version != self.pardoned.0 {
+            let name = cells::name(prefix, "f", &[EXCEPTIONS as u64]);
+            let cell = if version == 0 { None } else { cells.get(&name) };
+            let bytes = cell.as_ref().and_then(|(bytes, _)| cells::unshard(bytes));
+            let shard = bytes.and_then(|(_, bytes)| Shard::decode(bytes, config.seed.check()).ok());
+            let keys = shard.map(|(_, s)| s.keys).unwrap_or_default();
+            let ids = keys.iter().filter(|k| k.campaign != DENIED).map(|k| k.key).collect();
+            self.pardoned = (version, ids);
+        }
+        self.ledger.pardon(&self.pardoned.1);
     }
 
     /// The hub has answered.
-    pub(super) fn hub_answer(
-        &mut self,
-        config: &Config,
-        prefix: &str,
-        cells: &mut dyn Cells,
-        counts: &mut Counts,
-        mono: u64,
-        answer: (u32, &[u8]),
-    ) -> Option<Answer> {
+    pub(super) fn hub_answer(&mut self, step: &mut Step<'_>, answer: (u32, &[u8])) -> Option<Answer> {
         // The fence, as in a tick: only who leads writes shards.
-        if !self.renew(prefix, cells) {
+        if !self.renew(step.prefix, step.cells) {
             return None;
         }
-        let (said, fresh) =
-            self.uplink.as_mut()?.answer(config, prefix, cells, counts, &mut self.head, mono, answer);
+        let (said, fresh) = self.uplink.as_mut()?.answer(step, &mut self.head, answer);
         if fresh {
-            self.renew(prefix, cells);
+            self.renew(step.prefix, step.cells);
         }
         Some(said)
     }
@@ -300,61 +307,45 @@ impl Lead {
     }
 
     /// Applies the batches in the rings, within `BUDGET`.
-    fn drain(
-        &mut self,
-        config: &Config,
-        prefix: &str,
-        cells: &mut dyn Cells,
-        counts: &mut Counts,
-        mono: u64,
-    ) {
+    fn drain(&mut self, step: &mut Step<'_>) {
         let mut began = false;
         self.idle_vm = false;
         for i in 0..SLOTS {
             let at = self.first.saturating_add(i) % SLOTS;
-            let Some((bytes, _)) = cells.get(&cells::name(prefix, "s", &[at as u64])) else { continue };
-            let Some(slot) = Slot::decode(&bytes) else {
-                add(&mut counts.cells_refused, 1);
+            let Some((bytes, _)) = step.cells.get(&cells::name(step.prefix, "s", &[at as u64])) else {
                 continue;
             };
-            self.idle_vm |= !slot.serving && mono.saturating_sub(slot.time) < 1_000 * MS;
-            if !self.ring(config, prefix, cells, counts, mono, at, &slot, &mut began) {
+            let Some(slot) = Slot::decode(&bytes) else {
+                add(&mut step.counts.cells_refused, 1);
+                continue;
+            };
+            self.idle_vm |= !slot.serving && step.mono.saturating_sub(slot.time) < 1_000 * MS;
+            if !self.ring(step, at, &slot, &mut began) {
                 // Out of time: this ring comes first at the next tick.
                 self.first = at;
                 break;
             }
         }
         if began {
-            cells.set(&cells::name(prefix, "p", &[]), &cells::progress(false, 0, 0), 0);
+            step.cells.set(&cells::name(step.prefix, "p", &[]), &cells::progress(false, 0, 0), 0);
         }
     }
 
     /// Applies one ring. `false`: out of time.
-    #[allow(clippy::too_many_arguments, reason = "one loop of `drain`, apart for its length")]
-    fn ring(
-        &mut self,
-        config: &Config,
-        prefix: &str,
-        cells: &mut dyn Cells,
-        counts: &mut Counts,
-        mono: u64,
-        at: usize,
-        slot: &Slot,
-        began: &mut bool,
-    ) -> bool {
+    fn ring(&mut self, step: &mut Step<'_>, at: usize, slot: &Slot, began: &mut bool) -> bool {
         let Some(tail) = self.tails.get_mut(at) else { return true };
         if slot.seq < tail.seq || slot.total < tail.total {
             // The cell was made anew.
             *tail = Tail { seq: slot.seq, total: slot.total, skip: None };
             if let Some(up) = &mut self.uplink {
-                up.begin_anew(prefix, cells, counts);
+                up.begin_anew(step.prefix, step.cells, step.counts);
             }
         }
         // Batches that the owner has overwritten; the next cell's count tells how many observations were lost.
         tail.seq = tail.seq.max(slot.seq.saturating_sub(RING));
         while tail.seq < slot.seq {
-            let time = cells.monotonic();
-            if time.saturating_sub(mono) > BUDGET {
+            let time = step.cells.monotonic();
+            if time.saturating_sub(step.mono) > BUDGET {
                 return false;
             }
             let seq = tail.seq;
@@ -363,22 +354,22 @@ impl Lead {
                 continue;
             }
             let place = seq.checked_rem(RING).unwrap_or(0);
-            let Some((bytes, _)) = cells.get(&cells::name(prefix, "r", &[at as u64, place])) else {
+            let Some((bytes, _)) = step.cells.get(&cells::name(step.prefix, "r", &[at as u64, place])) else {
                 continue;
             };
             let Some((cell, batch)) = Cell::decode(&bytes) else {
-                add(&mut counts.cells_refused, 1);
+                add(&mut step.counts.cells_refused, 1);
                 continue;
             };
             // Overwritten meanwhile, or by an owner that had lost the ring.
             if cell.seq != seq || cell.first < tail.total || (seq >= slot.since && cell.uid != slot.uid) {
                 continue;
             }
-            cells.set(&cells::name(prefix, "p", &[]), &cells::progress(true, at as u64, seq), 0);
+            step.cells.set(&cells::name(step.prefix, "p", &[]), &cells::progress(true, at as u64, seq), 0);
             *began = true;
             let (news, last) = (&mut self.news, &mut self.last);
             let noted = self.ledger.observe(batch, |obs, outcome| {
-                if let Some(d) = Decision::at_ledger(config, last, obs, &outcome)
+                if let Some(d) = Decision::at_ledger(step.config, last, obs, &outcome)
                     && news.len() < NEWS
                 {
                     news.push((obs.time, d));
@@ -387,22 +378,22 @@ impl Lead {
             match noted {
                 Ok(n) => {
                     let n = u64::from(n);
-                    add(&mut counts.lost, cell.first.saturating_sub(tail.total));
-                    add(&mut counts.applied, n);
+                    add(&mut step.counts.lost, cell.first.saturating_sub(tail.total));
+                    add(&mut step.counts.applied, n);
                     if time.saturating_sub(cell.time) > LATE {
-                        add(&mut counts.late, n);
+                        add(&mut step.counts.late, n);
                     }
                     tail.total = cell.first.saturating_add(n);
                     self.dirty = true;
                     if let Some(up) = &mut self.uplink {
-                        up.push(counts, at, seq, cell.first, batch);
+                        up.push(step.counts, at, seq, cell.first, batch);
                     }
                 }
-                Err(_) => add(&mut counts.cells_refused, 1),
+                Err(_) => add(&mut step.counts.cells_refused, 1),
             }
         }
         if slot.total > tail.total {
-            add(&mut counts.lost, slot.total.saturating_sub(tail.total));
+            add(&mut step.counts.lost, slot.total.saturating_sub(tail.total));
             tail.total = slot.total;
             self.dirty = true;
         }
@@ -411,31 +402,31 @@ impl Lead {
 
     /// Checks one shard cell a tick: a leader that stalled may have overwritten it, and readers wait for this leader's.
     fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells) {
-        self.audit = self.audit.saturating_add(1) % SHARDS;
+        self.audit = self.audit.saturating_add(1) % HUB_SHARDS;
         let found = cells.get(&cells::name(prefix, "v", &[self.audit as u64]));
         let ours = found.is_some_and(|(b, _)| cells::unshard(&b).is_some_and(|(e, _)| e == self.head.epoch));
-        if !ours {
+        if !ours && self.audit < SHARDS {
             self.ledger.republish(1u64 << (self.audit as u32 & 63));
         }
     }
 
     /// Writes changed shards. Were there any?
-    fn publish(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts, mono: u64) -> bool {
+    fn publish(&mut self, step: &mut Step<'_>) -> bool {
         let head = &mut self.head;
         let mut fresh = false;
         self.ledger.publish(|i, bytes| {
             let Some(version) = head.versions.get_mut(usize::from(i)) else { return };
             if bytes.len() > SHARD_BYTES {
-                return add(&mut counts.cells_refused, 1);
+                return add(&mut step.counts.cells_refused, 1);
             }
             let cell = cells::shard(head.epoch, bytes);
-            if cells.set(&cells::name(prefix, "v", &[u64::from(i)]), &cell, 0) == Set::Done {
+            if step.cells.set(&cells::name(step.prefix, "v", &[u64::from(i)]), &cell, 0) == Set::Done {
                 *version = version.wrapping_add(1).max(1);
                 fresh = true;
             }
         });
         if fresh {
-            head.published = mono;
+            head.published = step.mono;
         }
         fresh
     }

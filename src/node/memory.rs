@@ -11,7 +11,7 @@ pub(super) struct Memory {
     pub(super) now: u64,
     /// The host has no shared data.
     pub(super) broken: bool,
-    /// The clock runs so much further at each reading.
+    /// Nanoseconds that the clock advances at each reading.
     pub(super) slow: u64,
 }
 

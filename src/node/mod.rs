@@ -14,6 +14,7 @@
 pub mod cells;
 pub mod exchange;
 mod leader;
+mod step;
 mod uplink;
 mod worker;
 
@@ -23,13 +24,17 @@ use crate::engine::edge::identity::{Head as Request, Keys};
 use crate::engine::edge::session::Session;
 use crate::engine::units::Nanos;
 use crate::engine::{Decision, Status};
-use cells::{Head, SHARDS};
+use cells::{HUB_SHARDS, Head, SHARDS};
 use std::sync::Arc;
-pub use uplink::{Answer, CALL_MS};
+pub use step::Step;
+pub use uplink::{Answer, CALL_MS, Uplink};
 
 const MS: u64 = 1_000_000;
 /// Time between ticks that the host is asked for.
 pub const TICK: u64 = 100 * MS;
+/// This long after a worker first refuses a key, the ledger has said what all workers served: within a tick each, this worker writes,
+/// the leader publishes, the others read it and serve no more, the leader publishes what those served, this worker reads that.
+pub const WORD: u64 = 5 * TICK + TICK / 4;
 /// A leader is dead if its beat stands still for this long, and for ten ticks: after a stop of the whole process the time
 /// alone says nothing.
 pub const STALE: u64 = 2_000 * MS;
@@ -101,7 +106,7 @@ pub struct Counts {
     pub take_overs: u64,
     /// Observations that the hub has acknowledged.
     pub hub_sent: u64,
-    /// Observations that waited for the hub in vain.
+    /// Observations that were dropped before the hub had acknowledged them.
     pub hub_dropped: u64,
     /// Exchanges that failed.
     pub hub_failed: u64,
@@ -162,7 +167,7 @@ pub struct Node {
     uid: u64,
     /// Requests have come to this VM.
     serving: bool,
-    /// All roots are gone; the VM takes no part any more.
+    /// All roots of the policy are gone; the VM takes no part any more.
     left: bool,
     edge: Option<Edge>,
     ring: worker::Ring,
@@ -176,7 +181,7 @@ pub struct Node {
     born: u64,
     last_run: u64,
     applied: [u32; SHARDS],
-    hub_applied: [u32; SHARDS],
+    hub_applied: [u32; HUB_SHARDS],
     lag: Option<u64>,
     lease_change: Option<LeaseChange>,
     counts: Counts,
@@ -203,7 +208,7 @@ impl Node {
             born: 0,
             last_run: 0,
             applied: [0; SHARDS],
-            hub_applied: [0; SHARDS],
+            hub_applied: [0; HUB_SHARDS],
             lag: None,
             lease_change: None,
             counts: Counts::default(),
@@ -276,6 +281,24 @@ impl Node {
             self.flush(cells);
         }
         decision
+    }
+
+    /// How long the reply to a refusal must wait until the ledger has said how long its key must, nanoseconds of the host's clock, which
+    /// says `at`. 0: it has, or no word is to be expected, as nobody leads.
+    pub fn word_in(&mut self, now: Nanos, at: u64, tenant: u64, d: &Decision) -> u64 {
+        match &mut self.edge {
+            Some(edge) if self.head.state != cells::FREE => {
+                edge.refused_since(now, at, tenant, d).saturating_add(WORD).saturating_sub(at)
+            }
+            _ => 0,
+        }
+    }
+
+    /// See `Edge::hear_wait`.
+    pub fn hear_wait(&self, now: Nanos, tenant: u64, d: &mut Decision) {
+        if let Some(edge) = &self.edge {
+            edge.hear_wait(now, tenant, d);
+        }
     }
 
     /// Starts a request.
@@ -355,7 +378,7 @@ impl Node {
         self.left = true;
     }
 
-    /// What the leader tells the hub, if it is time. The host makes the call and hands its end to `hub_answer` or `hub_not_sent`.
+    /// The leader's next request to the hub, if one is due. The host makes the call and reports to `hub_answer` or `hub_not_sent`.
     pub fn hub_request(&mut self, cells: &mut dyn Cells, now: Nanos) -> Option<Vec<u8>> {
         let mono = cells.monotonic();
         self.config.hub.as_ref()?;
@@ -374,8 +397,8 @@ impl Node {
     pub fn hub_answer(&mut self, cells: &mut dyn Cells, status: u32, body: &[u8]) -> Option<Answer> {
         let mono = cells.monotonic();
         let lead = self.lead.as_mut()?;
-        let answer =
-            lead.hub_answer(&self.config, &self.prefix, cells, &mut self.counts, mono, (status, body));
+        let (config, prefix, counts) = (&self.config, &self.prefix, &mut self.counts);
+        let answer = lead.hub_answer(&mut Step { config, prefix, cells, counts, mono }, (status, body));
         self.head = lead.head.clone();
         self.pull(cells, mono);
         answer

@@ -2,7 +2,7 @@ use super::cells::{FREE, Head, LED, RING, SLOTS, Slot, YIELDED};
 use super::memory::Memory;
 use super::*;
 use crate::engine::config::parse;
-use crate::engine::edge::identity::{Head as Request, NoProperties};
+use crate::engine::edge::identity::Head as Request;
 
 mod hub_tests;
 
@@ -59,17 +59,10 @@ impl World {
         let vm = self.vms[i].as_mut().unwrap();
         let credential = format!("key-{key}");
         let head = Request {
-            method: b"POST",
             path: b"/v1/chat/completions",
             authority: b"a",
             headers: &[(b"x-api-key", credential.as_bytes())],
-            source: b"",
-            route: b"",
-            virtual_host: b"",
-            service: b"",
-            metadata_profile: b"",
-            properties: &NoProperties,
-            end_of_stream: false,
+            ..Request::default()
         };
         let config = Arc::clone(&vm.config);
         let mut s = vm.open(&config, &head);
@@ -476,7 +469,7 @@ fn policies_and_seeds_are_apart() {
     assert!(vms.iter().all(Node::leads));
     let prefixes: std::collections::BTreeSet<String> =
         memory.cells.keys().map(|k| k.rsplit_once('/').unwrap().0.into()).collect();
-    assert!(prefixes.iter().any(|p| p.starts_with("weir1/3/p/")), "{prefixes:?}");
+    assert!(prefixes.iter().any(|p| p.starts_with("weir1/4/p/")), "{prefixes:?}");
 }
 
 #[test]
@@ -544,4 +537,22 @@ fn cells_have_their_stated_sizes() {
         assert!(!exact || bytes.len() == most, "{name}: {}", bytes.len());
     }
     assert_eq!(seen.len(), 8);
+}
+
+#[test]
+fn a_tick_writes_so_many_pages_and_no_more() {
+    let mut w = World::new(2);
+    w.run(1, &[]);
+    assert_eq!(w.leader(), Some(0));
+    let count = w.vms[0].as_ref().unwrap().lead.as_ref().unwrap().ledger.page_count() as usize;
+    let prefix = cells::prefix(&config("p", "ab"));
+    let mut written = Vec::new();
+    while written.last() != Some(&count) {
+        w.run(1, &[]);
+        written.push(w.memory.cells.keys().filter(|k| k[prefix.len()..].starts_with("c/")).count());
+        assert!(written.len() <= count);
+    }
+    let most = PAGES_PER_TICK as usize;
+    assert!(count > most && written[0] == most, "{written:?} of {count}");
+    assert!(written.windows(2).all(|w| w[1] - w[0] <= most), "{written:?}");
 }

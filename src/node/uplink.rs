@@ -1,11 +1,12 @@
-//! The leader's side of the exchange with the hub: what waits, what is in flight, what the hub has published.
+//! The leader's side of the exchange with the hub: waiting batches, the call in flight, the hub's shards.
 //!
 //! Batches are kept in the order of their rings until the hub has them on disk. What waits is bounded (`QUEUE_BYTES`); beyond it the
 //! oldest give way and are counted. A new leader reads again from the rings what the hub has not acknowledged. Requests never wait
 //! for any of this: without a hub, or while it does not answer, the node's own ledger decides as ever.
 
-use super::cells::{self, Cell, Head, HubMeta, RING, SHARDS, SLOTS, Slot};
+use super::cells::{self, Cell, HUB_SHARDS, Head, HubMeta, RING, SLOTS, Slot};
 use super::exchange::{self, Reply, Request, Sent};
+use super::step::Step;
 use super::{Cells, Counts, MS, Set};
 use crate::engine::config::Config;
 use crate::engine::units::Nanos;
@@ -13,17 +14,17 @@ use std::collections::VecDeque;
 
 /// Bytes that wait for the hub at most: 20,000 observations of 200 bytes.
 const QUEUE_BYTES: usize = 4 << 20;
-/// Requests of more than this are not waited for: the next is due at once.
+/// Waiting bytes above which the next request is due at once.
 const SOON_BYTES: usize = 512 << 10;
-/// A call that is not answered after so long never will be. (The host's own limit is `CALL_MS`.)
+/// Time after which a call without an answer counts as failed. The host's own limit is `CALL_MS`.
 const GIVEN_UP: u64 = 15_000 * MS;
 /// Longest time of a call, milliseconds.
 pub const CALL_MS: u32 = 5_000;
-/// After a failure the next call waits so long, ...
+/// Wait before the next call after a failure, ...
 const RETRY: u64 = 1_000 * MS;
-/// ... and twice as long after each further one, at most.
+/// ... doubled after each further one up to this.
 const RETRY_MOST: u64 = 30_000 * MS;
-/// What a hub has published that has not answered for so long holds no longer.
+/// Time without an answer after which the hub's shards are dropped.
 const FORGOTTEN: u64 = 3_600_000 * MS;
 /// A hub may ask for a period up to this, milliseconds.
 const PERIOD_MOST: u32 = 60_000;
@@ -40,7 +41,7 @@ struct Waiting {
 
 /// What a leader knows of the hub.
 #[derive(Debug)]
-pub(super) struct Uplink {
+pub struct Uplink {
     meta: HubMeta,
     queue: VecDeque<Waiting>,
     bytes: usize,
@@ -55,54 +56,53 @@ pub(super) struct Uplink {
     answered_at: u64,
 }
 
-/// What became of a call.
+/// Result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The hub has taken what was sent.
     Taken,
     /// It has not: its status, 0 if the call could not be made.
     Refused(u32),
-    /// It said something that is not ours.
+    /// The answer is damaged, or of another seed or version.
     Strange,
 }
 
 impl Uplink {
-    /// Goes on where the leader before stood: in its cell, and in the rings.
-    pub(super) fn restore(
-        prefix: &str,
-        cells: &mut dyn Cells,
-        counts: &mut Counts,
-        mono: u64,
-        ends: impl Fn(usize) -> u64,
-    ) -> Uplink {
-        let found = cells.get(&cells::name(prefix, "hm", &[])).and_then(|(bytes, _)| HubMeta::decode(&bytes));
+    /// Resumes from the cell of the previous leader and from the rings.
+    pub fn restore(step: &mut Step<'_>, ends: impl Fn(usize) -> u64) -> Uplink {
+        let found = step
+            .cells
+            .get(&cells::name(step.prefix, "hm", &[]))
+            .and_then(|(bytes, _)| HubMeta::decode(&bytes));
         let fresh = found.is_none();
-        let meta = found.unwrap_or_else(|| HubMeta { node: id(cells), ..HubMeta::default() });
+        let meta = found.unwrap_or_else(|| HubMeta { node: id(step.cells), ..HubMeta::default() });
         let mut up = Uplink {
             meta,
             queue: VecDeque::new(),
             bytes: 0,
             called_at: 0,
             called_as: [0; 16],
-            due_at: mono,
+            due_at: step.mono,
             failures: 0,
-            answered_at: mono,
+            answered_at: step.mono,
         };
         if fresh {
-            up.write(prefix, cells);
+            up.write(step.prefix, step.cells);
             return up;
         }
         for at in 0..SLOTS {
-            let Some((bytes, _)) = cells.get(&cells::name(prefix, "s", &[at as u64])) else { continue };
+            let Some((bytes, _)) = step.cells.get(&cells::name(step.prefix, "s", &[at as u64])) else {
+                continue;
+            };
             let Some(slot) = Slot::decode(&bytes) else { continue };
             let end = ends(at);
             let acked = up.meta.acked.get(at).copied().unwrap_or(0);
             for seq in acked.max(slot.seq.saturating_sub(RING))..end {
                 let place = seq.checked_rem(RING).unwrap_or(0);
-                let cell = cells.get(&cells::name(prefix, "r", &[at as u64, place]));
+                let cell = step.cells.get(&cells::name(step.prefix, "r", &[at as u64, place]));
                 let Some((bytes, _)) = cell else { continue };
                 if let Some((cell, batch)) = Cell::decode(&bytes).filter(|(c, _)| c.seq == seq) {
-                    up.push(counts, at, seq, cell.first, batch);
+                    up.push(step.counts, at, seq, cell.first, batch);
                 }
             }
         }
@@ -110,7 +110,7 @@ impl Uplink {
     }
 
     /// A batch of a ring is in the node's own ledger.
-    pub(super) fn push(&mut self, counts: &mut Counts, ring: usize, seq: u64, first: u64, batch: &[u8]) {
+    pub fn push(&mut self, counts: &mut Counts, ring: usize, seq: u64, first: u64, batch: &[u8]) {
         let count = batch.get(8..10).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes);
         self.bytes = self.bytes.saturating_add(batch.len());
         self.queue.push_back(Waiting { ring: ring as u8, seq, first, count, bytes: batch.to_vec() });
@@ -122,7 +122,7 @@ impl Uplink {
     }
 
     /// A ring begins anew with numbers that the hub has seen: to it this is another node from now on.
-    pub(super) fn begin_anew(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts) {
+    pub fn begin_anew(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts) {
         let lost = self.queue.drain(..).fold(0, |n: u64, w| n.saturating_add(u64::from(w.count)));
         counts.hub_dropped = counts.hub_dropped.saturating_add(lost);
         self.bytes = 0;
@@ -135,8 +135,13 @@ impl Uplink {
         self.write(prefix, cells);
     }
 
+    /// Is there nothing that waits for the hub?
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Time since the hub last answered, and observations that it has not yet.
-    pub(super) fn health(&self, mono: u64) -> (u64, u64) {
+    pub fn health(&self, mono: u64) -> (u64, u64) {
         (mono.saturating_sub(self.answered_at), self.waiting())
     }
 
@@ -145,7 +150,7 @@ impl Uplink {
     }
 
     /// The next request, if one is due. It is in flight from now on.
-    pub(super) fn request(&mut self, config: &Config, mono: u64, now: Nanos) -> Option<Vec<u8>> {
+    pub fn request(&mut self, config: &Config, mono: u64, now: Nanos) -> Option<Vec<u8>> {
         if self.called_at != 0 && mono.saturating_sub(self.called_at) >= GIVEN_UP {
             self.fail(mono);
         }
@@ -184,15 +189,10 @@ impl Uplink {
     }
 
     /// The hub has answered, or the host for it. Shards go to cells and into the head: is there anything to renew?
-    #[allow(clippy::too_many_arguments, reason = "the host's part of a call")]
-    pub(super) fn answer(
+    pub fn answer(
         &mut self,
-        config: &Config,
-        prefix: &str,
-        cells: &mut dyn Cells,
-        counts: &mut Counts,
+        step: &mut Step<'_>,
         head: &mut Head,
-        mono: u64,
         (status, body): (u32, &[u8]),
     ) -> (Answer, bool) {
         // An answer to a call that was given up, or made by another leader.
@@ -200,27 +200,27 @@ impl Uplink {
             return (Answer::Refused(status), false);
         }
         if status != 200 {
-            counts.hub_failed = counts.hub_failed.saturating_add(1);
-            self.fail(mono);
+            step.counts.hub_failed = step.counts.hub_failed.saturating_add(1);
+            self.fail(step.mono);
             return (Answer::Refused(status), false);
         }
-        let Ok(reply) = Reply::decode(body, config.seed.check()) else {
-            counts.hub_failed = counts.hub_failed.saturating_add(1);
-            self.fail(mono);
+        let Ok(reply) = Reply::decode(body, step.config.seed.check()) else {
+            step.counts.hub_failed = step.counts.hub_failed.saturating_add(1);
+            self.fail(step.mono);
             return (Answer::Strange, false);
         };
         let period = u64::from(reply.period_ms.min(PERIOD_MOST))
             .saturating_mul(MS)
-            .max(config.hub.as_ref().map_or(0, |h| h.every.0));
+            .max(step.config.hub.as_ref().map_or(0, |h| h.every.0));
         self.due_at = self.called_at.saturating_add(period);
-        (self.called_at, self.failures, self.answered_at) = (0, 0, mono);
+        (self.called_at, self.failures, self.answered_at) = (0, 0, step.mono);
         // Of a node that this one is no longer, it acknowledges numbers that begin anew.
         if self.called_as == self.meta.node {
-            self.acknowledge(counts, &reply.acks);
+            self.acknowledge(step.counts, &reply.acks);
         }
         if reply.hub_epoch != self.meta.hub_epoch {
             // Its versions begin anew. What it published before stays in force until it has published again.
-            (self.meta.hub_epoch, self.meta.held) = (reply.hub_epoch, [0; SHARDS]);
+            (self.meta.hub_epoch, self.meta.held) = (reply.hub_epoch, [0; HUB_SHARDS]);
         }
         let mut fresh = head.hub_ahead_ms != reply.offset_ms;
         head.hub_ahead_ms = reply.offset_ms;
@@ -230,17 +230,17 @@ impl Uplink {
                 continue;
             };
             if bytes.len() > cells::HUB_SHARD_BYTES {
-                counts.cells_refused = counts.cells_refused.saturating_add(1);
+                step.counts.cells_refused = step.counts.cells_refused.saturating_add(1);
                 continue;
             }
             let next = told.wrapping_add(1).max(1);
             let cell = cells::shard(u64::from(next), bytes);
-            if cells.set(&cells::name(prefix, "f", &[u64::from(i)]), &cell, 0) == Set::Done {
+            if step.cells.set(&cells::name(step.prefix, "f", &[u64::from(i)]), &cell, 0) == Set::Done {
                 (*held, *told) = (version, next);
                 fresh = true;
             }
         }
-        self.write(prefix, cells);
+        self.write(step.prefix, step.cells);
         (Answer::Taken, fresh)
     }
 
@@ -262,7 +262,7 @@ impl Uplink {
     }
 
     /// A call could not be made.
-    pub(super) fn not_sent(&mut self, counts: &mut Counts, mono: u64) {
+    pub fn not_sent(&mut self, counts: &mut Counts, mono: u64) {
         if self.called_at != 0 {
             counts.hub_failed = counts.hub_failed.saturating_add(1);
             self.fail(mono);
@@ -270,18 +270,11 @@ impl Uplink {
     }
 
     /// A hub that is silent for too long is forgotten. A cell that a leader of before has written over is asked for again.
-    pub(super) fn look_after(
-        &mut self,
-        prefix: &str,
-        cells: &mut dyn Cells,
-        head: &mut Head,
-        mono: u64,
-        at: usize,
-    ) {
+    pub fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells, head: &mut Head, mono: u64, at: usize) {
         let told = head.hub_versions.iter().any(|v| *v != 0);
         if told && mono.saturating_sub(self.answered_at) >= FORGOTTEN {
-            head.hub_versions = [0; SHARDS];
-            self.meta.held = [0; SHARDS];
+            head.hub_versions = [0; HUB_SHARDS];
+            self.meta.held = [0; HUB_SHARDS];
         }
         let (Some(version), Some(held)) = (head.hub_versions.get(at), self.meta.held.get_mut(at)) else {
             return;
@@ -299,7 +292,7 @@ impl Uplink {
     }
 }
 
-/// Random bytes of the host; without any, what no two processes have alike.
+/// A node id: random bytes of the host, or without any two readings of its clock.
 fn id(cells: &mut dyn Cells) -> [u8; 16] {
     cells.random().unwrap_or_else(|| {
         let (a, b) = (cells.monotonic(), crate::engine::hash::mix(cells.monotonic()));

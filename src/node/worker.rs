@@ -1,6 +1,6 @@
 //! Every VM's part: its ring, its snapshot, its candidacy.
 
-use super::cells::{self, CELL_BYTES, FREE, Head, RING, SHARDS, SLOTS, Slot, YIELDED};
+use super::cells::{self, CELL_BYTES, FREE, HUB_SHARDS, Head, RING, SLOTS, Slot, YIELDED};
 use super::{CREATE, Cells, GRACE, MS, Node, SILENT, SPARING, STALE, STALE_TICKS, Set};
 use crate::engine::edge::Edge;
 use crate::engine::wire::Refused;
@@ -33,19 +33,20 @@ impl Node {
         let prefix = &self.prefix;
         // An old epoch: a leader that stalled wrote after its successor, which will write the shard again.
         let of_epoch = |_| head.epoch;
-        let own = take_over(cells, prefix, "v", (&mut self.applied, &head.versions), of_epoch, |shard| {
-            edge.apply(shard)
-        });
+        let own =
+            take_over(cells, prefix, "v", (&mut self.applied[..], &head.versions[..]), of_epoch, |shard| {
+                edge.apply(shard)
+            });
         let mut refused = own.refused;
         // Of the hub's, a version of 0 is none: it has been silent for too long, or is no longer configured.
-        if self.config.hub.is_none() || head.hub_versions == [0; SHARDS] {
-            if self.hub_applied != [0; SHARDS] {
-                self.hub_applied = [0; SHARDS];
+        if self.config.hub.is_none() || head.hub_versions == [0; HUB_SHARDS] {
+            if self.hub_applied != [0; HUB_SHARDS] {
+                self.hub_applied = [0; HUB_SHARDS];
                 edge.forget_hub();
             }
         } else {
             // Another version: a leader that had stalled has written over it, and the one that leads asks the hub for it again.
-            let versions = (&mut self.hub_applied, &head.hub_versions);
+            let versions = (&mut self.hub_applied[..], &head.hub_versions[..]);
             let hub = take_over(cells, prefix, "f", versions, u64::from, |shard| edge.apply_hub(shard));
             refused = refused.saturating_add(hub.refused);
             edge.set_hub_ahead(head.hub_ahead_ms);
@@ -176,7 +177,7 @@ impl Node {
     }
 }
 
-/// What became of shards that were new.
+/// Result of applying new shards.
 struct Taken {
     fresh: bool,
     refused: u64,
@@ -187,7 +188,7 @@ fn take_over(
     cells: &mut dyn Cells,
     prefix: &str,
     kind: &str,
-    (held, versions): (&mut [u32; SHARDS], &[u32; SHARDS]),
+    (held, versions): (&mut [u32], &[u32]),
     bears: impl Fn(u32) -> u64,
     mut apply: impl FnMut(&[u8]) -> Result<(), Refused>,
 ) -> Taken {

@@ -55,7 +55,7 @@ pub struct Campaign {
     pub fitted: Fitted,
 }
 
-/// What an ablation can switch off: the honest explanations (in the order of `detect::HONEST`, bits from 0), then rules.
+/// Terms that an ablation can switch off: the honest explanations (in the order of `detect::HONEST`, bits from 0), then rules.
 const TERMS: [(&str, u32); 10] = [
     ("visitors", 1 << 0),
     ("people", 1 << 1),

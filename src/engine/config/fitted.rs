@@ -9,7 +9,7 @@ use crate::engine::beta_binomial::Share;
 pub const SILENT: Share = Share::RARE;
 /// Stands for `Fitted::novel`.
 pub const NOVEL: Share = Share::RARE;
-/// Laws of keys that converse, from a few follow-ups to mostly follow-ups; alike and not.
+/// Laws of keys that converse, from few follow-ups to mostly follow-ups; with high and low precision.
 pub const TALKERS: [Share; 8] = [
     Share::new(0.1, 2.0),
     Share::new(0.1, 14.0),
@@ -20,12 +20,12 @@ pub const TALKERS: [Share; 8] = [
     Share::new(0.8, 3.0),
     Share::new(0.8, 20.0),
 ];
-/// Repeats of keys that do what others do, too: lessons, evaluations, retries.
+/// Laws of repeats of keys that send the same texts as others: lessons, evaluations, retries.
 pub const REPEATERS: [Share; 4] =
     [Share::new(0.07, 6.0), Share::new(0.2, 4.0), Share::new(0.5, 3.0), Share::new(0.85, 6.0)];
 
-/// What is believed of a template's users before they have shown it: laws of the whole honest population, and a campaign's
-/// accidents. Not settable by a configuration: a value that suits one deployment's day would be tuned again.
+/// Prior laws of a template's users: those of the whole honest population, and of a campaign's accidental follow-ups and repeats.
+/// A configuration cannot set them: a value fitted to one day of one deployment would have to be fitted again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fitted {
     /// Share of young keys among honest users whose ages are known, ...
@@ -46,7 +46,7 @@ pub struct Fitted {
     pub stop: f64,
     /// How alike honest users' rates are: shape of their gamma distribution, ...
     pub shape: f64,
-    /// ... and the most that a template's own honest users are believed to show, who were told from a campaign for being plain.
+    /// ... and its upper bound where it is measured on a template's own honest users, which are a biased sample.
     pub shape_most: f64,
     /// Share of an honest user's requests that tell him from a campaign's account: he follows up, repeats somebody, or is old.
     pub sign: f64,

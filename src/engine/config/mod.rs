@@ -1,6 +1,7 @@
 //! Configuration, valid by construction. `raw` holds the strict JSON half; nothing here knows JSON.
 
 pub mod campaign;
+pub mod exceptions;
 pub mod fitted;
 mod problem;
 mod raw;
@@ -16,8 +17,9 @@ use super::units::Nanos;
 use super::value::KeyId;
 use super::verdict::Mode;
 pub use campaign::Campaign;
+pub use exceptions::Exceptions;
 pub use problem::{ConfigError, Problem, Problems};
-pub use raw::{parse, parse_with_env};
+pub use raw::{merged, parse, parse_with_env};
 use routes::Routes;
 
 /// A whole configuration. Profile 0 is the top level ("default").
@@ -44,11 +46,11 @@ pub struct Config {
     pub time_scale: u32,
     /// `keys`: capacity of the key table (entries of 64 bytes).
     pub keys: u32,
+    /// `exceptions`: what people have decided.
+    pub exceptions: Exceptions,
     /// `hub`: where several nodes learn together, if anywhere.
     pub hub: Option<Hub>,
-    /// `status.path`, if any (reserved; parsed and kept).
-    pub status_path: Option<String>,
-    /// Unwise, but allowed.
+    /// Warnings: unwise, but allowed.
     pub warnings: Vec<Problem>,
 }
 
@@ -139,6 +141,8 @@ impl Source {
 pub struct IdentityConfig {
     /// First that yields a value wins.
     pub sources: Vec<Source>,
+    /// Secrets are hashed with SHA-256 before they are hashed with the seed, so that logs which hold that hash name the same key.
+    pub hash_secrets: bool,
     /// Owner of many keys, if the operator can name it.
     pub tenant: Option<Source>,
     /// Header or property with the account's creation time (RFC 3339 or seconds since the epoch).
@@ -320,12 +324,12 @@ impl Budget {
 pub struct ListEntry {
     /// For logs.
     pub name: String,
-    /// What it selects.
+    /// Which requests it selects.
     pub selector: Selector,
 }
 
-/// Entries of `allow` or `deny`, in the file's order, and where what they select stands: a look-up takes the same time whatever
-/// the list's length.
+/// Entries of `allow` or `deny`, in the file's order, and an index by selector: the time of a look-up does not depend on the
+/// length of the list.
 #[derive(Clone, Debug)]
 pub struct List {
     entries: Vec<ListEntry>,
@@ -340,13 +344,13 @@ impl Default for List {
 }
 
 impl List {
-    /// A list of these; of two that select the same the first counts.
+    /// Builds a list; of two entries with one selector the first counts.
     pub fn new(entries: Vec<ListEntry>) -> List {
         let places = map::places(entries.iter().map(|e| e.selector), map::fixed());
         let templates = entries.iter().any(|e| matches!(e.selector, Selector::Template(_)));
         List { entries, places, templates }
     }
-    /// Entries that select what one before them selects, by number.
+    /// Numbers of the entries whose selector an earlier entry has.
     pub fn twins(&self) -> impl Iterator<Item = usize> {
         let first = |e: &ListEntry| self.places.get(&e.selector).copied();
         self.entries.iter().enumerate().filter(move |(at, e)| first(e) != Some(*at)).map(|(at, _)| at)

@@ -15,11 +15,21 @@ const MAX_LIMITS: usize = 8;
 const MAX_PATHS: usize = 32;
 /// Keys that belong to the whole policy: one ledger serves all profiles.
 const TOP_ONLY: [&str; 12] = [
-    "version", "policy", "seed", "campaign", "profiles", "routes", "_rules_", "demo", "keys", "hub",
-    "status", "scope",
+    "version",
+    "policy",
+    "seed",
+    "campaign",
+    "profiles",
+    "routes",
+    "_rules_",
+    "demo",
+    "keys",
+    "hub",
+    "scope",
+    "exceptions",
 ];
 
-/// Parses and validates; the seed must be in the file or is derived from the policy's name.
+/// Parses and validates. Without a seed in the file, one is derived from the policy's name.
 ///
 /// # Errors
 /// Every problem of the file.
@@ -63,7 +73,7 @@ fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
         warnings.add("demo.time_scale", "the clock runs fast: for demonstrations only");
     }
     let hub = hub(&mut top, scope, &mut warnings, p);
-    let status_path = status(&mut top, &mut warnings, p);
+    let exceptions = super::exceptions::read(&mut top, (!seed_is_derived).then_some(&seed), p);
     let (default, learn) = profile(&mut top, "default", p, &mut warnings);
     let mut profiles = vec![default];
     named_profiles(value, &mut top, &mut profiles, p);
@@ -86,9 +96,9 @@ fn whole(value: &Value, env_seed: Option<&str>, p: &mut Problems) -> Config {
         routes,
         scope,
         time_scale: time_scale as u32,
+        exceptions,
         hub,
         keys: (keys as u32).next_power_of_two(),
-        status_path,
         warnings: warnings.0,
     }
 }
@@ -148,19 +158,6 @@ fn hub(top: &mut Object<'_>, scope: Scope, w: &mut Problems, p: &mut Problems) -
         w.add("hub", "has no effect with scope vm: only a node's leader talks to the hub");
     }
     Some(Hub { cluster: cluster?, every, token_env })
-}
-
-fn status(top: &mut Object<'_>, w: &mut Problems, p: &mut Problems) -> Option<String> {
-    let mut status = top.object("status", p);
-    let path = status.string("path", p).map(str::to_string);
-    if path.as_deref().is_some_and(|s| !s.starts_with('/')) {
-        p.add("status.path", "must start with /");
-    }
-    status.finish(p);
-    if path.is_some() {
-        w.add("status", "has no effect in this version");
-    }
-    path
 }
 
 /// Everything a profile may hold, read from the top level or from a merged profile.
@@ -258,8 +255,9 @@ fn identity(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> (IdentityC
     if hops_header == HopsHeader::Forwarded && trusted_hops == 0 {
         w.add(&path, "has no effect: identity.trusted_hops is 0, nobody is believed");
     }
+    let hash_secrets = o.boolean("sha256", false, p);
     o.finish(p);
-    (IdentityConfig { sources, tenant, age, ja4, trusted_hops, hops_header }, learn)
+    (IdentityConfig { sources, hash_secrets, tenant, age, ja4, trusted_hops, hops_header }, learn)
 }
 
 /// Credentials only: a name that a filter in front writes (`x-client-id`) could be made up anew by each request where none does.
@@ -469,7 +467,7 @@ fn log(mut o: Object<'_>, p: &mut Problems) -> LogDecisions {
     out
 }
 
-/// A key of an entry, how its text begins, and what it selects.
+/// A key of an entry, the prefix of its text, and the selector that it makes.
 type Kind = (&'static str, &'static str, fn(u64) -> Selector);
 const SELECTORS: [Kind; 4] = [
     ("key", "kid:", |h| Selector::Key(KeyId(h))),
@@ -534,8 +532,8 @@ fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> List {
     out
 }
 
-/// `base` as the patch changes it (RFC 7396). Nothing is taken out of a map: that is 5 KB of the module.
-fn merged(base: Option<&Value>, patch: &Value) -> Value {
+/// `base` with the merge patch applied (RFC 7396). Builds new maps: removal from a map is 5 KB of the module.
+pub fn merged(base: Option<&Value>, patch: &Value) -> Value {
     let (Some(Value::Object(base)), Value::Object(changes)) = (base, patch) else { return patch.clone() };
     let kept = base.iter().filter(|(k, _)| !changes.contains_key(*k)).map(|(k, v)| (k.clone(), v.clone()));
     let new = changes.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), merged(base.get(k), v)));

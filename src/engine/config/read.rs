@@ -203,6 +203,7 @@ impl<'a> Object<'a> {
             let far = |a: &str| if key.len() > 64 { usize::MAX } else { strsim::levenshtein(a, key) };
             let near = self.asked.iter().map(|a| (far(a), a)).min().filter(|(d, _)| *d <= 2);
             let hint = match near {
+                _ if key == "status" && self.path.is_empty() => STATUS.to_string(),
                 Some((_, a)) => format!("unknown key; did you mean \"{a}\"?"),
                 None if self.asked.is_empty() => "unknown key".to_string(),
                 None => format!("unknown key; known here: {}", self.asked.join(", ")),
@@ -211,6 +212,9 @@ impl<'a> Object<'a> {
         }
     }
 }
+
+/// What is said of a key that is gone.
+const STATUS: &str = "is no key any more: the status page is the hub's, see `weir hub --admin`";
 
 /// A value that is written as a text.
 ///

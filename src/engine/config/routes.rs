@@ -75,7 +75,7 @@ pub enum Match {
 }
 
 impl Match {
-    /// What of a request it looks at.
+    /// The attribute of a request that it compares.
     fn value<'a>(&self, q: &RouteQuery<'a>, host: &'a [u8]) -> &'a [u8] {
         match self {
             Match::Route(_) => q.route,
@@ -172,7 +172,7 @@ impl Routes {
     pub fn select(&self, query: &RouteQuery<'_>) -> ProfileId {
         self.find(query).map_or(0, |(id, _)| id)
     }
-    /// For people: each step on the way to the profile, in order, and the profile.
+    /// Each step on the way to the profile, in order and in words, and the profile: for `weir check`.
     pub fn explain(&self, q: &RouteQuery<'_>) -> (ProfileId, Vec<String>) {
         let found = self.find(q);
         let mut steps = Vec::new();

@@ -1,11 +1,11 @@
-//! JSON as a tree of `serde_json`'s values, and the keys that stand twice in one object: the second value would silently win.
+//! JSON as a tree of `serde_json`'s values, with duplicate keys reported: the second value would silently win.
 
 use super::problem::Problems;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// Reads a document; a key that stands twice goes to `problems`, with its path.
+/// Reads a document; duplicate keys go to `problems`, with their paths.
 ///
 /// # Errors
 /// The text is not JSON: what is wrong, with line and column.

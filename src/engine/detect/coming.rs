@@ -7,9 +7,14 @@
 //! are. The average has a closed form. Source: the gamma-Poisson model with dropout (BG/NBD) of Fader, Hardie & Lee 2005, here
 //! with one dropout for all keys. Cost: two logarithms and an exponential a key.
 
-use super::keys::{MOST, Weights};
 use crate::engine::math::{clamp, exp, ln, ln_rising};
+use crate::engine::tables::large_samples::KEYS;
 use crate::engine::tables::numbers::Rhythm;
+
+/// Keys that are read.
+pub const MOST: usize = KEYS;
+/// Weight of each key, 0 to 1: how much of it a fit is about.
+pub type Weights = [f64; MOST];
 
 /// The requests of one key, as the law sees them.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,7 +3,7 @@
 //! The beta-binomial law: shares are spread as a beta distribution with a mean and a precision (high: all keys alike). Source:
 //! Skellam 1948. Cost: three rising factorials a key.
 
-use super::keys::{MOST, Weights};
+use super::coming::{MOST, Weights};
 use crate::engine::beta_binomial::Share;
 
 /// The likeliest of several laws for weighted counts, and ln of its likelihood. Equal counts are evaluated once. Where a

@@ -3,8 +3,9 @@
 //! A timer fires at the same minute of the hour, and each gap repeats the last one or the fleet's; a queue does neither.
 //! Both are scored in nats, and the larger score counts. It fades out between one and two times the cap.
 
+use super::coming::{MOST, Weights};
 use super::hypothesis::Hypothesis;
-use super::keys::{Keys, MOST, Weights};
+use super::keys::Keys;
 use super::people;
 use super::repeaters::ALIKE;
 use crate::engine::config::Campaign;

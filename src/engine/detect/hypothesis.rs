@@ -3,9 +3,9 @@
 //! All hypotheses explain the same facts of each key (when it came, follow-ups, repeats, sleep, age), so that the difference of
 //! two is a log-likelihood ratio. What differs is what each allows.
 
-use super::coming::{self, Pace, Range};
+use super::coming::{self, MOST, Pace, Range, Weights};
 use super::counts;
-use super::keys::{Age, Keys, MOST, Weights};
+use super::keys::{Age, Keys};
 use crate::engine::beta_binomial::Share;
 use crate::engine::config::Campaign;
 use crate::engine::math::{exp, ln};

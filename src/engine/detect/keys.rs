@@ -1,17 +1,11 @@
 //! The facts of a large sample's keys, as all hypotheses read them. Filled once an evaluation; nothing is allocated.
 
-use super::coming::{Bins, Visit};
+use super::coming::{Bins, MOST, Visit, Weights};
 use super::hours;
 use crate::engine::config::fitted::Fitted;
 use crate::engine::tables::groups::Sample;
 use crate::engine::tables::homes::Homes;
-use crate::engine::tables::large_samples::KEYS;
 use crate::engine::value::Axis;
-
-/// Keys that are read.
-pub const MOST: usize = KEYS;
-/// Weight of each key, 0 to 1: how much of it a fit is about.
-pub type Weights = [f64; MOST];
 
 /// How old a key was when it came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,16 +3,18 @@
 //! Each key is the campaign's with probability `share`, else honest by the best honest explanation. The likeliest mixture is found by
 //! expectation and maximisation from a high share (Dempster, Laird & Rubin 1977), at most eight steps over a large sample.
 
-use super::coming::{self, Visit};
+use super::coming::{self, MOST, Visit, Weights};
+use super::counts;
 use super::fleet::FLEET;
 use super::hypothesis::{Hypothesis, Law};
-use super::keys::{Keys, MOST, Weights};
+use super::keys::Keys;
 use super::owner::OWNER;
 use super::people::PEOPLE;
-use super::queue::{CONVERSING, QUEUE};
+use super::queue::{CONVERSING, OFTEN, QUEUE, RELAYS, TWICE};
 use super::repeaters::{ALIKE, REPEATING};
 use super::staff::STAFF;
 use super::visitors::VISITORS;
+use crate::engine::beta_binomial::Share;
 use crate::engine::config::Campaign;
 use crate::engine::math::{exp, ln, ln_sum};
 use crate::engine::sort;
@@ -45,17 +47,33 @@ pub struct Mixture {
     pub weights: Weights,
 }
 
-/// The likeliest mixture of a campaign with keys of `honest`, whose law for all keys is `all`.
+/// The likeliest mixture of a campaign with keys of `honest`, whose law for all keys is `all`. Before a night has passed there is one form
+/// of campaign; then sleep tells the others from staff, annotators and people of a narrow service, who are alike, too.
 pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture {
+    let fit = |form: &Hypothesis| mixture(keys, form, honest, all, [0.9; MOST]);
+    if !nights(keys) {
+        return fit(&QUEUE);
+    }
     // A few keys that follow up among many that do not are the honest part.
     let talkers = keys.talk().iter().filter(|t| t.0.saturating_mul(20) > t.1).count();
-    let converse = talkers.saturating_mul(2) > keys.len() && nights(keys);
-    let form = if converse { &CONVERSING } else { &QUEUE };
-    let weights = [0.9; MOST];
-    mixture(keys, form, honest, all, weights)
+    let form = if talkers.saturating_mul(2) > keys.len() {
+        &CONVERSING
+    } else if repeats_often(keys) {
+        &TWICE
+    } else {
+        &QUEUE
+    };
+    let (waking, sleeping) = (fit(form), fit(&RELAYS));
+    if sleeping.ln > waking.ln { sleeping } else { waking }
 }
 
-/// Keys that must have lived through a night before it is said that they converse and never sleep. If they were people, so
+/// Are repeats likelier those of a queue that hands some prompts out twice?
+fn repeats_often(keys: &Keys<'_>) -> bool {
+    let among = [Share::RARE, OFTEN];
+    counts::fit(keys.repeats(), &[1.0; MOST], &among, keys.fitted.novel).1 == OFTEN
+}
+
+/// Keys that must have lived through a night before it is said that they converse or repeat and never sleep. If they were people, so
 /// many would show it.
 const NIGHTS: usize = 24;
 
@@ -84,7 +102,8 @@ pub fn two_kinds(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> f64 {
 /// Nats by which an honest law of keys that are alike explains the mixture's campaign keys better than the queue does.
 pub fn honest_alike(keys: &Keys<'_>, m: &Mixture, c: &Campaign) -> f64 {
     let queue = coming::fit(&keys.bins, &m.weights, keys.len(), &QUEUE.coming, Some(m.queue.pace));
-    let forms: &[&Hypothesis] = if nights(keys) { &[&QUEUE, &CONVERSING] } else { &[&QUEUE] };
+    let forms: &[&Hypothesis] =
+        if nights(keys) { &[&QUEUE, &CONVERSING, &TWICE, &RELAYS] } else { &[&QUEUE] };
     let queue = forms.iter().map(|h| h.fit_with(keys, &m.weights, queue).0);
     let coming = coming::fit(&keys.bins, &m.weights, keys.len(), &ALIKE, Some(m.queue.pace));
     let honest = [&STAFF, &FLEET, &REPEATING, &OWNER].map(|h| {

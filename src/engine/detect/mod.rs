@@ -88,7 +88,7 @@ pub struct Finding {
 /// Evaluates a value by its large sample.
 pub fn judge(
     group: &Group,
-    large_sample: &BottomK<Sample, { keys::MOST }>,
+    large_sample: &BottomK<Sample, { coming::MOST }>,
     homes: &Homes,
     tick: u16,
     c: &Campaign,
@@ -111,7 +111,7 @@ pub fn judge(
     if keys.len() < 12 || !f.ready {
         return f;
     }
-    let all = [1.0; keys::MOST];
+    let all = [1.0; coming::MOST];
     let mut lns = [f64::MIN; EXPLANATIONS];
     let mut laws = [hypothesis::Law::default(); EXPLANATIONS];
     let mut alike = None;

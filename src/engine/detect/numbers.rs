@@ -1,8 +1,8 @@
 //! From an evaluation to the numbers by which a key is judged: the mixture's two sides, as far as a key's state can show them.
 
-use super::coming::{self, Pace};
+use super::coming::{self, MOST, Pace, Weights};
 use super::hypothesis::ln_sleep;
-use super::keys::{Age, Keys, MOST, Weights};
+use super::keys::{Age, Keys};
 use super::mixture::{Mixture, OWN};
 use super::{people, queue, shared};
 use crate::engine::beta_binomial::Share;

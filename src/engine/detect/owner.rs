@@ -1,11 +1,12 @@
 //! One owner: the keys share an egress. Workers, ingestion, back ends of a service.
 //!
-//! 95 of 100 keys first came from at most three address prefixes. An owner has at most `campaign.fleet_cap` keys, like a
-//! fleet; a campaign of thousands behind one prefix is no owner.
+//! Their keys first came from at most three address prefixes, but for one in twenty: somebody who tried it at home, or a worker that
+//! moved. An owner has at most `campaign.fleet_cap` keys, like a fleet; a campaign of thousands behind one prefix is no owner.
 
+use super::coming::{MOST, Weights};
 use super::fleet::MACHINES;
 use super::hypothesis::Hypothesis;
-use super::keys::{Keys, MOST, Weights};
+use super::keys::Keys;
 use crate::engine::config::Campaign;
 use crate::engine::sort::sort;
 
@@ -18,6 +19,8 @@ const COMMON: f64 = 0.2;
 const HOMES: usize = 3;
 /// Nats of a key whose home is one of them: ln of 1/3 against about 1/20.
 const EACH: f64 = 2.0;
+/// Nats against an owner of a key whose home is another: ln of one in twenty.
+const AWAY: f64 = 3.0;
 
 fn few_homes(keys: &Keys<'_>, weights: &Weights, c: &Campaign) -> f64 {
     let mut homes = [0u16; MOST];
@@ -41,11 +44,11 @@ fn few_homes(keys: &Keys<'_>, weights: &Weights, c: &Campaign) -> f64 {
         }
     }
     let of_owner = most.iter().fold(0usize, |sum, m| sum.saturating_add(m.0));
-    if of_owner.saturating_mul(100) < n.saturating_mul(95) {
-        return f64::MIN / 4.0;
-    }
     // Share of other keys with the same homes: all of them behind a load balancer.
     let theirs = keys.distinct * n as f64 / keys.len() as f64;
     let others = keys.homes.share(&most.map(|m| m.1), theirs, theirs);
-    if others > COMMON { f64::MIN / 4.0 } else { EACH * n as f64 }
+    if others > COMMON {
+        return f64::MIN / 4.0;
+    }
+    EACH * of_owner as f64 - AWAY * n.saturating_sub(of_owner) as f64
 }

@@ -1,9 +1,9 @@
 //! The campaign: a work queue spread over accounts.
 //!
 //! It keeps coming (an account seldom stops), all accounts carry about the same load, they do not follow up and do not
-//! repeat. They never sleep, or keep people's hours. In a second form they converse, all alike, but then they must never
-//! sleep. Accounts are mostly new. Half or all of them may be bought. As honest templates have old keys, too, these cases
-//! need 15 and 30 nats more.
+//! repeat, and they never sleep. Accounts are mostly new. Half or all of them may be bought: as honest templates have old keys, too, these
+//! cases need 15 and 30 nats more. In other forms it converses, all alike; hands some prompts out twice, as paid annotators do in shifts;
+//! or keeps people's hours, but then all accounts are new.
 
 use super::coming::Range;
 use super::hypothesis::{Hypothesis, nothing};
@@ -12,25 +12,33 @@ use crate::engine::config::fitted::{NOVEL, SILENT};
 
 const COMING: Range = Range { stops: &[0.0005, 0.015, 0.05], shapes: &[3.0, 8.0, 40.0] };
 /// Repeats, if the queue hands some prompts out twice.
-const OFTEN: Share = Share::new(0.03, 60.0);
+pub const OFTEN: Share = Share::new(0.03, 60.0);
 const YOUNG: &[(f64, f64)] = &[(0.985, 0.0), (0.5, 15.0), (0.03, 30.0)];
 
 /// The first form: each request is a conversation of its own.
-pub static QUEUE: Hypothesis = Hypothesis {
+pub static QUEUE: Hypothesis = QUEUE_FORM;
+
+const QUEUE_FORM: Hypothesis = Hypothesis {
     name: "queue",
     coming: COMING,
     talk: &[SILENT],
-    repeats: &[NOVEL, OFTEN],
+    repeats: &[NOVEL],
     alike: &[20.0],
-    sleep: &[0.02, 0.97],
+    sleep: &[0.02],
     young: YOUNG,
     besides: nothing,
 };
 
-/// The second form: sessions of several requests.
+/// The form that keeps people's hours: relays. Old accounts that sleep are people.
+pub static RELAYS: Hypothesis =
+    Hypothesis { name: "relays", sleep: &[0.97], young: &[(0.985, 0.0)], ..QUEUE_FORM };
+
+/// The form that hands some prompts out twice.
+pub static TWICE: Hypothesis = Hypothesis { name: "queue with repeats", repeats: &[OFTEN], ..QUEUE_FORM };
+
+/// The form that converses: sessions of several requests.
 pub static CONVERSING: Hypothesis = Hypothesis {
     name: "conversing queue",
-    coming: COMING,
     talk: &[
         Share::new(0.1, 40.0),
         Share::new(0.25, 40.0),
@@ -38,9 +46,5 @@ pub static CONVERSING: Hypothesis = Hypothesis {
         Share::new(0.75, 40.0),
         Share::new(0.88, 60.0),
     ],
-    repeats: &[NOVEL],
-    alike: &[20.0],
-    sleep: &[0.02],
-    young: YOUNG,
-    besides: nothing,
+    ..QUEUE_FORM
 };

@@ -1,4 +1,4 @@
-//! DashScope: everything stands in `input`.
+//! DashScope: all fields are in `input`.
 use super::tables::{Plain, ends_with_any, holds};
 
 /// The format.

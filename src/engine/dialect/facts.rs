@@ -12,8 +12,8 @@ pub const TAIL: usize = 1_024;
 /// Bytes kept of all instructions together.
 pub const INSTRUCTIONS: usize = 2_048;
 
-/// Head and tail of a text: whole up to 3,072 bytes, else the first 2,048 and the last 1,024. Kept as JSON has it, with escapes of
-/// one letter, until somebody asks: most texts of a conversation are not looked at in the end.
+/// Head and tail of a text: whole up to 3,072 bytes, else the first 2,048 and the last 1,024. Stored as in JSON, with one-letter
+/// escapes, and unescaped on demand: most texts of a conversation are never used.
 #[derive(Clone, Default)]
 pub struct Window {
     head: Vec<u8>,
@@ -22,7 +22,7 @@ pub struct Window {
     /// Ends with the last `TAIL` bytes behind the head; at most four times as much, so that they are moved rarely.
     tail: Vec<u8>,
     len: u64,
-    /// Nothing is escaped any more.
+    /// The text has been unescaped.
     plain: bool,
 }
 
@@ -32,13 +32,13 @@ impl std::fmt::Debug for Window {
     }
 }
 
-/// The next place at or behind `at` where no escape is cut.
+/// The next position at or after `at` that does not split an escape.
 fn between(bytes: &[u8], at: usize) -> usize {
     let slashes = bytes.iter().take(at).rev().take_while(|b| **b == b'\\').count();
     at.saturating_add(slashes & 1).min(bytes.len())
 }
 
-/// Without escapes of one letter.
+/// The text with one-letter escapes replaced by what they stand for.
 fn unescape(bytes: &mut Vec<u8>) {
     let end = bytes.len();
     bytes.extend_from_slice(&[0; BLOCK]);
@@ -67,7 +67,7 @@ fn unescape(bytes: &mut Vec<u8>) {
     *bytes = out;
 }
 
-/// Text as JSON has it, as far as matters here, in pieces: backslashes are escaped. Each piece comes with its escapes.
+/// Plain text as JSON string content, in pieces: only backslashes are escaped. Each piece comes with its number of escapes.
 pub fn escape(bytes: &[u8], mut each: impl FnMut(&[u8], usize)) {
     for (i, part) in bytes.split(|b| *b == b'\\').enumerate() {
         if i > 0 {
@@ -78,11 +78,11 @@ pub fn escape(bytes: &[u8], mut each: impl FnMut(&[u8], usize)) {
 }
 
 impl Window {
-    /// Appends what is no JSON any more.
+    /// Appends text that is already unescaped.
     pub fn push(&mut self, bytes: &[u8]) {
         escape(bytes, |raw, escapes| self.push_raw(raw, escapes, None));
     }
-    /// Appends text with so many escapes, all of one letter, none of them cut. `gone` gets what is not kept any more.
+    /// Appends JSON string content with `escapes` one-letter escapes, none of them split. `gone` receives the bytes that are dropped.
     #[inline(never)]
     pub fn push_raw(&mut self, bytes: &[u8], escapes: usize, gone: Option<&mut Sampler>) {
         debug_assert!(!self.plain, "push after regions");
@@ -101,7 +101,7 @@ impl Window {
             self.push_tail(rest, gone);
         }
     }
-    /// One of several texts is over: what is kept from here on does not depend on the pieces in which it came.
+    /// Ends one of several texts, so that what is kept does not depend on how the text was split into pieces.
     #[inline(never)]
     pub fn pause(&mut self, gone: Option<&mut Sampler>) {
         let from = between(&self.tail, self.tail.len().saturating_sub(TAIL.saturating_mul(2)));
@@ -112,13 +112,13 @@ impl Window {
             self.tail.drain(..from);
         }
     }
-    /// Its text is over, and is kept: what lies between head and tail goes to the sample.
+    /// Ends the text and keeps it: the bytes between head and tail go to the sample.
     #[inline(never)]
     pub fn keep(&self, gone: &mut Sampler) {
         gone.feed(self.tail.get(..self.tail.len().saturating_sub(TAIL)).unwrap_or_default());
         gone.end();
     }
-    /// Its text is not needed, or only its head: all else goes to the sample.
+    /// Drops the text, or all but its head: the rest goes to the sample.
     #[inline(never)]
     pub fn leave(&self, head: bool, gone: &mut Sampler) {
         gone.feed(&self.tail);
@@ -158,11 +158,11 @@ impl Window {
         }
         self.pause(Some(gone));
     }
-    /// Is as much of its start kept as there is room for?
+    /// Is the head full?
     pub fn is_full(&self) -> bool {
         self.head_len >= HEAD
     }
-    /// Tells such starts apart, roughly: by a few bytes.
+    /// Hash of the length and of the last 64 bytes of the head: tells such texts apart, roughly.
     pub fn tell(&self) -> u64 {
         hash::text(self.len, self.head.get(self.head.len().saturating_sub(64)..).unwrap_or_default())
     }
@@ -199,11 +199,11 @@ impl Window {
         }
         (&self.head, &self.tail)
     }
-    /// Bytes that are held.
+    /// Bytes of memory in use.
     pub fn size_bytes(&self) -> usize {
         self.head.capacity().saturating_add(self.tail.capacity())
     }
-    /// Gives back memory that is not needed to keep what is kept. Nothing may be pushed afterwards.
+    /// Frees unused capacity. Nothing may be pushed afterwards.
     pub fn trim(&mut self) {
         let _ = self.regions();
         self.head.shrink_to_fit();
@@ -227,9 +227,9 @@ pub struct Facts {
     pub user: Window,
     /// The first user message, if there is more than one; empty when the first is the last.
     pub first_user: Window,
-    /// Of all other text, a sample: at most 16 snippets, and as many of what stands beside it.
+    /// Sample of all other text: at most 16 snippets of messages, and as many of text beside the messages.
     pub picks: Vec<Pick>,
-    /// An assistant or tool message is present: looks like a conversation.
+    /// An assistant or tool message is present: the request continues a conversation.
     pub conversation: bool,
     /// Messages seen.
     pub messages: u32,
@@ -239,26 +239,26 @@ pub struct Facts {
     pub model: u64,
     /// Hash of the set of body fields used and of the values of temperature, top_p, n, max_tokens, seed, logprobs, stream.
     pub shape: u64,
-    /// Answers that it asks for to each of them (0 counts as 1).
+    /// Answers requested for each prompt (`n`, `best_of`); 0 counts as 1.
     pub answers: u16,
     /// The caller asked for a stream.
     pub stream: bool,
-    /// Text or structure lies beyond `max_inspect_bytes` (the facts cover what came before).
+    /// The body is longer than `max_inspect_bytes`: the facts cover its first bytes only.
     pub beyond_window: bool,
     /// Requests in the body, if it is a batch; 0 if it is one request.
     pub items: u16,
-    /// Of a batch, a sample of the others: at most 7, what was read of each.
+    /// Facts of a uniform sample of the other requests of a batch: at most 7.
     pub sample: Vec<Facts>,
     /// Images, audio or files are present: content that is not looked at.
     pub media: bool,
     /// The body could not be read (the other fields hold what was seen before).
     pub unreadable: Option<Unreadable>,
-    /// Then: tells such bodies apart, by their first bytes and their length.
+    /// Hash of the first bytes and the length of an unreadable body; tells such bodies apart.
     pub body: u64,
 }
 
 impl Facts {
-    /// Appends to the instructions, within the limit, with a space between texts. How much of the text they took.
+    /// Appends to the instructions, up to their limit, with a space between texts. Returns the bytes of the text that were taken.
     pub fn push_instructions(&mut self, text: &[u8], first_piece: bool) -> usize {
         if first_piece && !self.instructions.is_empty() && self.instructions.len() < INSTRUCTIONS {
             self.instructions.push(b' ');

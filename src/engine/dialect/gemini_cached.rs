@@ -1,4 +1,4 @@
-//! Gemini: contents that later requests begin with, and embeddings of one.
+//! Gemini: cached contents, which later requests start with, and the embedding of one content.
 
 use super::gemini_generate::Generate;
 use super::tables::{Plain, always, ends_with_any};

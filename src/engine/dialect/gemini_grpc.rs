@@ -1,7 +1,7 @@
 //! Gemini and Vertex over gRPC: `GenerateContent` and `StreamGenerateContent`, a message of protobuf in a frame.
 //!
-//! The message is walked as it streams, by tables of field numbers, and told to the reader as if it were the JSON of `gemini_generate`.
-//! Bounded: `LEVELS` levels, one number. Not read: tools, arguments of calls, files.
+//! The message is parsed as it streams, by tables of field numbers, and gives the reader the same events as the JSON of
+//! `gemini_generate`. Memory: `LEVELS` levels and one number. Not read: tools, arguments of calls, files.
 
 use super::gemini_generate::Generate;
 use super::path::split_last;
@@ -51,7 +51,7 @@ pub struct Entry {
 enum Node {
     Text,
     Number,
-    /// That it is there says all.
+    /// Only its presence matters.
     Mark,
     Message(&'static [Entry]),
     Messages(&'static [Entry]),
@@ -103,9 +103,9 @@ static PAIR: [Entry; 1] = [entry(2, "", Inner(&VALUE))];
 static VALUE: [Entry; 3] = [entry(3, "", Text), entry(5, "", Inner(&STRUCT)), entry(6, "", Inner(&LIST))];
 static LIST: [Entry; 1] = [entry(1, "", Inner(&VALUE))];
 
-/// Levels of messages; what is deeper is passed over, and told.
+/// Deepest nesting of messages, levels; deeper ones are skipped and reported.
 const LEVELS: usize = 32;
-/// Bytes of a frame's head: is it compressed, and its length.
+/// Bytes of a frame's head: one for compression, four of length.
 const HEAD: u64 = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ enum State {
     Tag,
     Varint,
     Length,
-    /// In bytes that are passed over, or in a text: up to here.
+    /// Position at which the current text, or the skipped bytes, end.
     Bytes(u64),
     Done,
 }
@@ -125,7 +125,7 @@ struct Level {
     end: u64,
     /// A list is open around repeated messages of this field.
     list: u64,
-    /// What is to be closed for the reader.
+    /// Does the end of this message close a container in the reader?
     closes: bool,
 }
 
@@ -161,7 +161,7 @@ impl Walker {
     }
 
     /// # Errors
-    /// What cannot be read; there is no going on.
+    /// The message is malformed or compressed; the rest cannot be read.
     #[inline(never)]
     pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), Unreadable> {
         let mut rest = bytes;
@@ -224,7 +224,7 @@ impl Walker {
         self.depth.checked_sub(1).and_then(|at| self.levels.get_mut(at))
     }
 
-    /// The entry of the field that has come, and how its value is announced. A list ends where another field begins.
+    /// Starts the value of a field and announces it to the reader. A list ends where another field begins.
     fn begin_value(&mut self, sink: &mut impl Sink) -> Option<&'static Entry> {
         let field = self.field;
         let level = self.level()?;
@@ -306,7 +306,7 @@ impl Walker {
         if self.at >= end { self.end_value(sink) } else { Ok(()) }
     }
 
-    /// A value is over, and with it the messages that end here.
+    /// Ends a value, and the messages that end at the same byte.
     fn end_value(&mut self, sink: &mut impl Sink) -> Result<(), Unreadable> {
         if std::mem::take(&mut self.text) {
             sink.string_end();

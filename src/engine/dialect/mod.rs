@@ -92,9 +92,9 @@ pub enum Field {
     ToolText,
     /// A tool call of the model: makes the request a conversation.
     ToolCall,
-    /// Images, audio, files: strings that are text in base64 are read, others passed over.
+    /// Images, audio, files: strings that decode from base64 to text are read, others skipped.
     Media,
-    /// The content of a file: text, or what `Media` is.
+    /// The content of a file: text, or base64 as in `Media`.
     Data,
     /// What kind of `Data` or of part stands beside it.
     Kind,
@@ -109,12 +109,12 @@ pub enum Field {
     /// Text beside the prompt: documents, titles, variables of a template. Strings, also in objects whose keys the caller
     /// chooses; read as far as the instructions leave room.
     Context,
-    /// Text beside the messages that is sampled only, with all that is in it: tools, arguments of calls, schemas.
+    /// Text beside the messages that is sampled only, at any depth: tools, arguments of calls, schemas.
     Other,
 }
 
-/// What the value of a key is. The first bytes of its name are at hand as a number, so that a table is looked through quickly; there
-/// are some 600 rows of 16 bytes.
+/// What the value of a key is. The first four bytes of its name are kept as a number, so that a table is searched quickly. There are
+/// about 600 rows of 16 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// The name, in lower case.
@@ -145,30 +145,30 @@ pub trait Dialect: Sync {
     fn name(&self) -> &'static str;
     /// Does it claim this path (normalised: see `path::Normal`)?
     fn claims(&self, path: &[u8]) -> bool;
-    /// What the keys of an object are that is itself `of`. The name `*` stands for all keys that the table does not hold.
+    /// The table of keys of an object whose own meaning is `of`. The name `*` stands for all keys that are not in the table.
     fn fields(&self, of: Field) -> &'static [Row];
-    /// Does each prompt of a list cost a limit as much as a request of its own on this path? Not where a list is one call by its
-    /// nature: texts to embed, or to rank.
+    /// Is each prompt of a list charged as a request of its own on this path? `false` where a list is one call: texts to embed, or
+    /// to rank.
     fn charges_items(&self, _path: &[u8]) -> bool {
         true
     }
-    /// The asker may want a stream that the path, not the body, asks for.
+    /// Does the path itself ask for a stream?
     fn streams(&self, _path: &[u8]) -> bool {
         false
     }
-    /// Bodies may be lines of JSON, perhaps in a form: each line is a document.
+    /// May bodies be JSON lines, also within a multipart form? Each line is a document.
     fn lines(&self) -> bool {
         false
     }
-    /// Bodies are protobuf in a frame of gRPC: the fields of the message.
+    /// The fields of the message, where bodies are protobuf in a gRPC frame.
     fn protobuf(&self, _path: &[u8]) -> Option<&'static [gemini_grpc::Entry]> {
         None
     }
-    /// On this path a body without a prompt is sound: it makes an object that prompts follow for, or names a file.
+    /// Is a body without a prompt valid on this path? It creates an object that later prompts refer to, or names a file.
     fn may_be_empty(&self, _path: &[u8]) -> bool {
         false
     }
-    /// What reads the messages of a WebSocket on its paths: events as Realtime, Responses and Gemini Live have them.
+    /// The dialect of WebSocket messages on its paths: events of Realtime, Responses and Gemini Live.
     fn frames(&self) -> &'static dyn Dialect {
         &openai_realtime::REALTIME
     }
@@ -287,7 +287,7 @@ pub(crate) const TOOL_PARTS: &[Row] = &[
     row("document", Field::Media),
 ];
 
-/// What stands beside a file. All else may be the file.
+/// Keys beside a file: its type, its name. Any other key may hold the file.
 pub(crate) const MEDIA: &[Row] = &[
     row("type", Field::Kind),
     row("format", Field::Kind),
@@ -364,7 +364,7 @@ pub(crate) fn common(of: Field) -> &'static [Row] {
     }
 }
 
-/// A chat message of most formats. Only what the server reads: text under a key that it passes over would fill our window.
+/// A chat message of most formats. Holds only keys that servers read: text under an ignored key would fill the window.
 pub(crate) const CHAT_MESSAGE: &[Row] = &[
     row("role", Field::Role),
     row("content", Field::Content),

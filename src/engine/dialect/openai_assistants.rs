@@ -25,7 +25,7 @@ fn fields(of: Field) -> &'static [Row] {
                     row("content", Field::Body),
                     row("role", Field::Ignore),
                     row("instructions", Field::Instructions),
-                    row("additional_instructions", Field::Instructions),
+                    row("additional_instructions", Field::Context),
                     row("tool_outputs", Field::ToolText),
                     row("description", Field::Context),
                     row("attachments", Field::Media),

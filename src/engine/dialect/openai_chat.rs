@@ -1,4 +1,4 @@
-//! OpenAI chat completions (and everything that copies it).
+//! OpenAI chat completions, and compatible APIs.
 
 use super::path::ends_with;
 use super::{CHAT_MESSAGE, Dialect, Field, Reply, Row, common, row};

@@ -3,7 +3,7 @@
 use super::path::ends_with;
 use super::{Dialect, Field, Reply, Row, common, row};
 
-/// `…/responses`, and what shortens their histories.
+/// `…/responses`, and `…/responses/compact`, which shortens histories.
 #[derive(Debug)]
 pub struct Responses;
 

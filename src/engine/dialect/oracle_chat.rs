@@ -1,4 +1,4 @@
-//! Oracle's generative AI, and Snowflake's agents: the request stands in a key of its own.
+//! Oracle's generative AI, and Snowflake's agents: the request is the value of one key.
 use super::tables::{Plain, any, ends_with_any};
 use super::{Field, Row, row};
 

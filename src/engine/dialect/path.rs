@@ -1,13 +1,13 @@
 //! Paths as upstream servers read them: query and parameters cut, `%xx` decoded once, `//`, `.` and `..` resolved, lower case.
-//! A path that only looks different must not pass a filter that the server would not be fooled by.
+//! Two paths that a server treats alike must be one path here.
 
-/// Of a longer path at least so many bytes are kept at either end.
+/// Bytes kept at either end of a longer path, at least.
 pub const MAX: usize = 256;
 
-/// A normalised path. Selectors are told by its start, dialects by its end; up to twice `MAX` bytes both are the whole path.
+/// A normalised path. Selectors look at its start, dialects at its end; up to twice `MAX` bytes both are the whole path.
 ///
-/// Read from right to left: `..` takes away the next segment that is not taken yet, however long it is, and what is cut out of a
-/// long path is its middle.
+/// It is read from right to left: `..` removes the next segment that is not removed yet, of any length, and a long path loses
+/// its middle.
 #[derive(Debug)]
 pub struct Normal {
     /// Filled from the back.
@@ -19,7 +19,7 @@ pub struct Normal {
 }
 
 impl Default for &Normal {
-    /// No path.
+    /// The empty path.
     fn default() -> Self {
         static EMPTY: Normal = Normal::EMPTY;
         &EMPTY
@@ -29,7 +29,7 @@ impl Default for &Normal {
 impl Normal {
     const EMPTY: Normal = Normal { front: [0; 2 * MAX], at: 2 * MAX, tail: [0; MAX], cut: false };
 
-    /// Of a path as sent.
+    /// Normalises a path as sent.
     pub fn of(raw: &[u8]) -> Normal {
         let mut normal = Normal::EMPTY;
         let end = raw.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(raw.len());
@@ -87,7 +87,7 @@ impl Normal {
     }
 }
 
-/// Nothing to decode, resolve or cut.
+/// Is the path in its normal form already?
 fn is_simple(path: &[u8]) -> bool {
     let mut last = 0u8;
     for b in path {
@@ -102,7 +102,7 @@ fn is_simple(path: &[u8]) -> bool {
     path.first() == Some(&b'/') && last != b'/'
 }
 
-/// What stands before the last slash (`None`: there is none), and the segment behind it without its parameters, which start at `;`.
+/// The part before the last slash (`None` without a slash), and the segment after it without its parameters, which start at `;`.
 fn last_segment(path: &[u8]) -> (Option<&[u8]>, &[u8]) {
     let (mut start, mut end) = (path.len(), path.len());
     let mut before = None;
@@ -123,7 +123,7 @@ fn reads(segment: &[u8], as_text: &[u8]) -> bool {
     Back(segment).map(|(_, b)| b).eq(as_text.iter().rev().copied())
 }
 
-/// Decoded bytes from right to left, with the place where each begins. `%` is no hex digit, so both directions read the same.
+/// Decoded bytes from right to left, each with its position. `%` is no hex digit, so both directions decode alike.
 struct Back<'a>(&'a [u8]);
 
 impl Iterator for Back<'_> {
@@ -166,7 +166,7 @@ pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
 mod tests {
     use super::*;
 
-    /// Left to right on a stack, without a bound.
+    /// Reference for the tests: left to right on a stack, without a bound.
     fn plainly(raw: &[u8]) -> Vec<u8> {
         let raw = raw.split(|b| matches!(b, b'?' | b'#')).next().unwrap();
         let (mut decoded, mut i) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! Scanner events to `Facts`, steered by a dialect's tables. Parsing never decides: a malformed body is a fact.
+//! Scanner events to `Facts`, by a dialect's tables. Parsing never decides: a malformed body is a fact, too.
 
 use super::facts::{Facts, INSTRUCTIONS, Window, escape};
 use super::sampler::Sampler;
@@ -16,7 +16,7 @@ const WORD: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Role {
-    /// Absent: a user's, as the formats without roles have it.
+    /// No role: a user's message, as in formats without roles.
     #[default]
     User,
     System,
@@ -24,13 +24,13 @@ enum Role {
     Tool,
 }
 
-/// Bits of `met` above those of the tables: a part has a `text`, its type is not one of text. Some servers pass over those.
+/// Bits of `met` above those of the tables: the part has a `text`, but a type other than text. Some servers skip such a part.
 const PART_TEXT: u64 = 1 << 59;
 const OTHER_KIND: u64 = 1 << 60;
-/// And: the container is a list.
+/// Bit of `met`: the container is a list.
 const LIST: u64 = 1 << 58;
 
-/// Roles as written; for those of the system's side, which one.
+/// Roles as written; for system roles also which one.
 const ROLES: &[(&str, Role, u8)] = &[
     ("user", Role::User, 0),
     ("assistant", Role::Assistant, 0),
@@ -42,11 +42,11 @@ const ROLES: &[(&str, Role, u8)] = &[
     ("chatbot", Role::Assistant, 0),
 ];
 
-/// Parts of a message that are shorter than this in the mean are one text.
+/// Parts of a message whose mean length is below this, bytes, are joined to one text.
 const SHORT: u64 = 256;
 
-/// How the keys of what a model reads beside its messages begin, in every format: tools, functions, what they are called with, how
-/// the answer is to be formed (`response_format`, `responseSchema`, `output_config`, `format`, `guided_json`, `grammar`).
+/// First bytes of keys that hold text beside the messages, in every format: tools, functions, their arguments, and schemas of the
+/// answer (`response_format`, `responseSchema`, `output_config`, `format`, `guided_json`, `grammar`).
 const BESIDE: [u32; 12] = {
     const fn start(s: &[u8; 4]) -> u32 {
         u32::from_le_bytes(*s)
@@ -70,7 +70,7 @@ const BESIDE: [u32; 12] = {
 /// Letters of a token id: those at which snippets start, and others that are common.
 const TOKEN: &[u8; 16] = b"cmwygpaeiourlnst";
 
-/// Where a text is collected.
+/// The window that a text goes to.
 enum Place {
     Prompt,
     Context,
@@ -81,44 +81,44 @@ enum Place {
 #[derive(Debug)]
 pub struct Reader {
     dialect: &'static dyn Dialect,
-    /// What the innermost containers are; the last entry is the innermost.
+    /// Meaning of each open container; the last entry is the innermost.
     stack: [Field; DEPTH],
-    /// Keys of the table met in each container, to see duplicates and keys that exclude each other.
+    /// Keys of the table seen in each container, to detect duplicates and keys that exclude each other.
     met: [u64; DEPTH],
-    /// What the key in front of the next value takes of that, unless the value is null.
+    /// Bits that the key of the next value adds to `met`, unless the value is null.
     claim: u64,
     depth: usize,
-    /// What the next value is.
+    /// Meaning of the next value.
     next: Field,
-    /// Hash of the key in front of the next value.
+    /// Hash of the key of the next value.
     key_hash: u64,
     message: Window,
     role: Role,
-    /// The string of a role, model or parameter: put together first, because pieces depend on the chunks.
+    /// The string of a role, model or parameter, assembled from its pieces: these depend on the chunks.
     word: [u8; WORD],
     /// Bytes of that string, kept or not.
     word_len: usize,
-    /// Strings of `Data` in the innermost object, until it is known whether they are text.
+    /// Strings of `Data` in the innermost object, as long as it is unknown whether they are text.
     data: Window,
-    /// They are: by what stands beside them, or by a byte that base64 does not have.
+    /// They are text: a key beside them says so, or they have a byte outside of base64.
     plain: bool,
-    /// The file that a string is, within `Media` or as `Data`, and what was read of its text.
+    /// Decoder of a string in `Media` or `Data`, and the text read from it.
     file: File,
     wrote_file: bool,
-    /// What stands beside files: the type of a text; that they are in base64. And one of them was passed over as no text.
+    /// Facts beside files: the type is a text; they are in base64; one of them was skipped as not text.
     typed: bool,
     coded: bool,
     passed_file: bool,
-    /// Bytes of strings that were passed over as no text.
+    /// Bytes of strings that were skipped as not text.
     passed: u64,
-    /// The last message so far if it is the model's: the start of an answer that the model is to go on with.
+    /// The last message so far, if it is the model's: a prefilled answer for the model to continue.
     prefill: Window,
     /// Texts of the request outside of messages (`prompt`, `message`).
     prompt: Window,
-    /// Of a list of prompts the next is for the sample alone.
+    /// The next prompt of a list goes to the sample only.
     passed_prompt: bool,
-    /// Texts beside the prompt (`Context`), how long they were when the last key of the document began, and how many keys
-    /// before it gave some.
+    /// Texts beside the prompt (`Context`); their length when the last key of the document began; the number of keys before it that
+    /// gave some.
     context: Window,
     context_start: u64,
     contexts: u32,
@@ -131,19 +131,19 @@ pub struct Reader {
     /// A tool may answer: the last message was the model's or a tool's.
     asked_tool: bool,
     last: Window,
-    /// What the windows do not keep.
+    /// Sample of text that the windows drop.
     sampler: Sampler,
-    /// Of what stands beside the messages.
+    /// Sample of text beside the messages.
     beside: Sampler,
-    /// Texts of the message that others follow, and whether they are so short that what stands between them matters: some servers
-    /// put nothing there, and so does the sample, from the first one on.
+    /// Texts of the message that others follow, and whether they are so short that the separator matters: some servers join them
+    /// without one, and so does the sample.
     parts: u64,
     joined: bool,
     facts: Facts,
-    /// Requests of a batch that are over, and a uniform sample of them.
+    /// Requests of a batch that have been read, and a uniform sample of them.
     items: u16,
     sample: Vec<Facts>,
-    /// What the sample depends on beside the number of the items.
+    /// Secret that the sample depends on, beside the number of items.
     seed: u64,
     /// The first of them that could not be read.
     unread: Option<Unreadable>,
@@ -199,15 +199,15 @@ impl Reader {
         }
     }
 
-    /// Which items of a batch and which snippets of text are kept depends on this, so that nobody knows it: the one differs by
-    /// asker, the other is the policy's.
+    /// Sets the secrets that decide which items of a batch (`items`, by client) and which snippets (`text`, by policy) are kept, so
+    /// that a client cannot predict it.
     pub fn seed(&mut self, items: u64, text: u64) {
         self.seed = items;
         self.sampler.key(text);
         self.beside.key(text);
     }
 
-    /// No snippets are needed: nobody would look them up.
+    /// Turns the sample off: nothing would look its snippets up.
     pub fn leave_samples(&mut self) {
         self.sampler.leave();
         self.beside.leave();
@@ -239,7 +239,7 @@ impl Reader {
         Facts { items, sample: self.sample, unreadable: unread, stream, beyond_window, ..first }
     }
 
-    /// One request of a batch is over.
+    /// Ends one request of a batch.
     pub fn end_item(&mut self) {
         let mut facts = self.take_facts();
         let empty = facts.unreadable == Some(Unreadable::Empty);
@@ -258,13 +258,13 @@ impl Reader {
         }
     }
 
-    /// Forgets what was read of an item that is no JSON.
+    /// Drops what was read of an item that is not JSON.
     pub fn drop_item(&mut self) {
         let _ = self.take_facts();
         (self.depth, self.next, self.claim) = (0, Field::Root, 0);
     }
 
-    /// Every item is as likely as any other to be in the sample.
+    /// Reservoir sampling: every item is in the sample with the same probability.
     fn keep(&mut self, facts: Facts) {
         if self.sample.len() < SAMPLE {
             return self.sample.push(facts);
@@ -276,7 +276,7 @@ impl Reader {
         }
     }
 
-    /// What was read since the last request of a batch ended; the next one starts afresh.
+    /// The facts read since the last request of a batch ended; resets the reader for the next one.
     fn take_facts(&mut self) -> Facts {
         if self.open_message {
             self.end_message();
@@ -335,12 +335,12 @@ impl Reader {
         facts
     }
 
-    /// Something is wrong; the first finding stays.
+    /// Notes why the body is unreadable; the first reason stays.
     pub fn fail(&mut self, what: Unreadable) {
         self.facts.unreadable.get_or_insert(what);
     }
 
-    /// Facts end before the body does.
+    /// Notes that the facts do not cover the whole body.
     pub fn beyond(&mut self) {
         self.facts.beyond_window = true;
         self.fail(Unreadable::BeyondWindow);
@@ -350,7 +350,7 @@ impl Reader {
         self.depth.checked_sub(1).and_then(|i| self.stack.get(i)).copied().unwrap_or(Field::Root)
     }
 
-    /// What an unnamed value (an array's element, or the root) is.
+    /// Meaning of a value without a key: an element of an array, or the root.
     fn element(&self) -> Field {
         match self.here() {
             Field::Messages => Field::Message,
@@ -359,7 +359,7 @@ impl Reader {
         }
     }
 
-    /// Takes what the next value is; an element of an array has no key.
+    /// Takes the meaning of the next value; an element of an array has no key.
     fn take_next(&mut self) -> Field {
         let element = self.element();
         std::mem::replace(&mut self.next, element)
@@ -370,12 +370,12 @@ impl Reader {
         self.facts.shape = self.facts.shape.wrapping_add(hash::mix(what));
     }
 
-    /// So many answers are asked for; of several such numbers the largest counts.
+    /// Notes the number of answers requested; the largest of several counts.
     fn count(&mut self, answers: u16) {
         self.facts.answers = self.facts.answers.max(answers);
     }
 
-    /// Text as JSON has it, with so many escapes, to its window; to the sample what that may not keep.
+    /// Sends JSON string content with `escapes` one-letter escapes to its window; what the window drops goes to the sample.
     #[inline(never)]
     fn write(&mut self, field: Field, raw: &[u8], escapes: usize) {
         if is_sampled(field) {
@@ -395,7 +395,7 @@ impl Reader {
         }
     }
 
-    /// A token id is a word: to the fingerprint, digits are none.
+    /// Writes a token id in letters: the fingerprint ignores digits.
     fn write_token(&mut self, field: Field, id: u64) {
         let (mut word, mut len, mut rest) = ([b' '; 9], 1usize, id);
         for slot in word.iter_mut().skip(1) {
@@ -412,7 +412,7 @@ impl Reader {
         self.joined && matches!(place, Place::Message)
     }
 
-    /// One more text where there is one already.
+    /// Starts a further text of the same window.
     #[inline(never)]
     fn separate(&mut self, field: Field) {
         if is_sampled(field) {
@@ -515,12 +515,12 @@ impl Reader {
         }
     }
 
-    /// Bytes of files that are no text: they were passed over.
+    /// Bytes of files that were skipped as not text.
     pub fn passed(&self) -> u64 {
         self.passed.saturating_add(if self.next == Field::Media { self.file.passed() } else { 0 })
     }
 
-    /// A piece of a string that may be a file; all of it, once there is no more.
+    /// Takes a piece of a string that may be a file.
     #[inline(never)]
     fn read_file(&mut self, piece: Option<&[u8]>, raw: bool) {
         let mut file = std::mem::take(&mut self.file);
@@ -537,7 +537,7 @@ impl Reader {
         self.file = file;
     }
 
-    /// A string that may be a file is over.
+    /// Ends a string that may be a file.
     fn end_file(&mut self, field: Field) {
         self.read_file(None, false);
         if self.file.is_odd() {
@@ -552,7 +552,7 @@ impl Reader {
         }
     }
 
-    /// The object around a file is over.
+    /// Ends the object around a file.
     fn end_media(&mut self) {
         let mut data = std::mem::take(&mut self.data);
         let plain = std::mem::take(&mut self.plain) && !data.is_empty();
@@ -566,7 +566,7 @@ impl Reader {
         (self.typed, self.coded, self.wrote_file) = (false, false, false);
     }
 
-    /// One of several texts is over.
+    /// Ends one of several texts.
     fn pause(&mut self, field: Field) {
         let place = self.place(field);
         let joined = self.is_joined(&place);
@@ -580,7 +580,7 @@ impl Reader {
         self.word_len = self.word_len.saturating_add(bytes.len());
     }
 
-    /// Hash of the string put together.
+    /// Hash of the assembled string.
     fn word_hash(&self) -> u64 {
         let kept = self.word.get(..self.word_len).unwrap_or(&self.word);
         let first = hash::read_u64(kept, 0) ^ self.word_len as u64;
@@ -606,20 +606,20 @@ impl Reader {
         }
     }
 
-    /// A key of the document and its value are over.
+    /// Ends a key of the document; counts it if it gave text beside the prompt.
     fn end_context(&mut self) {
         let len = self.context.text_len();
         self.contexts = self.contexts.saturating_add(u32::from(len > self.context_start));
         self.context_start = len;
     }
 
-    /// Directly in a list of prompts of the document.
+    /// Is the innermost container the document's list of prompts?
     fn in_list(&self) -> bool {
         self.depth == 2 && self.here() == Field::Prompt && self.met.get(1).is_some_and(|met| met & LIST != 0)
     }
 
-    /// One more prompt of a list. Once the window is full of those before it, it may start anew: any of them is as likely as another to
-    /// be looked at, and which one depends on what they say, so that no place in the list is safe from it.
+    /// Starts a further prompt of a list. A full window may start anew: each prompt is as likely as another to be looked at, and the
+    /// choice depends on their content, so that no position in the list hides a prompt.
     #[inline(never)]
     fn begin_prompt(&mut self) {
         let n = self.facts.prompts.saturating_add(1);
@@ -637,7 +637,7 @@ impl Reader {
         }
     }
 
-    /// Twice the same key, or two that exclude each other: servers differ in which one they read.
+    /// Notes a duplicate key, or two that exclude each other: servers differ in which one they read.
     fn meet(&mut self, bits: u64) {
         if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
             let twice = *met & bits != 0;
@@ -648,7 +648,7 @@ impl Reader {
         }
     }
 
-    /// A value that is there at all (not null) says something. `number`: a token id, of which a list is one prompt.
+    /// Notes that a value is present (not null). `number`: a token id; a list of them is one prompt.
     fn note(&mut self, field: Field, number: bool) {
         if field == Field::Prompt && self.in_list() && !number {
             self.begin_prompt();
@@ -662,7 +662,7 @@ impl Reader {
         }
     }
 
-    /// The values whose type carries meaning.
+    /// Checks the type of a value where the type carries meaning.
     fn check_type(&mut self, field: Field, container: Option<bool>) {
         let wrong = match (field, container) {
             // true = array, false = object
@@ -767,7 +767,8 @@ impl Sink for Reader {
             None => Field::Ignore,
         };
         self.meet(found.map_or(0, |i| 1u64 << (i as u32 & 63)));
-        self.claim = claim(here, self.next);
+        // Of keys that the caller chooses, none stands for another.
+        self.claim = if found.is_some() { claim(here, self.next) } else { 0 };
         // The first row of the tables of parts.
         if here == Field::Content && found == Some(0) {
             self.claim |= PART_TEXT;
@@ -914,12 +915,12 @@ impl Sink for Reader {
     }
 }
 
-/// A number of answers, at most 65,535; what is no whole number counts as one.
+/// A number of answers, at most 65,535; anything but a whole number counts as one.
 fn count(text: &[u8]) -> u16 {
     whole(text).map_or(1, |n| u16::try_from(n).unwrap_or(u16::MAX).max(1))
 }
 
-/// A whole number, however it is written: `5`, `5.0`, `50e-1` and `0.5e1` are five to servers. All above 2⁴⁰ are one.
+/// A whole number in any notation: servers read `5`, `5.0`, `50e-1` and `0.5e1` alike. All above 2⁴⁰ are one value.
 fn whole(text: &[u8]) -> Option<u64> {
     const MOST: u64 = 1 << 40;
     let digits = |n: u64, text: &[u8]| {
@@ -955,7 +956,7 @@ fn whole(text: &[u8]) -> Option<u64> {
     Some(n)
 }
 
-/// Texts of which windows are kept, and `Other`.
+/// Is it text, for a window or for the sample?
 fn is_text(field: Field) -> bool {
     matches!(
         field,
@@ -969,12 +970,12 @@ fn is_text(field: Field) -> bool {
     )
 }
 
-/// Of what no window is kept.
+/// Is it text that goes to the sample only?
 fn is_sampled(field: Field) -> bool {
     matches!(field, Field::Other | Field::ToolCall)
 }
 
-/// A value of one word, which is kept for a moment.
+/// Is it a value of one word? Those are stored until their strings end.
 fn is_word(field: Field) -> bool {
     matches!(
         field,
@@ -989,7 +990,7 @@ fn is_word(field: Field) -> bool {
     )
 }
 
-/// What a key shares with those that servers read instead of it in the same object.
+/// Bit that a key shares with those that servers read in its place in the same object.
 fn claim(here: Field, field: Field) -> u64 {
     match (here, field) {
         (Field::Root, Field::Messages | Field::Input) => 3 << 62,

@@ -1,8 +1,8 @@
-//! What a rejected caller reads. Generic text, an opaque case, never the signal.
+//! Bodies of refusals: a generic text and an opaque case id, never the signal.
 
 use std::io::Write;
 
-/// What is replied.
+/// The content of a refusal, before a dialect gives it its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply<'a> {
     /// HTTP status: 429, a configured one, or 400 for an unreadable body.
@@ -14,7 +14,7 @@ pub struct Reply<'a> {
 }
 
 impl Reply<'_> {
-    /// The body could not be read: the caller's fault, told as such.
+    /// Is the refusal due to an unreadable body? It is reported as the caller's error.
     pub fn is_bad_request(&self) -> bool {
         self.status == 400
     }
@@ -46,7 +46,7 @@ impl Reply<'_> {
     pub fn bare(&self, field: &str, out: &mut Vec<u8>) {
         put(out, format_args!(r#"{{"{field}":"{}"}}"#, self.message()));
     }
-    /// RFC 9457, for callers whose `accept` asks for it.
+    /// Problem details (RFC 9457), for callers whose `accept` asks for them.
     pub fn problem(&self, out: &mut Vec<u8>) {
         put(
             out,

@@ -20,7 +20,7 @@ fn fields(of: Field) -> &'static [Row] {
                     row("queries", Field::Prompt),
                     row("text_1", Field::Prompt),
                     row("data_1", Field::Prompt),
-                    row("inputs", Field::Body),
+                    row("inputs", Field::Prompt),
                     row("input", Field::Body),
                     row("text", Field::Prompt),
                     row("texts", Field::Context),
@@ -39,6 +39,8 @@ fn fields(of: Field) -> &'static [Row] {
                 ]
             }
         }
+        // Pairs to compare.
+        Field::Prompt => const { &[row("source_sentence", Field::Prompt), row("sentences", Field::Context)] },
         other => any(other),
     }
 }

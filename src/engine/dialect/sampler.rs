@@ -1,4 +1,4 @@
-//! A few snippets of text of any length, picked by what they say: for what no window keeps.
+//! A few snippets of a text of any length, picked by their content: for text that no window keeps.
 //!
 //! A snippet starts at a letter that the policy's seed chooses, where a keyed hash of the eight bytes from there is among the
 //! least of the request. So the same phrase is picked wherever it stands, whatever the chunks; case does not matter. Of a phrase of
@@ -59,9 +59,9 @@ impl std::fmt::Debug for Pick {
 pub struct Sampler {
     key: u64,
     letter: u8,
-    /// Nobody will look up what is picked: nothing is.
+    /// Picking is off: nothing would look the snippets up.
     off: bool,
-    /// Text that was not looked through yet.
+    /// Text that has not been scanned yet.
     text: Vec<u8>,
     /// Sorted by hash.
     picks: Vec<Pick>,
@@ -115,7 +115,7 @@ impl Sampler {
         self.text.extend_from_slice(rest.get(used..).unwrap_or_default());
     }
 
-    /// A text is over.
+    /// Ends a text.
     #[inline(never)]
     pub fn end(&mut self) {
         let n = self.text.len();
@@ -129,7 +129,7 @@ impl Sampler {
         }
     }
 
-    /// Looks through all blocks of `SNIPPET` bytes that others follow; how many bytes they have.
+    /// Scans all blocks of `SNIPPET` bytes that others follow. Returns their length in bytes.
     #[inline(never)]
     fn look(&mut self, text: &[u8]) -> usize {
         const LOWER: u64 = 0x2020_2020_2020_2020;
@@ -154,7 +154,7 @@ impl Sampler {
         from
     }
 
-    /// Keeps the least, each once.
+    /// Inserts a snippet among those with the least hashes, each once.
     #[inline(never)]
     fn pick(&mut self, new: Pick) {
         if let Err(to) = self.picks.binary_search_by_key(&new.hash, |p| p.hash) {
@@ -163,12 +163,12 @@ impl Sampler {
         }
     }
 
-    /// From here on a hash is not among the least. Half of the letters are enough.
+    /// Least hash that is not picked. While there is room it is half of the range: half of the places are enough.
     fn bound(&self) -> u64 {
         self.picks.get(PICKS.saturating_sub(1)).map_or(u64::MAX / 2, |p| p.hash)
     }
 
-    /// What was picked; nothing is left.
+    /// Takes the snippets; the sampler is empty afterwards.
     pub fn take(&mut self) -> Vec<Pick> {
         self.end();
         std::mem::take(&mut self.picks)

@@ -25,7 +25,7 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// What most of them have: the tables of `any`, no streams, a document, errors as OpenAI has them.
+    /// Defaults: the tables of `any`, no streams, one document, errors in OpenAI's form.
     pub const fn new(name: &'static str, claims: fn(&[u8]) -> bool) -> Plain {
         Plain {
             name,
@@ -67,7 +67,7 @@ impl Dialect for Plain {
     }
 }
 
-/// On every path.
+/// Predicate: on every path.
 pub fn always(_: &[u8]) -> bool {
     true
 }
@@ -76,7 +76,7 @@ fn never(_: &[u8]) -> bool {
     false
 }
 
-/// Errors as OpenAI has them.
+/// Errors in OpenAI's form.
 pub fn openai(reply: &Reply<'_>, out: &mut Vec<u8>) {
     reply.openai(out);
 }
@@ -97,7 +97,7 @@ pub fn ends_with_any(path: &[u8], tails: &[&str]) -> bool {
     tails.iter().any(|tail| ends_with(path, tail))
 }
 
-/// Does this stand in the path, with something behind it?
+/// Does the path contain this, with something after it?
 #[inline(never)]
 pub fn holds(path: &[u8], part: &str) -> bool {
     let n = part.len();
@@ -111,7 +111,7 @@ pub fn under(path: &[u8], parent: &str) -> bool {
     !last.is_empty() && split_last(before).1 == parent.as_bytes()
 }
 
-/// The union of what servers read under one path: whatever of it a body has is its text. Two that exclude each other are told.
+/// The union of the fields that servers read on one path. Two fields that exclude each other make the body unreadable.
 pub const ANY_ROOT: &[Row] = &[
     row("messages", Field::Messages),
     row("contents", Field::Messages),
@@ -123,6 +123,7 @@ pub const ANY_ROOT: &[Row] = &[
     row("texts", Field::Prompt),
     row("text_input", Field::Prompt),
     row("inputtext", Field::Prompt),
+    row("input_text", Field::Prompt),
     row("query", Field::Prompt),
     row("question", Field::Prompt),
     row("content", Field::Body),

@@ -1,4 +1,4 @@
-//! Generation as TGI, SGLang, vLLM, Triton and others have it; also Cohere's first one, and TGI at the root of its server.
+//! Generation in the form of TGI, SGLang, vLLM, Triton and others; also Cohere's first version, and TGI at the root path.
 use super::tables::{Plain, bare_error, ends_with_any};
 
 /// The format.

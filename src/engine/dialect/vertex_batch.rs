@@ -1,4 +1,4 @@
-//! Batch jobs of Vertex: their inputs lie in a store that we do not see.
+//! Batch jobs of Vertex: their inputs lie in a store that Weir does not see.
 use super::tables::{Plain, always, any};
 use super::{Field, Row, row};
 

@@ -1,4 +1,4 @@
-//! Models of others on Vertex: the body is the vendor's own.
+//! Partner models on Vertex: the body is in the vendor's own format.
 use super::tables::{Plain, ends_with_any};
 
 /// The format.

@@ -3,7 +3,7 @@
 //! A host may report an address that it took from a header of the client (Envoy without `use_remote_address`). Such an
 //! address has port 0, which no connection has. It is believed only where hops are trusted.
 
-use super::identity::Head;
+use super::head::Head;
 use crate::engine::config::{HopsHeader, IdentityConfig};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -31,8 +31,14 @@ pub fn listed<'a>(
         .or_else(|| obs.nets.iter().find_map(|v| list.get(Selector::Network(*v))))
 }
 
-/// What a worker can say without the ledger: the published conviction of the key, or the rule for a key that nobody has
-/// seen before. A key with a state, here or `beside`, waits for the ledger, which sees this request within 100 ms.
+/// Nothing is held against a request that matches this.
+pub fn nothing(obs: &Observation, m: Match<'_>) -> Outcome {
+    let evidence =
+        Evidence { matched: m.pieces.count.min(255) as u8, values: obs.value_count, ..Evidence::default() };
+    Outcome { evidence, ..Outcome::default() }
+}
+
+/// What a worker can say without the ledger of a key that is not convicted: the rule for one that nobody has seen before. A key with a state, here or `beside`, waits for the ledger, which sees this request within 100 ms.
 pub fn from_snapshot(
     s: &Snapshot,
     obs: &Observation,
@@ -40,13 +46,8 @@ pub fn from_snapshot(
     beside: Option<&Snapshot>,
     c: &Campaign,
 ) -> Outcome {
-    let evidence =
-        Evidence { matched: m.pieces.count.min(255) as u8, values: obs.value_count, ..Evidence::default() };
-    let out = Outcome { evidence, ..Outcome::default() };
+    let out = nothing(obs, m);
     let now_s = u32::try_from(obs.time.secs()).unwrap_or(u32::MAX);
-    if let Some(k) = s.key(obs.key, now_s) {
-        return Outcome { block: true, reason: Reason::Convicted, campaign: k.campaign, ..out };
-    }
     let Some(case) = m.case.filter(|_| obs.key != 0) else { return out };
     let template = Outcome { reason: Reason::Template, campaign: case.campaign, ..out };
     if s.is_known(obs.key) || beside.is_some_and(|b| b.is_known(obs.key)) {
@@ -79,7 +80,7 @@ pub fn budget(s: &Snapshot, obs: &Observation, values: &[u64], m: Match<'_>, c: 
 
 /// The answer of limits and budget: why a request must wait, and how long.
 pub type Denied = Option<(Reason, Wait)>;
-/// The wait that is told where a budget is used up. It costs people seconds, and a campaign its volume.
+/// The wait told when a budget is used up: seconds for people, the volume for a campaign.
 pub const BUDGET_WAIT: Nanos = Nanos::from_secs(5);
 
 /// Does no limit count the request?
@@ -124,9 +125,8 @@ pub fn verdict(
             action: Action::Throttle,
             reason,
             case_id: case_id(0, reason),
-            // Clients obey short waits and give up on long ones: never more than the configured minute.
             wait,
-            retry_after: wait.wait.min(profile.actions.throttle_retry_after.max(Nanos::from_secs(1))),
+            retry_after: told(wait, profile),
             ..base
         };
     }
@@ -135,6 +135,11 @@ pub fn verdict(
         return Verdict { action, case_id: case_id(outcome.campaign, outcome.reason), ..base };
     }
     Verdict { reason: Reason::None, ..base }
+}
+
+/// What a client is told of a wait: clients obey short waits and give up on long ones, so never more than is configured.
+pub fn told(wait: Wait, profile: &Profile) -> Nanos {
+    wait.wait.min(profile.actions.throttle_retry_after.max(Nanos::from_secs(1)))
 }
 
 /// The verdict of a list entry.
@@ -168,7 +173,7 @@ mod tests {
         List::new((1..=n).map(|i| ListEntry { name: i.to_string(), selector: of(i * 7 % (n + 1)) }).collect())
     }
 
-    /// As it was: entry by entry.
+    /// Reference for the test: entry by entry.
     fn slow(list: &List, obs: &Observation, others: &[&[u64]], values: &[u64]) -> bool {
         list.entries().iter().any(|e| match e.selector {
             Selector::Key(k) => k.0 != 0 && (k.0 == obs.key || others.iter().any(|o| o.contains(&k.0))),

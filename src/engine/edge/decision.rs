@@ -1,4 +1,4 @@
-//! How a request gets its `Decision`: what needs no judging, what the ledger says later, the strictest of a batch.
+//! Makes `Decision`s: of requests that need no judging, of the ledger's later verdicts, and of a batch (the strictest).
 
 use super::actions::LastActions;
 use super::extract::Extracted;

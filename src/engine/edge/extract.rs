@@ -12,7 +12,7 @@ use crate::engine::units::Nanos;
 use crate::engine::value::Axis;
 use crate::engine::value::KeyId;
 
-/// Number of values of a request that cannot be read: as many as a short template has.
+/// Values made for a request that cannot be read: as many as a short template has.
 const UNREAD: u64 = 4;
 /// What is left of a request without its text: about 600 bytes, and 8 for each value.
 #[derive(Clone, Debug, Default)]
@@ -27,9 +27,9 @@ pub struct Extracted {
     pub profile: ProfileId,
     /// Two different credentials in one request.
     pub ambiguous: bool,
-    /// If so: the key of each of them alone.
+    /// The key of each of these credentials alone.
     pub parts: Vec<u64>,
-    /// If so: the key of the address, 0 if none.
+    /// The key of the address of such a request, 0 if none.
     pub address: u64,
     /// It has more credentials than any client sends.
     pub crowded: bool,

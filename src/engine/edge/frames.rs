@@ -165,22 +165,23 @@ impl Frames {
                 *to = from ^ mask.get(at & 3).copied().unwrap_or(0);
                 at = at.wrapping_add(1);
             }
+            // Up to the limit exactly, however the message is cut into frames and chunks.
+            let room = usize::try_from(inspect.saturating_sub(m.bytes)).unwrap_or(usize::MAX);
             m.bytes = m.bytes.saturating_add(piece.len() as u64);
             if m.failed {
                 continue;
             }
-            if m.bytes > inspect {
-                m.reader.beyond();
-                m.failed = true;
-                continue;
-            }
-            match m.scanner.feed(plain.get(..piece.len()).unwrap_or_default(), &mut m.reader) {
+            match m.scanner.feed(plain.get(..piece.len().min(room)).unwrap_or_default(), &mut m.reader) {
                 Ok(rest) if rest.iter().all(u8::is_ascii_whitespace) => {}
                 Ok(_) => m.reader.fail(Unreadable::Trailing),
                 Err(what) => {
                     m.failed = true;
                     m.reader.fail(what);
                 }
+            }
+            if piece.len() > room && !m.failed {
+                m.reader.beyond();
+                m.failed = true;
             }
         }
     }
@@ -286,6 +287,23 @@ mod tests {
         #[test]
         fn any_bytes_in_any_chunks_give_one_answer(bytes in prop::collection::vec(any::<u8>(), 0..300), chunk in 1usize..50) {
             prop_assert_eq!(texts(&bytes, bytes.len()), texts(&bytes, chunk));
+        }
+    }
+
+    /// Found by fuzzing: of a message beyond the limit up to 1,023 bytes below it were not read, depending on how it was cut.
+    #[test]
+    fn fuzz_a_message_is_read_up_to_the_limit_however_it_is_cut() {
+        let bytes = frame(1, true, &event(&"word ".repeat(600)), [9; 4], false);
+        let read = |chunk: usize| {
+            let mut f = Frames::new(frames().dialect(), 1_500, 7);
+            let mut facts = bytes.chunks(chunk).find_map(|c| f.next(c).1).unwrap();
+            assert_eq!(facts.unreadable, Some(Unreadable::BeyondWindow));
+            facts.user.regions().0.len()
+        };
+        let whole = read(bytes.len());
+        assert!((1_380..1_500).contains(&whole), "{whole}");
+        for chunk in [1, 37, 1_000, 1_024, 1_499, 1_500, 1_501] {
+            assert_eq!(read(chunk), whole, "in chunks of {chunk}");
         }
     }
 

@@ -7,63 +7,17 @@
 
 use super::address::{self, masked};
 use super::credentials::{self, Credential};
+use super::head::MAX_PAIRS;
 use crate::engine::config::{IdentityConfig, Source};
 use crate::engine::hash::{self, Purpose, Seed, combine, sip13};
 use crate::engine::units::Nanos;
+use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 
 pub use super::address::parse_address;
-pub use super::age::parse_time;
+pub use super::head::{Head, NoProperties, Properties};
+pub use crate::engine::time::parse_time;
 use crate::engine::value::KeyId;
-
-/// Host properties (JWT claims, dynamic metadata, filter state), by dotted path.
-pub trait Properties {
-    /// The raw bytes, or `None` when the host does not know the property.
-    fn get(&self, path: &str) -> Option<Vec<u8>>;
-}
-
-/// No properties at all.
-#[derive(Clone, Copy, Debug)]
-pub struct NoProperties;
-
-impl Properties for NoProperties {
-    fn get(&self, _path: &str) -> Option<Vec<u8>> {
-        None
-    }
-}
-
-/// The head of a request, as bytes, in the order received.
-#[derive(Clone, Copy)]
-pub struct Head<'a> {
-    /// `:method`.
-    pub method: &'a [u8],
-    /// `:path` with query.
-    pub path: &'a [u8],
-    /// `:authority`.
-    pub authority: &'a [u8],
-    /// All other pairs, duplicates kept, names as sent (compared without case).
-    pub headers: &'a [(&'a [u8], &'a [u8])],
-    /// Peer address, with or without port.
-    pub source: &'a [u8],
-    /// Route name, if known.
-    pub route: &'a [u8],
-    /// Virtual host name, if known.
-    pub virtual_host: &'a [u8],
-    /// Cluster name, if known.
-    pub service: &'a [u8],
-    /// Route metadata `weir.profile`, if any.
-    pub metadata_profile: &'a [u8],
-    /// Other properties.
-    pub properties: &'a dyn Properties,
-    /// No body follows.
-    pub end_of_stream: bool,
-}
-
-impl<'a> Head<'a> {
-    fn all(&self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + use<'a, '_> {
-        self.headers.iter().filter(move |(k, _)| k.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| *v)
-    }
-}
 
 /// Who sends a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,9 +40,9 @@ pub struct Identity {
     pub disbelieved: bool,
     /// Two different credentials in one request.
     pub ambiguous: bool,
-    /// If so: the key of each of them alone. At most `CREDENTIALS`; never 0.
+    /// The key of each of these credentials alone. At most `CREDENTIALS`; never 0.
     pub parts: Vec<u64>,
-    /// If so: the key of the address, 0 if none is known.
+    /// The key of the address of such a request, 0 if unknown.
     pub address: u64,
     /// More than `CREDENTIALS` different ones: no client sends that.
     pub crowded: bool,
@@ -97,8 +51,29 @@ pub struct Identity {
     pub also: Vec<u64>,
 }
 
+impl Identity {
+    /// A log says who sent it: a value of the first source that is no address, or (`is_hash`) the SHA-256 of a secret.
+    pub fn name(&mut self, config: &IdentityConfig, keys: &Keys, value: &[u8], is_hash: bool) {
+        let source = config.sources.iter().find(|s| !matches!(s, Source::Address { .. }));
+        let value = value.trim_ascii();
+        let key = match source {
+            _ if is_hash => keys.of(&Source::Bearer, &value.to_ascii_lowercase(), false),
+            source => keys.of(source.unwrap_or(&Source::Bearer), value, config.hash_secrets),
+        };
+        *self = Identity {
+            key: KeyId(key),
+            tenant: self.tenant,
+            created: self.created,
+            age_unread: self.age_unread,
+            prefix: self.prefix,
+            client: self.client,
+            ..Identity::default()
+        };
+    }
+}
+
 /// Different credentials in one request, at most: as many as there are header pairs.
-pub const CREDENTIALS: usize = super::session::MAX_PAIRS;
+pub const CREDENTIALS: usize = MAX_PAIRS;
 
 /// Keys derived from the seed once.
 #[derive(Clone, Copy)]
@@ -133,17 +108,30 @@ impl Keys {
     /// The key of a value. A secret is hashed alone, so it is one key wherever it stands. Names (from a filter in front,
     /// claims, addresses) are hashed with kind and place under another hash key, so that no client can choose a secret that
     /// equals somebody's name.
-    fn of(&self, source: &Source, value: &[u8]) -> u64 {
+    fn of(&self, source: &Source, value: &[u8], hashed: bool) -> u64 {
         let (kind, place): (u8, &str) = match source {
             Source::Header(name) => (1, name),
             Source::Property(name) => (4, name),
             Source::Address { .. } => (5, ""),
             Source::Jwt(claim) => (6, claim),
+            _ if hashed => return sip13(self.key, &sha256_hex(value)).max(1),
             _ => return sip13(self.key, value).max(1),
         };
         let names = (self.key.0, self.key.1 ^ NAMES);
         sip13(names, &[&[kind][..], place.as_bytes(), &[0], value].concat()).max(1)
     }
+}
+
+/// SHA-256 of a secret in lower-case hexadecimal digits, as key stores and their logs have it.
+#[inline(never)]
+fn sha256_hex(secret: &[u8]) -> [u8; 64] {
+    let mut out = [0; 64];
+    let digest = Sha256::digest(secret);
+    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    for (to, nibble) in out.iter_mut().zip(nibbles) {
+        *to = if nibble < 10 { b'0' } else { b'a' - 10 }.wrapping_add(nibble);
+    }
+    out
 }
 
 /// Mixed into the hash of names, so that it differs from that of secrets.
@@ -188,7 +176,7 @@ pub fn identify(config: &IdentityConfig, keys: &Keys, head: &Head<'_>) -> Identi
         // The first source that yields a value names the key, and behind a credential every other credential does, too.
         let names = first || (secret && credential);
         values(source, head, &mut |v, what| {
-            let key = keys.of(source, v);
+            let key = keys.of(source, v, config.hash_secrets);
             let room = add(if names && what == What::Names { &mut id.parts } else { &mut id.also }, key);
             id.crowded |= !room;
         });
@@ -202,7 +190,7 @@ pub fn identify(config: &IdentityConfig, keys: &Keys, head: &Head<'_>) -> Identi
         let own = config.sources.iter().find(|s| matches!(s, Source::Address { .. }));
         let usual = Source::Address { ipv4: 32, ipv6: 64 };
         let source = own.unwrap_or(&usual);
-        values(source, head, &mut |v, _| id.address = keys.of(source, v));
+        values(source, head, &mut |v, _| id.address = keys.of(source, v, false));
     } else {
         id.key = KeyId(id.parts.pop().unwrap_or(0));
     }
@@ -349,7 +337,7 @@ fn percent(text: &[u8]) -> Vec<u8> {
 /// A hash of JA4, the order of header names and the user agent: which client program sends.
 fn client_shape(config: &IdentityConfig, keys: &Keys, known: &Known<'_>) -> u64 {
     let mut shape = 0x73_6861_7065_u64;
-    for (name, value) in known.head.headers.iter().take(super::session::MAX_PAIRS) {
+    for (name, value) in known.head.headers.iter().take(MAX_PAIRS) {
         let mut lower = [0u8; 24];
         for (to, from) in lower.as_chunks_mut::<8>().0.iter_mut().zip(name.chunks(8)) {
             *to = hash::read_u64(from, 0).to_le_bytes();

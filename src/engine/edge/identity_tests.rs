@@ -7,6 +7,7 @@ use proptest::prelude::*;
 fn config(sources: Vec<Source>) -> IdentityConfig {
     IdentityConfig {
         sources,
+        hash_secrets: false,
         tenant: Some(Source::Header("x-tenant".into())),
         age: Some(Source::Header("x-created".into())),
         ja4: None,
@@ -34,17 +35,11 @@ fn who(path: &str, headers: &[(&str, &[u8])], source: &str) -> Identity {
 fn read(config: &IdentityConfig, path: &str, headers: &[(&str, &[u8])], source: &str) -> Identity {
     let pairs: Vec<(&[u8], &[u8])> = headers.iter().map(|(k, v)| (k.as_bytes(), *v)).collect();
     let head = Head {
-        method: b"POST",
         path: path.as_bytes(),
         authority: b"a",
         headers: &pairs,
         source: source.as_bytes(),
-        route: b"",
-        virtual_host: b"",
-        service: b"",
-        metadata_profile: b"",
-        properties: &NoProperties,
-        end_of_stream: false,
+        ..Head::default()
     };
     identify(config, &Keys::new(&Seed::from_text("t")), &head)
 }
@@ -290,4 +285,41 @@ fn trusted_hops_are_counted_from_the_right() {
     for hidden in ["for=_hidden", "for=unknown", "by=10.0.0.1", ""] {
         assert_eq!(from(1, by, &forwarded(hidden), "10.0.0.9:5"), KeyId(0), "{hidden}");
     }
+}
+
+#[test]
+fn a_secret_that_is_hashed_first_is_the_key_of_a_log_that_has_the_hash() {
+    use sha2::{Digest, Sha256};
+    let hex = |text: &[u8]| Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    assert_eq!(
+        hex(b"abc"),
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "as FIPS 180-4 has it"
+    );
+    // Around the lengths at which padding takes a block more.
+    for n in (0..200).chain([1_000, 4_096]) {
+        let text = vec![b'k'; n];
+        assert_eq!(sha256_hex(&text), hex(&text).as_bytes(), "{n} bytes");
+    }
+    let plain = config(vec![Source::Bearer, Source::header("X-Api-Key"), Source::Header("x-name".into())]);
+    let hashed = IdentityConfig { hash_secrets: true, ..plain.clone() };
+    let live =
+        |c: &IdentityConfig, name: &str, value: &str| read(c, "/", &[(name, value.as_bytes())], "").key;
+    let keys = Keys::new(&Seed::from_text("t"));
+    let logged = |c: &IdentityConfig, value: &str, is_hash: bool| {
+        let mut id =
+            Identity { tenant: 7, prefix: 8, ambiguous: true, anonymous: true, ..Identity::default() };
+        id.name(c, &keys, value.as_bytes(), is_hash);
+        assert!(id.tenant == 7 && id.prefix == 8 && !id.ambiguous && !id.anonymous);
+        id.key
+    };
+    let (secret, hash) = ("sk-example", hex(b"sk-example"));
+    assert_eq!(live(&hashed, "authorization", &format!("Bearer {secret}")), logged(&hashed, &hash, true));
+    assert_eq!(live(&hashed, "x-api-key", secret), logged(&hashed, &hash.to_uppercase(), true));
+    assert_eq!(live(&hashed, "x-api-key", secret), logged(&hashed, secret, false));
+    assert_eq!(live(&plain, "x-api-key", secret), logged(&plain, secret, false));
+    assert_ne!(live(&plain, "x-api-key", secret), logged(&plain, &hash, true), "nothing can match it");
+    assert_eq!(live(&hashed, "x-name", "n"), live(&plain, "x-name", "n"), "names are not hashed");
+    let named = IdentityConfig { sources: vec![Source::Header("x-name".into())], ..plain.clone() };
+    assert_eq!(live(&named, "x-name", "n"), logged(&named, "n", false));
 }

@@ -8,7 +8,9 @@ pub mod decide;
 mod decision;
 pub mod extract;
 pub mod frames;
+pub mod head;
 pub mod identity;
+mod refusals;
 pub mod session;
 pub mod verdicts;
 
@@ -18,6 +20,7 @@ use super::hash::Purpose;
 use super::limiter::{Limiter, longest, of_key, of_tenant};
 use super::observation::{self, Batch, Few, Observation};
 use super::outcome::Outcome;
+use super::snapshot::{ALLOWED, DENIED, RELEASED};
 use super::units::Nanos;
 use super::verdict::{Action, CaseId, Reason, Verdict};
 use super::wire::Refused;
@@ -25,6 +28,7 @@ use crate::engine::units::Wait;
 use decide::listed;
 use extract::{Extracted, Extractor};
 use identity::{Head, Keys};
+use refusals::Refusals;
 use session::{Other, Session};
 use std::sync::Arc;
 use verdicts::Verdicts;
@@ -60,6 +64,7 @@ pub struct Edge {
     verdicts: Verdicts,
     limiter: Limiter,
     budgets: Option<Limiter>,
+    refusals: Refusals,
     pending: Batch,
     dropped: u64,
     pub(super) last: actions::LastActions,
@@ -70,14 +75,17 @@ impl Edge {
     #[inline(never)]
     pub fn new(config: Arc<Config>) -> Edge {
         let seed_check = config.seed.check();
+        let mut verdicts = Verdicts::new(seed_check);
+        verdicts.set_people(&config.exceptions);
         Edge {
             case_secret: config.seed.key(Purpose::Case).0,
             seed_check,
             extractor: Extractor::new(&config.seed),
             scratch: Extracted { values: Vec::with_capacity(168), ..Extracted::default() },
-            verdicts: Verdicts::new(seed_check),
+            verdicts,
             limiter: Limiter::new(LIMITED_KEYS, limits(&config)),
             budgets: budgets(&config),
+            refusals: Refusals::default(),
             pending: Batch::default(),
             dropped: 0,
             last: actions::LastActions::default(),
@@ -95,6 +103,7 @@ impl Edge {
         } else {
             self.limiter.widen(limits(&config));
             self.budgets = budgets(&config).map(|fresh| self.budgets.take().unwrap_or(fresh));
+            self.verdicts.set_people(&config.exceptions);
             self.config = config;
         }
     }
@@ -103,7 +112,10 @@ impl Edge {
     pub fn size_bytes(&self) -> usize {
         let budgets = self.budgets.as_ref().map_or(0, Limiter::size_bytes);
         let tables = self.verdicts.size_bytes().saturating_add(self.limiter.size_bytes());
-        tables.saturating_add(budgets).saturating_add(PENDING_BYTES)
+        tables
+            .saturating_add(budgets)
+            .saturating_add(self.refusals.size_bytes())
+            .saturating_add(PENDING_BYTES)
     }
 
     /// Observations that found no room and were not sent.
@@ -154,6 +166,16 @@ impl Edge {
             } else if listed(&p.allow, obs, &[], &x.values).is_some() {
                 obs.flags |= observation::ALLOWED;
                 list = Some(decide::on_list(Reason::AllowList, self.case_secret, obs, p));
+            } else {
+                // What people have decided, on the hub or in the configuration.
+                let (reason, flag) = match self.verdicts.exception(obs, [&x.parts, &x.also], &x.values) {
+                    DENIED => (Some(Reason::DenyList), 0),
+                    ALLOWED => (Some(Reason::AllowList), observation::ALLOWED),
+                    RELEASED => (None, observation::NO_PROMPT),
+                    _ => (None, 0),
+                };
+                obs.flags |= flag;
+                list = reason.map(|r| decide::on_list(r, self.case_secret, obs, p));
             }
         }
         list
@@ -231,9 +253,11 @@ impl Edge {
         if !verdict.action.rejects() && !free {
             for id in keys() {
                 self.limiter.charge(now, of_key(id, profile_id), of_keys, 0, cost);
+                self.refusals.end(of_key(id, profile_id));
             }
             if let Some(id) = tenant {
                 self.limiter.charge(now, id, of_tenants, first, cost);
+                self.refusals.end(id);
             }
             if let (Some(budget), Some(budgets)) = (&budget, &mut self.budgets) {
                 budgets.charge(now, bucket, budget, 0, 1);
@@ -262,6 +286,17 @@ impl Edge {
         first.or_of_items(x, |item| self.look_up(now, item))
     }
 
+    /// Of a request that somebody else has decided: queues what the ledger is told, if it teaches anything.
+    pub fn hear(&mut self, x: &mut Extracted, refused: bool) -> bool {
+        let _ = self.prepare(x);
+        if x.other != Other::No {
+            return false;
+        }
+        x.obs.flags |= if refused { observation::REFUSED } else { observation::SERVED };
+        self.queue(&x.obs);
+        true
+    }
+
     /// Another request of a batch: looked up in lists and in what is published. It teaches nothing: requests of one moment are one
     /// visit, and the one that was drawn to teach stands for all.
     pub(super) fn look_up(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
@@ -285,7 +320,7 @@ impl Edge {
             return decision;
         }
         let (mut outcome, m) = self.verdicts.outcome(&x.obs, &x.values, &self.config.campaign);
-        if !outcome.block && self.budgets.is_some() {
+        if !outcome.block && self.budgets.is_some() && x.obs.flags & observation::NO_PROMPT == 0 {
             outcome.budget = self.verdicts.budget(&x.obs, &x.values, m, &self.config.campaign);
         }
         let verdict = self.settle(now, x, list, &outcome);
@@ -328,12 +363,33 @@ impl Edge {
         Decision::early(&self.config, session).unwrap_or_else(|| self.read(now, session))
     }
 
+    /// Since when, by the host's clock, the key of a decision, or its tenant, is refused by its limits: `at`, if this refusal is the
+    /// first. A burst that reaches several workers is known in whole to none of them.
+    pub fn refused_since(&mut self, now: Nanos, at: u64, tenant: u64, d: &Decision) -> u64 {
+        let of_keys = self.config.profile(d.profile).map_or(0, |p| by_owner(&p.limits).0.len());
+        let Wait { wait, limit } = d.verdict.wait;
+        let by_key = usize::from(limit) < of_keys;
+        let id = if by_key { of_key(d.key.0, d.profile) } else { of_tenant(tenant, d.profile) };
+        self.refusals.since(now, at, id, wait)
+    }
+
+    /// The decision tells how long its key, and its tenant, must wait over all workers, as far as the ledger has said.
+    pub fn hear_wait(&self, now: Nanos, tenant: u64, d: &mut Decision) {
+        let of_tenant = of_tenant(tenant, d.profile);
+        let ids = std::iter::once(d.key.0).chain((tenant != 0).then_some(of_tenant));
+        let over = ids.filter_map(|id| self.verdicts.over(id, d.profile, now));
+        let wait = d.verdict.wait.longer(longest(over));
+        if let Some(profile) = self.config.profile(d.profile) {
+            (d.verdict.wait, d.verdict.retry_after) = (wait, decide::told(wait, profile));
+        }
+    }
+
     /// Observations waiting.
     pub fn waiting(&self) -> u16 {
         self.pending.len()
     }
 
-    /// The next observation would be dropped.
+    /// Would the next observation be dropped for want of room?
     pub fn is_full(&self) -> bool {
         self.pending.is_full(PENDING_BYTES)
     }
@@ -362,12 +418,12 @@ impl Edge {
         self.verdicts.apply_hub(shard, self.seed_check)
     }
 
-    /// The hub's clock less the node's, milliseconds.
+    /// Sets the hub's clock less the node's, milliseconds.
     pub fn set_hub_ahead(&mut self, ms: i64) {
         self.verdicts.set_ahead(ms);
     }
 
-    /// What the hub has said holds no longer.
+    /// Drops what the hub has published.
     pub fn forget_hub(&mut self) {
         self.verdicts.forget_hub();
     }

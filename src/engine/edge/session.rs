@@ -5,7 +5,8 @@
 //! last call alone would come too late to hold the request back.
 
 use super::frames::Frames;
-use super::identity::{Head, Identity, Keys, identify};
+use super::head::{Head, MAX_PAIRS};
+use super::identity::{Identity, Keys, identify};
 use crate::engine::config::routes::RouteQuery;
 use crate::engine::config::{Config, OtherPaths, ProfileId};
 use crate::engine::dialect::gemini_grpc::Walker;
@@ -17,8 +18,6 @@ use crate::engine::json::scan::Scanner;
 use crate::engine::json::transcode::Wide;
 use crate::engine::verdict::Mode;
 
-/// Header pairs that are looked at.
-pub const MAX_PAIRS: usize = 128;
 /// Bytes of headers that are looked at.
 pub const MAX_HEADER_BYTES: usize = 64 << 10;
 
@@ -39,7 +38,7 @@ pub enum Other {
     /// It carries a prompt, or its profile is off.
     #[default]
     No,
-    /// Nothing: it passes.
+    /// Nothing decides: it passes.
     Passed,
     /// Lists and convictions. It asks for no work: reading methods, preflights, deletions.
     Free,
@@ -284,7 +283,7 @@ impl Session {
         session
     }
 
-    /// No snippets of its text are needed: nobody would look them up.
+    /// Turns the sample of its text off: nothing would look the snippets up.
     pub fn leave_samples(&mut self) {
         if let Some(body) = &mut self.body {
             body.reader.leave_samples();
@@ -445,9 +444,9 @@ struct HeaderFacts {
     /// `content-encoding` names brotli or deflate.
     no_magic: bool,
     upgrade: bool,
-    /// To a WebSocket.
+    /// The request asks for an upgrade to WebSocket.
     websocket: bool,
-    /// Another method is asked for in a header.
+    /// A header overrides the method (`x-http-method-override`).
     overrides: bool,
     grpc: bool,
     problem_json: bool,

@@ -1,29 +1,32 @@
-//! What a worker decides with: the verdicts of its own node's ledger, and of the hub's where there is one.
+//! The published verdicts that a worker decides by: those of its node's ledger, and of the hub's where there is one.
 //!
 //! A key that either ledger has convicted is denied. A key that either has a record of is no newcomer: only a ledger judges it. A limit
-//! that either sees exceeded holds, with the longer wait. Times in the hub's shards are those of the hub's clock.
+//! that either sees exceeded holds, with the longer wait. What people have decided, on the hub or in the configuration, goes before
+//! both. Times in the hub's shards are those of the hub's clock.
 
 use super::decide;
-use crate::engine::config::Campaign;
+use crate::engine::config::{Campaign, Exceptions};
 use crate::engine::limiter::longest;
-use crate::engine::observation::Observation;
+use crate::engine::observation::{NO_PROMPT, Observation};
 use crate::engine::outcome::Outcome;
-use crate::engine::snapshot::{KeyEntry, Match, Snapshot, ValueEntry};
+use crate::engine::snapshot::{DENIED, KeyEntry, Match, Snapshot, ValueEntry};
 use crate::engine::units::{Nanos, Wait};
+use crate::engine::verdict::Reason;
 use crate::engine::wire::Refused;
 
-/// The two snapshots of an edge.
+/// The two snapshots of an edge, and the configuration's exceptions.
 #[derive(Debug)]
 pub struct Verdicts {
     own: Snapshot,
     hub: Option<Box<Hub>>,
+    people: Exceptions,
 }
 
 /// What the hub has published.
 #[derive(Debug)]
 struct Hub {
     snapshot: Snapshot,
-    /// Its clock less ours, milliseconds.
+    /// The hub's clock less the node's, milliseconds.
     ahead_ms: i64,
 }
 
@@ -39,9 +42,13 @@ fn secs(now: Nanos) -> u32 {
 }
 
 impl Verdicts {
-    /// Nothing is known yet.
+    /// Empty snapshots.
     pub fn new(seed_check: u32) -> Verdicts {
-        Verdicts { own: Snapshot::new(seed_check), hub: None }
+        Verdicts { own: Snapshot::new(seed_check), hub: None, people: Exceptions::default() }
+    }
+    /// Sets what people have decided in the configuration.
+    pub fn set_people(&mut self, people: &Exceptions) {
+        self.people.clone_from(people);
     }
     /// Bytes held now.
     pub fn size_bytes(&self) -> usize {
@@ -63,13 +70,13 @@ impl Verdicts {
         let fresh = || Box::new(Hub { snapshot: Snapshot::new(seed_check), ahead_ms: 0 });
         self.hub.get_or_insert_with(fresh).snapshot.apply(shard)
     }
-    /// The hub's clock less ours.
+    /// Sets the hub's clock less the node's, milliseconds.
     pub fn set_ahead(&mut self, ms: i64) {
         if let Some(hub) = &mut self.hub {
             hub.ahead_ms = ms;
         }
     }
-    /// There is no hub any more.
+    /// Drops what the hub has published.
     pub fn forget_hub(&mut self) {
         self.hub = None;
     }
@@ -85,10 +92,34 @@ impl Verdicts {
     pub fn value(&self, value: u64) -> Option<&ValueEntry> {
         self.own.value(value).or_else(|| self.hub.as_ref()?.snapshot.value(value))
     }
-    /// Verdict on a key.
+    /// Verdict on a key. None, if it or the campaign is released.
     pub fn key(&self, key: u64, now: Nanos) -> Option<&KeyEntry> {
-        let of_hub = || self.hub.as_ref().and_then(|h| h.snapshot.key(key, secs(h.time(now))));
-        self.own.key(key, secs(now)).or_else(of_hub)
+        let of_hub = self.hub.as_ref().and_then(|h| h.snapshot.key(key, secs(h.time(now))));
+        let found = [self.own.key(key, secs(now)), of_hub];
+        let freed = |id: u64| !matches!(self.decided(id, now), 0 | DENIED);
+        found.into_iter().flatten().find(|k| !freed(k.campaign.into())).filter(|_| !freed(key))
+    }
+    /// What people have decided of an id: the stronger of hub and configuration.
+    fn decided(&self, id: u64, now: Nanos) -> u32 {
+        let of_hub = self.hub.as_ref().map_or(0, |h| h.snapshot.exception(id, secs(h.time(now))));
+        of_hub.max(self.people.of(id, secs(now)))
+    }
+    /// What people have decided of a request: the strongest of what names it, 0 if nothing does. Of credentials beside its own only a
+    /// denial counts.
+    #[inline(never)]
+    pub fn exception(&self, obs: &Observation, others: [&[u64]; 2], values: &[u64]) -> u32 {
+        if self.hub.is_none() && self.people.is_empty() {
+            return 0;
+        }
+        if others.into_iter().flatten().any(|k| self.decided(*k, obs.time) == DENIED) {
+            return DENIED;
+        }
+        let carried = [values, &obs.nets].map(|ids| {
+            let of_hub =
+                self.hub.as_ref().map_or(0, |h| h.snapshot.exception_of_any(ids, secs(h.time(obs.time))));
+            of_hub.max(self.people.of_any(ids, secs(obs.time)))
+        });
+        carried.into_iter().fold(self.decided(obs.key, obs.time), u32::max)
     }
     /// Time until the key's next request conforms to the profile's limits over all workers, and over all nodes.
     pub fn over(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
@@ -99,9 +130,23 @@ impl Verdicts {
     pub fn suspect(&self, values: &[u64]) -> u64 {
         self.own.suspect(values)
     }
+    /// Has the own ledger a state of the key?
+    #[cfg(test)]
+    pub fn is_known(&self, key: u64) -> bool {
+        self.own.is_known(key)
+    }
     /// What either ledger says of a request, and the own ledger's match.
     pub fn outcome(&self, obs: &Observation, values: &[u64], c: &Campaign) -> (Outcome, Match<'_>) {
-        let m = self.own.best_match(values);
+        // What is released matches nothing; only another campaign's conviction holds.
+        let released = obs.flags & NO_PROMPT != 0;
+        let m = if released { Match::default() } else { self.own.best_match(values) };
+        if let Some(k) = self.key(obs.key, obs.time) {
+            let convicted = Outcome { block: true, reason: Reason::Convicted, ..decide::nothing(obs, m) };
+            return (Outcome { campaign: k.campaign, ..convicted }, m);
+        }
+        if released {
+            return (decide::nothing(obs, m), m);
+        }
         let beside = self.hub.as_ref().map(|h| &h.snapshot);
         let own = decide::from_snapshot(&self.own, obs, m, beside, c);
         let Some(hub) = self.hub.as_ref().filter(|_| !own.block) else { return (own, m) };

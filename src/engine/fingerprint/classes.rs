@@ -1,9 +1,9 @@
-//! What each of 64 bytes is to the folding: a letter, a digit, or beyond ASCII. With vectors in the module, with plain words natively.
+//! Class of each of 64 bytes for the folding: letter, digit, or not ASCII. Vectors in the module, plain words natively.
 
 /// Bytes that are looked at together.
 pub const BLOCK: usize = 64;
 
-/// Bit `i` is about byte `i`.
+/// Bit `i` stands for byte `i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classes {
     /// Letters and digits of ASCII.
@@ -52,7 +52,7 @@ mod vectors {
 use plain as vectors;
 pub use vectors::classify;
 
-/// Without vectors, and the test of those.
+/// Plain words: the native build, and the reference for the vectors.
 #[cfg_attr(target_feature = "simd128", allow(dead_code, reason = "the twin of the vectors"))]
 pub mod plain {
     use super::{BLOCK, Classes};
@@ -65,7 +65,7 @@ pub mod plain {
         (x >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
     }
 
-    /// What each byte is.
+    /// Classes of each byte.
     pub fn classify(block: &[u8; BLOCK]) -> Classes {
         let mut out = Classes { words: 0, digits: 0, wide: 0 };
         for part in block.as_chunks::<8>().0.iter().rev() {

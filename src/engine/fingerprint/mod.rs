@@ -14,7 +14,7 @@ use crate::engine::hash::read_u64;
 use classes::{BLOCK, Classes, classify};
 use fold::{Fold, decode, fold};
 
-/// A block, and what may be read behind it.
+/// Bytes of a block, and of what may be read after it.
 const AHEAD: usize = BLOCK + 8;
 
 /// Adds a sorted list to another, each value once.
@@ -46,7 +46,7 @@ const WORDS: usize = 4;
 const SAMPLE: u64 = 4;
 /// Values kept per region.
 pub const CAP: usize = 24;
-/// Values that touch the learning tables.
+/// Values of a request that the ledger learns from, at most.
 pub const ANCHORS: usize = 12;
 const P: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Longest word that counts, bytes.
@@ -61,7 +61,7 @@ pub struct Fingerprint {
     pub exact: Option<u64>,
 }
 
-/// Reusable working memory. Holds nothing but the key: what a text leaves is at most `CAP` values, on the stack.
+/// Takes fingerprints. Holds only the hash key; a text leaves at most `CAP` values, on the stack.
 #[derive(Debug)]
 pub struct Fingerprinter {
     seed: u64,
@@ -74,7 +74,7 @@ const BUCKETS: usize = 16;
 /// The `CAP` least of the values offered, sorted, each once: in buckets by their first bits, of which only the first ones count.
 #[derive(Debug)]
 struct Least {
-    /// Hashes from here on are not among them: at first those that the sample leaves out.
+    /// Least hash that is not kept: at first the bound of the sample.
     bound: u64,
     values: [[u64; CAP]; BUCKETS],
     lens: [u8; BUCKETS],
@@ -94,7 +94,7 @@ impl Least {
         }
     }
 
-    /// Nothing is offered yet; what the buckets hold does not count.
+    /// Starts anew; the buckets need not be cleared.
     fn clear(&mut self) {
         (self.bound, self.lens, self.open, self.total) = (u64::MAX / SAMPLE, [0; BUCKETS], BUCKETS, 0);
     }
@@ -160,7 +160,7 @@ struct Words<'a> {
     hash: u64,
     block: u64,
     len: u32,
-    /// The word has a digit; a byte that is none. Not zero: yes.
+    /// Not zero if the word has a digit; not zero if it has another byte.
     digits: u64,
     others: u64,
     roll: Roll,
@@ -169,7 +169,7 @@ struct Words<'a> {
     least: &'a mut Least,
 }
 
-/// The shingle that rolls over the words.
+/// Rolling hash of the last four words.
 #[derive(Clone, Copy)]
 struct Roll {
     /// Hashes of the last words, oldest first once four were seen.

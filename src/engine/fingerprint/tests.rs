@@ -168,3 +168,23 @@ fn unrelated_texts_share_almost_nothing() {
     let common = seen.values().filter(|c| **c > n / 50).count();
     assert_eq!(common, 0, "a value recurs in more than 2 % of {n} prompts");
 }
+
+#[test]
+fn a_region_leaves_24_values_and_a_word_of_25_letters_none() {
+    let many: String = (0..3_000).map(|i| format!("word{} ", letters(i))).collect();
+    let one = take(7, &[many.as_bytes()]).values.len();
+    assert_eq!(one, CAP);
+    let (first, second) = many.split_at(many.len() / 2);
+    let two = take(7, &[first.as_bytes(), second.as_bytes()]).values.len();
+    assert!(two > CAP && two <= 2 * CAP, "{two}");
+    let with =
+        |n: usize| format!("one two three {} four five six seven eight nine ten eleven", "a".repeat(n));
+    let without = take(7, &["one two three four five six seven eight nine ten eleven".as_bytes()]);
+    assert_ne!(take(7, &[with(24).as_bytes()]).values, without.values);
+    assert_eq!(take(7, &[with(25).as_bytes()]).values, without.values);
+}
+
+/// A word of its own for each number.
+fn letters(n: usize) -> String {
+    n.to_string().bytes().map(|b| char::from(b - b'0' + b'a')).collect()
+}

@@ -1,5 +1,5 @@
-//! Request bodies as they stream: text of any Unicode encoding made UTF-8 (of files in base64, too), strings and structure found 64 bytes at a time, one
-//! pass, bounded memory. What a field means is the dialects' business.
+//! Request bodies as they stream: Unicode encodings to UTF-8 (also of files in base64), strings and structure 64 bytes at a time.
+//! One pass, bounded memory. Dialects say what a field means.
 
 pub mod files;
 pub mod scan;

@@ -2,9 +2,9 @@
 //!
 //! Guarantee: the events depend on the bytes, not on the chunks. Strict about structure; strings may hold raw bytes that
 //! are not UTF-8, because serving stacks differ there and the text folds leniently later. What some servers accept and JSON does
-//! not (raw control characters in strings, NaN, Infinity, any depth) is told as `odd` and read on, so that one such value
-//! does not hide the prompt behind it; comments and trailing commas end the scan: an explicit verdict, never a silent one.
-//! Cost: one pass; strings nobody wants are skipped at the speed of a byte search.
+//! not (raw control characters in strings, NaN, Infinity, any depth) is reported as `odd` and scanning goes on, so that one such
+//! value does not hide the prompt after it. Comments and trailing commas end the scan with an error.
+//! Cost: one pass; unwanted strings are skipped at the speed of a byte search.
 
 use super::string_bits::{BLOCK, letter, special, stretch};
 use super::unreadable::Unreadable;
@@ -19,7 +19,7 @@ const TEXT: usize = 512;
 
 /// Receives events.
 pub trait Sink {
-    /// A value starts that is an object or array; its key or place was told before.
+    /// An object or array starts; its key came before.
     fn open(&mut self, array: bool);
     /// The innermost object or array ends.
     fn close(&mut self);
@@ -29,23 +29,23 @@ pub trait Sink {
     fn string(&mut self) -> bool;
     /// A piece of the wanted string, unescaped.
     fn piece(&mut self, bytes: &[u8]);
-    /// Does the wanted string go to `raw`, as far as it can?
+    /// Should pieces of the wanted string go to `raw` where possible?
     fn takes_raw(&self) -> bool {
         false
     }
-    /// A piece of the wanted string as it stands, with so many escapes, all of one letter.
+    /// A piece of the wanted string, not unescaped, with `escapes` one-letter escapes.
     fn raw(&mut self, _bytes: &[u8], _escapes: usize) {}
     /// The string value ends.
     fn string_end(&mut self);
     /// A number, `true`, `false` or `null`, as written (cut at 40 bytes).
     fn scalar(&mut self, text: &[u8]);
-    /// Something that JSON or our limits do not allow, and that is read over. A value that is too deep has no other event.
+    /// Something that JSON or the limits do not allow and that is skipped. A value that is too deep has no other event.
     fn odd(&mut self, what: Unreadable);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A value must come.
+    /// A value is expected.
     Value,
     /// After `[`: a value or `]`.
     First,
@@ -83,7 +83,7 @@ pub struct Scanner {
     buf: [u8; KEY],
     len: usize,
     long: bool,
-    /// Text of the wanted string, on its way to the sink.
+    /// Text of the wanted string, not yet handed to the sink.
     text: [u8; TEXT],
     text_len: usize,
     unit: u16,
@@ -94,7 +94,7 @@ pub struct Scanner {
     deep: u32,
     /// Beyond `DEPTH`: 1 = in a string, 2 = after its backslash.
     deep_text: u8,
-    /// Bytes of strings that nobody wanted.
+    /// Bytes of unwanted strings.
     skipped: u64,
 }
 
@@ -128,7 +128,7 @@ impl Scanner {
         self.state == State::Done
     }
 
-    /// Bytes of strings that nobody wanted: they cost next to nothing.
+    /// Bytes of unwanted strings, which cost almost nothing.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -183,7 +183,7 @@ impl Scanner {
         if self.is_done() { Ok(()) } else { Err(Unreadable::Truncated) }
     }
 
-    /// A byte order mark at the very start is what some clients send and most servers drop.
+    /// Skips a byte order mark at the start: some clients send one, and most servers drop it.
     fn skip_bom<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
         let mut rest = chunk;
         while let (Some(want), Some((&b, after))) =
@@ -354,7 +354,7 @@ impl Scanner {
         }
     }
 
-    /// The same for strings that the sink takes as they stand.
+    /// The same for strings that the sink takes without unescaping.
     fn raw<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
         let mut rest = rest;
         loop {
@@ -384,7 +384,7 @@ impl Scanner {
         }
     }
 
-    /// Takes whole blocks and escapes of one letter, up to what needs a look; the bytes taken.
+    /// Takes whole blocks and one-letter escapes, up to a byte that needs more work. Returns the bytes taken.
     #[inline(never)]
     fn copy(&mut self, rest: &[u8], sink: &mut impl Sink) -> usize {
         let mut at = 0usize;
@@ -416,7 +416,7 @@ impl Scanner {
         at
     }
 
-    /// Takes the bytes before the first special one; their number.
+    /// Takes the bytes before the first special one. Returns their number.
     #[inline]
     fn plain(&mut self, rest: &[u8], sink: &mut impl Sink) -> usize {
         if self.in_key {

@@ -4,10 +4,10 @@
 
 /// Bytes that are looked at together.
 pub const BLOCK: usize = 16;
-/// Bytes of a round.
+/// Bytes handled in one round.
 const ROUND: usize = 64;
 
-/// Bit `i` is about byte `i` of a block.
+/// Bit `i` stands for byte `i` of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// `"`.
@@ -100,7 +100,7 @@ use plain as vectors;
 use vectors::round;
 pub use vectors::{any, letters, marks};
 
-/// What stops a stretch of a string, and what escapes; bit `i` is about byte `i` of a round.
+/// Bytes that stop a stretch of a string, and escapes; bit `i` stands for byte `i` of a round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round {
     /// Quotes and control characters.
@@ -111,7 +111,7 @@ pub struct Round {
     usual: u64,
 }
 
-/// Without vectors, and the test of those.
+/// Plain words: the native build, and the reference for the vectors.
 pub mod plain {
     use super::{BLOCK, Marks, ROUND, Round, halves};
 
@@ -229,7 +229,7 @@ fn starts(slashes: u64) -> u64 {
     from_even & EVEN | slashes & !from_even & !EVEN
 }
 
-/// A stretch of a string up to what needs a look.
+/// A stretch of a string up to a byte that needs more work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stretch {
     /// Its bytes.

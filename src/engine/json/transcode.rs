@@ -1,6 +1,6 @@
 //! Bodies in UTF-16 and UTF-32 as UTF-8, chunk by chunk: Python's `json.loads` takes them, and with it most servers of models.
 //!
-//! Told by the first four bytes as Python does; a byte order mark is not needed. What is UTF-8 passes as it is, uncopied.
+//! The first four bytes tell the encoding, as in Python; a byte order mark is optional. UTF-8 passes without a copy.
 
 /// The decoder of one body.
 #[derive(Clone, Debug, Default)]
@@ -13,12 +13,12 @@ pub struct Wide {
     /// The code unit so far, and its bytes.
     code: u32,
     len: u32,
-    /// A high surrogate that waits for its low one.
+    /// A high surrogate whose low one has not come yet.
     high: u32,
 }
 
 impl Wide {
-    /// Hands `chunk` to `out` in UTF-8. Bodies of one byte, and a code unit that is cut, are never handed on.
+    /// Hands `chunk` to `out` in UTF-8. A body of one byte and an incomplete last code unit are dropped.
     pub fn feed(&mut self, chunk: &[u8], out: &mut dyn FnMut(&[u8])) {
         let mut rest = chunk;
         while self.unit == 0 {

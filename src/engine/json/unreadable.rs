@@ -1,4 +1,4 @@
-//! Why a body could not be read: one word each, for metrics, records and rules.
+//! Reasons why a body could not be read: one word each, for metrics, records and rules.
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

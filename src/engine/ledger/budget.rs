@@ -6,12 +6,11 @@
 //! sample, so a campaign's first requests do not prove its keys.
 //!
 //! Each worker holds the whole budget of a template (GCRA) and acts at once; here is the total over all workers, charged
-//! with what they have let through. What went beyond is owed: the bucket is published with the keys over a limit (`over`)
+//! with what they have let through. What went beyond is owed: the bucket is published with the keys over a limit (`overdrawn`)
 //! until it is paid off. Over any time t at most `requests + requests * t / per` requests pass, and once more what arrives
 //! within the publication delay (200 ms) after the budget is used up. Memory: 1,024 buckets of 16 bytes and a byte a key.
 //! Not saved: a restart begins with full budgets, and keys prove themselves again.
 
-use super::keys::Proof;
 use crate::engine::config::{Config, Limit};
 use crate::engine::hash;
 use crate::engine::sketch::gcra;
@@ -89,6 +88,14 @@ impl Budgets {
     }
 }
 
+/// Is a key proven?
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof {
+    pub(super) proven: bool,
+    /// This has changed: edges are to be told.
+    pub(super) is_news: bool,
+}
+
 /// Notes in a key's mark what a request that nothing blocks says of it, and answers whether the key is proven. `other`:
 /// none of the request's values has a large sample. `old`: the key is known to be old.
 pub(super) fn prove(key: &KeyState, mark: &mut u8, other: bool, old: bool) -> Proof {
@@ -109,4 +116,26 @@ pub(super) fn prove(key: &KeyState, mark: &mut u8, other: bool, old: bool) -> Pr
 /// Does a key's mark say that it is proven?
 pub(super) fn is_marked(mark: u8) -> bool {
     mark & PROVEN != 0
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::config::parse;
+
+    #[test]
+    fn a_full_set_gives_up_the_bucket_that_owes_least() {
+        let config = parse(r#"{"actions":{"watch":"budget","budget":{"requests":2,"per":"1h"}}}"#).unwrap();
+        let mut budgets = Budgets::default();
+        budgets.configure(&config);
+        let (size, now) = (budgets.size_bytes(), Nanos::from_secs(1_000_000));
+        // One template is far beyond its budget, ten thousand others have had one request.
+        let owes = (0..5).filter_map(|_| budgets.pay(7, 0, now)).last().unwrap().1.until;
+        for id in 1_000..11_000 {
+            assert_eq!(budgets.pay(id, 0, now), None);
+        }
+        assert_eq!(budgets.size_bytes(), size);
+        assert!(budgets.pay(7, 0, now).unwrap().1.until >= owes, "it still owes");
+    }
 }

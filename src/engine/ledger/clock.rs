@@ -106,7 +106,7 @@ impl Clock {
         (self.epoch_s, self.time_scale) = (config.campaign.epoch_s, config.time_scale);
     }
 
-    /// Hears a witness and moves the time. Epochs are aligned to wall time, so they are the same on all nodes.
+    /// Takes the time of a witness and moves the clock. Epochs are aligned to wall time, so they are the same on all nodes.
     pub(super) fn advance(&mut self, now_s: u32, tick: bool) -> Moved {
         let now_s = match self.hear(now_s, tick, self.time_scale) {
             Heard::Stay => return Moved::On,

@@ -1,5 +1,5 @@
-//! What follows for a key. The ladder asks the rule for each case that a request matched, then looks at loads; the first
-//! rung that applies wins.
+//! The verdict on a key. The ladder asks the rule for each case that a request matched, then looks at loads; the first rung
+//! that applies wins.
 
 use super::matched::Matched;
 use super::values::{Values, octave};
@@ -50,7 +50,7 @@ impl Ladder {
         self.rollout_keys
     }
 
-    /// As saved.
+    /// Takes the saved number of keys that have shown it.
     pub(super) fn restore(&mut self, rollout_keys: u32) {
         self.rollout_keys = rollout_keys;
     }

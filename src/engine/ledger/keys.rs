@@ -1,4 +1,4 @@
-//! What is known of keys: their states, the texts they have sent, and which key may succeed which.
+//! Keys: their states, the texts they have sent, and which key may succeed which.
 //!
 //! The tables are this part's own. Memory: fixed, see `Sizes`; a key's state is 64 bytes.
 
@@ -19,25 +19,9 @@ use crate::engine::snapshot::{KeyEntry, Shard, filter_bytes};
 use crate::engine::tables::cases::Cases;
 use crate::engine::tables::groups::Touch;
 use crate::engine::tables::keys::{self, KeyState, KeyTable, flag};
+use crate::engine::tables::origins::Origin;
 use crate::engine::tables::texts::{Seen, Texts};
 use crate::engine::units::{past, tick_of};
-use crate::engine::wire::encoded;
-
-/// The last trusted key of a network origin: its credential may be rotated.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Origin {
-    tag: u32,
-    key: u64,
-}
-
-encoded!(Origin { tag: u32, key: u64 });
-
-impl Origin {
-    /// Has a key left it?
-    pub(super) fn live(&self) -> bool {
-        self.key != 0
-    }
-}
 
 /// A request that cannot be read, later than this after the key's last one, is taken to be an opening, seconds.
 const SOON_S: u32 = 1_800;
@@ -52,14 +36,6 @@ pub(super) struct Reading {
     /// It is an opening.
     single: bool,
     seen: Seen,
-}
-
-/// What `Keys::prove` says of a key.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Proof {
-    pub(super) proven: bool,
-    /// This has changed: edges are to be told.
-    pub(super) is_news: bool,
 }
 
 /// The states of keys, and what is remembered of their texts and origins.
@@ -300,14 +276,14 @@ impl Keys {
 
     /// Is the key proven? Notes this request, which nothing blocks, in its mark; `None` without budgets. `other`: none of
     /// its values has a large sample.
-    pub(super) fn prove(&mut self, key: u64, other: bool, now_s: u32) -> Option<Proof> {
+    pub(super) fn prove(&mut self, key: u64, other: bool, now_s: u32) -> Option<budget::Proof> {
         let young_for_s = self.young_for_s;
         let (key, mark) = self.table.marked(key)?;
         Some(budget::prove(key, mark, other, key.is_old(now_s, young_for_s)))
     }
 
-    /// The clock was set back: no time in the states is later than now. One pass over them. Limits keep their debts, which are
-    /// relative.
+    /// After the clock was set back: makes no time in the states later than now. One pass over them. Debts of limits are relative and
+    /// stay.
     pub(super) fn step_back(&mut self, clock: &Clock) {
         let now_s = clock.now_s();
         let (now_min, now) = (now_s / 60, tick_of(now_s));

@@ -1,6 +1,6 @@
 //! How long keys live. A credential that rotates is a new key each time, so no limit and no verdict holds it for long.
 //!
-//! One pass over the key table a minute; keys that had to leave the table are not counted. Ages are in ticks of ten minutes.
+//! One pass over the key table every ten minutes; keys that had to leave the table are not counted. Ages are in ticks of ten minutes.
 
 use crate::engine::tables::keys::KeyState;
 

@@ -16,11 +16,11 @@ mod report;
 mod state;
 mod values;
 
-use crate::engine::config::Config;
+use crate::engine::config::{Config, Exceptions};
 use crate::engine::observation::{self, Observation};
 use crate::engine::outcome::Outcome;
 use crate::engine::tables::keys::flag;
-use crate::engine::units::Nanos;
+use crate::engine::units::{Nanos, tick_of};
 use crate::engine::wire::Refused;
 use budget::Budgets;
 use clock::{Clock, Moved};
@@ -76,7 +76,10 @@ pub struct Ledger {
     rates: Rates,
     budgets: Budgets,
     publisher: Publisher,
+    people: Exceptions,
     short_lived_percent: u8,
+    /// When it was counted.
+    lives_tick: u16,
 }
 
 impl Ledger {
@@ -97,7 +100,9 @@ impl Ledger {
             rates: Rates::default(),
             budgets: Budgets::default(),
             publisher: Publisher::default(),
+            people: Exceptions::default(),
             short_lived_percent: 0,
+            lives_tick: 0,
         };
         ledger.reconfigure(config);
         ledger
@@ -111,6 +116,7 @@ impl Ledger {
         self.budgets.configure(config);
         self.keys.configure(config, self.budgets.exist());
         self.values.configure(config);
+        self.people.clone_from(&config.exceptions);
     }
 
     /// Bytes of all tables.
@@ -133,15 +139,37 @@ impl Ledger {
         self.observe_each(batch, &mut each)
     }
 
-    /// Applies a batch from another clock's domain: `time` says what a time of it is here.
+    /// Applies a batch from another clock's domain: `here` says what an observation of it is here.
     ///
     /// # Errors
     /// See `observe`.
-    pub fn observe_rebased(&mut self, batch: &[u8], time: impl Fn(Nanos) -> Nanos) -> Result<u16, Refused> {
+    pub fn observe_as(
+        &mut self,
+        batch: &[u8],
+        here: impl Fn(&Observation) -> Observation,
+        mut each: impl FnMut(&Observation, Outcome),
+    ) -> Result<u16, Refused> {
         let check = self.seed_check;
         observation::decode(batch, check, |obs| {
-            self.observe_one(&Observation { time: time(obs.time), ..*obs });
+            let obs = here(obs);
+            let outcome = self.observe_one(&obs);
+            each(&obs, outcome);
         })
+    }
+
+    /// People have released these keys, values and numbers of cases: the keys are not convicted, the cases end.
+    pub fn pardon(&mut self, ids: &[u64]) {
+        ids.iter().for_each(|id| self.pardon_one(*id));
+    }
+
+    #[inline(never)]
+    fn pardon_one(&mut self, id: u64) {
+        self.values.pardon(id);
+        if let Some(key) = self.keys.get_mut(id).filter(|k| k.has(flag::CONVICTED)) {
+            key.acquit();
+            key.strikes = 0;
+            self.publisher.note(id);
+        }
     }
 
     /// Applies one observation of an edge in the same process.
@@ -166,15 +194,24 @@ impl Ledger {
     /// The host's time. Call it at any rate; expiry and ageing run once a minute.
     pub fn tick(&mut self, now: Nanos) {
         self.advance(u32::try_from(now.secs()).unwrap_or(u32::MAX), true);
+        if !self.people.is_empty() {
+            let people = std::mem::take(&mut self.people);
+            people.freed(self.clock.now_s()).for_each(|id| self.pardon_one(id));
+            self.people = people;
+        }
         if self.clock.is_sweep() {
             let now_s = self.clock.now_s();
             self.values.sweep(now_s);
-            self.short_lived_percent = self.keys.short_lived_percent(now_s);
+            // Lives are counted in ticks of ten minutes: once in each is enough for a pass over the table.
+            let tick = tick_of(now_s);
+            if std::mem::replace(&mut self.lives_tick, tick) != tick {
+                self.short_lived_percent = self.keys.short_lived_percent(now_s);
+            }
         }
     }
 
-    /// Hears a witness of the time. At the end of an epoch the tables age; if the clock was set back, no time in them stays
-    /// later than now.
+    /// Takes the time of a witness (see `clock`). At the end of an epoch the tables age; if the clock was set back, times in them that
+    /// are later than now become now.
     fn advance(&mut self, now_s: u32, tick: bool) {
         match self.clock.advance(now_s, tick) {
             Moved::On => {}

@@ -3,12 +3,12 @@
 //! A page names its layout, seed and slice and carries a checksum, so each is accepted or refused alone. Cost: one pass over the
 //! slice; nothing is allocated but the page.
 
-use super::keys::Origin;
 use crate::engine::tables::cases::{Case, Confirmed, Pair};
 use crate::engine::tables::doorkeeper::{Candidate, Doorkeeper};
 use crate::engine::tables::groups::Group;
 use crate::engine::tables::keys::KeyState;
 use crate::engine::tables::large_samples::LargeSample;
+use crate::engine::tables::origins::Origin;
 use crate::engine::wire::{Encoded, Reader, Writer};
 use std::ops::Range;
 

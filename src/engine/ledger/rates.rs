@@ -1,5 +1,5 @@
 //! Limits over all workers together. What was served is charged here; keys and tenants that have used up a limit are
-//! published (`over`).
+//! published (`overdrawn`).
 //!
 //! Memory: the 4,096 keys and tenants that owe most, 16 bytes and 8 a limit each (128 KiB with two limits, 320 KiB at
 //! most), where any profile has a limit. A key needs no state to owe, as requests without a prompt make none, and a flood
@@ -156,7 +156,7 @@ impl Rates {
         }
     }
 
-    /// The clock was set back: debts are relative and stay; what was published of them is not, and goes out again.
+    /// After the clock was set back: debts are relative and stay; published ones are absolute and are published again.
     pub(super) fn step_back(&mut self) {
         self.over = Over::default();
     }

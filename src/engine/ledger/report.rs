@@ -1,8 +1,8 @@
-//! What the ledger tells people: counts for gauges, groups with their evidence.
+//! Reports of the ledger: counts for gauges, groups with their evidence.
 
 use super::Ledger;
 use crate::engine::detect::{self, HONEST};
-use crate::engine::report::{GroupReport, Inspection, KeyReport, Status};
+use crate::engine::report::{CaseReport, GroupReport, Inspection, KeyReport, Status};
 use crate::engine::rules::Pieces;
 use crate::engine::tables::groups::{Group, flag};
 use crate::engine::tables::keys::flag as key_flag;
@@ -39,6 +39,16 @@ impl Ledger {
         out
     }
 
+    /// Groups of text on at least so many keys, whatever their state, those on most keys first: what is usual here.
+    pub fn common_groups(&self, keys: u32) -> Vec<GroupReport> {
+        let is_common =
+            |g: &&Group| g.tag != 0 && Axis::of(g.tag) == Axis::Text && g.distinct() >= f64::from(keys);
+        let mut out: Vec<GroupReport> =
+            self.values.groups().slots().iter().filter(is_common).map(|g| self.describe(g)).collect();
+        out.sort_by(|a, b| (b.keys, &a.id).cmp(&(a.keys, &b.id)));
+        out
+    }
+
     fn describe(&self, g: &Group) -> GroupReport {
         let f = self.values.assess(g, self.clock.now_s());
         let axis = Axis::of(g.tag);
@@ -68,6 +78,45 @@ impl Ledger {
             old_percent: percent(detect::share(g.old, g.single)),
             sampled_keys: g.keys.items().iter().map(|s| s.key_hash).collect(),
         }
+    }
+
+    /// Open cases, those with most convicted keys first. One pass over the key table.
+    pub fn cases_report(&self) -> Vec<CaseReport> {
+        let (cases, now_s) = (self.values.cases(), self.clock.now_s());
+        let mut out: Vec<CaseReport> = Vec::new();
+        for c in cases.cases().iter().filter(|c| c.id != 0 && c.values > 0) {
+            let known = out.iter().any(|o| o.campaign == c.id);
+            let values = if known { Vec::new() } else { self.values_of(c.id) };
+            if !values.is_empty() {
+                out.push(CaseReport {
+                    campaign: c.id,
+                    since_s: c.first_s,
+                    last_s: c.last_s,
+                    requests: c.seen,
+                    keys: c.keys as u32,
+                    values,
+                    ..CaseReport::default()
+                });
+            }
+        }
+        for key in self.keys.table().slots().iter().filter(|k| k.has(key_flag::CONVICTED)) {
+            let Some(campaign) = self.conviction(key.id) else { continue };
+            let Some(case) = out.iter_mut().find(|c| c.campaign == campaign) else { continue };
+            case.convicted = case.convicted.saturating_add(1);
+            let age_min = (now_s / 60).saturating_sub(key.first_min);
+            for (n, within) in case.made.iter_mut().zip([60, 24 * 60, 7 * 24 * 60]) {
+                *n = n.saturating_add(u32::from(age_min <= within));
+            }
+        }
+        out.sort_by(|a, b| (b.convicted, &a.campaign).cmp(&(a.convicted, &b.campaign)));
+        out
+    }
+
+    /// Confirmed values of a campaign's case, in order.
+    pub fn values_of(&self, campaign: u32) -> Vec<u64> {
+        let mut out = self.values.cases().values_numbered(campaign);
+        out.sort_unstable();
+        out
     }
 
     /// One group as it is now, for diagnosis.

@@ -770,6 +770,28 @@ fn told(flag: u8, at_s: f64, key: u64, values: &[u64]) -> Observation {
 }
 
 #[test]
+fn a_request_offers_eight_unknown_values_at_once() {
+    // Twelve in its text and twelve in the first one of its conversation: the twelve least are learned, eight at a time.
+    let mut l = Ledger::new(&config(|_| ()));
+    let mut all: Vec<u64> = (0..24).map(|v| value(5, v)).collect();
+    all.sort_unstable();
+    let every_other = |from: usize| all.iter().copied().skip(from).step_by(2);
+    let mut grown = Vec::new();
+    for n in 0..200u64 {
+        let own: Vec<u64> = every_other(0).collect();
+        let obs = Observation {
+            first_anchors: Few::of(every_other(1)),
+            ..told(crate::engine::observation::SERVED, n as f64, 1 + n, &own)
+        };
+        l.observe_one(&obs);
+        grown.push(all.iter().filter(|v| l.values.groups().get(**v).is_some()).count());
+    }
+    grown.dedup();
+    assert_eq!(grown, [0, 8, 12]);
+    assert!(all[..12].iter().all(|v| l.values.groups().get(*v).is_some()));
+}
+
+#[test]
 fn a_refused_request_teaches_nothing_new() {
     use crate::engine::observation::{REFUSED, SERVED};
     let honest: Vec<u64> = (0..8).map(|v| value(3, v)).collect();

@@ -1,4 +1,4 @@
-//! Generic structures. Nothing here knows of requests, keys or models.
+//! Generic probabilistic structures. They depend on nothing else in the engine.
 
 pub mod bloom;
 pub mod bottom_k;

@@ -2,6 +2,7 @@
 
 use super::numbers::Numbers;
 use crate::engine::hash;
+use crate::engine::value::Axis;
 use crate::engine::wire::{Encoded, Reader, Writer, encoded};
 
 /// A confirmed value, 24 bytes.
@@ -106,6 +107,12 @@ impl Case {
     }
 }
 
+/// Who of a case's values is believed, the greatest: what the case says stands before where it comes from, as others come from
+/// there, too; then the value with the most keys.
+fn spokesman(value: u64, keys: f32) -> (bool, bool, f32) {
+    (value != 0, Axis::of(value) == Axis::Text, keys)
+}
+
 /// How often two cases met in one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pair {
@@ -197,14 +204,24 @@ impl Cases {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
         at..at.wrapping_add(WAYS)
     }
-    /// Takes the numbers of a case from the large sample of one of its values, with about `keys` keys. The value with the
-    /// most keys is believed.
+    /// Takes the numbers of a case from the large sample of one of its values, with about `keys` keys. Of the confirmed values
+    /// one is believed: see `spokesman`.
     pub fn describe(&mut self, case: u16, value: u64, keys: f32, numbers: &Numbers) {
-        let Some(c) = self.case_mut(case).filter(|c| c.by == value || keys >= c.keys) else { return };
+        let mine = spokesman(value, keys);
+        let Some(c) = self.case_mut(case).filter(|c| c.by == value || mine >= spokesman(c.by, c.keys)) else {
+            return;
+        };
         (c.by, c.keys) = (value, keys);
         if c.numbers.differ(numbers) {
             c.numbers = *numbers;
             self.version = self.version.wrapping_add(1);
+        }
+    }
+    /// A value has no large sample any more, or is no longer confirmed: the next one that has is believed.
+    pub fn falls_silent(&mut self, case: u16, value: u64) {
+        let case = self.root(case);
+        if let Some(c) = self.case_mut(case).filter(|c| c.by == value) {
+            (c.by, c.keys) = (0, 0.0);
         }
     }
     /// Looks a value up.
@@ -234,6 +251,20 @@ impl Cases {
     pub fn resolve(&self, case: u16) -> u16 {
         let at = self.root(case);
         if self.case(at).is_some_and(|c| c.values > 0) { at } else { 0 }
+    }
+    /// The confirmed values of a case.
+    pub fn values_in(&self, case: u16) -> Vec<u64> {
+        self.values_where(|root| root == case && case != 0)
+    }
+    /// The confirmed values of the cases with this public number. Without any it costs a look at each case, not at each value.
+    pub fn values_numbered(&self, id: u32) -> Vec<u64> {
+        if !self.cases.iter().any(|c| c.id == id && c.values > 0) {
+            return Vec::new();
+        }
+        self.values_where(|root| self.case(root).is_some_and(|c| c.id == id))
+    }
+    fn values_where(&self, of: impl Fn(u16) -> bool) -> Vec<u64> {
+        self.values.iter().filter(|v| v.value != 0 && of(self.root(v.case))).map(|v| v.value).collect()
     }
     /// The case a number stands for today, with values or without; 0 if there is none.
     pub fn root(&self, case: u16) -> u16 {
@@ -292,14 +323,15 @@ impl Cases {
             c.values = c.values.saturating_add(1);
         }
         (victim.value != 0).then(|| {
-            self.forget(victim.case);
+            self.forget(&victim);
             victim.value
         })
     }
-    fn forget(&mut self, case: u16) {
+    fn forget(&mut self, gone: &Confirmed) {
         self.live = self.live.saturating_sub(1);
         self.version = self.version.wrapping_add(1);
-        let case = self.resolve(case);
+        self.falls_silent(gone.case, gone.value);
+        let case = self.resolve(gone.case);
         if let Some(c) = self.case_mut(case) {
             c.values = c.values.saturating_sub(1);
         }
@@ -307,9 +339,8 @@ impl Cases {
     /// Releases a value.
     pub fn release(&mut self, value: u64) {
         if let Some(v) = self.get_mut(value) {
-            let case = v.case;
-            *v = Confirmed::default();
-            self.forget(case);
+            let gone = std::mem::take(v);
+            self.forget(&gone);
         }
     }
     /// Notes that keys of a case still send.
@@ -362,7 +393,7 @@ impl Cases {
             c.seen = c.seen.saturating_add(gone.seen);
             c.first_s = c.first_s.min(gone.first_s);
             c.id = c.id.min(gone.id);
-            if gone.keys > c.keys {
+            if spokesman(gone.by, gone.keys) > spokesman(c.by, c.keys) {
                 (c.by, c.keys, c.numbers) = (gone.by, gone.keys, gone.numbers);
             }
         }
@@ -431,6 +462,45 @@ mod tests {
         assert_eq!((prior(&c), c.version()), (5.0, version), "too few keys; too little news");
         c.describe(case, 8, 500.0, &numbers(2.0));
         assert!(prior(&c) == 2.0 && c.version() != version);
+    }
+
+    /// A network of more keys joined a case, spoke for it and was let go: what it had said stood until the case ended.
+    #[test]
+    fn who_is_gone_describes_no_case() {
+        let numbers = |prior| Numbers { prior, ..Numbers::default() };
+        let prior = |c: &Cases, case| c.case(case).unwrap().numbers.prior;
+        let leave: [fn(&mut Cases, u16); 2] = [|c, _| c.release(7), |c, case| c.falls_silent(case, 7)];
+        for leave in leave {
+            let mut c = Cases::default();
+            let (first, case) = (c.open(2, 0), c.open(1, 0));
+            c.confirm(7, case, 0);
+            c.confirm(8, case, 0);
+            c.describe(case, 7, 400.0, &numbers(1.0));
+            leave(&mut c, case);
+            assert_eq!(prior(&c, case), 1.0, "until another one speaks");
+            c.describe(case, 8, 100.0, &numbers(9.0));
+            assert_eq!(prior(&c, case), 9.0);
+            // Of merged cases, too.
+            c.confirm(3, first, 0);
+            c.describe(first, 3, 50.0, &numbers(4.0));
+            c.merge(first, case);
+            assert_eq!(prior(&c, first), 9.0);
+            c.release(8);
+            c.describe(first, 3, 50.0, &numbers(5.0));
+            assert_eq!(prior(&c, first), 5.0);
+        }
+    }
+
+    #[test]
+    fn what_a_campaign_says_describes_it_before_where_it_comes_from() {
+        let mut c = Cases::default();
+        let case = c.open(1, 0);
+        let numbers = |prior| Numbers { prior, ..Numbers::default() };
+        let network = Axis::Network.tag(5);
+        c.describe(case, network, 400.0, &numbers(1.0));
+        c.describe(case, 8, 100.0, &numbers(9.0));
+        c.describe(case, network, 500.0, &numbers(1.0));
+        assert_eq!(c.case(case).unwrap().numbers.prior, 9.0);
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Doorkeeper {
     pub fn tables_mut(&mut self) -> (&mut Vec<u32>, &mut Vec<Candidate>) {
         (&mut self.cells, &mut self.candidates)
     }
-    /// The clock was set back: no candidate is later than now.
+    /// After the clock was set back: makes no candidate later than now.
     pub fn step_back(&mut self, now_min: u32) {
         self.candidates.iter_mut().for_each(|c| c.last_min = c.last_min.min(now_min));
     }
@@ -57,7 +57,7 @@ impl Doorkeeper {
     pub fn live(c: &Candidate) -> bool {
         c.keys != 0
     }
-    /// Shows one value from one key (its sampling hash). `true`: about ten keys have sent it, make a group.
+    /// Offers a value that a key (its sampling hash) has sent. `true`: about ten keys have sent it, so it gets a group.
     pub fn offer(&mut self, value: u64, key_hash: u32, now_min: u32) -> bool {
         let h = hash::mix(value);
         let key_tag = key_hash & 0xfff;

@@ -21,7 +21,7 @@ const ONCE: u32 = 1 << 16;
 /// Its age was unknown.
 const UNKNOWN: u32 = 1 << 17;
 
-/// What is left of a key.
+/// What is remembered of a key that had to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ghost {
     /// First seen, minutes since the epoch (a multiple of ten minutes, at most ten too early).
@@ -77,7 +77,7 @@ impl Ghosts {
             }
         }
     }
-    /// What is left of a key that comes back; it is removed here.
+    /// Takes out what is remembered of a key that comes back.
     pub fn recall(&mut self, id: u64, now_s: u32) -> Option<Ghost> {
         let (set, tag) = self.place(id);
         let cell = self.0.get_mut(set)?.iter_mut().find(|c| **c >> 18 == tag >> 18)?;

@@ -4,7 +4,7 @@
 //! last a convicted one; among equals the longest silent. So a flood of made-up keys displaces hardly any but its own. Of a
 //! key that left its birth is kept (see `ghosts`), so it does not look new when it comes back. Its debts are not kept: it
 //! gets a fresh quota, which is better than to charge a newcomer with a stranger's debt. That quota is bounded: keys above
-//! a limit stay known in `over`, each worker has limits of its own, and it takes 16 keys that came back to displace another
+//! a limit stay known in `overdrawn`, each worker has limits of its own, and it takes 16 keys that came back to displace another
 //! such key.
 
 use super::ghosts::{Ghost, Ghosts};

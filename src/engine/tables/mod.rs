@@ -9,6 +9,7 @@ pub mod homes;
 pub mod keys;
 pub mod large_samples;
 pub mod numbers;
+pub mod origins;
 pub mod overdrawn;
 pub mod quota;
 pub mod texts;

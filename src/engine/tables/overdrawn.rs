@@ -94,3 +94,25 @@ impl Over {
 fn until_s(debt: &Debt) -> u32 {
     u32::try_from(debt.until.since(Nanos::from_secs(1)).secs()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_bounded_and_gives_up_who_ends_first() {
+        let mut over = Over::default();
+        let size = over.size_bytes();
+        for key in 1..=20_000u64 {
+            over.note(key, 0, Debt { limit: 0, until: Nanos::from_secs(1_000 + key) });
+        }
+        assert_eq!(over.size_bytes(), size);
+        let mut live: Vec<u64> = over.live(0).map(|o| o.key).collect();
+        live.sort_unstable();
+        assert_eq!(live.len(), ENTRIES);
+        // Of each bucket the eight that end last are left: nobody of the first half.
+        assert!(live.iter().all(|key| *key > 10_000), "{:?}", live.first());
+        assert_eq!(over.wait(1, 0, Nanos(0)), None);
+    }
+}

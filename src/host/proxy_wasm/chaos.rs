@@ -19,7 +19,7 @@ use std::cell::Cell;
 use super::calls;
 use super::shared::Shared;
 use crate::engine::config::Config;
-use crate::engine::edge::identity::{Head, NoProperties};
+use crate::engine::edge::identity::Head;
 use crate::engine::units::Nanos;
 use crate::node::{LeaseChange, Node};
 use std::sync::Arc;
@@ -83,19 +83,7 @@ pub fn flood(node: &mut Node, config: &Arc<Config>, now: Nanos) {
             "{{\"messages\":[{{\"role\":\"user\",\"content\":\"rate the answer number {made} of many w{made} x{made}\"}}]}}"
         );
         let headers: [(&[u8], &[u8]); 1] = [(b"x-api-key", key.as_bytes())];
-        let head = Head {
-            method: b"POST",
-            path: b"/v1/chat/completions",
-            authority: b"",
-            headers: &headers,
-            source: b"",
-            route: b"",
-            virtual_host: b"",
-            service: b"",
-            metadata_profile: b"",
-            properties: &NoProperties,
-            end_of_stream: false,
-        };
+        let head = Head { path: b"/v1/chat/completions", headers: &headers, ..Head::default() };
         let mut session = node.open(config, &head);
         session.push(body.as_bytes(), true);
         session.finish();

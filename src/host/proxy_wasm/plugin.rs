@@ -1,5 +1,6 @@
 //! Roots, engines and clocks of one VM. Configuration stays with its root; what was learned stays with the VM, by policy.
 
+use super::HOLD_LIMIT_NS;
 use super::calls;
 use super::hub;
 use super::metrics::{Counter, Metrics};
@@ -7,14 +8,13 @@ use super::registry::Registry;
 use super::reply;
 use super::shared::{RANK, Shared, process_seed};
 use super::stream::{VERDICT_HEADER, is_verdict_header};
-use super::{END_LIMIT_NS, HOLD_LIMIT_NS};
 use crate::engine::config::{Config, FailureMode, LogDecisions, ProfileId, Scope, parse_with_env};
 use crate::engine::edge::actions::Lines;
 use crate::engine::edge::identity::{Head, Properties};
 use crate::engine::edge::session::Session;
 use crate::engine::hash::Seed;
 use crate::engine::units::{Nanos, scaled};
-use crate::engine::verdict::Action;
+use crate::engine::verdict::{Action, Reason};
 use crate::engine::{Decision, Engine, Status};
 use crate::node::{Answer, Counts, LeaseChange, Node, TICK};
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
@@ -24,6 +24,8 @@ use std::sync::Arc;
 const FAST_TICK: u64 = TICK / 5;
 /// This many streams must hang at their headers before holding counts as broken: one alone may be a slow client.
 const HUNG: u32 = 3;
+/// Replies of a VM that wait at once for the ledger's word on how long a key must wait. Those beyond tell what this worker knows.
+const WORDS: usize = 256;
 /// From this percentage on most keys count as short-lived.
 const MOST: u8 = 50;
 /// Gauges are written once a second.
@@ -569,19 +571,42 @@ impl Plugin {
         hung.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Replies that waited in vain for the end of a body. If no body's end was ever reported, this host does not report
-    /// them, and no reply waits again.
+    /// Replies that wait for the end of a body, or for the ledger's word on how long their key must wait. If no body's end was ever
+    /// reported, this host does not report them, and no reply waits for one again.
     pub fn answer_overdue(&mut self, root: u32) {
         if self.waiting.is_empty() {
             return;
         }
-        let limit = calls::now().saturating_sub(END_LIMIT_NS);
-        for (id, stream) in self.waiting.of(root, |s| s.waits_since(limit)) {
-            self.tells_end(false);
+        let now = calls::now();
+        for (id, stream) in self.waiting.of(root, |s| s.refuses()) {
             calls::act_for(id);
             if let Ok(mut stream) = stream.try_borrow_mut() {
-                stream.refuse(self);
+                stream.look_after(self, now);
             }
+        }
+    }
+
+    /// How long a reply must wait for the ledger's word on how long its key must wait, nanoseconds. A burst that reaches several workers
+    /// within their ticks is known in whole to none of them.
+    pub fn word_in(&mut self, root: u32, tenant: u64, d: &Decision) -> u64 {
+        let limited = d.action == Action::Throttle && d.verdict.reason == Reason::Rate;
+        if !limited || self.timerless {
+            return 0;
+        }
+        let room = self.waiting.len() < WORDS;
+        match self.policy(root) {
+            Some((State { brain: Brain::Node(node), .. }, config)) => {
+                let word = node.word_in(Plugin::now(&config), calls::now(), tenant, d);
+                if room { word } else { 0 }
+            }
+            _ => 0,
+        }
+    }
+
+    /// The decision tells what the ledger has said of how long its key must wait.
+    pub fn hear_wait(&mut self, root: u32, tenant: u64, d: &mut Decision) {
+        if let Some((State { brain: Brain::Node(node), .. }, config)) = self.policy(root) {
+            node.hear_wait(Plugin::now(&config), tenant, d);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Requests that a tick must reach. The SDK's dispatcher owns the contexts; this holds the few that wait for something that may
-//! never come: a body while headers are held, or the end of a body that is refused.
+//! never come: a body while headers are held, the end of a body that is refused, or the ledger's word on how long a key must wait.
 
 use super::stream::Stream;
 use crate::engine::map::{Map, fixed};
@@ -24,6 +24,11 @@ impl Registry {
             Some(stream) => self.streams.insert(id, stream),
             None => self.streams.remove(&id),
         };
+    }
+
+    /// Streams that wait.
+    pub fn len(&self) -> usize {
+        self.streams.len()
     }
 
     /// Is no stream waiting?

@@ -1,5 +1,6 @@
 //! One request on the host's side: which callbacks may hold, what is read, when it is decided. No policy.
 
+use super::END_LIMIT_NS;
 use super::calls;
 use super::metrics::Counter;
 use super::plugin::Plugin;
@@ -40,7 +41,7 @@ pub struct Stream {
     rejected: bool,
     /// After the handshake of a WebSocket.
     socket: Option<Box<Socket>>,
-    /// A reply that waits for the end of the request: a proxy that answers earlier closes the connection.
+    /// A reply that waits.
     refusal: Option<Box<Refusal>>,
     request_id: String,
 }
@@ -50,8 +51,12 @@ pub struct Stream {
 struct Refusal {
     decision: Decision,
     session: Session,
-    /// When, nanoseconds; 0 if its reply does not wait.
+    /// When, nanoseconds.
     since: u64,
+    /// The host may still report the end of the body: a proxy that answers earlier closes the connection.
+    end_due: bool,
+    /// After so long the ledger has said how long the key must wait, nanoseconds; 0: it has.
+    word_in: u64,
 }
 
 impl Stream {
@@ -118,10 +123,10 @@ impl Stream {
         }
         if self.refusal.is_some() {
             if !end {
-                return Pause;
+                return self.wait_on(plugin, size);
             }
             plugin.tells_end(true);
-            return self.refuse(plugin);
+            return self.end_refused(plugin);
         }
         let Some(session) = &mut self.session else {
             // Decided when all bytes were there, and still told the end.
@@ -150,7 +155,10 @@ impl Stream {
             }
         };
         match next {
-            Next::Ready => self.decide(plugin),
+            Next::Ready => {
+                let answer = self.decide(plugin);
+                if end || self.refusal.is_none() { answer } else { self.wait_on(plugin, size) }
+            }
             Next::More => {
                 self.holding = true;
                 self.read = size;
@@ -172,7 +180,7 @@ impl Stream {
         }
         calls::remove_header(MapType::HttpRequestTrailers, VERDICT_HEADER);
         if self.refusal.is_some() {
-            return self.refuse(plugin);
+            return self.end_refused(plugin);
         }
         match &mut self.session {
             Some(session) => {
@@ -201,9 +209,11 @@ impl Stream {
         let shadow = if decision.action == verdict.action { "" } else { "shadow " };
         calls::set_property("weir.verdict", &[shadow, &why].concat());
         if decision.action.rejects() {
-            let since = if session.end_due && plugin.may_wait() { calls::now() } else { 0 };
-            self.refusal = Some(Box::new(Refusal { decision, session, since }));
-            return if since == 0 { self.refuse(plugin) } else { Pause };
+            let end_due = session.end_due && plugin.may_wait();
+            let word_in = plugin.word_in(self.root, session.identity.tenant, &decision);
+            let since = calls::now();
+            self.refusal = Some(Box::new(Refusal { decision, session, since, end_due, word_in }));
+            return if end_due || word_in != 0 { Pause } else { self.refuse(plugin) };
         }
         if decision.action == Action::Tag
             && !(headers_held && calls::add_header(MapType::HttpRequestHeaders, VERDICT_HEADER, &why))
@@ -214,9 +224,47 @@ impl Stream {
         Continue
     }
 
-    /// Has a rejection waited since before `limit`?
-    pub fn waits_since(&self, limit: u64) -> bool {
-        self.refusal.as_ref().is_some_and(|r| r.since < limit)
+    /// A reply waits, and `size` bytes are held of a body that goes on. Not more than are held of any: of a buffer that is full a host
+    /// says 413 by itself.
+    fn wait_on(&mut self, plugin: &mut Plugin, size: usize) -> types::Action {
+        let full =
+            |r: &Refusal| !r.end_due && size as u64 > plugin.holds_bytes(self.root, r.decision.profile);
+        if self.refusal.as_deref().is_some_and(full) { self.refuse(plugin) } else { Pause }
+    }
+
+    /// The end of a request that is rejected has come.
+    fn end_refused(&mut self, plugin: &mut Plugin) -> types::Action {
+        match &mut self.refusal {
+            Some(r) if r.word_in != 0 => {
+                r.end_due = false;
+                Pause
+            }
+            _ => self.refuse(plugin),
+        }
+    }
+
+    /// Does a reply wait?
+    pub fn refuses(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    /// Looks after a reply that waits. Sends it when nothing is due any more, or has been for too long.
+    pub fn look_after(&mut self, plugin: &mut Plugin, now: u64) {
+        let root = self.root;
+        let Some(r) = &mut self.refusal else { return };
+        let waited = now.saturating_sub(r.since);
+        // What the ledger says earlier may be of some workers only.
+        if r.word_in != 0 && waited >= r.word_in {
+            plugin.hear_wait(root, r.session.identity.tenant, &mut r.decision);
+            r.word_in = 0;
+        }
+        if r.end_due && waited > END_LIMIT_NS {
+            plugin.tells_end(false);
+            r.end_due = false;
+        }
+        if !r.end_due && r.word_in == 0 {
+            self.refuse(plugin);
+        }
     }
 
     /// Sends the reply of a rejection.

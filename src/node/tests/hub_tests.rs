@@ -324,3 +324,116 @@ fn damaged_shards_of_the_hub_are_refused_and_counted() {
     assert!(w.counts().cells_refused >= 2);
     assert_eq!(w.request(1, 2).verdict.reason, Reason::None);
 }
+
+/// Released, allowed and denied on the hub: in every worker, whoever leads, until it ends by the hub's clock.
+#[test]
+fn what_people_have_decided_on_the_hub_goes_before_its_verdicts() {
+    use crate::engine::snapshot::{ALLOWED, DENIED, EXCEPTIONS, RELEASED};
+    let mut w = World::with_hub(3);
+    let keys: Vec<u64> = (1..=4).map(|k| w.request(1, k).key.0).collect();
+    let now_s = 1_780_000_000 + (w.memory.now / 1_000_000_000) as u32;
+    let shard = |index: usize, mut keys: Vec<KeyEntry>| {
+        let mut bytes = Vec::new();
+        keys.sort_by_key(|k| k.key);
+        Shard { now_s, keys, ..Shard::default() }.encode(index as u8, with_hub().seed.check(), &mut bytes);
+        (index as u8, 1, bytes)
+    };
+    let entry = |key: u64, campaign: u32, until_s: u32| KeyEntry { key, campaign, until_s };
+    let late = now_s + 7_200;
+    let convicted = |i: usize| shard(shard_of(keys[i]), vec![entry(keys[i], 9, late)]);
+    let mut hub = Told { epoch: 1, shards: vec![convicted(0), convicted(1)], ..Told::default() };
+    w.exchange(&mut hub, 8);
+    let reasons = |w: &mut World, vm: usize| [1, 2, 3, 4].map(|k| w.request(vm, k).verdict.reason);
+    assert_eq!(reasons(&mut w, 1), [Reason::Convicted, Reason::Convicted, Reason::None, Reason::None]);
+    let decide = |w: &mut World, hub: &mut Told, all: Vec<KeyEntry>| {
+        let version = hub.shards.iter().find(|s| usize::from(s.0) == EXCEPTIONS).map_or(0, |s| s.1);
+        hub.shards.retain(|s| usize::from(s.0) != EXCEPTIONS);
+        let (index, _, bytes) = shard(EXCEPTIONS, all);
+        hub.shards.push((index, version + 1, bytes));
+        w.exchange(hub, 9);
+    };
+    let all = vec![
+        entry(keys[0], RELEASED, late),
+        entry(keys[2], DENIED, late),
+        entry(keys[3], ALLOWED, late),
+        entry(keys[1], RELEASED, now_s - 1),
+    ];
+    decide(&mut w, &mut hub, all);
+    let decided = [Reason::None, Reason::Convicted, Reason::DenyList, Reason::AllowList];
+    for vm in [1, 2] {
+        assert_eq!(reasons(&mut w, vm), decided, "worker {vm}");
+    }
+    // Another leader, another worker.
+    w.kill(0);
+    while w.leader().is_none() {
+        w.run(1, &[]);
+    }
+    let fresh = w.start(1);
+    w.configure();
+    w.run(1, &[]);
+    assert_eq!(reasons(&mut w, fresh), decided);
+    // Of what is released and allowed the hub is told, and that nothing is to be learned from it.
+    let before = hub.observations;
+    w.exchange(&mut hub, 10);
+    assert!(hub.observations > before);
+    // The whole campaign.
+    decide(&mut w, &mut hub, vec![entry(9, RELEASED, late)]);
+    assert_eq!(reasons(&mut w, 1), [Reason::None; 4]);
+    // By the hub's clock it has ended.
+    hub.ahead_ms = 7_300_000;
+    hub.shards[0].1 += 1;
+    w.exchange(&mut hub, 8);
+    assert_eq!(reasons(&mut w, 1), [Reason::None; 4], "and so has the conviction");
+    hub.ahead_ms = 0;
+    decide(&mut w, &mut hub, Vec::new());
+    assert_eq!(reasons(&mut w, 2), [Reason::Convicted, Reason::Convicted, Reason::None, Reason::None]);
+}
+
+#[test]
+fn a_hub_that_fails_is_called_ever_more_seldom_and_none_is_called_less_than_once_a_minute() {
+    let (mut w, mut hub) = (World::with_hub(2), Told { epoch: 1, ..Told::default() });
+    w.exchange(&mut hub, 10);
+    let next = |w: &mut World| {
+        let mut ticks = 0;
+        loop {
+            w.run(1, &[]);
+            ticks += 1;
+            if let Some(request) = w.due() {
+                return (ticks, request);
+            }
+            assert!(ticks < 1_000);
+        }
+    };
+    let mut request = next(&mut w).1;
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        assert_eq!(w.answer(503, b""), Some(Answer::Refused(503)));
+        let (ticks, again) = next(&mut w);
+        waits.push(ticks);
+        request = again;
+    }
+    assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300], "seconds: 1, 2, 4, 8, 16, 30, 30");
+    // A hub that asks for an hour gets a minute.
+    let reply = hub.take(&request);
+    let asks = Reply { period_ms: 3_600_000, ..Reply::decode(&reply, with_hub().seed.check()).unwrap() };
+    let mut bytes = Vec::new();
+    asks.encode(&mut bytes);
+    assert_eq!(w.answer(200, &bytes), Some(Answer::Taken));
+    // Half a MiB that waits is sent sooner.
+    for n in 0..12_000 {
+        w.request(1, n);
+    }
+    let (ticks, request) = next(&mut w);
+    assert!(ticks < 20 && request.len() > 512 << 10, "{ticks} {}", request.len());
+    let rest = hub.take(&request);
+    assert_eq!(w.answer(200, &rest), Some(Answer::Taken));
+    w.exchange(&mut hub, 60);
+    let request = next(&mut w).1;
+    let reply = hub.take(&request);
+    let asks = Reply { period_ms: 3_600_000, ..Reply::decode(&reply, with_hub().seed.check()).unwrap() };
+    asks.encode(&mut bytes);
+    assert_eq!(w.answer(200, &bytes), Some(Answer::Taken));
+    assert_eq!(next(&mut w).0, 600);
+    // Nobody answers: given up after 15 s, and made again after a second.
+    assert_eq!(next(&mut w).0, 160);
+}

@@ -3,9 +3,8 @@
 
 use super::*;
 use crate::engine::config::Campaign;
-use crate::engine::edge::decide;
+use crate::engine::edge::verdicts::Verdicts;
 use crate::engine::hash::Seed;
-use crate::engine::snapshot::Snapshot;
 use crate::engine::tables::numbers::{Beta, Numbers, Rhythm};
 use crate::engine::verdict::Reason;
 use proptest::prelude::*;
@@ -74,7 +73,7 @@ fn published() -> impl Strategy<Value = Published> {
 }
 
 /// A ledger with the case, and an edge that has applied what it publishes.
-fn both(p: &Published, learn: bool) -> (Ledger, Snapshot) {
+fn both(p: &Published, learn: bool) -> (Ledger, Verdicts) {
     let c = config(|c| {
         c.keys = 1_024;
         c.learn = Nanos::from_hours(if learn { 24 } else { 0 });
@@ -89,12 +88,12 @@ fn both(p: &Published, learn: bool) -> (Ledger, Snapshot) {
     }
     let entry = l.values.cases_mut().case_mut(case).unwrap();
     (entry.numbers, entry.usual) = (p.numbers, p.usual * 16);
-    let mut s = Snapshot::new(c.seed.check());
+    let mut s = Verdicts::new(c.seed.check());
     publish(&mut l, &mut s);
     (l, s)
 }
 
-fn publish(l: &mut Ledger, s: &mut Snapshot) {
+fn publish(l: &mut Ledger, s: &mut Verdicts) {
     l.republish(u64::MAX);
     l.publish(|_, bytes| s.apply(bytes).unwrap());
 }
@@ -118,8 +117,8 @@ fn parameters() -> Campaign {
     config(|_| ()).campaign
 }
 
-fn at_the_edge(s: &Snapshot, obs: &Observation, c: &Campaign) -> Outcome {
-    decide::from_snapshot(s, obs, s.best_match(obs.anchors.as_slice()), None, c)
+fn at_the_edge(s: &Verdicts, obs: &Observation, c: &Campaign) -> Outcome {
+    s.outcome(obs, obs.anchors.as_slice(), c).0
 }
 
 /// 0 nothing, 1 a tag, 2 a block.
@@ -200,7 +199,7 @@ proptest! {
             prop_assert!(s.is_known(mix(key)));
         }
         // Shards of another seed say nothing at all.
-        let mut other = Snapshot::new(Seed::from_text("other").check());
+        let mut other = Verdicts::new(Seed::from_text("other").check());
         l.republish(u64::MAX);
         l.publish(|_, bytes| assert!(other.apply(bytes).is_err()));
         prop_assert!(!at_the_edge(&other, &obs, &parameters()).block);

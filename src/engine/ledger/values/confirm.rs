@@ -9,7 +9,7 @@ use crate::engine::config::campaign::off;
 use crate::engine::detect::{self, Finding};
 use crate::engine::sketch::bottom_k::BottomK;
 use crate::engine::tables::groups::{self, Group};
-use crate::engine::tables::{cases, large_samples};
+use crate::engine::tables::large_samples;
 use crate::engine::units::tick_of;
 use crate::engine::value::Axis;
 
@@ -29,6 +29,7 @@ impl Values {
             // Without a large sample, what was found earlier no longer counts.
             g.large_sample = 0;
             g.set(groups::flag::HONEST, false);
+            self.cases.falls_silent(g.case, value);
             return;
         };
         let f = detect::judge(g, large_sample, &self.homes, tick_of(now_s), c);
@@ -137,18 +138,23 @@ impl Values {
         if !spoke {
             return;
         }
-        let of_case = |v: &&cases::Confirmed| v.value != 0 && self.cases.root(v.case) == case;
         let large_sample =
             |v: u64| self.groups.get(v).is_some_and(|g| self.large_samples.get(g.large_sample, v).is_some());
-        let silent: Vec<u64> = self
-            .cases
-            .values()
-            .iter()
-            .filter(of_case)
-            .map(|v| v.value)
-            .filter(|v| !large_sample(*v))
-            .collect();
+        let mut silent = self.cases.values_in(case);
+        silent.retain(|v| !large_sample(*v));
         silent.into_iter().for_each(|v| self.release(v));
+    }
+
+    /// People have released a value, or the number of a case: the case ends, with all that is confirmed of it.
+    #[inline(never)]
+    pub(in crate::engine::ledger) fn pardon(&mut self, id: u64) {
+        let all = match u32::try_from(id) {
+            Ok(number) => self.cases.values_numbered(number),
+            Err(_) => {
+                self.cases.get(id).map_or_else(Vec::new, |v| self.cases.values_in(self.cases.root(v.case)))
+            }
+        };
+        all.into_iter().for_each(|v| self.release(v));
     }
 
     /// A value is no longer confirmed.

@@ -20,11 +20,11 @@ const EVERYBODY: u8 = 64;
 pub(in crate::engine::ledger) struct Alarms(u64);
 
 impl Alarms {
-    /// As saved.
+    /// The octaves in alarm, to be saved: a bit each.
     pub(in crate::engine::ledger) fn bits(&self) -> u64 {
         self.0
     }
-    /// As restored.
+    /// Takes saved alarms.
     pub(in crate::engine::ledger) fn restore(&mut self, bits: u64) {
         self.0 = bits;
     }

@@ -1,5 +1,5 @@
-//! What an observation teaches: the groups of its values are touched, unknown values are offered to the doorkeeper, and what
-//! is due is evaluated.
+//! Learning from an observation: touches the groups of its values, offers unknown values to the doorkeeper, and evaluates groups
+//! that are due.
 //!
 //! Work is bounded by the observation's lists: at most `ANCHORS` values (`LEARNT` beside a confirmed template) and
 //! `FEED` of them unknown ones, so a long prompt cannot fill the doorkeeper. A request with an allowed value teaches nothing.

@@ -1,0 +1,138 @@
+//! `exceptions`: what people have decided of a key, a template, a network or a case on a node without a hub.
+//!
+//! Each line is signed with the policy's seed (SipHash-1-3, 64 bits), says who decided it and why, and ends by itself. So whoever may
+//! write the configuration but does not have the seed cannot free or refuse anybody with one. `weir except` makes such a line.
+
+use super::Problems;
+use super::read::{Object, quote};
+use crate::engine::hash::{Purpose, Seed, sip13};
+use crate::engine::sort;
+use crate::engine::time::parse_time;
+use crate::engine::verdict::{ALLOWED, DENIED, RELEASED};
+use serde_json::Value;
+
+/// Lines at most.
+pub const MOST: usize = 1_024;
+/// Bytes of `by` and `reason` at most.
+pub const TEXT_BYTES: usize = 256;
+/// The verbs, and what they may be of: the beginnings of its name (none: 8 hexadecimal digits, the number of a case).
+const VERBS: [(&str, u32, &[&str]); 3] = [
+    ("release", RELEASED, &["kid:", "tid:", "nid:", ""]),
+    ("allow", ALLOWED, &["kid:", "tid:", "nid:"]),
+    ("deny", DENIED, &["kid:"]),
+];
+
+/// One line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Exception {
+    /// Of a key or a value; of a case its number.
+    id: u64,
+    /// `RELEASED`, `ALLOWED` or `DENIED`.
+    what: u32,
+    /// Seconds since the epoch.
+    until_s: u32,
+}
+
+/// All lines, by id. 16 bytes each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exceptions(Vec<Exception>);
+
+impl Exceptions {
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+    /// What has been decided of an id, 0 if nothing that stands.
+    pub fn of(&self, id: u64, now_s: u32) -> u32 {
+        let at = self.0.binary_search_by_key(&id, |e| e.id).ok();
+        at.and_then(|at| self.0.get(at)).filter(|e| e.until_s >= now_s).map_or(0, |e| e.what)
+    }
+    /// The strongest of what has been decided of these ids, 0 if nothing that stands.
+    pub fn of_any(&self, ids: &[u64], now_s: u32) -> u32 {
+        if self.is_empty() { 0 } else { ids.iter().map(|id| self.of(*id, now_s)).max().unwrap_or(0) }
+    }
+    /// Ids that are released or allowed now: no ledger convicts them of anything.
+    pub fn freed(&self, now_s: u32) -> impl Iterator<Item = u64> {
+        self.0.iter().filter(move |e| e.what != DENIED && e.until_s >= now_s).map(|e| e.id)
+    }
+}
+
+/// The signature of a line: of its verb, what it is of, its end, who decided it and why, as they are written. No part has a line end.
+pub fn signature(seed: &Seed, parts: [&str; 5]) -> u64 {
+    sip13(seed.key(Purpose::Exception), parts.join("\n").as_bytes())
+}
+
+/// The id of a verb's object. `None`: the verb is of nothing of that name.
+fn id(of: &str, prefixes: &[&str]) -> Option<u64> {
+    let prefix = prefixes.iter().find(|p| of.starts_with(**p))?;
+    let digits = of.strip_prefix(prefix)?;
+    let wanted = if prefix.is_empty() { 8 } else { 16 };
+    let plain = digits.len() == wanted && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(digits, 16).ok().filter(|_| plain)
+}
+
+/// What is wrong with `{"exceptions": […]}`.
+pub fn problems(v: &Value, seed: &Seed) -> Problems {
+    let mut p = Problems::default();
+    read(&mut Object::new(v, String::new(), &mut p), Some(seed), &mut p);
+    p
+}
+
+/// Reads the list.
+pub(super) fn read(top: &mut Object<'_>, seed: Option<&Seed>, p: &mut Problems) -> Exceptions {
+    let list = top.list("exceptions", p).map(Vec::as_slice).unwrap_or_default();
+    if list.len() > MOST {
+        p.add("exceptions", format_args!("has {} entries, at most {MOST} are allowed", list.len()));
+        return Exceptions::default();
+    }
+    let mut out: Vec<Exception> = Vec::with_capacity(list.len());
+    for (at, v) in list.iter().enumerate() {
+        let path = format!("exceptions[{at}]");
+        let mut e = Object::new(v, path.clone(), p);
+        let mut found = None;
+        let verbs = VERBS.iter().filter(|v| e.has(v.0)).count();
+        for (verb, what, prefixes) in VERBS {
+            let Some(of) = e.string(verb, p) else { continue };
+            match id(of, prefixes) {
+                Some(id) => found = Some((verb, what, of, id)),
+                None => {
+                    let or =
+                        prefixes.iter().map(|p| if p.is_empty() { "a case" } else { p }).collect::<Vec<_>>();
+                    e.problem(
+                        verb,
+                        format_args!("is {}, must be one of {} and its digits", quote(of), or.join(", ")),
+                        p,
+                    );
+                }
+            }
+        }
+        let [until, by, reason, signed] =
+            ["until", "by", "reason", "signature"].map(|key| e.string(key, p).unwrap_or(""));
+        e.finish(p);
+        if verbs != 1 {
+            p.add(&path, "must have one of release, allow and deny");
+        }
+        let Some((verb, what, of, id)) = found.filter(|_| verbs == 1) else { continue };
+        let end = parse_time(until.as_bytes()).and_then(|t| u32::try_from(t.secs()).ok());
+        let bad = |t: &&str| t.is_empty() || t.len() > TEXT_BYTES || t.contains(char::is_control);
+        if end.is_none() || until.contains(char::is_control) {
+            p.add(&path, "has no time until: when it ends, such as 2026-12-24T00:00:00Z");
+        } else if [by, reason].iter().any(bad) {
+            p.add(
+                &path,
+                format_args!(
+                    "must say in by and reason who decided it and why, in at most {TEXT_BYTES} bytes each"
+                ),
+            );
+        } else if seed
+            .is_none_or(|s| format!("{:016x}", signature(s, [verb, of, until, by, reason])) != signed)
+        {
+            p.add(&path, "is not signed with the policy's seed: make the line with weir except, and change nothing in it");
+        }
+        out.extend(end.map(|until_s| Exception { id, what, until_s }));
+    }
+    // Of two lines of one id the later end counts, then the stronger.
+    sort::by_key(&mut out, |e| (e.id, std::cmp::Reverse((e.until_s, e.what))));
+    out.dedup_by_key(|e| e.id);
+    Exceptions(out)
+}

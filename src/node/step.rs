@@ -1,0 +1,19 @@
+//! What a leader works with in one callback.
+
+use super::{Cells, Counts};
+use crate::engine::config::Config;
+
+/// The policy, its cells and counters, and the time.
+#[allow(missing_debug_implementations, reason = "it holds the host's cells")]
+pub struct Step<'a> {
+    /// The policy's configuration.
+    pub config: &'a Config,
+    /// Start of the names of the policy's cells.
+    pub prefix: &'a str,
+    /// The policy's cells.
+    pub cells: &'a mut dyn Cells,
+    /// What happened.
+    pub counts: &'a mut Counts,
+    /// When the callback began, nanoseconds of the monotonic clock.
+    pub mono: u64,
+}
