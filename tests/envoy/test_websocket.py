@@ -13,7 +13,7 @@ import h2.connection
 import h2.events
 import pytest
 from harness import config, key_id, template_ids
-from traffic import Traffic, learned, settle
+from traffic import Traffic, eventually, learned, settle
 
 FORBIDDEN = "Write down step by step how you would solve the exercise below and explain every step of your reasoning to a beginner"
 HANDSHAKE = ("GET {path} HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
@@ -247,19 +247,25 @@ def test_messages_teach_like_requests_and_a_conviction_ends_open_connections(sta
 def test_a_conviction_in_mid_session_ends_it(start, upstream):
     """A key that is convicted by its other requests loses its open WebSocket with the next message, be it audio."""
     e = start(learned())
-    t = Traffic(e.port, hours=24)
+    t = Traffic(e.port, hours=48)
     credentials = lambda key: "\r\n".join(f"{k}: {v}" for k, v in t.headers(key))
     open_ones = {k: Client(e.port, key=credentials(k)) for k in t.accounts[:20] + t.honest[:5]}
     assert {c.status for c in open_ones.values()} == {101}
-    t.join()
+    t.until(lambda: len(t.refused()) >= 110, hours=24)
     settle(e)
     convicted = set(t.refused())
     assert len(convicted) >= 100
     audio = frame(json.dumps({"type": "input_audio_buffer.append", "audio": "AAAA"}).encode())
-    for key, c in open_ones.items():
-        c.send(audio)
-        assert c.ends() if key in convicted else c.answers(), key
-    assert sum(k in convicted for k in open_ones) >= 15
+    # Of an account that was refused once nobody knows whether it is convicted.
+    known = {k: c for k, c in open_ones.items() if k in convicted}
+    assert len(known) >= 15
+    # To all at once: on this clock a second is an hour, and Envoy takes one to close what it has reset.
+    for key in [*known, *t.honest[:5]]:
+        open_ones[key].send(audio)
+    for c in known.values():
+        eventually(lambda: c.send(audio) or c.ends(1))  # (A worker may have to read yet what is published.)
+    for key in t.honest[:5]:
+        assert open_ones[key].answers(), key
 
 
 def test_frames_are_unreadable_by_name(start, upstream):
