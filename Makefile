@@ -16,6 +16,18 @@ help: ## list the verbs
 setup: ## Rust target, Python environment, real Envoy (quiet when there is nothing to do)
 	@bash tests/support/setup.sh
 
+setup-stores: setup ## a real Redis for the hub's tests, if there is none (a real Valkey comes with `make setup`)
+	@bash tests/support/setup.sh stores
+
+setup-browser: setup ## Chromium, its driver, pdftotext and axe-core for the tests of pages, if they are not there
+	@bash tests/support/setup.sh browser
+
+setup-prometheus: setup ## a real Prometheus with promtool for the tests of metrics, if there is none
+	@bash tests/support/setup.sh prometheus
+
+setup-fuzz: setup ## a compiler of C++ for libFuzzer, if there is none
+	@bash tests/support/setup.sh fuzz
+
 # Of two modules in one proxy the newer one leads: the commit's time, where there is one.
 export WEIR_RANK ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
@@ -36,15 +48,18 @@ weir: setup ## build the command line: target/weir
 demo: wasm weir ## a campaign among honest traffic through a real Envoy, under a minute
 	@./target/weir demo
 
-test: test-rust test-hosts test-envoy test-node ## every test
+demo-fleet: wasm weir ## a campaign that no proxy sees enough of, through three real Envoys and their hub; then a hub and a proxy are killed (under 90 s)
+	@$(PYTHON) -B tests/support/fleet.py
 
-test-rust: weir ## unit, property, fixture, configuration and tidy tests
-	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --lib --tests
+test: test-rust test-fuzz test-hosts test-envoy test-node test-pages ## every test
+
+test-rust: weir setup-stores ## unit, property, fixture, configuration and tidy tests
+	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --no-fail-fast --lib --tests
 	@cargo test --quiet --package weir-prune
 
-test-hub: weir ## the hub alone: its parts, a thousand schedules of faults, the process on loopback (part of test-rust)
+test-hub: weir setup-stores ## the hub alone: its parts, a thousand schedules of faults, the process on loopback, real Valkey and Redis (part of test-rust)
 	@cargo test --quiet --bin weir hub::
-	@cargo test --quiet --test hub
+	@cargo test --quiet --test hub --test stores
 
 test-envoy: wasm weir ## effects on a real Envoy, and real client libraries; ENVOY=1.36.4 for another
 	@$(PYTHON) -m pytest -q -n 3 tests/envoy tests/clients
@@ -57,8 +72,11 @@ test-envoy-all: wasm wasm-chaos weir ## both on Envoy 1.36.4, 1.37.0, 1.39.3 and
 
 test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy, and for several Envoys: campaigns, parity, crashes, pushes, the hub; ENVOY=1.36.4 for another
 	@rm -f target/node-lifecycle.txt
-	@$(PYTHON) -m pytest -q -n 4 tests/node tests/hub
+	@$(PYTHON) -m pytest -q -n 4 --ignore tests/hub/test_page.py --ignore tests/hub/test_metrics.py tests/node tests/hub
 	@cat target/node-lifecycle.txt
+
+test-pages: wasm weir setup-browser setup-prometheus ## the hub's page and those of `weir report` in a real Chromium; dashboard and alerts in a real Prometheus
+	@WEIR_BIN=$(CURDIR)/target/weir $(PYTHON) -m pytest -q tests/report tests/hub/test_page.py tests/hub/test_metrics.py
 
 test-slow: wasm ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, and MILLIONS=2 in a real Envoy (needs wrk; minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
@@ -66,9 +84,16 @@ test-slow: wasm ## memory over ten million distinct keys natively, a hundred tho
 	@cargo test --quiet --profile native --bin weir ten_million_keys -- --ignored --nocapture
 	@$(PYTHON) -m pytest -q -s tests/slow
 
+test-fuzz: setup-fuzz ## every fuzz target on its corpus and on the same inputs made of it, a minute (bounded by their number)
+	@$(PYTHON) tests/fuzz/run.py --inputs $(or $(INPUTS),20000)
+
+fuzz: setup-fuzz ## the same for ten minutes, going on from what target/fuzz-work keeps; FUZZ_SECONDS=3600, TARGETS="json frames"
+	@$(PYTHON) tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),600) $(TARGETS)
+
 lint: setup ## formatting, clippy for both targets, Python syntax
 	@cargo fmt --all --check
-	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@cargo clippy --quiet --workspace --exclude weir-fuzz --all-targets -- -D warnings
+	@cargo clippy --quiet --package weir-fuzz -- -D warnings
 	@cargo clippy --quiet --lib --target wasm32-wasip1 -- -D warnings
 	@$(PYTHON) -m compileall -q tests
 
@@ -87,9 +112,9 @@ bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits
 	@$(PRUNE) target/newer/wasm32-wasip1/release/weir.wasm target/weir-newer.wasm
 	@WEIR_NEWER=target/weir-newer.wasm $(PYTHON) tests/bench/node.py
 
-bench-hub: ## the hub: observations a second, a start with a million keys, an exchange of fifty nodes
+bench-hub: setup-stores ## the hub: observations a second, a start with a million keys, exchanges of fifty nodes, on a directory and on Valkey
 	@cargo test --quiet --profile native --bin weir hub::core::measure -- --ignored --nocapture --test-threads 1 --skip ten_million
-	@cargo test --quiet --profile native --test hub -- --ignored --nocapture
+	@cargo test --quiet --profile native --test hub --test stores -- --ignored --nocapture --test-threads 1
 
 bench-detection: weir ## every campaign and every honest class at reduced scale, against the targets
 	@./target/weir simulate -s all --honest 0.1 --campaign 0.4 $(CORPUS) $(if $(JSON),--json) || [ $$? -eq 4 ]
@@ -131,4 +156,4 @@ oci: wasm ## write target/oci: the module as an image (and as an artifact) in an
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup wasm wasm-chaos weir demo test test-rust test-hub test-hosts test-envoy test-envoy-all test-node test-slow lint bench bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci clean
+.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz wasm wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-slow lint bench bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci clean

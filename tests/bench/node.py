@@ -3,7 +3,7 @@
 Prints: take-over gap after the leader's VM trapped (main thread and all workers alive) and after a push of newer code; overshoot
 of a per-key limit with 1, 2 and 4 workers; observations a second that the leader keeps up with, with requests' latency, admin
 latency and the main thread's CPU, against `scope: vm`, `mode: off` in the same run; the same with observations made up in the
-workers, as many as it takes until the leader does not follow.
+workers, as many as it takes until the leader does not follow; CPU of main thread and workers with a hub and without, in turn.
 """
 import json
 import os
@@ -37,9 +37,9 @@ def thread_cpu(pid):
     return out
 
 
-def load(port, seconds, threads=2, connections=16, rate=None):
-    """wrk with distinct keys and texts; (requests/s, p50 us, p99 us)."""
-    lua = """
+def load(port, seconds, threads=2, connections=16, pause_ms=0):
+    """wrk with distinct keys and texts, each connection with a pause between its requests; (requests/s, p50 us, p99 us)."""
+    lua = (f"delay = function() return {pause_ms} end" if pause_ms else "") + """
 local n = 0
 math.randomseed(os.time())
 local salt = math.random(1000000)
@@ -207,6 +207,41 @@ def take_over():
             e.stop()
 
 
+def hub_cost(rounds=6, seconds=6):
+    """CPU of the main thread and of a worker with a hub and without, in turn, at about 2,000 observations a second."""
+    import hub as hubs
+    told = {"hub": {"cluster": "weir_hub"}}
+    h = hubs.Hub(conf(**told))
+    envoys = {}
+    try:
+        envoys = {name: harness.Envoy(conf(**over), 1, workers=2, edit=lambda y: hubs.reached(h.port)(direct(y))) for name, over in [("without", {}), ("with", told)]}
+        for e in envoys.values():
+            load(e.port, 2, pause_ms=7)
+        seen = {name: [] for name in envoys}
+        for _ in range(rounds):
+            for name, e in envoys.items():
+                before, began = thread_cpu(e.process.pid), time.time()
+                rps = load(e.port, seconds, pause_ms=7)[0]
+                # What the leader is still to tell belongs to the window.
+                time.sleep(1)
+                took = time.time() - began
+                cpu = {k: v - before.get(k, 0) for k, v in thread_cpu(e.process.pid).items()}
+                worker = sum(v for k, v in cpu.items() if k.startswith("wrk:worker")) / 2
+                seen[name].append((rps, 100 * cpu["envoy"] / took, 100 * worker / took, 1e6 * cpu["envoy"] / (rps * seconds), 2e6 * worker / (rps * seconds)))
+        print(f"{rounds} windows of {seconds} s in turn, 2 workers; medians (least to most); CPU in % of a core, and in us a request")
+        median = lambda name, i: sorted(v[i] for v in seen[name])[rounds // 2]
+        for name in envoys:
+            spread = lambda i: f"{median(name, i):.2f} ({min(v[i] for v in seen[name]):.2f}-{max(v[i] for v in seen[name]):.2f})"
+            print(f"{name + ' a hub':14} {median(name, 0):.0f} requests/s  main thread {spread(1)} %, {spread(3)} us  a worker {spread(2)} %, {spread(4)} us")
+        for i, of in ((1, "main thread, % of a core"), (3, "main thread, us a request"), (4, "worker, us a request")):
+            print(f"  {of}: {median('with', i) - median('without', i):+.2f}, ratio {median('with', i) / median('without', i):.3f}")
+        print(f"  observations that the hub took: {h.status()['observations']}, waiting {envoys['with'].stat('weir.hub_waiting.')}, dropped {envoys['with'].stat('weir.hub_dropped.')}")
+    finally:
+        for e in envoys.values():
+            e.stop()
+        h.stop()
+
+
 if __name__ == "__main__":
-    for part in sys.argv[1:] or ["overshoot", "sustained", "saturated", "take_over"]:
+    for part in sys.argv[1:] or ["overshoot", "sustained", "saturated", "take_over", "hub_cost"]:
         globals()[part]()

@@ -1,5 +1,5 @@
 //! One bad file per rejection, with the exact messages; good files; the reference file is exactly the defaults.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects, reason = "tests")]
 
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -116,4 +116,24 @@ fn a_limit_by_tenant_without_a_tenant_is_warned_of_and_stands_behind_those_of_ke
     };
     assert_eq!(told(&text), (vec!["calls".into(), "org".into()], false));
     assert!(told(&text.replace("tenant\": {\"header", "ja4\": {\"header")).1);
+}
+
+#[test]
+fn lists_that_are_too_long_are_refused_with_their_limit() {
+    let of = |n: usize, entry: &dyn Fn(usize) -> String| (0..n).map(entry).collect::<Vec<_>>().join(",");
+    let key = |i| format!(r#"{{"name":"n{i}","key":"kid:{i:016x}"}}"#);
+    let route = |i| format!(r#"{{"match":{{"route":"r{i}"}},"mode":"off"}}"#);
+    let profile = |i| format!(r#""p{i}":{{"limits":[]}}"#);
+    for (name, most, [open, close], entry) in [
+        ("allow", 65_536, ["[", "]"], &key as &dyn Fn(usize) -> String),
+        ("deny", 65_536, ["[", "]"], &key),
+        ("routes", 1_024, ["[", "]"], &route),
+        ("profiles", 64, ["{", "}"], &profile),
+    ] {
+        let with = |n| parse(&format!(r#"{{"{name}":{open}{}{close}}}"#, of(n, entry)));
+        assert!(with(most).is_ok_and(|c| c.profiles.len() < 100), "{name}: {:?}", with(most).err());
+        let error = with(most + 1).unwrap_err().to_string();
+        let said = format!("{name}: has {} entries, at most {most} are allowed", most + 1);
+        assert!(error.contains(&said), "{error}");
+    }
 }

@@ -11,8 +11,14 @@
 mod reading;
 
 use reading::{engine, facts, facts_with, open};
+use serde_json::json;
 use std::io::Write;
+use std::sync::Arc;
+use weir::engine::Engine;
+use weir::engine::config;
 use weir::engine::dialect::Unreadable;
+use weir::engine::edge::identity::{Head, Keys};
+use weir::engine::edge::session::Session;
 
 const PATH: &str = "/v1/chat/completions";
 const BODY: &str = r#"{"messages":[{"role":"user","content":"four words are here, and a few more"}]}"#;
@@ -141,4 +147,87 @@ fn prompts_are_counted() {
     let many = format!(r#"{{"prompt":[{}"a"]}}"#, r#""a","#.repeat(70_000));
     assert_eq!(items("/v1/completions", &many), u16::MAX, "at most 65,535");
     assert_eq!(open(&engine, PATH, &[("content-length", "0")]).facts.prompts, 0, "no body");
+}
+
+#[test]
+fn more_messages_than_are_counted_are_unreadable() {
+    let engine = engine();
+    for (n, unreadable) in [(4_096, json!(null)), (4_097, json!("messages"))] {
+        let messages = vec![r#"{"role":"user","content":"four words are here"}"#; n].join(",");
+        let got = facts(&engine, PATH, format!(r#"{{"messages":[{messages}]}}"#).as_bytes(), 4_096);
+        assert_eq!(got["unreadable"], unreadable, "{n}");
+        assert!(got["user"].as_str().unwrap().ends_with("four words are here"), "read all the same");
+    }
+}
+
+#[test]
+fn headers_beyond_64_kib_are_told_and_hide_no_body() {
+    let (engine, long) = (engine(), "v".repeat(700));
+    for (n, unreadable) in [(90, json!(null)), (100, json!("headers"))] {
+        let headers = vec![("x", long.as_str()); n];
+        let got = facts_with(&engine, PATH, &headers, BODY.as_bytes(), 7);
+        assert_eq!(got["unreadable"], unreadable, "{n}");
+        assert!(got["user"].as_str().unwrap().starts_with("four words"), "read all the same");
+    }
+}
+
+/// Of a picture in front of the prompt, 16 times as much as is looked at of all else.
+#[test]
+fn what_no_format_reads_is_passed_over_up_to_sixteen_times_the_window() {
+    let config = r#"{"inspect":{"max_hold_bytes":"4KiB","max_inspect_bytes":"32KiB"}}"#;
+    let engine = Engine::new(Arc::new(config::parse(config).unwrap()));
+    for (kib, unreadable) in [(500, json!(null)), (600, json!("beyond_window"))] {
+        let picture = format!("data:image/png;base64,{}", "A".repeat(kib << 10));
+        let parts = json!([
+            {"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": "four words are here"}
+        ]);
+        let body = json!({"messages": [{"role": "user", "content": parts}]}).to_string();
+        let got = facts(&engine, PATH, body.as_bytes(), 4_096);
+        assert_eq!(got["unreadable"], unreadable, "{kib} KiB");
+        assert_eq!(got["user"] == "four words are here", unreadable.is_null(), "{kib} KiB");
+    }
+}
+
+#[test]
+fn of_a_long_text_both_ends_are_kept_and_of_instructions_the_start() {
+    let engine = engine();
+    let text: String = (0..2_000).map(|i| format!("w{i} ")).collect();
+    for n in [3_072, 3_073, text.len()] {
+        let text = &text[..n];
+        let body = json!({"messages": [
+            {"role": "system", "content": text}, {"role": "user", "content": text}
+        ]});
+        let got = facts(&engine, PATH, body.to_string().as_bytes(), 512);
+        let ends = [&text[..2_048], &text[n - 1_024..]].concat();
+        assert_eq!(got["user"], if n == 3_072 { text } else { ends.as_str() }, "{n}");
+        assert_eq!(got["lengths"][0], n);
+        assert_eq!(got["instructions"].as_str().unwrap().len(), 2_048);
+        assert!(text.starts_with(got["instructions"].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn a_request_leaves_sixteen_snippets_at_most() {
+    let config = config::parse("{}").unwrap();
+    let head = Head { path: PATH.as_bytes(), ..Head::default() };
+    let mut s = Session::open(&config, &Keys::new(&config.seed), &head);
+    let word = |i: u64| (0..6).map(|k| char::from(b'a' + (i >> (4 * k) & 15) as u8)).collect::<String>();
+    let text: String = (0..20_000u64).map(|i| format!("my{} ", word(i * 0x9e_3779))).collect();
+    let body = json!({"messages": [{"role": "user", "content": text}]}).to_string();
+    s.push(body.as_bytes(), true);
+    assert_eq!(s.facts.picks.len(), 16);
+    assert!(s.facts.picks.iter().all(|p| p.text().len() == 64));
+}
+
+#[test]
+fn a_key_or_a_role_that_is_too_long_is_no_other() {
+    let engine = engine();
+    for n in [60, 64, 65, 1_000] {
+        let long = |word: &str| format!("{word}{}", "x".repeat(n));
+        let role = json!({"messages": [{"role": long("user"), "content": "four words are here"}]});
+        assert_eq!(facts(&engine, PATH, role.to_string().as_bytes(), 7)["unreadable"], "shape", "{n}");
+        let key = json!({"messages": [{"role": "user", long("content"): "four words are here"}]});
+        let got = facts(&engine, PATH, key.to_string().as_bytes(), 7);
+        assert_eq!((&got["unreadable"], &got["user"]), (&json!("empty"), &json!("")), "{n}");
+    }
 }

@@ -86,6 +86,26 @@ fn fixtures_give_their_facts_in_any_chunks() {
     }
 }
 
+/// Bodies as their APIs document them, of people who use all of a format: tools, files, citations, thoughts, templates, batches. None is
+/// ambiguous or empty.
+const DOCUMENTED: &str = include_str!("documented.jsonl");
+
+#[test]
+fn documented_bodies_are_never_ambiguous() {
+    let engine = engine();
+    let (mut wrong, mut n) = (Vec::new(), 0);
+    for line in DOCUMENTED.lines() {
+        n += 1;
+        let case: Value = serde_json::from_str(line).unwrap();
+        let (path, body) = (case["path"].as_str().unwrap(), body_of(&case));
+        let got = facts(&engine, path, &body, body.len());
+        if !got["unreadable"].is_null() {
+            wrong.push(format!("{path}: {} in {}", got["unreadable"], case["body"]));
+        }
+    }
+    assert!(n > 130 && wrong.is_empty(), "{} of {n}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 /// A path, a body with a file in place of `$`, and what kind of file that is.
 const FILES: &[(&str, &str)] = &[
     (

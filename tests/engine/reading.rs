@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir::engine::Engine;
 use weir::engine::config;
 use weir::engine::dialect::Unreadable;
-use weir::engine::edge::identity::{Head, NoProperties};
+use weir::engine::edge::identity::Head;
 use weir::engine::edge::session::{Next, Session};
 use weir::engine::units::Nanos;
 
@@ -28,12 +28,8 @@ pub fn begin(engine: &Engine, method: &str, path: &str, headers: &[(&str, &str)]
         authority: b"api.example.com",
         headers: &pairs,
         source: b"203.0.113.7:1",
-        route: b"",
-        virtual_host: b"",
-        service: b"",
-        metadata_profile: b"",
-        properties: &NoProperties,
         end_of_stream: end,
+        ..Head::default()
     };
     engine.open(Nanos(0), &head)
 }

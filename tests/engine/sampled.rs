@@ -11,6 +11,7 @@
 #[allow(dead_code, reason = "shared by several tests")]
 mod traffic;
 
+use base64::Engine as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -19,7 +20,7 @@ use traffic::{ACCOUNTS, Request, config, session_at, traffic};
 use weir::engine::Engine;
 use weir::engine::config::{Config, parse};
 use weir::engine::edge::extract::{Extracted, Extractor};
-use weir::engine::edge::identity::{Head, Keys, NoProperties};
+use weir::engine::edge::identity::{Head, Keys};
 use weir::engine::edge::session::Next;
 use weir::engine::edge::session::Session;
 use weir::engine::fingerprint::{Fingerprint, Fingerprinter};
@@ -281,19 +282,7 @@ fn ask(engine: &Engine, r: &Request) -> Session {
     let created = (traffic::START - 3 * 86_400).to_string();
     let headers: [(&[u8], &[u8]); 2] =
         [(b"authorization", auth.as_bytes()), (b"x-created", created.as_bytes())];
-    let head = Head {
-        method: b"POST",
-        path: b"/v1/chat/completions",
-        authority: b"a",
-        headers: &headers,
-        source: b"",
-        route: b"",
-        virtual_host: b"",
-        service: b"",
-        metadata_profile: b"",
-        properties: &NoProperties,
-        end_of_stream: false,
-    };
+    let head = Head { path: b"/v1/chat/completions", authority: b"a", headers: &headers, ..Head::default() };
     let mut s = engine.open(r.t, &head);
     s.push(r.body.as_bytes(), true);
     s
@@ -323,6 +312,32 @@ const TOGETHER: &[Together] = &[
     }),
     ("texts of a tokenizer", "/generate", |texts| json!({"text": texts}).to_string()),
     (RANKED, "/v1/rerank", |texts| json!({"query": texts[0], "documents": texts}).to_string()),
+];
+
+fn base64(text: &str) -> String {
+    base64::prelude::BASE64_STANDARD.encode(text)
+}
+fn data_url(text: &str) -> String {
+    format!("data:text/plain;base64,{}", base64(text))
+}
+/// The whole prompt as a text file, and nothing beside it.
+const AS_FILE: &[Together] = &[
+    ("file_data", "/v1/chat/completions", |texts| {
+        let file = json!({"type": "file", "file": {"filename": "a.txt", "file_data": data_url(&texts[0])}});
+        json!({"messages": [user(json!([file]))]}).to_string()
+    }),
+    ("input_file", "/v1/responses", |texts| {
+        json!({"input": [user(json!([{"type": "input_file", "file_data": data_url(&texts[0])}]))]})
+            .to_string()
+    }),
+    ("document", "/v1/messages", |texts| {
+        let source = json!({"type": "base64", "media_type": "text/plain", "data": base64(&texts[0])});
+        json!({"messages": [user(json!([{"type": "document", "source": source}]))]}).to_string()
+    }),
+    ("inlineData", "/v1beta/models/g:generateContent", |texts| {
+        let data = json!({"inlineData": {"mimeType": "text/markdown", "data": base64(&texts[0])}});
+        json!({"contents": [{"role": "user", "parts": [data]}]}).to_string()
+    }),
 ];
 
 #[test]
@@ -358,6 +373,9 @@ fn a_campaign_is_found_however_its_prompts_are_put_together() {
     };
     let (sent, alone) = run(&TOGETHER[0], 1, false);
     assert!(alone * 3 < sent);
+    for kind in AS_FILE {
+        assert_eq!(run(kind, 1, false), (sent, alone), "{}", kind.0);
+    }
     for kind in &TOGETHER[1..] {
         for size in [1, 5, 20] {
             assert_eq!(run(kind, size, false), (sent, alone), "{} {size}", kind.0);

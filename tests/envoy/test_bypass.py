@@ -15,6 +15,7 @@ import h2.connection
 import h2.events
 import pytest
 from harness import GOOD, chat, config, key_id, raw, read_reply, request, template_ids
+from traffic import Traffic, learned
 
 FORBIDDEN = ("Write down step by step how you would solve the exercise below, explain every step of your reasoning to a beginner, "
              "and close with the final answer on a line of its own")
@@ -407,6 +408,21 @@ def test_a_text_file_in_base64_is_read(world, case):
     assert ask(INNOCENT) == 200
     assert ask(FORBIDDEN) == 429
     assert seen(up) == before + 1
+
+
+@pytest.mark.parametrize("case", ["OpenAI file", "Responses input_file", "Anthropic document", "Gemini inlineData"])
+def test_a_campaign_whose_prompts_are_text_files_is_convicted(start, case):
+    class Files(Traffic):
+        def body(self, key):
+            return FILES[case](super().body(key)["messages"][0]["content"])[1]
+
+    e = start(learned(), workers=2)
+    t = Files(e.port, hours=48, path=lambda key: FILES[case]("")[0])
+    t.until(lambda: len(t.refused()) >= 112)
+    blocked = t.refused()
+    print(f"{case}: {len(blocked)} of {len(t.accounts)} accounts convicted")
+    assert len(blocked) >= 110
+    assert not [k for k in t.honest if set(t.seen.get(k, [200])) != {200}], "somebody honest was rejected"
 
 
 def protobuf(text, vertex=False):

@@ -150,8 +150,8 @@ def test_who_has_no_key_is_on_no_list(start, upstream):
 def test_a_convicted_key_passes_on_no_path(start, upstream):
     """Convicted on one path by a campaign, refused on all others, by all workers."""
     e = start(learned(), workers=2)
-    t = Traffic(e.port)
-    t.join()
+    t = Traffic(e.port, hours=48)
+    t.until(lambda: len(t.refused()) >= 102)
     settle(e)
     convicted, honest = t.refused(), t.honest[0]
     assert len(convicted) >= 100

@@ -19,6 +19,7 @@ use weir::engine::observation::Observation;
 use weir::engine::units::Nanos;
 use weir::engine::value::KeyId;
 use weir::engine::verdict::{Action, Verdict};
+use weir::node::WORD;
 
 const LIMIT: u64 = 20;
 const WINDOW_S: u64 = 60;
@@ -375,6 +376,58 @@ fn who_waits_as_long_as_told_is_served_on_any_worker() {
     }
     println!("{waits} waits told, {kept} waited for in full and kept");
     assert!(kept > 100, "{kept} of {waits}");
+}
+
+/// A burst of any length over several workers, of a key or of a tenant's keys: what its refusals are told once the ledger's word is
+/// due is true. Who waits so long is served.
+#[test]
+fn of_a_burst_of_any_length_the_wait_told_is_true() {
+    let limits =
+        r#"[{"name":"a","requests":20,"per":"20s"},{"name":"t","requests":20,"per":"20s","by":"tenant"}]"#;
+    let (mut told, mut least) = (0, u64::MAX);
+    for seed in 0..240u64 {
+        let r = mix(seed);
+        let workers = [2usize, 3, 4, 8][seed as usize % 4];
+        let by_tenant = seed / 4 % 2 == 1;
+        let mut n = Node::with(workers, limits);
+        n.pass_time(r % 50 * 10);
+        // So many requests every ten milliseconds, for up to a second.
+        let (each, length) = (1 + (r >> 8) % 12, 10 + (r >> 16) % 100 * 10);
+        let (began, mut waiting, mut ends) = (n.ms, Vec::new(), Vec::new());
+        while n.ms < began + length + 700 {
+            let (now, at) = (n.now(), n.ms * 1_000_000);
+            for i in 0..if n.ms < began + length { each } else { 0 } {
+                n.judged += 1;
+                let key = if by_tenant { n.judged } else { 1 };
+                let worker = mix(r ^ n.judged ^ i) as usize % workers;
+                let mut x = request(now, key, u64::from(by_tenant) * 7, 1);
+                let d = n.edges[worker].judge(now, &mut x);
+                if d.verdict.action.rejects() {
+                    let since = n.edges[worker].refused_since(now, at, x.obs.tenant, &d);
+                    waiting.push((at.max(since + WORD), worker, x.obs.tenant, d));
+                }
+            }
+            waiting.retain_mut(|(due, worker, tenant, d)| {
+                if *due <= at {
+                    n.edges[*worker].hear_wait(now, *tenant, d);
+                    ends.push(n.ms + d.verdict.wait.wait.millis().div_ceil(1_000) * 1_000);
+                }
+                *due > at
+            });
+            n.step();
+        }
+        let Some(end) = ends.iter().min() else { continue };
+        told += ends.len();
+        least = least.min(end - began);
+        n.pass_time((end + 10).saturating_sub(n.ms));
+        let v = n.judge(r as usize, if by_tenant { 100_000 } else { 1 }, u64::from(by_tenant) * 7, 1);
+        assert!(!v.action.rejects(), "seed {seed}, {workers} workers: {} ms told, then {v:?}", end - began);
+        // And not for longer than what was served takes to be paid off.
+        let (first, last) = (end - began, ends.iter().max().unwrap() - began);
+        assert!(last - first <= 2_000 + length, "{first} to {last} ms");
+    }
+    println!("{told} waits told, the shortest {least} ms");
+    assert!(told > 10_000, "{told}");
 }
 
 /// In one process (`scope: vm`): a client that asks ten times as often as its limit allows gets exactly that.

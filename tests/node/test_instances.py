@@ -2,7 +2,11 @@
 import json
 
 import pytest
-from lifecycle import campaign, setup
+from lifecycle import campaign
+from traffic import learned
+
+# The clock: a day in 43 s.
+SCALE = 2000
 
 
 def halves(conf):
@@ -31,14 +35,18 @@ def split(key):
 @pytest.mark.parametrize("policy", ["test", "other"])
 def test_a_campaign_over_two_instances(start, policy):
     # Of these accounts neither half is enough for a verdict (`campaign.d_min` 24), and all of them need a day.
-    e = start(setup(), workers=2, edit=halves(setup(policy=policy)))
-    t = campaign(e, 0, path=split, accounts=46, hours=36).join()
+    setup = lambda policy: learned(SCALE, policy=policy, actions={"block": {"for": "80d"}})
+    e = start(setup("test"), workers=2, edit=halves(setup(policy)))
+    refused = lambda: {split(k): k for k in t.refused()}
+    t = campaign(e, 0, path=split, accounts=46, hours=120 if policy == "test" else 36, scale=SCALE)
     if policy == "test":
+        t.until(lambda: e.stat("weir.convicted.policy=test") >= 42 and len(refused()) == 2)
         e.wait_stat(lambda n: n >= 42, "weir.convicted.policy=test")
-        refused = {split(k): k for k in t.refused()}
+        refused = refused()
         assert len(refused) == 2 and {t.probe(e.port, k) for k in refused.values()} == {429}, "on either route"
         assert e.stat("weir.take_overs") == 1
     else:
+        t.join()
         e.wait_stat(lambda n: n == len([k for k in t.seen if int(k.split("-")[1]) % 2 == 0]), "weir.keys.policy=test")
         e.wait_stat(lambda n: n == len([k for k in t.seen if int(k.split("-")[1]) % 2 == 1]), "weir.keys.policy=other")
         assert e.stat("weir.convicted.") == 0

@@ -1,18 +1,22 @@
 """One ledger for all workers, on a real Envoy: what one worker sees, all of them act on; pushes lose nothing."""
+import json
+import re
+import subprocess
 import time
 
 import pytest
-from harness import SEED, config, post, second_filter
-from traffic import Traffic, figures, learned, on_all_workers, settle
+from harness import SEED, config, key_id, post, second_filter
+from hub import WEIR
+from traffic import Traffic, eventually, figures, learned, on_all_workers, settle
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_a_campaign_over_many_connections_is_convicted_on_all_workers(start, workers):
     e = start(learned(), workers=workers)
-    t = Traffic(e.port)
-    t.join()
+    t = Traffic(e.port, hours=48)
+    t.until(lambda: len(t.refused()) >= 112)
     f = settle(e)
     print(workers, "workers:", f)
-    assert f["observations_sent"] == len(t.plan) and f["observations_lost"] == f["observations_dropped"] == 0
+    assert f["observations_sent"] == len(t.sent) and f["observations_lost"] == f["observations_dropped"] == 0
     assert f["leader_present"] == 1 and f["leader_serving"] == 0 and f["take_overs"] == 1
     assert f["convicted"] >= 110, f
     assert not [k for k in t.honest if set(t.seen.get(k, [200])) != {200}], "somebody honest was rejected"
@@ -69,6 +73,36 @@ def test_configuration_pushes_under_load_lose_nothing(start, upstream):
     time.sleep(4)
     assert f["take_overs"] <= 2, f
     assert t.probe(e.port, t.accounts[0]) == 429
+
+
+def except_(verb, of, tmp_path):
+    """A signed line for `exceptions`, as an operator makes it."""
+    conf = tmp_path / "policy.json"
+    conf.write_text(json.dumps(learned()))
+    args = [WEIR, "except", verb, of, "--reason", "a test", "--by", "me", "--until", "2090-01-01T00:00:00Z", "--config", conf]
+    return json.loads(subprocess.run(args, capture_output=True, text=True, check=True).stdout)
+
+
+def test_an_error_is_undone_by_a_push_of_a_signed_line(start, upstream, tmp_path):
+    conf = lambda *lines: learned(log={"decisions": "changes"}, exceptions=list(lines))
+    e = start(conf(), workers=2, lds=True, drain_s=1)
+    t = Traffic(e.port, hours=72)
+    t.until(lambda: len(t.refused()) >= 100)
+    settle(e)
+    freed, other = t.refused()[:2]
+    convicted = e.stat("weir.convicted.")
+    assert {t.probe(e.port, k) for k in (freed, other)} == {429}
+    e.push(conf(except_("release", key_id(freed), tmp_path)))
+    # The workers read what is published one after the other, within a tick or two.
+    served = lambda *keys: {status for k in keys for status in on_all_workers(e, t, k, 2)} == {200}
+    eventually(lambda: served(freed))
+    # What was learned stays: the others are refused, on all workers.
+    assert set(on_all_workers(e, t, other, 2)) == {429}
+    assert set(on_all_workers(e, t, freed, 2)) == {200}
+    assert e.stat("weir.convicted.") >= convicted - 1
+    case = next(m.group(1) for m in re.finditer(r'"campaign":"([0-9a-f]{8})"', e.log()) if m.group(1) != "00000000")
+    e.push(conf(except_("release", case, tmp_path)))
+    eventually(lambda: served(*t.refused()[:20]))
 
 
 def test_scope_vm_learns_in_each_vm(start):

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use weir::engine::config::{Config, parse};
-use weir::engine::edge::identity::{Head, Keys, NoProperties};
+use weir::engine::edge::identity::{Head, Keys};
 use weir::engine::edge::session::Session;
 use weir::engine::hash;
 use weir::engine::units::Nanos;
@@ -76,19 +76,7 @@ pub fn open_at(
     headers: &[(&[u8], &[u8])],
     end_of_stream: bool,
 ) -> Session {
-    let head = Head {
-        method: b"POST",
-        path: path.as_bytes(),
-        authority: b"a",
-        headers,
-        source: b"",
-        route: b"",
-        virtual_host: b"",
-        service: b"",
-        metadata_profile: b"",
-        properties: &NoProperties,
-        end_of_stream,
-    };
+    let head = Head { path: path.as_bytes(), authority: b"a", headers, end_of_stream, ..Head::default() };
     Session::open(config, keys, &head)
 }
 

@@ -133,11 +133,21 @@ class Upstream:
         self.server.server_close()
 
 
+def end(process, seconds=10):
+    """Asks a process to end, and makes it."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Envoy:
     """`lds=True`: the listener comes from a file, and `push` replaces it while it runs."""
 
     def __init__(self, config, upstream_port, buffer_limit=1048576, allow_hold=True, edit=None, expect_failure=False, workers=1,
-                 lds=False, wasm=WASM, envoy=ENVOY, drain_s=None, template=TEMPLATE):
+                 lds=False, wasm=WASM, envoy=ENVOY, drain_s=None, template=TEMPLATE, args=()):
         self.dir = tempfile.mkdtemp(prefix="weir-test-")
         self.lds = os.path.join(self.dir, "lds.yaml") if lds else None
         self.edit, self.template = edit, template
@@ -162,7 +172,7 @@ class Envoy:
         self.log_path = os.path.join(self.dir, "envoy.log")
         self.process = subprocess.Popen(
             [envoy, "-c", path, "--concurrency", str(workers), "--disable-hot-restart", "-l", "info", "--log-path", self.log_path,
-             "--file-flush-interval-msec", "50"] + (["--drain-time-s", str(drain_s)] if drain_s else []),
+             "--file-flush-interval-msec", "50"] + (["--drain-time-s", str(drain_s)] if drain_s else []) + list(args),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.started = self.wait_ready(expect_failure)
 
@@ -241,7 +251,7 @@ class Envoy:
         raise RuntimeError("Envoy not ready:\n" + self.log()[-3000:])
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=2) as r:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=30) as r:
             return r.read().decode()
 
     def stats(self, prefix=""):
@@ -275,12 +285,7 @@ class Envoy:
 
     def stop(self):
         if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end(self.process, 5)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

@@ -219,8 +219,8 @@ class Host:
         if self.tick_ms:
             self.run("proxy_on_tick", 1)
 
-    def request(self, key="good", body=b"", path="/v1/chat/completions", chunk=65_536, headers=None, trailers=False, end_told=True):
-        """Status of our answer, 0 if the request goes on to the upstream, None if it is still held. Fuel by callback in `self.spent`."""
+    def request(self, key="good", body=b"", path="/v1/chat/completions", chunk=65_536, headers=None, trailers=False, end_told=True, patience=0.0):
+        """Status of our answer, 0 if the request goes on to the upstream, None if it is still held after `patience` seconds. Fuel by callback in `self.spent`."""
         number, self.next, self.reply, self.spent = self.next, self.next + 1, None, {}
         self.headers = headers if headers is not None else [
             (":method", "POST"), (":path", path), (":authority", "api.example.com"), ("content-type", "application/json"),
@@ -242,6 +242,9 @@ class Host:
         self.waited = action == PAUSE and not self.reply
         if self.waited and not end_told:
             self.pass_time(0.2)
+        for _ in range(int(patience * 10)):
+            if action == PAUSE and not self.reply:
+                self.pass_time(0.1)
         held = action == PAUSE and not self.reply
         self.run("proxy_on_delete", number)
         return self.reply[0] if self.reply else None if held else 0

@@ -27,9 +27,9 @@ def failure(policy):
     return lambda yaml: yaml.replace("failure_policy: FAIL_RELOAD", f"failure_policy: {policy}")
 
 
-def campaign(e, template, accounts=60, hours=16, **kw):
+def campaign(e, template, accounts=60, hours=16, scale=SCALE, **kw):
     """60 accounts and 20 honest people for 16 hours; about a thousand requests in five seconds."""
-    return Traffic(e.port, accounts=accounts, honest=20, hours=hours, seed=template + 1, scale=SCALE, template=template, **kw)
+    return Traffic(e.port, accounts=accounts, honest=20, hours=hours, seed=template + 1, scale=scale, template=template, **kw)
 
 
 class Pulse:
@@ -71,9 +71,11 @@ class Life:
 
     def learn(self, template):
         """A campaign comes; it is convicted. New in `template` each time."""
-        t = campaign(self.e, template).join()
+        enough = lambda n: n >= 55 * (len(self.campaigns) + 1)
+        t = campaign(self.e, template, hours=64)
+        t.until(lambda: enough(self.e.stat("weir.convicted.")) and len(t.refused()) >= 50, hours=16)
+        self.e.wait_stat(enough, "weir.convicted.")
         self.campaigns.append(t)
-        self.e.wait_stat(lambda n: n >= 55 * len(self.campaigns), "weir.convicted.")
 
     def settle(self, seconds=20):
         """Somebody leads and the ledger's figures stand still."""

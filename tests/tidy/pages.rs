@@ -7,14 +7,14 @@ use std::process::Command;
 
 /// All pages but what was built, with their text.
 fn pages() -> BTreeMap<PathBuf, String> {
-    let mut all = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    let mut all = ["README.md", "CHANGELOG.md", "SECURITY.md"].map(|f| root().join(f)).to_vec();
     for dir in ["envoy", "src", "tests"] {
         all.extend(files(&root().join(dir), "md"));
     }
     all.into_iter().map(|p| (p.clone(), std::fs::read_to_string(p).unwrap())).collect()
 }
 
-fn page(name: &str) -> String {
+pub fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
 }
 
@@ -109,7 +109,17 @@ fn files_that_pages_name_are_there() {
     there.extend(["Makefile", "Cargo.toml", "README.md", ".clippy.toml"].map(|f| format!("/{f}")));
     let endings = ["rs", "py", "json", "yaml", "md", "sh", "toml"].map(|e| format!(".{e}"));
     // What a reader makes or has, and what is a pattern.
-    let own = ["my.json", "envoy.yaml", "weir.wasm", "target/", "FILE"];
+    let own = [
+        "/v1/",
+        "lists.json",
+        "indicators.json",
+        "entries.json",
+        "my.json",
+        "envoy.yaml",
+        "weir.wasm",
+        "target/",
+        "FILE",
+    ];
     let mut n = 0;
     for (path, text) in pages().into_iter().filter(|(p, _)| !p.ends_with("CHANGELOG.md")) {
         for word in code_of(&text).iter().flat_map(|c| c.split([' ', ';', ':', '='])) {
@@ -145,7 +155,14 @@ fn verbs_commands_and_options_that_pages_name_exist() {
         o.status.success().then(|| String::from_utf8(o.stdout).unwrap())
     };
     let commands =
-        ["check", "replay", "explain", "hub", "demo", "simulate"].map(|c| (c, help(&[c]).unwrap()));
+        ["check", "replay", "explain", "except", "report", "indicators", "hub", "audit", "demo", "simulate"];
+    // Options of a command with verbs are those of its verbs.
+    let of = |c: &str| match c {
+        "audit" => help(&[c, "verify"]),
+        "indicators" => Some(["export", "import", "verify"].map(|verb| help(&[c, verb]).unwrap()).join("")),
+        _ => help(&[c]),
+    };
+    let commands = commands.map(|c| (c, of(c).unwrap()));
     let (mut verbs, mut runs, mut tests) = (0, 0, 0);
     for (path, text) in pages().into_iter().filter(|(p, _)| !p.ends_with("CHANGELOG.md")) {
         let at = path.display();
@@ -266,11 +283,17 @@ fn every_metric_reason_and_word_is_told() {
         }
     }
     assert!(n >= 25, "{n}");
-    // And what it names is there.
+    // And what it names is there, in the module or in the hub.
+    let of_hub = std::fs::read_to_string(root().join("src/bin/weir/hub/metrics.rs")).unwrap();
+    let hub_has = |name: &str| {
+        let own = |n| of_hub.contains(&format!("\"{n}\"")) || of_hub.contains(&format!("weir_hub_{n} "));
+        name.strip_prefix("hub_").is_some_and(|n| own(n) || of_hub.contains(&format!("\"weir_hub_{n}\"")))
+    };
     for name in table.split("`weir_").skip(1) {
         let name: String = name.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
         let known = ["requests", "unreadable", "scope_vm"].contains(&name.as_str())
-            || metrics.contains(&format!("\"{name}\""));
+            || metrics.contains(&format!("\"{name}\""))
+            || hub_has(&name);
         assert!(known, "there is no metric weir_{name}");
     }
     let commands = page("src/bin/weir/README.md");
@@ -296,7 +319,12 @@ fn the_release_has_a_section_and_manifests_name_its_image() {
     let manifests =
         files(&root().join("envoy"), "yaml").into_iter().chain([root().join("tests/support/oci.py")]);
     for file in manifests {
-        for tag in std::fs::read_to_string(&file).unwrap().split("weir/weir:").skip(1) {
+        for tag in std::fs::read_to_string(&file)
+            .unwrap()
+            .replace("weir/hub:", "weir/weir:")
+            .split("weir/weir:")
+            .skip(1)
+        {
             assert!(tag.starts_with(version), "{} names another image than {version}", file.display());
             n += 1;
         }
@@ -324,7 +352,9 @@ fn commands_of_the_readme_and_of_the_command_lines_page_run() {
     ] {
         let dir = std::env::temp_dir().join(format!("weir-pages-{}-{name}", std::process::id()));
         std::fs::create_dir_all(dir.join("target")).unwrap();
-        std::os::unix::fs::symlink(root().join("envoy"), dir.join("envoy")).unwrap();
+        for folder in ["envoy", "tests"] {
+            std::os::unix::fs::symlink(root().join(folder), dir.join(folder)).unwrap();
+        }
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_weir"), dir.join("target/weir")).unwrap();
         let makefile = root().join("Makefile");
         let make = format!(
@@ -343,5 +373,38 @@ fn commands_of_the_readme_and_of_the_command_lines_page_run() {
             String::from_utf8_lossy(&o.stderr)
         );
         std::fs::remove_dir_all(dir).unwrap();
+    }
+}
+
+/// All code, of tests and of what they test.
+pub fn sources() -> String {
+    let mut all = String::new();
+    for dir in ["src", "tests"] {
+        for file in all_files(&root().join(dir))
+            .iter()
+            .filter(|f| f.extension().is_some_and(|e| e == "rs" || e == "py"))
+        {
+            all.push_str(&std::fs::read_to_string(file).unwrap());
+        }
+    }
+    all
+}
+
+/// What is promised against an attack is held by a test of that name.
+#[test]
+fn tests_that_the_threat_model_names_are_there() {
+    let all = sources();
+    let text = page("SECURITY.md");
+    let is_name = |w: &&str| {
+        w.matches('_').count() >= 3
+            && w.bytes().all(|b| b.is_ascii_lowercase() || b"_0123456789".contains(&b))
+    };
+    let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() >= 30, "{}", named.len());
+    for name in named {
+        assert!(
+            all.contains(&format!("fn {name}(")) || all.contains(&format!("def {name}(")),
+            "no test is called {name}"
+        );
     }
 }

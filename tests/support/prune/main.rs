@@ -11,8 +11,8 @@
 //! 2. An import that is not listed becomes a trap, and so does each of the SDK's own host calls but the logger's: they panic on
 //!    statuses that a host may answer, and Weir makes none of them. So does each method of the SDK's traits that cannot return without
 //!    such a call.
-//! 3. What only a panic calls becomes a trap: the standard library's own hooks, and all code that prints a value for debugging.
-//!    The message of a panic still reaches the host's log, unless it holds such a value.
+//! 3. What only a panic calls becomes a trap: the standard library's own hooks and streams, and all code that prints a value for
+//!    debugging. The message of a panic still reaches the host's log, unless it holds such a value.
 //! 4. Names of functions, which steps 2 and 3 need, and the list of producers.
 //!
 //! It is an error if the module lacks what is listed or has no names, or if anything else in it makes such a call: then a list is
@@ -161,25 +161,39 @@ fn drop_host_calls(module: &mut Module) -> Result<Vec<FunctionId>, String> {
     Ok(out)
 }
 
-/// What `std` does with a panic before the SDK's logger has taken it over: it prints to a standard error that no host of filters
-/// shows, with the thread's name and a backtrace.
+/// What `std` does with a panic before the SDK's logger has taken it over, and with one that comes in the middle of another: it prints
+/// to a standard error that no host of filters shows, with the thread's name and a backtrace.
 const DEFAULT_HOOKS: [&str; 2] = ["3std9panicking12default_hook", "3std5alloc24default_alloc_error_hook"];
+/// `std`'s streams and what is printed to them; Weir writes to none.
+const STREAMS: [&str; 4] = ["_3std2io", "_3std3sys5stdio", "16DisplayBacktrace", "_3std3env11current_dir"];
 
-/// Makes a trap of what only a panic calls: `DEFAULT_HOOKS`, and all that prints a value for debugging, as in the message of an
-/// `unwrap` (tests/tidy: the module prints none itself). A panic ends the VM either way.
+/// Makes a trap of what only a panic calls: `DEFAULT_HOOKS`, `STREAMS`, and all that prints a value for debugging, as in the message
+/// of an `unwrap` (tests/tidy: the module prints none itself). A panic ends the VM either way.
 fn drop_of_panics(module: &mut Module) -> Result<(), String> {
     let is_hook =
         |name: &str| name.starts_with("_RNv") && DEFAULT_HOOKS.iter().any(|hook| name.ends_with(hook));
-    let prints = |name: &str| name.contains("5Debug3fmt") || name.contains("core..fmt..Debug$GT$3fmt");
-    for (what, test) in [("default hook", &is_hook as &dyn Fn(&str) -> bool), ("Debug", &prints)] {
-        let all = module.funcs.iter_local().map(|(id, _)| id);
-        let out: Vec<FunctionId> =
-            all.filter(|id| module.funcs.get(*id).name.as_deref().is_some_and(test)).collect();
-        if out.is_empty() && !cfg!(test) {
-            return Err(format!("the module has no {what}: its name has changed"));
-        }
-        out.into_iter().for_each(|id| trap(module, id));
+    let is_stream = |name: &str| {
+        STREAMS.iter().any(|part| name.contains(part)) && !name.contains("4core3ptr13drop_in_place")
+    };
+    let prints = |name: &str| {
+        name.contains("5Debug3fmt")
+            || name.contains("core..fmt..Debug$GT$3fmt")
+            || name.contains("4core3fmt8builders")
+    };
+    drop_named(module, "default hook", is_hook)?;
+    drop_named(module, "standard error", is_stream)?;
+    drop_named(module, "Debug", prints)
+}
+
+/// Makes a trap of each function whose name is `what`.
+fn drop_named(module: &mut Module, what: &str, is: impl Fn(&str) -> bool) -> Result<(), String> {
+    let all = module.funcs.iter_local().map(|(id, _)| id);
+    let out: Vec<FunctionId> =
+        all.filter(|id| module.funcs.get(*id).name.as_deref().is_some_and(&is)).collect();
+    if out.is_empty() && !cfg!(test) {
+        return Err(format!("the module has no {what}: its name has changed"));
     }
+    out.into_iter().for_each(|id| trap(module, id));
     Ok(())
 }
 
