@@ -1,32 +1,75 @@
 //! Follow-ups and repeats: how many of a key's requests are of a kind. Each key has a share of its own.
 //!
 //! The beta-binomial law: shares are spread as a beta distribution with a mean and a precision (high: all keys alike). Source:
-//! Skellam 1948. Cost: three rising factorials a key.
+//! Skellam 1948. Cost: three rising factorials for each distinct count.
 
 use super::coming::{MOST, Weights};
 use crate::engine::beta_binomial::Share;
 
-/// The likeliest of several laws for weighted counts, and ln of its likelihood. Equal counts are evaluated once. Where a
-/// law is `Share::RARE`, `rare` is used in its place.
-pub fn fit(counts: &[(u32, u32)], weights: &Weights, among: &[Share], rare: Share) -> (f64, Share) {
-    let mut tally = [(0u32, 0u32, 0.0f64); MOST];
-    let mut used = 0usize;
-    for ((k, n), w) in counts.iter().zip(weights).filter(|(_, w)| **w > 1.0e-6) {
-        let slot =
-            tally.iter_mut().take(used.saturating_add(1)).find(|t| (t.0, t.1) == (*k, *n) || t.2 == 0.0);
-        if let Some(t) = slot {
-            used = used.saturating_add(usize::from(t.2 == 0.0));
-            *t = (*k, *n, t.2 + w);
+/// Counts of keys, equal ones together. Filled once an evaluation: laws are fitted to the distinct counts, not to the keys.
+#[derive(Debug)]
+pub struct Counts {
+    distinct: [(u32, u32); MOST],
+    used: usize,
+    /// Which of them each key has.
+    of: [u8; MOST],
+    keys: usize,
+}
+
+impl Counts {
+    /// Of these keys, at most `MOST`.
+    pub fn new(keys: &[(u32, u32)]) -> Counts {
+        let mut c = Counts { distinct: [(0, 0); MOST], used: 0, of: [0; MOST], keys: keys.len().min(MOST) };
+        for (count, of) in keys.iter().zip(&mut c.of) {
+            let found = c.distinct.get(..c.used).and_then(|d| d.iter().position(|d| d == count));
+            let at = found.unwrap_or(c.used);
+            if found.is_none()
+                && let Some(slot) = c.distinct.get_mut(at)
+            {
+                *slot = *count;
+                c.used = c.used.saturating_add(1);
+            }
+            *of = at as u8;
+        }
+        c
+    }
+
+    /// Each key's.
+    pub fn each(&self) -> impl Iterator<Item = (u32, u32)> {
+        let of = |at: &u8| self.distinct.get(usize::from(*at)).copied().unwrap_or_default();
+        self.of.iter().take(self.keys).map(of)
+    }
+
+    /// The likeliest of several laws for the weighted keys, and ln of its likelihood. Where a law is `Share::RARE`, `rare` is used
+    /// in its place.
+    pub fn fit(&self, weights: &Weights, among: &[Share], rare: Share) -> (f64, Share) {
+        let mut by = [0.0; MOST];
+        for (of, w) in self.of.iter().zip(weights).take(self.keys) {
+            if let Some(sum) = by.get_mut(usize::from(*of)) {
+                *sum += w;
+            }
+        }
+        let distinct = self.distinct.get(..self.used).unwrap_or_default();
+        let mut best = (f64::MIN, Share::default());
+        for share in among {
+            let share = if *share == Share::RARE { &rare } else { share };
+            let total = distinct.iter().zip(&by).filter(|(_, w)| **w > 1.0e-6);
+            let total = total.fold(0.0, |sum, ((k, n), w)| sum + w * share.ln_likelihood(*k, *n));
+            if total > best.0 {
+                best = (total, *share);
+            }
+        }
+        best
+    }
+
+    /// Adds ln P of each key's counts to its sum.
+    pub fn add_each(&self, law: &Share, sums: &mut Weights) {
+        let mut lns = [0.0; MOST];
+        for (ln, (k, n)) in lns.iter_mut().zip(&self.distinct).take(self.used) {
+            *ln = law.ln_likelihood(*k, *n);
+        }
+        for (sum, of) in sums.iter_mut().zip(&self.of).take(self.keys) {
+            *sum += lns.get(usize::from(*of)).copied().unwrap_or(0.0);
         }
     }
-    let tally = tally.get(..used).unwrap_or_default();
-    let mut best = (f64::MIN, Share::default());
-    for share in among {
-        let share = if *share == Share::RARE { &rare } else { share };
-        let total = tally.iter().fold(0.0, |sum, (k, n, w)| sum + w * share.ln_likelihood(*k, *n));
-        if total > best.0 {
-            best = (total, *share);
-        }
-    }
-    best
 }

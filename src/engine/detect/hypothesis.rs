@@ -4,7 +4,6 @@
 //! two is a log-likelihood ratio. What differs is what each allows.
 
 use super::coming::{self, MOST, Pace, Range, Weights};
-use super::counts;
 use super::keys::{Age, Keys};
 use crate::engine::beta_binomial::Share;
 use crate::engine::config::Campaign;
@@ -68,14 +67,14 @@ impl Hypothesis {
 
     /// The same where the law of coming is already fitted.
     pub fn fit_with(&self, keys: &Keys<'_>, weights: &Weights, (coming, pace): (f64, Pace)) -> (f64, Law) {
-        let (talk_ln, talk) = counts::fit(keys.talk(), weights, self.talk, keys.fitted.silent);
-        let (repeats_ln, repeats) = counts::fit(keys.repeats(), weights, self.repeats, keys.fitted.novel);
+        let (talk_ln, talk) = keys.talk.fit(weights, self.talk, keys.fitted.silent);
+        let (repeats_ln, repeats) = keys.repeats.fit(weights, self.repeats, keys.fitted.novel);
         let (sleep_ln, sleep) = fit_sleep(keys, weights, self.sleep);
         let (young_ln, young, cost) = fit_young(keys, weights, self.young);
         let (part_ln, part) = if keys.partly {
             let fits = self.alike.iter().map(|precision| {
                 let parts = PARTS.map(|mean| Share::new(mean, *precision));
-                counts::fit(keys.devotion(), weights, &parts, Share::RARE)
+                keys.parts.fit(weights, &parts, Share::RARE)
             });
             let (ln, part) = fits.fold((f64::MIN, Share::default()), |a, b| if b.0 > a.0 { b } else { a });
             (ln, Some(part))
@@ -91,16 +90,14 @@ impl Law {
     /// ln P of each key.
     pub fn each(&self, keys: &Keys<'_>) -> Weights {
         let mut out = [0.0; MOST];
-        let facts =
-            keys.visits().iter().zip(keys.talk()).zip(keys.repeats()).zip(keys.sleep()).zip(keys.ages());
-        let facts = facts.zip(keys.devotion());
-        for (ln_p, (((((v, talk), repeats), sleep), age), part)) in out.iter_mut().zip(facts) {
-            *ln_p = self.pace.ln_likelihood(v)
-                + self.part.map_or(0.0, |p| p.ln_likelihood(part.0, part.1))
-                + self.talk.ln_likelihood(talk.0, talk.1)
-                + self.repeats.ln_likelihood(repeats.0, repeats.1)
-                + ln_sleep(self.sleep, *sleep)
-                + ln_age(self.young, age);
+        let facts = keys.visits().iter().zip(keys.sleep()).zip(keys.ages());
+        for (ln_p, ((v, sleep), age)) in out.iter_mut().zip(facts) {
+            *ln_p = self.pace.ln_likelihood(v) + ln_sleep(self.sleep, *sleep) + ln_age(self.young, age);
+        }
+        keys.talk.add_each(&self.talk, &mut out);
+        keys.repeats.add_each(&self.repeats, &mut out);
+        if let Some(part) = &self.part {
+            keys.parts.add_each(part, &mut out);
         }
         out
     }

@@ -1,6 +1,7 @@
 //! The facts of a large sample's keys, as all hypotheses read them. Filled once an evaluation; nothing is allocated.
 
 use super::coming::{Bins, MOST, Visit, Weights};
+use super::counts::Counts;
 use super::hours;
 use crate::engine::config::fitted::Fitted;
 use crate::engine::tables::groups::Sample;
@@ -39,10 +40,13 @@ pub struct Keys<'a> {
     pub partly: bool,
     /// When they came, in bins.
     pub bins: Bins,
-    talk: [(u32, u32); MOST],
-    repeats: [(u32, u32); MOST],
+    /// Their follow-ups among their requests.
+    pub talk: Counts,
+    /// Their repeats among their openings.
+    pub repeats: Counts,
+    /// Their openings here among all of theirs.
+    pub parts: Counts,
     sleep: [f64; MOST],
-    devotion: [(u32, u32); MOST],
 }
 
 impl<'a> Keys<'a> {
@@ -66,11 +70,12 @@ impl<'a> Keys<'a> {
             whole: [Visit::default(); MOST],
             partly: false,
             bins: Bins::new(&[]),
-            talk: [(0, 0); MOST],
-            repeats: [(0, 0); MOST],
+            talk: Counts::new(&[]),
+            repeats: Counts::new(&[]),
+            parts: Counts::new(&[]),
             sleep: [0.0; MOST],
-            devotion: [(0, 0); MOST],
         };
+        let (mut talk, mut repeats, mut parts) = ([(0, 0); MOST], [(0, 0); MOST], [(0, 0); MOST]);
         let part = |s: &Sample| f64::from(s.openings) / f64::from(s.key_openings.max(s.openings).max(1));
         let mean = samples.iter().map(part).sum::<f64>() / samples.len().max(1) as f64;
         k.partly = axis == Axis::Text && mean < 0.5;
@@ -102,24 +107,27 @@ impl<'a> Keys<'a> {
                     if devoted { r } else { 0.0 },
                 );
             }
-            if let Some(t) = k.talk.get_mut(i) {
+            if let Some(t) = talk.get_mut(i) {
                 *t = if whole {
                     habit(s.follows(), s.key_openings)
                 } else {
                     of(u32::from(s.talk), here.saturating_add(u32::from(s.talk)))
                 };
             }
-            if let Some(d) = k.repeats.get_mut(i) {
+            if let Some(d) = repeats.get_mut(i) {
                 *d = if whole { habit(s.repeated(), s.key_openings) } else { of(u32::from(s.dup), here) };
             }
             if let Some(h) = k.sleep.get_mut(i) {
                 *h = hours::sleeper(s.hour_bits(), s.hours_n(), u32::from(s.last.wrapping_sub(s.first)));
             }
-            if let Some(d) = k.devotion.get_mut(i) {
+            if let Some(d) = parts.get_mut(i) {
                 *d = part_of(here, u32::from(s.key_openings.max(s.openings)));
             }
         }
         k.bins = Bins::new(k.visits());
+        let counts =
+            |of: &[(u32, u32); MOST]| Counts::new(of.get(..samples.len()).unwrap_or_default());
+        (k.talk, k.repeats, k.parts) = (counts(&talk), counts(&repeats), counts(&parts));
         k
     }
     /// Number of keys.
@@ -138,21 +146,9 @@ impl<'a> Keys<'a> {
     pub fn whole(&self) -> &[Visit] {
         self.whole.get(..self.len()).unwrap_or_default()
     }
-    /// Their follow-ups among their requests.
-    pub fn talk(&self) -> &[(u32, u32)] {
-        self.talk.get(..self.len()).unwrap_or_default()
-    }
-    /// Their repeats among their openings.
-    pub fn repeats(&self) -> &[(u32, u32)] {
-        self.repeats.get(..self.len()).unwrap_or_default()
-    }
     /// What their maps of hours say for sleep, nats.
     pub fn sleep(&self) -> &[f64] {
         self.sleep.get(..self.len()).unwrap_or_default()
-    }
-    /// Their openings here among all of theirs.
-    pub fn devotion(&self) -> &[(u32, u32)] {
-        self.devotion.get(..self.len()).unwrap_or_default()
     }
     /// The keys with a weight above one half.
     pub fn meant(&self, weights: &Weights) -> impl Iterator<Item = &'a Sample> {

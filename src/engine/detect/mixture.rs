@@ -4,7 +4,6 @@
 //! expectation and maximisation from a high share (Dempster, Laird & Rubin 1977), at most eight steps over a large sample.
 
 use super::coming::{self, MOST, Visit, Weights};
-use super::counts;
 use super::fleet::FLEET;
 use super::hypothesis::{Hypothesis, Law};
 use super::keys::Keys;
@@ -55,7 +54,7 @@ pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture 
         return fit(&QUEUE);
     }
     // A few keys that follow up among many that do not are the honest part.
-    let talkers = keys.talk().iter().filter(|t| t.0.saturating_mul(20) > t.1).count();
+    let talkers = keys.talk.each().filter(|t| t.0.saturating_mul(20) > t.1).count();
     let form = if talkers.saturating_mul(2) > keys.len() {
         &CONVERSING
     } else if repeats_often(keys) {
@@ -70,7 +69,7 @@ pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture 
 /// Are repeats likelier those of a queue that hands some prompts out twice?
 fn repeats_often(keys: &Keys<'_>) -> bool {
     let among = [Share::RARE, OFTEN];
-    counts::fit(keys.repeats(), &[1.0; MOST], &among, keys.fitted.novel).1 == OFTEN
+    keys.repeats.fit(&[1.0; MOST], &among, keys.fitted.novel).1 == OFTEN
 }
 
 /// Keys that must have lived through a night before it is said that they converse or repeat and never sleep. If they were people, so

@@ -94,8 +94,8 @@ pub fn honest_talk(mean: f64, fitted: f64) -> Share {
 
 /// Mean share of the template among all openings of a weighted key.
 fn devoted(keys: &Keys<'_>, weights: &Weights, precision: f64) -> Share {
-    let (sum, all) = keys.devotion().iter().zip(weights).fold((1.0, 1.5), |(sum, all), ((h, a), w)| {
-        (sum + w * f64::from(*h) / f64::from(*a).max(1.0), all + w)
+    let (sum, all) = keys.parts.each().zip(weights).fold((1.0, 1.5), |(sum, all), ((h, a), w)| {
+        (sum + w * f64::from(h) / f64::from(a).max(1.0), all + w)
     });
     Share::new(clamp(sum / all, 0.05, 0.98), precision)
 }
