@@ -18,6 +18,7 @@ pub struct Counts {
 
 impl Counts {
     /// Of these keys, at most `MOST`.
+    #[inline(never)]
     pub fn new(keys: &[(u32, u32)]) -> Counts {
         let mut c = Counts { distinct: [(0, 0); MOST], used: 0, of: [0; MOST], keys: keys.len().min(MOST) };
         for (count, of) in keys.iter().zip(&mut c.of) {
@@ -42,6 +43,7 @@ impl Counts {
 
     /// The likeliest of several laws for the weighted keys, and ln of its likelihood. Where a law is `Share::RARE`, `rare` is used
     /// in its place.
+    #[inline(never)]
     pub fn fit(&self, weights: &Weights, among: &[Share], rare: Share) -> (f64, Share) {
         let mut by = [0.0; MOST];
         for (of, w) in self.of.iter().zip(weights).take(self.keys) {
@@ -63,6 +65,7 @@ impl Counts {
     }
 
     /// Adds ln P of each key's counts to its sum.
+    #[inline(never)]
     pub fn add_each(&self, law: &Share, sums: &mut Weights) {
         let mut lns = [0.0; MOST];
         for (ln, (k, n)) in lns.iter_mut().zip(&self.distinct).take(self.used) {

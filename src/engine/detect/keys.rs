@@ -125,8 +125,7 @@ impl<'a> Keys<'a> {
             }
         }
         k.bins = Bins::new(k.visits());
-        let counts =
-            |of: &[(u32, u32); MOST]| Counts::new(of.get(..samples.len()).unwrap_or_default());
+        let counts = |of: &[(u32, u32); MOST]| Counts::new(of.get(..samples.len()).unwrap_or_default());
         (k.talk, k.repeats, k.parts) = (counts(&talk), counts(&repeats), counts(&parts));
         k
     }

@@ -51,7 +51,8 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let signs = signs(group, m.queue.talk.mean > CONVERSES, old_honest);
     // The large sample knows the share of keys better than the signs do: those come mostly from keys that send much.
     let large_sample = seen.then(|| (others + others.sqrt() + 1.0) / n);
-    let honest = shared::honest_share(alone(group), fitted.sign, signs, group.total, large_sample, m.ln - m.ln_alone);
+    let honest =
+        shared::honest_share(alone(group), fitted.sign, signs, group.total, large_sample, m.ln - m.ln_alone);
     let whole = coming::Bins::new(keys.whole());
     let queue_pace = coming::fit(&whole, &m.weights, keys.len(), &queue::QUEUE.coming, None).1;
     let rest = m.weights.map(|w| 1.0 - w);

@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn there_is_more_doubt_beside_a_text_that_others_send() {
         for (signs, requests) in [(0, 100), (0, 1_000), (3, 1_000), (5, 25_000)] {
-            let odds = [ALONE, BESIDE].map(|alone| 1.0 / honest_share(alone, 0.2, signs, requests, None, 0.0));
+            let odds =
+                [ALONE, BESIDE].map(|alone| 1.0 / honest_share(alone, 0.2, signs, requests, None, 0.0));
             assert!(odds[1] < 0.8 * odds[0] && odds[1] > odds[0] / 10.0, "{signs} of {requests}: {odds:?}");
         }
     }

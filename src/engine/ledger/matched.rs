@@ -84,7 +84,8 @@ pub fn find(cases: &Cases, obs: &Observation) -> Matched {
         slot.1.add(entry.prior);
         slot.2 |= 1u16 << ((v >> 32) & 15);
     }
-    let best = tally.into_iter().reduce(|a, b| if b.1.says_more_than(&a.1) { b } else { a }).unwrap_or_default();
+    let best =
+        tally.into_iter().reduce(|a, b| if b.1.says_more_than(&a.1) { b } else { a }).unwrap_or_default();
     (m.case, m.pieces, m.bits) = best;
     m.count = m.pieces.count;
     for &v in obs.nets.iter().filter(|v| **v != 0) {

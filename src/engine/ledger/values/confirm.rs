@@ -135,6 +135,7 @@ impl Values {
     }
 
     /// What a confirmed value's counters say of who else sends it, and at most what a large sample says.
+    #[inline(never)]
     fn count_signs(&mut self, value: u64, large_sample: f64) {
         let Some(g) = self.groups.get(value) else { return };
         let numbers = self.cases.case(self.cases.resolve(g.case)).map(|c| c.numbers).unwrap_or_default();
@@ -218,7 +219,9 @@ impl Values {
         }
         let confirmed = g.has(groups::flag::CONFIRMED);
         let by = if confirmed { self.cases.case(self.case_of(g)).map_or(0, |c| c.by) } else { 0 };
-        let Some((same, like)) = self.like(g.keys.items(), value, siblings.iter().chain(&[by])) else { return };
+        let Some((same, like)) = self.like(g.keys.items(), value, siblings.iter().chain(&[by])) else {
+            return;
+        };
         let (case, prior) = self.cases.get(like).map_or((0, 0.0), |e| (self.cases.resolve(e.case), e.prior));
         if confirmed && same < OTHER_KEYS {
             self.release(value);
@@ -251,6 +254,7 @@ impl Values {
 
 /// Odds, nats, that a key is a campaign's which is at `prior` one of a large sample's, if this share of the keys is. The others are
 /// somebody else's.
+#[inline(never)]
 fn odds_among(prior: f64, share: f64) -> f64 {
     let honest = 1.0 / (1.0 + exp(prior));
     let all = 1.0 - share * (1.0 - honest);
@@ -264,6 +268,7 @@ const SAME_KEYS: f64 = 0.6;
 const OTHER_KEYS: f64 = 0.4;
 
 /// Share of the sampled keys that are in the large sample, of those that it would hold; `None` with fewer than twelve of them.
+#[inline(never)]
 fn overlap(
     items: &[groups::Sample],
     large_sample: &BottomK<groups::Sample, { large_samples::KEYS }>,

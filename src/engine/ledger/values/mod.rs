@@ -144,7 +144,8 @@ impl Values {
         for half in [0, LARGE_SAMPLES / 2] {
             let turn = ((now_s / 60) as usize % (LARGE_SAMPLES / 2)).wrapping_add(half);
             let value = self.large_samples.slots().get(turn).map_or(0, |p| p.tag);
-            let Some(g) = self.groups.get(value).filter(|g| usize::from(g.large_sample) == turn.wrapping_add(1))
+            let Some(g) =
+                self.groups.get(value).filter(|g| usize::from(g.large_sample) == turn.wrapping_add(1))
             else {
                 continue;
             };
