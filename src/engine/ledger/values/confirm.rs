@@ -22,11 +22,8 @@ impl Values {
     pub(super) fn evaluate(&mut self, value: u64, siblings: &[u64], now_s: u32) {
         let c = &self.c;
         let Some(g) = self.groups.get_mut(value) else { return };
-        // Next at 15 % more requests, or at 50 % more where it is less urgent: people are plainly the better explanation, a slot is not
-        // confirmed whatever is found, and for a case another value speaks.
-        let spoken_for = g.has(groups::flag::CONFIRMED)
-            && self.cases.case(self.cases.resolve(g.case)).is_some_and(|c| c.by != value);
-        let part = if g.has(groups::flag::HONEST) || g.is_slot() || spoken_for { 2 } else { 7 };
+        // Next at 15 % more requests, or at 50 % more where people are plainly the better explanation.
+        let part = if g.has(groups::flag::HONEST) { 2 } else { 7 };
         g.next_eval = g.total.saturating_add(g.total.checked_div(part).unwrap_or(0)).saturating_add(8);
         if Axis::of(value) == Axis::Profile {
             self.evaluate_profile(value, now_s);

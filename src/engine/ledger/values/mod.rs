@@ -139,18 +139,13 @@ impl Values {
             self.release(value);
         }
         self.sweep_alarms(now_s);
-        // What is watched, and who speaks for a case, is judged again about once an hour, whatever its traffic. The other values of
-        // a case are as their traffic grows.
+        // What is confirmed or watched is judged again about once an hour, whatever its traffic.
+        let told = flag::CONFIRMED | flag::WATCH;
         for half in [0, LARGE_SAMPLES / 2] {
             let turn = ((now_s / 60) as usize % (LARGE_SAMPLES / 2)).wrapping_add(half);
             let value = self.large_samples.slots().get(turn).map_or(0, |p| p.tag);
-            let Some(g) =
-                self.groups.get(value).filter(|g| usize::from(g.large_sample) == turn.wrapping_add(1))
-            else {
-                continue;
-            };
-            let speaks = self.cases.case(self.case_of(g)).is_some_and(|c| c.by == value);
-            if if g.has(flag::CONFIRMED) { speaks } else { g.has(flag::WATCH) } {
+            let its = |g: &&Group| usize::from(g.large_sample) == turn.wrapping_add(1) && g.has(told);
+            if self.groups.get(value).filter(its).is_some() {
                 self.evaluate(value, &[], now_s);
             }
         }
