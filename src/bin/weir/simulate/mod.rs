@@ -237,7 +237,7 @@ fn left_out(args: &Args) -> Result<u8, u8> {
             plan.setups.extend(like.as_ref().map(other));
         }
     }
-    let rows = leave::rows(&all(&plan), &counts);
+    let rows = leave::rows(&all(&plan, &|_| ()), &counts);
     if args.json {
         println!("{}", leave::json(&rows, &plan.corpus.origin));
     } else {
@@ -249,9 +249,13 @@ fn left_out(args: &Args) -> Result<u8, u8> {
 /// The usual: runs, judged.
 fn judged(args: &Args) -> Result<u8, u8> {
     let plan = plan(args)?;
-    let reports = all(&plan);
+    // A line as soon as a run and those before it are done: who interrupts it keeps what there is.
+    let reports = all(&plan, &|r| {
+        if args.json {
+            println!("{}", report::json(r));
+        }
+    });
     if args.json {
-        reports.iter().for_each(|r| println!("{}", report::json(r)));
         println!("{}", report::json_total(&reports, &plan.corpus.origin));
     } else {
         report::table(&reports, &plan.corpus.origin, args.edges);
@@ -394,13 +398,14 @@ fn load(dir: Option<&Path>, split: Split, texts: u64) -> Result<corpus::Corpus, 
 }
 
 /// All runs, several at a time; the reports in the order asked for.
-fn all(plan: &Plan) -> Vec<Report> {
+fn all(plan: &Plan, each: &(impl Fn(&Report) + Sync)) -> Vec<Report> {
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     if let Ok(style) = ProgressStyle::with_template("{msg} {human_pos} requests {per_sec} {elapsed}") {
         bar.set_style(style);
     }
     let next = Mutex::new(0usize);
-    let reports: Mutex<Vec<(usize, Report)>> = Mutex::new(Vec::new());
+    let none: Vec<Option<Report>> = plan.setups.iter().map(|_| None).collect();
+    let reports = Mutex::new((none, 0usize));
     std::thread::scope(|scope| {
         for _ in 0..plan.jobs {
             scope.spawn(|| {
@@ -412,16 +417,22 @@ fn all(plan: &Plan) -> Vec<Report> {
                     let Some(setup) = plan.setups.get(i) else { return };
                     bar.set_message(format!("{}/{} {}", i + 1, plan.setups.len(), setup.scenario.name));
                     let r = run::run(setup, &plan.config, &plan.corpus, &|n| bar.inc(n));
-                    bar.suspend(|| report::line(&r));
-                    if let Ok(mut all) = reports.lock() {
-                        all.push((i, r));
-                    }
+                    let Ok(mut all) = reports.lock() else { return };
+                    let (all, told) = &mut *all;
+                    bar.suspend(|| {
+                        report::line(&r);
+                        if let Some(slot) = all.get_mut(i) {
+                            *slot = Some(r);
+                        }
+                        while let Some(Some(r)) = all.get(*told) {
+                            each(r);
+                            *told += 1;
+                        }
+                    });
                 }
             });
         }
     });
     bar.finish_and_clear();
-    let mut reports = reports.into_inner().unwrap_or_default();
-    reports.sort_by_key(|(i, _)| *i);
-    reports.into_iter().map(|(_, r)| r).collect()
+    reports.into_inner().unwrap_or_default().0.into_iter().flatten().collect()
 }
