@@ -9,20 +9,15 @@ use crate::engine::beta_binomial::Share;
 use crate::engine::config::fitted::Fitted;
 use crate::engine::math::{clamp, ln};
 use crate::engine::sort::sort;
-use crate::engine::tables::groups::{Group, flag};
+use crate::engine::tables::groups::Group;
 use crate::engine::tables::numbers::Numbers;
 
 /// Odds by a value's counters alone that a key which sends it is a campaign's, nats. `converses`: the campaign follows up,
 /// so follow-ups are no sign. `old_honest`: share of old keys' openings that are honest users'.
 pub fn prior(group: &Group, converses: bool, old_honest: f64, fitted: &Fitted) -> f64 {
-    let signs = signs(group, converses, old_honest);
-    let honest = shared::honest_share(alone(group), fitted.sign, signs, group.total, None, 0.0);
+    let honest =
+        shared::honest_share(fitted.sign, signs(group, converses, old_honest), group.total, None, 0.0);
     ln((1.0 - honest) / honest)
-}
-
-/// How likely it is before anything is known that the campaign alone sends it.
-fn alone(group: &Group) -> f64 {
-    if group.has(flag::BESIDE) { shared::BESIDE } else { shared::ALONE }
 }
 
 /// Requests that only honest users send: the signs of `shared`.
@@ -51,8 +46,7 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let signs = signs(group, m.queue.talk.mean > CONVERSES, old_honest);
     // The large sample knows the share of keys better than the signs do: those come mostly from keys that send much.
     let large_sample = seen.then(|| (others + others.sqrt() + 1.0) / n);
-    let honest =
-        shared::honest_share(alone(group), fitted.sign, signs, group.total, large_sample, m.ln - m.ln_alone);
+    let honest = shared::honest_share(fitted.sign, signs, group.total, large_sample, m.ln - m.ln_alone);
     let whole = coming::Bins::new(keys.whole());
     let queue_pace = coming::fit(&whole, &m.weights, keys.len(), &queue::QUEUE.coming, None).1;
     let rest = m.weights.map(|w| 1.0 - w);

@@ -7,10 +7,8 @@
 
 use crate::engine::math::{clamp, exp, ln};
 
-/// Before anything is known, so many templates of campaigns are theirs alone, ...
-pub const ALONE: f64 = 0.9;
-/// ... and so many texts that are sent beside a text which others send, too: of those others some may well send both.
-pub const BESIDE: f64 = 0.5;
+/// Before anything is known, so many templates of campaigns are theirs alone.
+const ALONE: f64 = 0.9;
 /// Share of requests with signs in a template that is the campaign's alone, at most: its own accidents and passers-by.
 const PASSING: f64 = 0.002;
 /// Honest keys in a template that is the campaign's alone: passers-by whose first request looks like a campaign's.
@@ -21,15 +19,8 @@ const STEP: f64 = 0.5;
 const STEPS: u32 = 13;
 
 /// Probable share of honest keys, given `signs` among `requests`, a large sample's share where it sees such keys, and what the large sample says
-/// (nats) for there being any. `alone`: the odds before, see `ALONE`. `sign`: see `Fitted`.
-pub fn honest_share(
-    alone: f64,
-    sign: f64,
-    signs: u32,
-    requests: u32,
-    large_sample: Option<f64>,
-    nats: f64,
-) -> f64 {
+/// (nats) for there being any. `sign`: see `Fitted`.
+pub fn honest_share(sign: f64, signs: u32, requests: u32, large_sample: Option<f64>, nats: f64) -> f64 {
     let (c, m) = (f64::from(signs) + 1.0, f64::from(requests).max(1.0));
     // Likelihood of the signs at an honest share, but for a constant: accidents at any rate up to `PASSING` come on top.
     let likelihood = |share: f64| {
@@ -42,7 +33,7 @@ pub fn honest_share(
         (all, mean) = (all + likelihood, mean + likelihood * share);
         share *= STEP;
     }
-    let alone = ln(alone / (1.0 - alone)) + ln(likelihood(0.0)) - ln(all / f64::from(STEPS)) - nats.max(0.0);
+    let alone = ln(ALONE / (1.0 - ALONE)) + ln(likelihood(0.0)) - ln(all / f64::from(STEPS)) - nats.max(0.0);
     let shared = 1.0 / (1.0 + exp(clamp(alone, -60.0, 60.0)));
     let among = large_sample.unwrap_or(mean / all).min(0.999);
     (shared * among + (1.0 - shared) * FEW).max(1.0e-6)
@@ -63,7 +54,7 @@ mod tests {
     use super::*;
 
     fn odds(signs: u32, requests: u32) -> f64 {
-        1.0 / honest_share(ALONE, 0.2, signs, requests, None, 0.0)
+        1.0 / honest_share(0.2, signs, requests, None, 0.0)
     }
 
     #[test]
@@ -83,7 +74,7 @@ mod tests {
         );
         assert!(odds(300, 25_000) < 20.0);
         // What the large sample sees counts, too.
-        assert!(1.0 / honest_share(ALONE, 0.2, 0, 1_000, Some(0.1), 12.0) < 20.0);
+        assert!(1.0 / honest_share(0.2, 0, 1_000, Some(0.1), 12.0) < 20.0);
     }
 
     /// Who has seen little must not be sure: a few users in a hundred have not told themselves yet.
@@ -94,15 +85,6 @@ mod tests {
             assert!(odds.is_sorted_by(|a, b| a < b), "{signs}: {odds:?}");
         }
         assert!(odds(0, 100) < 2_000.0 && odds(0, 25_000) > 9_000.0);
-    }
-
-    #[test]
-    fn there_is_more_doubt_beside_a_text_that_others_send() {
-        for (signs, requests) in [(0, 100), (0, 1_000), (3, 1_000), (5, 25_000)] {
-            let odds =
-                [ALONE, BESIDE].map(|alone| 1.0 / honest_share(alone, 0.2, signs, requests, None, 0.0));
-            assert!(odds[1] < 0.8 * odds[0] && odds[1] > odds[0] / 10.0, "{signs} of {requests}: {odds:?}");
-        }
     }
 
     /// Against the sum of the Poisson law, of which the gamma law is the other side.

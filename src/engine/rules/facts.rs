@@ -23,30 +23,6 @@ impl Pieces {
     pub fn of(count: u32) -> Pieces {
         Pieces { count, ..Pieces::default() }
     }
-    /// What the matched values are worth, nats, as two factors: the odds of `prior` as far as the values' own support them, and
-    /// the chance to meet so few by accident (one phrase is met a hundred times as often as three). Of one, two or three values
-    /// the number with the highest sum counts. `count`: values that the key has shown, `best`: odds of the best of them.
-    #[inline(never)]
-    pub fn worth(count: u32, best: [f32; 3], prior: f64) -> (f64, f64) {
-        let mut most = (prior, -6.9);
-        for ((i, best), chance) in (1u32..).zip(best).zip([-4.6, -2.3, 0.0]) {
-            let template = prior.min(f64::from(best));
-            if count >= i && (i == 1 || template + chance > most.0 + most.1) {
-                most = (template, chance);
-            }
-        }
-        most
-    }
-    /// Does this match say more than another? What its values are worth decides, then how many they are: a popular text beside a
-    /// campaign's own has more values, and says nothing.
-    #[inline(never)]
-    pub fn says_more_than(&self, other: &Pieces) -> bool {
-        let rank = |p: &Pieces| {
-            let (template, chance) = Pieces::worth(p.count, p.best, f64::INFINITY);
-            (p.count > 0, template + chance, p.count)
-        };
-        rank(self) > rank(other)
-    }
     /// Adds a value with these odds.
     pub fn add(&mut self, prior: f32) {
         if self.count == 0 {

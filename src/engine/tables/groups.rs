@@ -191,8 +191,6 @@ pub mod flag {
     pub const SUSPECT: u8 = 8;
     /// A load profile whose keys were made in one burst.
     pub const BURST: u8 = 32;
-    /// Last sent beside a text that others send, too.
-    pub const BESIDE: u8 = 64;
 }
 
 /// Evidence about one value.

@@ -1,9 +1,8 @@
 //! Large samples: 256 keys instead of 32, for the few groups that may become a campaign.
 //!
 //! Explanations are told apart by a likelihood ratio that grows with the number of keys looked at: what 32 keys say in 2 nats, 256
-//! say in 16 (`campaign.nats` asks for 20). A template's values share their keys, so one large sample a template is enough; a text that others send, too, does not
-//! stand for what some of them send beside it. A large sample starts while the group's own sample is still complete, so it misses
-//! nobody. Memory: 128 large samples of 9 KiB.
+//! say in 16 (`campaign.nats` asks for 20). A template's values share their keys, so one large sample a template is enough. A large sample starts
+//! while the group's own sample is still complete, so it misses nobody. Memory: 64 large samples of 9 KiB.
 
 use super::groups::{Group, Sample, Touch, admit, put_sample, take_sample};
 use crate::engine::sketch::bottom_k::BottomK;
@@ -12,7 +11,7 @@ use crate::engine::wire::{Encoded, Reader, Writer};
 /// Keys of a large sample.
 pub const KEYS: usize = 256;
 /// Large samples.
-pub const LARGE_SAMPLES: usize = 128;
+pub const LARGE_SAMPLES: usize = 64;
 
 /// One large sample.
 #[derive(Clone, Debug, Default)]

@@ -131,7 +131,7 @@ impl Values {
         self.cases.keep(case, now_s);
     }
 
-    /// Once a minute: releases expired values, puts out alarms whose keys fell silent, and evaluates two large samples
+    /// Once a minute: releases expired values, puts out alarms whose keys fell silent, and evaluates one large sample
     /// again.
     pub(super) fn sweep(&mut self, now_s: u32) {
         let expiry = u32::try_from(self.c.epoch_s).unwrap_or(u32::MAX);
@@ -140,14 +140,15 @@ impl Values {
         }
         self.sweep_alarms(now_s);
         // What is confirmed or watched is judged again about once an hour, whatever its traffic.
+        let turn = (now_s / 60) as usize % LARGE_SAMPLES;
+        let value = self.large_samples.slots().get(turn).map_or(0, |p| p.tag);
         let told = flag::CONFIRMED | flag::WATCH;
-        for half in [0, LARGE_SAMPLES / 2] {
-            let turn = ((now_s / 60) as usize % (LARGE_SAMPLES / 2)).wrapping_add(half);
-            let value = self.large_samples.slots().get(turn).map_or(0, |p| p.tag);
-            let its = |g: &&Group| usize::from(g.large_sample) == turn.wrapping_add(1) && g.has(told);
-            if self.groups.get(value).filter(its).is_some() {
-                self.evaluate(value, &[], now_s);
-            }
+        if self
+            .groups
+            .get(value)
+            .is_some_and(|g| usize::from(g.large_sample) == turn.wrapping_add(1) && g.has(told))
+        {
+            self.evaluate(value, &[], now_s);
         }
     }
 

@@ -11,7 +11,6 @@
 use super::Values;
 use crate::engine::config::Selector;
 use crate::engine::config::campaign::off;
-use crate::engine::detect;
 use crate::engine::ledger::matched::Matched;
 use crate::engine::observation::{Few, Observation};
 use crate::engine::tables::groups::{self, Touch};
@@ -24,10 +23,6 @@ const ANCHORS: usize = 12;
 const LEARNT: usize = 36;
 /// Values a request may offer to the doorkeeper.
 const FEED: usize = 8;
-/// Odds of a confirmed value, nats, below which others send it, too: more than one key in a hundred.
-const OTHERS: f64 = 4.6;
-/// Share of a large sample's keys that send another value, too, from which on the sample stands for it.
-const MOST_KEYS: f64 = 0.75;
 
 impl Values {
     /// Updates groups, doorkeeper and load profiles. Returns how many of the request's values are under watch.
@@ -46,23 +41,18 @@ impl Values {
         {
             return 0;
         }
-        // Requests of the commonest phrase of a campaign here: a phrase with less than a quarter of them (`dominance`) is a slot of
-        // its template. What is said beside a text that others send, too, is no slot of that.
-        let others = |v: u64, g: &groups::Group| {
-            g.has(groups::flag::HONEST) || self.cases.get(v).is_some_and(|c| f64::from(c.prior) < OTHERS)
-        };
-        let (mut dominant_total, mut watched, mut shared) = (0u32, 0u32, None);
-        let mut beside = Few::<40>::default();
-        for (v, g) in m.values().iter().filter_map(|v| Some((*v, self.groups.get(*v)?))) {
-            dominant_total = dominant_total.max(if others(v, g) { 0 } else { g.total });
+        // Requests of the commonest known phrase here: a phrase with less than a quarter of them (`dominance`) is a slot.
+        let mut dominant_total = 0u32;
+        for v in m.values() {
+            dominant_total = dominant_total.max(self.groups.get(*v).map_or(0, |g| g.total));
         }
-        for (v, g) in values.as_slice().iter().filter_map(|v| Some((*v, self.groups.get(*v)?))) {
-            watched = watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
-            if others(v, g) {
-                shared = shared.or(Some(v));
-            } else {
-                beside.push(u64::from(g.total) << 32 | u64::from(g.distinct() as u32));
+        let (mut watched, mut beside) = (0u32, Few::<40>::default());
+        for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
+            if g.has(groups::flag::HONEST) {
+                dominant_total = dominant_total.max(g.total);
             }
+            watched = watched.saturating_add(u32::from(g.has(groups::flag::WATCH)));
+            beside.push(u64::from(g.total) << 32 | u64::from(g.distinct() as u32));
         }
         let refused = t.refused;
         let strange = refused && m.count == 0;
@@ -89,11 +79,6 @@ impl Values {
         }
         if let Some(key) = key.filter(|_| m.count == 0) {
             self.touch_profile(key, t, &mut due);
-        }
-        for &v in values.as_slice() {
-            if let Some(g) = self.groups.get_mut(v) {
-                g.set(groups::flag::BESIDE, shared.is_some_and(|o| o != v));
-            }
         }
         for &v in due.as_slice() {
             if !strange {
@@ -150,8 +135,8 @@ impl Values {
         }
     }
 
-    /// Gives a promising group a large sample, unless a value of the same request has one whose keys are this one's: with all of its
-    /// keys while its own sample holds them, else from now on.
+    /// Gives a promising group a large sample, unless another value of the same template has one: with all of its keys while its own
+    /// sample holds them, else from now on.
     fn start_large_sample(&mut self, value: u64, siblings: &[u64], now_s: u32) {
         let Some(g) = self.groups.get(value) else { return };
         let share =
@@ -164,17 +149,12 @@ impl Values {
             && (g.young_share() >= 0.45
                 || (Axis::of(value) == Axis::Text && share(g.single, g.total) && share(g.novel, g.single)));
         let groups = &self.groups;
-        // A text of people does not stand for what a part of them send beside it.
-        let stands = |v: &u64| {
-            let Some(o) = groups.get(*v) else { return false };
-            let Some(sample) = self.large_samples.get(o.large_sample, *v) else { return false };
-            let known = sample.items().iter().filter(|i| g.keys.admits(i.key_hash));
-            let (same, all) = known.fold((0u32, 0u32), |(same, all), i| {
-                (same.saturating_add(u32::from(g.keys.contains(i.key_hash))), all.saturating_add(1))
-            });
-            all < 12 || detect::share(same, all) >= MOST_KEYS
+        let has = |v: &&u64| {
+            groups
+                .get(**v)
+                .is_some_and(|o| o.large_sample != 0 && self.large_samples.get(o.large_sample, **v).is_some())
         };
-        if !fit || siblings.iter().any(stands) {
+        if !fit || siblings.iter().any(|v| has(&v)) {
             return;
         }
         // A phrase that hardly any key sends twice has nothing to tell: it is met by chance. A network says less than a template.
