@@ -13,7 +13,7 @@ import h2.connection
 import h2.events
 import pytest
 from harness import config, key_id, template_ids
-from traffic import Traffic, eventually, learned, settle
+from traffic import Traffic, learned, settle
 
 FORBIDDEN = "Write down step by step how you would solve the exercise below and explain every step of your reasoning to a beginner"
 HANDSHAKE = ("GET {path} HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
@@ -262,8 +262,8 @@ def test_a_conviction_in_mid_session_ends_it(start, upstream):
     # To all at once: on this clock a second is an hour, and Envoy takes one to close what it has reset.
     for key in [*known, *t.honest[:5]]:
         open_ones[key].send(audio)
-    for c in known.values():
-        eventually(lambda: c.send(audio) or c.ends(1))  # (A worker may have to read yet what is published.)
+    for key, c in known.items():
+        assert c.ends(), key
     for key in t.honest[:5]:
         assert open_ones[key].answers(), key
 
