@@ -111,21 +111,7 @@ static EXCHANGE: LazyLock<Exchange> = LazyLock::new(|| {
     let seed = dir.file("exchange.seed", format!("{}\n", "c3".repeat(32)));
     let (private, public, key) = keys(&dir, "a");
     let sent = dir.0.join("indicators.json");
-    let o = weir(&[
-        "indicators",
-        "export",
-        "--config",
-        path(&config_a),
-        "--exchange-seed-file",
-        path(&seed),
-        "--key-file",
-        path(&private),
-        "--issuer",
-        "Org A",
-        "--out",
-        path(&sent),
-        path(&trace_a),
-    ]);
+    let o = export(&config_a, &seed, &private, "Org A", &sent, path(&trace_a));
     assert!(o.status.success(), "{}", err(&o));
     Exchange { config_a, trace_a, public, key, sent, config_b, trace_b, seed, dir }
 });
@@ -143,11 +129,29 @@ fn signed(key: &Ed25519KeyPair, payload: &Value) -> String {
     json!({"protected": protected, "payload": payload, "signature": signature}).to_string()
 }
 
-fn import(e: &Exchange, file: &Path, more: &[&str]) -> Output {
-    import_of(e, file, &[&["--json"], more].concat(), &e.trace_b)
+fn export(config: &Path, seed: &Path, key: &Path, issuer: &str, out: &Path, trace: &str) -> Output {
+    weir(&[
+        "indicators",
+        "export",
+        "--config",
+        path(config),
+        "--exchange-seed-file",
+        path(seed),
+        "--key-file",
+        path(key),
+        "--issuer",
+        issuer,
+        "--out",
+        path(out),
+        trace,
+    ])
 }
 
-fn import_of(e: &Exchange, file: &Path, more: &[&str], trace: &Path) -> Output {
+fn import(e: &Exchange, file: &Path, more: &[&str]) -> Output {
+    import_of(e, &e.public, file, &[&["--json"], more].concat(), &e.trace_b)
+}
+
+fn import_of(e: &Exchange, partner: &Path, file: &Path, more: &[&str], trace: &Path) -> Output {
     let args = [
         "indicators",
         "import",
@@ -156,7 +160,7 @@ fn import_of(e: &Exchange, file: &Path, more: &[&str], trace: &Path) -> Output {
         "--exchange-seed-file",
         path(&e.seed),
         "--partner-key",
-        path(&e.public),
+        path(partner),
         "--indicators",
         path(file),
     ];
@@ -312,39 +316,10 @@ fn an_indicator_of_an_honest_template_is_held_back() {
     let forged = e.dir.file("liar.jsonl", liars.join("\n"));
     let (private, public, _) = keys(&e.dir, "liar");
     let sent = e.dir.0.join("liar.json");
-    let o = weir(&[
-        "indicators",
-        "export",
-        "--config",
-        path(&e.config_a),
-        "--exchange-seed-file",
-        path(&e.seed),
-        "--key-file",
-        path(&private),
-        "--issuer",
-        "Liar",
-        "--out",
-        path(&sent),
-        path(&forged),
-    ]);
+    let o = export(&e.config_a, &e.seed, &private, "Liar", &sent, path(&forged));
     assert!(o.status.success(), "{}", err(&o));
     let entries = e.dir.0.join("liar-entries.json");
-    let o = weir(&[
-        "indicators",
-        "import",
-        "--json",
-        "--config",
-        path(&e.config_b),
-        "--exchange-seed-file",
-        path(&e.seed),
-        "--partner-key",
-        path(&public),
-        "--indicators",
-        path(&sent),
-        "--entries",
-        path(&entries),
-        path(&e.trace_b),
-    ]);
+    let o = import_of(e, &public, &sent, &["--json", "--entries", path(&entries)], &e.trace_b);
     assert!(o.status.success(), "{}", err(&o));
     let found: Value = serde_json::from_slice(&o.stdout).unwrap();
     assert_eq!(
@@ -365,26 +340,7 @@ fn what_cannot_be_done_is_told() {
     let (private, _, _) = keys(&e.dir, "b");
     let own = e.dir.file("own.seed", "a1".repeat(32));
     let bad = e.dir.file("bad.seed", "c3c3");
-    let export = |seed: &Path, key: &Path, trace: &str| {
-        let out = e.dir.0.join("unwritten.json");
-        let o = weir(&[
-            "indicators",
-            "export",
-            "--config",
-            path(&e.config_a),
-            "--exchange-seed-file",
-            path(seed),
-            "--key-file",
-            path(key),
-            "--issuer",
-            "Org A",
-            "--out",
-            path(&out),
-            trace,
-        ]);
-        assert!(!out.exists());
-        (o.status.code().unwrap(), err(&o))
-    };
+    let out = e.dir.0.join("unwritten.json");
     let honest = e.dir.file("honest.jsonl", trace(3, 0, 2.0));
     for (seed, key, trace, status, say) in [
         (&own, &private, path(&e.trace_a), 1, "own seed"),
@@ -394,12 +350,14 @@ fn what_cannot_be_done_is_told() {
         (&e.seed, &private, "/nowhere.jsonl", 2, "/nowhere.jsonl"),
         (&e.seed, &private, path(&honest), 3, "nothing to tell"),
     ] {
-        let (code, text) = export(seed, key, trace);
+        let o = export(&e.config_a, seed, key, "Org A", &out, trace);
+        assert!(!out.exists());
+        let (code, text) = (o.status.code().unwrap(), err(&o));
         assert!(code == status && text.contains(say), "{say}: {code} {text}");
     }
     let o = import(e, &e.sent, &[]);
     assert!(o.status.success());
     // Nobody sends it here: 3.
-    let o = import_of(e, &e.sent, &[], &honest);
+    let o = import_of(e, &e.public, &e.sent, &[], &honest);
     assert_eq!(o.status.code(), Some(3), "{}", err(&o));
 }
