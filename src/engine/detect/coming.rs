@@ -121,16 +121,17 @@ impl Bins {
         }
         b
     }
-    /// The keys' weights, by bin.
-    fn weights(&self, of: &Weights, keys: usize) -> Weights {
-        let mut out = [0.0; MOST];
-        for (w, at) in of.iter().zip(&self.of).take(keys) {
-            if let Some(sum) = out.get_mut(usize::from(*at)) {
-                *sum += w;
-            }
+}
+
+/// The weights of so many keys, summed for those that are in the same place.
+pub fn together(weights: &Weights, places: &[u8; MOST], keys: usize) -> Weights {
+    let mut out = [0.0; MOST];
+    for (w, at) in weights.iter().zip(places).take(keys) {
+        if let Some(sum) = out.get_mut(usize::from(*at)) {
+            *sum += w;
         }
-        out
     }
+    out
 }
 
 /// Requests: each up to 8, then in steps of a fifth.
@@ -146,7 +147,7 @@ fn octave(ticks: f64) -> u32 {
 /// by golden-section search on its logarithm, each time with the best probability to stop. With `near`, only shapes next to
 /// that law are tried.
 pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Option<Pace>) -> (f64, Pace) {
-    let by_bin = bins.weights(weights, keys);
+    let by_bin = together(weights, &bins.of, keys);
     let used = bins.bins.get(..bins.used).unwrap_or_default();
     let (mut all, mut n, mut visits, mut l) = (0.0, 0.0, 0.0, 0.0);
     for (v, w) in used.iter().zip(&by_bin) {

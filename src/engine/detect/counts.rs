@@ -3,7 +3,7 @@
 //! The beta-binomial law: shares are spread as a beta distribution with a mean and a precision (high: all keys alike). Source:
 //! Skellam 1948. Cost: three rising factorials for each distinct count.
 
-use super::coming::{MOST, Weights};
+use super::coming::{MOST, Weights, together};
 use crate::engine::beta_binomial::Share;
 
 /// Counts of keys, equal ones together. Filled once an evaluation: laws are fitted to the distinct counts, not to the keys.
@@ -16,23 +16,25 @@ pub struct Counts {
     keys: usize,
 }
 
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts { distinct: [(0, 0); MOST], used: 0, of: [0; MOST], keys: 0 }
+    }
+}
+
 impl Counts {
-    /// Of these keys, at most `MOST`.
+    /// Adds a key's; of more than `MOST` keys the first ones are kept.
     #[inline(never)]
-    pub fn new(keys: &[(u32, u32)]) -> Counts {
-        let mut c = Counts { distinct: [(0, 0); MOST], used: 0, of: [0; MOST], keys: keys.len().min(MOST) };
-        for (count, of) in keys.iter().zip(&mut c.of) {
-            let found = c.distinct.get(..c.used).and_then(|d| d.iter().position(|d| d == count));
-            let at = found.unwrap_or(c.used);
-            if found.is_none()
-                && let Some(slot) = c.distinct.get_mut(at)
-            {
-                *slot = *count;
-                c.used = c.used.saturating_add(1);
-            }
-            *of = at as u8;
+    pub fn push(&mut self, count: (u32, u32)) {
+        let Some(of) = self.of.get_mut(self.keys) else { return };
+        let found = self.distinct.get(..self.used).and_then(|d| d.iter().position(|d| *d == count));
+        let at = found.unwrap_or(self.used);
+        if let Some(slot) = self.distinct.get_mut(at) {
+            *slot = count;
         }
-        c
+        *of = at as u8;
+        self.used = self.used.max(at.saturating_add(1));
+        self.keys = self.keys.saturating_add(1);
     }
 
     /// Each key's.
@@ -45,12 +47,7 @@ impl Counts {
     /// in its place.
     #[inline(never)]
     pub fn fit(&self, weights: &Weights, among: &[Share], rare: Share) -> (f64, Share) {
-        let mut by = [0.0; MOST];
-        for (of, w) in self.of.iter().zip(weights).take(self.keys) {
-            if let Some(sum) = by.get_mut(usize::from(*of)) {
-                *sum += w;
-            }
-        }
+        let by = together(weights, &self.of, self.keys);
         let distinct = self.distinct.get(..self.used).unwrap_or_default();
         let mut best = (f64::MIN, Share::default());
         for share in among {

@@ -70,12 +70,11 @@ impl<'a> Keys<'a> {
             whole: [Visit::default(); MOST],
             partly: false,
             bins: Bins::new(&[]),
-            talk: Counts::new(&[]),
-            repeats: Counts::new(&[]),
-            parts: Counts::new(&[]),
+            talk: Counts::default(),
+            repeats: Counts::default(),
+            parts: Counts::default(),
             sleep: [0.0; MOST],
         };
-        let (mut talk, mut repeats, mut parts) = ([(0, 0); MOST], [(0, 0); MOST], [(0, 0); MOST]);
         let part = |s: &Sample| f64::from(s.openings) / f64::from(s.key_openings.max(s.openings).max(1));
         let mean = samples.iter().map(part).sum::<f64>() / samples.len().max(1) as f64;
         k.partly = axis == Axis::Text && mean < 0.5;
@@ -107,26 +106,22 @@ impl<'a> Keys<'a> {
                     if devoted { r } else { 0.0 },
                 );
             }
-            if let Some(t) = talk.get_mut(i) {
-                *t = if whole {
-                    habit(s.follows(), s.key_openings)
-                } else {
-                    of(u32::from(s.talk), here.saturating_add(u32::from(s.talk)))
-                };
-            }
-            if let Some(d) = repeats.get_mut(i) {
-                *d = if whole { habit(s.repeated(), s.key_openings) } else { of(u32::from(s.dup), here) };
-            }
+            k.talk.push(if whole {
+                habit(s.follows(), s.key_openings)
+            } else {
+                of(u32::from(s.talk), here.saturating_add(u32::from(s.talk)))
+            });
+            k.repeats.push(if whole {
+                habit(s.repeated(), s.key_openings)
+            } else {
+                of(u32::from(s.dup), here)
+            });
+            k.parts.push(part_of(here, u32::from(s.key_openings.max(s.openings))));
             if let Some(h) = k.sleep.get_mut(i) {
                 *h = hours::sleeper(s.hour_bits(), s.hours_n(), u32::from(s.last.wrapping_sub(s.first)));
             }
-            if let Some(d) = parts.get_mut(i) {
-                *d = part_of(here, u32::from(s.key_openings.max(s.openings)));
-            }
         }
         k.bins = Bins::new(k.visits());
-        let counts = |of: &[(u32, u32); MOST]| Counts::new(of.get(..samples.len()).unwrap_or_default());
-        (k.talk, k.repeats, k.parts) = (counts(&talk), counts(&repeats), counts(&parts));
         k
     }
     /// Number of keys.
