@@ -342,7 +342,7 @@ impl Snapshot {
         let cases = &self.shards.get(usize::from(case) % SHARDS)?.cases;
         cases.iter().find(|c| c.case == case)
     }
-    /// The case that most of a request's values belong to.
+    /// The case of which a request's values say most.
     pub fn best_match(&self, values: &[u64]) -> Match<'_> {
         let mut tally: [(u16, Pieces); 8] = Default::default();
         for entry in values.iter().filter_map(|v| self.value(*v)) {
@@ -351,7 +351,8 @@ impl Snapshot {
                 t.1.add(entry.prior);
             }
         }
-        let best = tally.into_iter().max_by_key(|t| t.1.count).unwrap_or_default();
+        let best =
+            tally.into_iter().reduce(|a, b| if b.1.says_more_than(&a.1) { b } else { a }).unwrap_or_default();
         Match { pieces: best.1, case: self.case(best.0).filter(|_| best.1.count > 0) }
     }
 }

@@ -4,11 +4,11 @@ use crate::engine::observation::{Few, Observation};
 use crate::engine::rules::Pieces;
 use crate::engine::tables::cases::Cases;
 
-/// Confirmed values that a request carries, and the case that most of them belong to.
+/// Confirmed values that a request carries, and the case of which they say most.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Matched {
     values: Few<40>,
-    /// The case with the most of these values, 0 if none.
+    /// The case of which these values say most, 0 if none.
     pub case: u16,
     /// How many of its values are in this request.
     pub count: u32,
@@ -84,7 +84,8 @@ pub fn find(cases: &Cases, obs: &Observation) -> Matched {
         slot.1.add(entry.prior);
         slot.2 |= 1u16 << ((v >> 32) & 15);
     }
-    let best = tally.into_iter().max_by_key(|t| t.1.count).unwrap_or_default();
+    let best =
+        tally.into_iter().reduce(|a, b| if b.1.says_more_than(&a.1) { b } else { a }).unwrap_or_default();
     (m.case, m.pieces, m.bits) = best;
     m.count = m.pieces.count;
     for &v in obs.nets.iter().filter(|v| **v != 0) {

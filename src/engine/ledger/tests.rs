@@ -451,13 +451,14 @@ fn group_of(ledger: &mut Ledger, tag: u64, keys: std::ops::Range<u64>) {
 
 #[test]
 fn a_value_joins_the_case_whose_large_sample_holds_its_keys() {
-    for (what, keys, joins) in [
-        ("the same keys", 0..128, true),
-        ("some of the keys", 40..104, true),
-        ("other keys", 1_000..1_128, false),
-        ("one in twelve another's", 10..138, true),
-        ("one in five another's", 25..153, true),
-        ("half of them others", 64..192, false),
+    for (what, keys, joins, odds) in [
+        ("the same keys", 0..128, true, 99.0),
+        ("the same keys, and others send both", 0..128, true, 2.0),
+        ("some of the keys", 40..104, true, 99.0),
+        ("other keys", 1_000..1_128, false, 99.0),
+        ("one in twelve another's", 10..138, true, 99.0),
+        ("one in five another's", 25..153, true, 99.0),
+        ("half of them others", 64..192, false, 99.0),
     ] {
         let mut l = Ledger::new(&config(|_| ()));
         l.clock.set(START as u32);
@@ -465,6 +466,7 @@ fn a_value_joins_the_case_whose_large_sample_holds_its_keys() {
         group_of(&mut l, known, 0..128);
         let case = l.values.cases_mut().open(known, l.clock.now_s());
         l.values.mark(known, case, START as u32);
+        l.values.cases_mut().set_prior(known, odds);
         let g = *l.values.groups().get(known).unwrap();
         let slot = l.values.large_samples_mut().start(&g, 99.0, |_| 0.0);
         l.values.groups_mut().get_mut(known).unwrap().large_sample = slot;
@@ -483,6 +485,12 @@ fn a_value_joins_the_case_whose_large_sample_holds_its_keys() {
         l.values.join(new, &[known, new], START as u32);
         assert_eq!(l.values.cases().get(new).map(|v| v.case), joins.then_some(case), "{what}");
         assert_eq!(l.values.groups().get(new).unwrap().has(groups::flag::CONFIRMED), joins, "{what}");
+        // It is worth what its own counters say, and no more than the large sample of its keys says.
+        let prior = l.values.cases().get(new).map(|v| v.prior);
+        assert!(
+            prior.is_none_or(|p| p == odds || odds > 9.0 && (4.0..9.0).contains(&p)),
+            "{what}: {prior:?}"
+        );
     }
 }
 

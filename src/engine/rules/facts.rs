@@ -23,6 +23,30 @@ impl Pieces {
     pub fn of(count: u32) -> Pieces {
         Pieces { count, ..Pieces::default() }
     }
+    /// What the matched values are worth, nats, as two factors: the odds of `prior` as far as the values' own support them, and
+    /// the chance to meet so few by accident (one phrase is met a hundred times as often as three). Of one, two or three values
+    /// the number with the highest sum counts. `count`: values that the key has shown, `best`: odds of the best of them.
+    #[inline(never)]
+    pub fn worth(count: u32, best: [f32; 3], prior: f64) -> (f64, f64) {
+        let mut most = (prior, -6.9);
+        for ((i, best), chance) in (1u32..).zip(best).zip([-4.6, -2.3, 0.0]) {
+            let template = prior.min(f64::from(best));
+            if count >= i && (i == 1 || template + chance > most.0 + most.1) {
+                most = (template, chance);
+            }
+        }
+        most
+    }
+    /// Does this match say more than another? What its values are worth decides, then how many they are: a popular text beside a
+    /// campaign's own has more values, and says nothing.
+    #[inline(never)]
+    pub fn says_more_than(&self, other: &Pieces) -> bool {
+        let rank = |p: &Pieces| {
+            let (template, chance) = Pieces::worth(p.count, p.best, f64::INFINITY);
+            (p.count > 0, template + chance, p.count)
+        };
+        rank(self) > rank(other)
+    }
     /// Adds a value with these odds.
     pub fn add(&mut self, prior: f32) {
         if self.count == 0 {
@@ -125,5 +149,36 @@ impl Facts {
             best: pieces.best,
             usual,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(odds: &[f32]) -> Pieces {
+        let mut p = Pieces::of(0);
+        odds.iter().for_each(|o| p.add(*o));
+        p
+    }
+
+    #[test]
+    fn a_few_values_of_a_campaigns_own_say_more_than_many_of_a_popular_text() {
+        let (own, popular, one) = (pieces(&[8.0; 3]), pieces(&[-1.0; 12]), pieces(&[8.0]));
+        assert!(own.says_more_than(&popular) && !popular.says_more_than(&own));
+        assert!(own.says_more_than(&one) && one.says_more_than(&popular));
+        // Of the same worth, more values do.
+        assert!(pieces(&[8.0; 4]).says_more_than(&own) && !own.says_more_than(&own));
+        // Anything says more than nothing.
+        assert!(popular.says_more_than(&Pieces::of(0)) && !Pieces::of(0).says_more_than(&Pieces::of(0)));
+    }
+
+    #[test]
+    fn what_values_are_worth_is_bounded_by_the_case_and_by_chance() {
+        let worth = |p: &Pieces, prior: f64| Pieces::worth(p.count, p.best, prior);
+        assert_eq!(worth(&pieces(&[8.0; 3]), 5.0), (5.0, 0.0));
+        assert_eq!(worth(&pieces(&[8.0, 8.0, 1.0]), 9.0), (8.0, -2.3), "two of three");
+        assert_eq!(worth(&pieces(&[8.0]), 9.0), (8.0, -4.6), "one is met by chance");
+        assert_eq!(worth(&Pieces::of(0), 9.0), (9.0, -6.9));
     }
 }

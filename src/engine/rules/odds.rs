@@ -1,6 +1,6 @@
 //! The odds of a key: a prior, and a factor for each fact.
 
-use super::Facts;
+use super::{Facts, Pieces};
 use crate::engine::beta_binomial::Share;
 use crate::engine::detect::coming::{Pace, Visit};
 use crate::engine::detect::hypothesis::ln_sleep;
@@ -53,7 +53,7 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     let (others, of_others) = (key.hits.saturating_sub(1), key.after.saturating_sub(1));
     let sleeper = hours::sleeper(key.hours, key.hours_n, key.ticks);
     let with = key.hits.saturating_add(key.talk);
-    let (template, chance) = identity(key, f64::from(n.prior));
+    let (template, chance) = Pieces::worth(key.pieces, key.best, f64::from(n.prior));
     let bound = |nats: f64| clamp(nats, -BOUND, BOUND) as f32;
     Odds([
         template as f32,
@@ -76,20 +76,6 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
         if key.regular { n.regular } else { 0.0 },
         if key.struck { STRUCK as f32 } else { 0.0 },
     ])
-}
-
-/// What the matched values are worth, nats, as two factors: the case's odds as far as the values' own counters support
-/// them, and the chance to meet so few by accident (one phrase is met a hundred times as often as three). Of one, two or
-/// three values the number with the highest sum counts.
-fn identity(key: &Facts, prior: f64) -> (f64, f64) {
-    let mut most = (prior, -6.9);
-    for ((i, best), chance) in (1u32..).zip(key.best).zip([-4.6, -2.3, 0.0]) {
-        let template = prior.min(f64::from(best));
-        if key.pieces >= i && (i == 1 || template + chance > most.0 + most.1) {
-            most = (template, chance);
-        }
-    }
-    most
 }
 
 /// The number of matched values against the campaign's usual number.

@@ -14,7 +14,8 @@ pub struct Confirmed {
     pub since_min: u32,
     /// Last match, seconds since the epoch.
     pub last_s: u32,
-    /// Odds that a key which sends it is the campaign's, by the value's own counters, nats.
+    /// Odds that a key which sends it is the campaign's, nats: by the value's own counters, and by the large sample of its keys or
+    /// of those that nearly all are its keys.
     pub prior: f32,
     /// Case number (unresolved).
     pub case: u16,
@@ -108,9 +109,10 @@ impl Case {
 }
 
 /// Who of a case's values is believed, the greatest: what the case says stands before where it comes from, as others come from
-/// there, too; then the value with the most keys.
-fn spokesman(value: u64, keys: f32) -> (bool, bool, f32) {
-    (value != 0, Axis::of(value) == Axis::Text, keys)
+/// there, too; then the value with the fewest others among its keys, to two nats; then the one with the most keys. (A value that
+/// others send, too, is not worth more for that: see `Confirmed::prior`.)
+fn spokesman(value: u64, prior: f32, keys: f32) -> (bool, bool, f32, f32) {
+    (value != 0, Axis::of(value) == Axis::Text, (prior / 2.0).floor(), keys)
 }
 
 /// How often two cases met in one request.
@@ -207,8 +209,10 @@ impl Cases {
     /// Takes the numbers of a case from the large sample of one of its values, with about `keys` keys. Of the confirmed values
     /// one is believed: see `spokesman`.
     pub fn describe(&mut self, case: u16, value: u64, keys: f32, numbers: &Numbers) {
-        let mine = spokesman(value, keys);
-        let Some(c) = self.case_mut(case).filter(|c| c.by == value || mine >= spokesman(c.by, c.keys)) else {
+        let mine = spokesman(value, numbers.prior, keys);
+        let Some(c) =
+            self.case_mut(case).filter(|c| c.by == value || mine >= spokesman(c.by, c.numbers.prior, c.keys))
+        else {
             return;
         };
         (c.by, c.keys) = (value, keys);
@@ -393,7 +397,7 @@ impl Cases {
             c.seen = c.seen.saturating_add(gone.seen);
             c.first_s = c.first_s.min(gone.first_s);
             c.id = c.id.min(gone.id);
-            if spokesman(gone.by, gone.keys) > spokesman(c.by, c.keys) {
+            if spokesman(gone.by, gone.numbers.prior, gone.keys) > spokesman(c.by, c.numbers.prior, c.keys) {
                 (c.by, c.keys, c.numbers) = (gone.by, gone.keys, gone.numbers);
             }
         }
@@ -450,18 +454,21 @@ mod tests {
     }
 
     #[test]
-    fn the_value_with_the_most_keys_describes_a_case() {
+    fn the_value_with_the_fewest_others_describes_a_case_then_the_one_with_the_most_keys() {
         let mut c = Cases::default();
         let case = c.open(1, 0);
         let numbers = |prior| Numbers { prior, ..Numbers::default() };
         let prior = |c: &Cases| c.case(case).unwrap().numbers.prior;
         c.describe(case, 7, 400.0, &numbers(5.0));
         let version = c.version();
-        c.describe(case, 8, 100.0, &numbers(9.0));
+        c.describe(case, 8, 100.0, &numbers(5.3));
+        c.describe(case, 9, 500.0, &numbers(3.9));
         c.describe(case, 7, 420.0, &numbers(5.1));
-        assert_eq!((prior(&c), c.version()), (5.0, version), "too few keys; too little news");
-        c.describe(case, 8, 500.0, &numbers(2.0));
-        assert!(prior(&c) == 2.0 && c.version() != version);
+        assert_eq!((prior(&c), c.version()), (5.0, version), "too few keys; others send it; too little news");
+        c.describe(case, 8, 500.0, &numbers(5.3));
+        assert!(prior(&c) == 5.3 && c.version() != version, "more keys");
+        c.describe(case, 9, 100.0, &numbers(9.0));
+        assert_eq!(prior(&c), 9.0, "fewer others");
     }
 
     /// A network of more keys joined a case, spoke for it and was let go: what it had said stood until the case ended.

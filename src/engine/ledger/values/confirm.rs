@@ -3,6 +3,9 @@
 //! Only `detect` says what the evidence is worth; here is what follows from it. A value is judged by its large sample, and confirmed after
 //! `arm` evaluations in a row together with the values of the same request that are on the same keys, or later, because its
 //! keys are those of a confirmed large sample. It is released as soon as an honest explanation is the better one.
+//!
+//! A key's odds by a value are at most those of the large sample that it was judged by: its own, or else one of (nearly) the same keys.
+//! So a popular text beside a campaign's own is worth what it is worth alone, and takes nothing from that.
 
 use super::Values;
 use crate::engine::config::campaign::off;
@@ -55,7 +58,7 @@ impl Values {
                 self.release_with_siblings(value);
             } else if !fails {
                 self.describe_case(value, &f);
-                self.count_signs(value);
+                self.count_signs(value, f64::from(f.numbers.prior));
             }
             return;
         }
@@ -72,7 +75,8 @@ impl Values {
         let case = self.join_or_open(value, siblings, f.distinct, now_s);
         self.mark(value, case, now_s);
         self.describe_case(value, f);
-        self.count_signs(value);
+        let prior = f64::from(f.numbers.prior);
+        self.count_signs(value, prior);
         if Axis::of(value) != Axis::Text || self.c.is_off(off::SIBLINGS) {
             return;
         }
@@ -85,11 +89,18 @@ impl Values {
                 && !g.has(groups::flag::CONFIRMED)
                 && now_s / 60 >= g.immune_min
                 && !g.is_slot()
-                && overlap(g.keys.items(), large_sample).is_some_and(|o| o >= SAME_KEYS)
+                && !self.speaks(g)
+                && overlap(g.keys.items(), large_sample).is_some_and(|same| same >= SAME_KEYS)
             {
                 self.mark(other, case, now_s);
+                self.count_signs(other, prior);
             }
         }
+    }
+
+    /// Has it a large sample of its own? Then it is judged by that, and neither joins a case nor is it let go for another's keys.
+    fn speaks(&self, g: &Group) -> bool {
+        self.large_samples.get(g.large_sample, g.tag).is_some()
     }
 
     /// The case of a confirmed value of the same request with a like spread, or a new one.
@@ -111,7 +122,6 @@ impl Values {
             (g.case, g.armed) = (case, 0);
         }
         let victim = self.cases.confirm(value, case, now_s);
-        self.count_signs(value);
         if let Some(victim) = victim
             && let Some(g) = self.groups.get_mut(victim)
         {
@@ -120,13 +130,14 @@ impl Values {
         }
     }
 
-    /// What a confirmed value's counters say of who else sends it.
-    fn count_signs(&mut self, value: u64) {
+    /// What a confirmed value's counters say of who else sends it, and at most what a large sample says.
+    #[inline(never)]
+    fn count_signs(&mut self, value: u64, large_sample: f64) {
         let Some(g) = self.groups.get(value) else { return };
         let numbers = self.cases.case(self.cases.resolve(g.case)).map(|c| c.numbers).unwrap_or_default();
         let converses = f64::from(numbers.talk.mean) > detect::CONVERSES;
         let prior = detect::prior(g, converses, f64::from(numbers.old_honest), &self.c.fitted);
-        self.cases.set_prior(value, prior as f32);
+        self.cases.set_prior(value, prior.min(large_sample) as f32);
     }
 
     /// Releases a value. If its large sample spoke for the case, values of the case without a large sample are released
@@ -194,47 +205,41 @@ impl Values {
         }
         if g.is_slot() {
             // It may have joined before it was seen to be one.
-            if g.has(groups::flag::CONFIRMED) && self.large_samples.get(g.large_sample, value).is_none() {
+            if g.has(groups::flag::CONFIRMED) && !self.speaks(g) {
                 self.release(value);
             }
             return;
         }
-        if g.has(groups::flag::CONFIRMED) {
-            let by = self.cases.case(self.case_of(g)).map_or(0, |c| c.by);
-            let large_sample = self
-                .groups
-                .get(by)
-                .and_then(|o| self.large_samples.get(o.large_sample, by))
-                .filter(|_| by != value);
-            if self.large_samples.get(g.large_sample, value).is_none()
-                && large_sample.and_then(|p| overlap(g.keys.items(), p)).is_some_and(|o| o < OTHER_KEYS)
-            {
-                self.release(value);
-            } else {
-                self.count_signs(value);
-            }
+        if self.speaks(g) {
             return;
         }
-        let case = self.company_of(g.keys.items(), value, siblings);
-        if case != 0 {
-            self.mark(value, case, now_s);
+        let confirmed = g.has(groups::flag::CONFIRMED);
+        let by = if confirmed { self.cases.case(self.case_of(g)).map_or(0, |c| c.by) } else { 0 };
+        let like = self.like(g.keys.items(), value, siblings.iter().chain(&[by]));
+        match like {
+            Some((same, _, _)) if confirmed && same < OTHER_KEYS => return self.release(value),
+            Some((same, case, _)) if !confirmed && same >= SAME_KEYS && case != 0 => {
+                self.mark(value, case, now_s)
+            }
+            _ if !confirmed => return,
+            _ => (),
         }
+        self.count_signs(value, like.map_or(f64::INFINITY, |l| f64::from(l.2)));
     }
 
-    /// The case of a confirmed value of the same request whose large sample holds the same keys.
-    fn company_of(&self, items: &[groups::Sample], value: u64, siblings: &[u64]) -> u16 {
-        for v in siblings.iter().filter(|v| **v != value) {
-            let Some(entry) = self.cases.get(*v) else { continue };
-            let Some(large_sample) =
-                self.groups.get(*v).and_then(|o| self.large_samples.get(o.large_sample, *v))
-            else {
-                continue;
-            };
-            if overlap(items, large_sample).is_some_and(|o| o >= SAME_KEYS) {
-                return self.cases.resolve(entry.case);
-            }
-        }
-        0
+    /// The confirmed value whose large sample holds the largest share of these keys: the share, its case and its odds.
+    fn like<'a>(
+        &self,
+        items: &[groups::Sample],
+        value: u64,
+        others: impl Iterator<Item = &'a u64>,
+    ) -> Option<(f64, u16, f32)> {
+        let share = |v: &u64| {
+            let (entry, o) = (self.cases.get(*v)?, self.groups.get(*v)?);
+            let same = overlap(items, self.large_samples.get(o.large_sample, *v)?)?;
+            Some((same, self.cases.resolve(entry.case), entry.prior))
+        };
+        others.filter(|v| **v != value).filter_map(share).max_by(|a, b| a.0.total_cmp(&b.0))
     }
 }
 
@@ -245,6 +250,7 @@ const SAME_KEYS: f64 = 0.6;
 const OTHER_KEYS: f64 = 0.4;
 
 /// Share of the sampled keys that are in the large sample, of those that it would hold; `None` with fewer than twelve of them.
+#[inline(never)]
 fn overlap(
     items: &[groups::Sample],
     large_sample: &BottomK<groups::Sample, { large_samples::KEYS }>,
