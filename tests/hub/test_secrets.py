@@ -263,6 +263,21 @@ def planted(value, p, place):
     return f"{value} {p['text ' + place]}" if value.count(" ") >= 2 else value
 
 
+def of_a_partner(config, seed, key, signed, trace, tmp_path):
+    """The indicators as they are sent, what is packed in them, and what a partner's commands make of them."""
+    public, entries = tmp_path / "key.pub", tmp_path / "entries.json"
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    text = signed.read_bytes()
+    payload = json.loads(text)["payload"]
+    out = {"indicators.json": text, "indicators.json, unpacked": base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))}
+    assert json.loads(out["indicators.json, unpacked"])["indicators"], "the campaign of the trace is told"
+    out["indicators verify"] = run("indicators", "verify", "--partner-key", public, signed)
+    out["indicators import"] = run("indicators", "import", "--config", config, "--exchange-seed-file", seed, "--partner-key", public, "--indicators", signed,
+                                   "--entries", entries, trace, status=(0, 3))
+    out["entries of indicators"] = entries.read_bytes() if entries.exists() else b""
+    return {name: text for name, text in out.items() if text}
+
+
 def test_nothing_of_a_trace_is_readable_in_what_commands_write(tmp_path):
     p, trace, config = Plants(), tmp_path / "trace.jsonl", os.path.join(ROOT, "envoy", "replay.json")
     run("demo", "--write-trace", trace)
@@ -303,10 +318,9 @@ def test_nothing_of_a_trace_is_readable_in_what_commands_write(tmp_path):
     seed.write_text("5e" * 32)
     signed = tmp_path / "indicators.json"
     places["indicators"] = run("indicators", "export", "--config", config, "--exchange-seed-file", seed, "--key-file", key, "--issuer", "us",
-                               "--out", signed, trace, status=(0, 3))
+                               "--out", signed, trace)
+    places.update(of_a_partner(config, seed, key, signed, trace, tmp_path))
     places.update({name: path.read_bytes() for name, path in out.items()})
-    if signed.exists():
-        places["indicators.json"] = signed.read_bytes()
     with open(trace) as f:
         assert {name for name, form in found(p, f.read())} == set(p)
     assert '"action":"block"' in records and len(p) >= 12, len(p)

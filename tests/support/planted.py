@@ -51,12 +51,25 @@ def found(secrets, text):
 def left(secrets, text):
     """(place, where) of each planted string of which any eight letters in a row stand in memory, and those in another form."""
     parts = {s[i:i + LETTERS].encode(): name for name, s in secrets.items() for i in range(len(s) - LETTERS + 1)}
-    out = found(secrets, text)
-    for plain in (text, text[::2], text[1::2]):  # in UTF-16 every other byte is a letter
-        for run in re.finditer(rb"[a-z]{%d,}" % LETTERS, plain.lower()):
-            letters = run.group()
-            out |= {(parts[letters[i:i + LETTERS]], hex(run.start())) for i in range(len(letters) - LETTERS + 1) if letters[i:i + LETTERS] in parts}
+    out = set()
+    # Most is zero and passed over. In UTF-16 every other byte is a letter.
+    for begin, part in spans(text):
+        out |= found(secrets, part)
+        for plain in (part, part[::2], part[1::2]):
+            for run in re.finditer(rb"[a-z]{%d,}" % LETTERS, plain.lower()):
+                letters = run.group()
+                out |= {(parts[letters[i:i + LETTERS]], hex(begin)) for i in range(len(letters) - LETTERS + 1) if letters[i:i + LETTERS] in parts}
     return out
+
+
+def spans(text):
+    """(address, bytes) of what stands between long runs of zeros."""
+    at = 0
+    for zeros in re.finditer(rb"\0{256,}", text):
+        if zeros.start() > at:
+            yield at, text[at:zeros.start()]
+        at = zeros.end()
+    yield at, text[at:]
 
 
 def frame(payload):
