@@ -121,16 +121,23 @@ def memory(rows, seconds):
     return out, bad
 
 
-def settle(place, seconds=20):
+def settle(place, seconds=30):
     """What was sent stands still, and the hub has it."""
     end, last, since = time.time() + seconds, None, time.time()
     while time.time() < end:
-        now = [(f["observations_sent"], f["observations_applied"], f["take_overs"], e.stat("weir.hub_waiting.")) for e in place.proxies for f in [figures(e)]]
+        try:
+            now = stand(place)
+        except OSError:
+            continue
         if now != last:
             last, since = now, time.time()
         elif time.time() - since > 2.5 and not any(waiting for *_, waiting in now):
             return
         time.sleep(0.2)
+
+
+def stand(place):
+    return [(f["observations_sent"], f["observations_applied"], f["take_overs"], e.stat("weir.hub_waiting.")) for e in place.proxies for f in [figures(e)]]
 
 
 def counters(place, watched, faults, rate):

@@ -63,6 +63,13 @@ class Place(fleet.OnValkey):
 
     def __init__(self, conf, seed):
         self.conf, self.proxies = conf, []
+        try:
+            self.start(conf, seed)
+        except BaseException:
+            self.stop()
+            raise
+
+    def start(self, conf, seed):
         super().__init__(conf)
         rng = random.Random(seed)
         fails = lambda: rng.randrange(100_000) < STAND_IN_FAILS
@@ -75,12 +82,13 @@ class Place(fleet.OnValkey):
         for e in self.proxies:
             wake(e.process)
             e.stop()
-        for h in self.hubs:
+        for h in getattr(self, "hubs", []):
             wake(h.process)
-        wake(self.store.process)
+        if hasattr(self, "store"):
+            wake(self.store.process)
+            super().stop()
         if hasattr(self, "up"):
             self.up.stop()
-        super().stop()
 
     def processes(self):
         """Name and process of each."""

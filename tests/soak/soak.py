@@ -12,6 +12,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import checks  # noqa: E402
 import clients  # noqa: E402
+import fleet  # noqa: E402
 from faults import Faults, schedule  # noqa: E402
 from place import PROXIES, Place, Watch, config, wake  # noqa: E402
 from planted import Plants  # noqa: E402
@@ -63,7 +64,7 @@ def verdict(place, told, faults, load, watched, took, plants):
     _, campaign, abusive, _ = load
     for _, process in place.processes():
         wake(process)
-    place.recover()
+    fleet.wait(place.active, "no hub is active", seconds=90)
     checks.settle(place)
     watched.stop()
     for i in range(PROXIES):
