@@ -163,7 +163,10 @@ def counters(place, watched, faults, rate):
         rows.append((f"proxy {i}: take-overs; VM starts; reloads; hub calls failed; dropped for the hub", "; ".join(str(v) for v in (
             total("take_overs"), total("vm_starts"), e.stat("vm_reload_success"), total("hub_failed"), total("hub_dropped")))))
     rows.append(("series of counters that began anew", watched.anew))
-    status = place.status()
+    active = place.active()
+    if not active:
+        return rows, bad
+    status = active.status()
     rows.append(("hub: observations (that proxies told of as sent); lost; nodes", f"{status['observations']} ({sent_to_hub}); {status['lost']}; {len(status['nodes'])}"))
     slack = int(sum(faults.restarts) * rate * 1.5)
     if sent_to_hub > status["observations"] or status["observations"] - sent_to_hub > slack:
