@@ -70,7 +70,7 @@ test-hosts: wasm ## the module on a small host that lacks one thing after anothe
 test-envoy-all: wasm wasm-chaos weir ## both on Envoy 1.36.4, 1.37.0, 1.39.3 and 1.40.0, with a table (half an hour)
 	@bash tests/envoy/all.sh
 
-test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy, and for several Envoys: campaigns, parity, crashes, pushes, the hub; ENVOY=1.36.4 for another
+test-node: wasm wasm-chaos weir setup-stores ## one ledger for all workers on a real Envoy, and for several Envoys: campaigns, parity, crashes, pushes, the hub; ENVOY=1.36.4 for another
 	@rm -f target/node-lifecycle.txt
 	@$(PYTHON) -m pytest -q -n 4 --ignore tests/hub/test_page.py --ignore tests/hub/test_metrics.py tests/node tests/hub
 	@cat target/node-lifecycle.txt
@@ -78,11 +78,14 @@ test-node: wasm wasm-chaos weir ## one ledger for all workers on a real Envoy, a
 test-pages: wasm weir setup-browser setup-prometheus ## the hub's page and those of `weir report` in a real Chromium; dashboard and alerts in a real Prometheus
 	@WEIR_BIN=$(CURDIR)/target/weir $(PYTHON) -m pytest -q tests/report tests/hub/test_page.py tests/hub/test_metrics.py
 
-test-slow: wasm ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, and MILLIONS=2 in a real Envoy (needs wrk; minutes)
+test-slow: wasm wasm-chaos weir ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir hub::core::model -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir ten_million_keys -- --ignored --nocapture
 	@$(PYTHON) -m pytest -q -s tests/slow
+
+soak: wasm wasm-chaos weir ## two Envoys, two hubs and a Valkey under load while VMs trap, processes stop or die and clocks step; SOAK_SECONDS=1800, SEED= to repeat a schedule
+	@SOAK_SECONDS=$(SOAK_SECONDS) SEED=$(SEED) $(PYTHON) -B tests/soak/soak.py
 
 test-fuzz: setup-fuzz ## every fuzz target on its corpus and on the same inputs made of it, a minute (bounded by their number)
 	@$(PYTHON) tests/fuzz/run.py --inputs $(or $(INPUTS),20000)
@@ -156,4 +159,4 @@ oci: wasm ## write target/oci: the module as an image (and as an artifact) in an
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz wasm wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-slow lint bench bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci clean
+.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz wasm wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-slow soak lint bench bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci clean

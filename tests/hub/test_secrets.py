@@ -6,50 +6,20 @@ import hashlib
 import http.client
 import json
 import os
-import random
 import re
 import socket
-import struct
 import subprocess
 import threading
 import time
 
 import pytest
-from harness import ROOT, SEED, chat, free_port, jwt, key_id, post, template_ids
-from hub import TOKEN, WEIR, Hub, reached
+from harness import ROOT, SEED, chat, free_port, key_id, post, template_ids
+from hub import TOKEN, WEIR, Hub, Store, reached
+from planted import EVERYWHERE, Plants, forms, found, frame, others
 from test_admin import ACT, READ, People, until
 from traffic import Traffic, learned, model_now, settle
 
 SCALE = 1500
-SIGNED = "AWS4-HMAC-SHA256 Credential={}/20261129/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature={}"
-
-
-class Plants(dict):
-    """Names of places and what is planted there: words of 18 letters, which a fingerprint reads like any other."""
-
-    def __missing__(self, place):
-        rng = random.Random(f"plant {place}")
-        self[place] = "zq" + "".join(rng.choice("bcdfghjklmnpqrstvwxz") for _ in range(16))
-        return self[place]
-
-
-def forms(secret):
-    """Bytes by which a secret would be readable or known: the name of the form, and what of it holds whatever stands around it."""
-    b = secret.encode()
-    out = {"plain": b, "hex": b.hex().encode(), "sha256": hashlib.sha256(b).hexdigest().encode()}
-    for shift in range(3):
-        coded = base64.b64encode(b"\0" * shift + b)
-        whole = len(b) + shift
-        out[f"base64+{shift}"] = coded[[0, 2, 3][shift]:whole * 8 // 6]
-    return out
-
-
-def found(secrets, text):
-    """(place, form) of each secret that stands in a text."""
-    text = text if isinstance(text, bytes) else text.encode()
-    lower = text.lower()
-    return {(place, form) for place, secret in secrets.items() for form, b in forms(secret).items()
-            if b in text or (not form.startswith("base64") and b.lower() in lower)}
 
 
 def none_of(secrets, places):
@@ -97,62 +67,11 @@ class Planted(Traffic):
         return body
 
 
-def frame(payload):
-    mask, n = os.urandom(4), len(payload)
-    head = bytes([0x81, 0x80 | 126]) + struct.pack(">H", n)
-    return head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
-
-
-def others(p):
-    """Requests with a secret or a text in each other place: path, headers, body."""
-    words = lambda place: f"four words and {p[place]} are here, and a few more of them"
-    user = lambda text, **more: {"model": p["model"], "messages": [{"role": "user", "content": text}], **more}
-    basic = base64.b64encode(f"{p['basic user']}:{p['basic password']}".encode()).decode()
-    tool = {"type": "function", "function": {
-        "name": p["tool name"], "description": words("tool description"), "parameters": {"type": "object", "properties": {
-            p["schema key"]: {"type": "string", "description": words("schema")}}}}}
-    call = {"role": "assistant", "content": words("answer"), "tool_calls": [{"id": "1", "type": "function", "function": {
-        "name": "f", "arguments": json.dumps({"q": words("tool argument")})}}]}
-    talk = [{"role": "user", "content": words("first")}, call, {"role": "tool", "tool_call_id": "1", "content": words("tool answer")},
-            {"role": "user", "content": words("last")}]
-    file = base64.b64encode(words("file").encode() * 3).decode()
-    parts = [{"type": "text", "text": words("part")}, {"type": "image_url", "image_url": {"url": f"https://example.com/{p['picture']}"}},
-             {"type": "file", "file": {"filename": p["file name"], "file_data": f"data:text/plain;base64,{file}"}}]
-    line = json.dumps({"custom_id": p["custom id"], "method": "POST", "url": "/v1/chat/completions", "body": user(words("batch"))})
-    claims = jwt(sub=p["claim"], email=p["other claim"])
-    chat_path, header = "/v1/chat/completions", [("x-api-key", p["header"])]
-    yield chat_path, header, user(words("text"))
-    yield f"{chat_path}?key={p['query']}&note={p['other query']}", [], user(words("text"))
-    yield f"/{p['segment']}{chat_path}", header, user(words("text"))
-    yield f"/{p['unknown path']}/{p['query']}", header, user(words("text"))
-    yield chat_path, [("cookie", f"a={p['other cookie']}; sid={p['cookie']}")], user(words("text"))
-    yield chat_path, [("authorization", f"Basic {basic}")], user(words("text"))
-    yield chat_path, [("authorization", SIGNED.format(p["sigv4 id"], p["sigv4 signature"]))], user(words("text"))
-    yield chat_path, [("authorization", f"Bearer {claims}")], user(words("text"))
-    yield chat_path, header + [("authorization", f"Bearer {p['second']}"), ("x-other", p["other header"])], user(words("text"))
-    yield chat_path, header, {"model": "m", "messages": talk, "tools": [tool], "user": p["end user"], "metadata": {"id": p["metadata"]}}
-    yield chat_path, header, {"model": "m", "messages": [{"role": "user", "content": parts}], "stop": [p["stop"]]}
-    yield "/v1/embeddings", header, {"model": "m", "input": [words("input")]}
-    yield "/v1/files", header, line.encode()
-    # What cannot be read, or is refused.
-    yield chat_path, header, f'{{"messages": "{p["malformed"]}'.encode()
-    yield chat_path, header, json.dumps(user(words("text"))).encode() + p["trailing"].encode()
-    yield chat_path, header, f'{{"{p["malformed key"]}": NaN, "messages": {{"role": 1}}}}'.encode()
-    yield f"/strict{chat_path}", header, p["no json"].encode() * 9
-    yield chat_path, [("x-api-key", p["denied"])], user(words("text"))
-    yield chat_path, header, user(p["denied text"] + " and five more words stand in here beside it")
-    yield chat_path, [("x-api-key", f"{p['crowd']}{i}") for i in range(140)], user(words("text"))
-    yield chat_path, header + [("x-created", p["age"]), ("x-forwarded-for", p["address"]), ("x-weir-verdict", p["forged"])], user(words("text"))
-
-
 def settings(p):
-    sources = [{"jwt": "sub"}, {"bearer": True}, {"header": "x-api-key"}, {"query": "key"}, {"cookie": "sid"}, {"basic": True}, {"sigv4": True}]
-    identity = {"sources": sources, "learn": "0s", "age": {"header": "x-created"}, "tenant": {"header": "x-tenant"}}
     deny = [{"name": "key", "key": key_id(p["denied"])}]
     deny += [{"name": f"t{i}", "template": t}
              for i, t in enumerate(template_ids(p["denied text"] + " and five more words stand in here beside it"))]
-    return learned(SCALE, identity=identity, deny=deny, log={"decisions": "all"}, limits=[{"name": "l", "requests": 40, "per": "24h"}],
-                   inspect={"hold_headers": True}, hub={"cluster": "weir_hub", "every": "100ms"})
+    return learned(SCALE, **EVERYWHERE, deny=deny, limits=[{"name": "l", "requests": 40, "per": "24h"}], hub={"cluster": "weir_hub", "every": "100ms"})
 
 
 def followed(p):
@@ -293,6 +212,40 @@ def test_nothing_that_a_client_sends_is_readable_anywhere(start, upstream, hub, 
     none_of({**p, "seed": SEED, "token": TOKEN, "token to read": READ, "token to act": ACT}, {k: v for k, v in places.items() if v})
 
 
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_nothing_that_a_client_sends_is_readable_in_a_store(start, upstream, kind, monkeypatch, tmp_path):
+    """What hubs keep in Valkey or Redis: its keys as clients read them, journal and checkpoint among them, and its file."""
+    monkeypatch.setenv("WEIR_HUB_READ_TOKEN", READ)
+    monkeypatch.setenv("WEIR_HUB_ACT_TOKEN", ACT)
+    p, store, port = Plants(), Store(kind), free_port()
+    hub = Hub(settings(p), store=store.url, args=["--checkpoint-s", "1", "--admin", f"127.0.0.1:{port}", "--audit", str(tmp_path / "audit.jsonl")])
+    try:
+        e = start(settings(p), workers=2, edit=reached(hub.port))
+        Planted.plants = p
+        t = Planted(e.port, accounts=80, honest=20, hours=40, scale=SCALE)
+        for path, headers, body in others(p):
+            post(e.port, path=path, headers=headers, body=body)
+        t.until(lambda: len(t.refused()) >= 60, hours=12)
+        settle(e)
+        until(lambda: hub.status()["convicted"] >= 50)
+        People(port).act("deny", key=key_id(p["header"]))
+        until(lambda: any(":page:" in key for key in store.contents()))
+        places = {f"{kind} {key}": text for key, text in store.contents().items()}
+        places.update({f"{kind}'s file {name}": text for name, text in files(store.dir).items()})
+        kinds = {key.rsplit(":", 2 if ":page:" in key else 1)[1] for key in store.contents()}
+        hub.process.terminate()
+        assert hub.process.wait(20) == 0
+        places.update({f"{kind} after the end: {key}": text for key, text in store.contents().items()})
+        with open(hub.state + ".log", "rb") as f:
+            places["hub.log"] = f.read() or b"(empty)"
+    finally:
+        hub.stop()
+        store.stop()
+    assert {"meta", "journal", "page"} <= kinds, kinds
+    assert {name for name, _ in found(p, b"\n".join(head.encode() + body for head, body in upstream.requests))} >= {"bearer", "prompt", "cookie", "query"}
+    none_of({**p, "seed": SEED, "token": TOKEN, "token to read": READ, "token to act": ACT}, {k: v for k, v in places.items() if v})
+
+
 # ---- the commands
 
 def planted(value, p, place):
@@ -308,6 +261,21 @@ def planted(value, p, place):
     if place.lower() in ("authorization", "x-api-key", "cookie", "api_key", "user_api_key_hash", "key", "token"):
         return f"{value}{p['credential ' + place]}"
     return f"{value} {p['text ' + place]}" if value.count(" ") >= 2 else value
+
+
+def of_a_partner(config, seed, key, signed, trace, tmp_path):
+    """The indicators as they are sent, what is packed in them, and what a partner's commands make of them."""
+    public, entries = tmp_path / "key.pub", tmp_path / "entries.json"
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    text = signed.read_bytes()
+    payload = json.loads(text)["payload"]
+    out = {"indicators.json": text, "indicators.json, unpacked": base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))}
+    assert json.loads(out["indicators.json, unpacked"])["indicators"], "the campaign of the trace is told"
+    out["indicators verify"] = run("indicators", "verify", "--partner-key", public, signed)
+    out["indicators import"] = run("indicators", "import", "--config", config, "--exchange-seed-file", seed, "--partner-key", public, "--indicators", signed,
+                                   "--entries", entries, trace, status=(0, 3))
+    out["entries of indicators"] = entries.read_bytes() if entries.exists() else b""
+    return {name: text for name, text in out.items() if text}
 
 
 def test_nothing_of_a_trace_is_readable_in_what_commands_write(tmp_path):
@@ -350,10 +318,9 @@ def test_nothing_of_a_trace_is_readable_in_what_commands_write(tmp_path):
     seed.write_text("5e" * 32)
     signed = tmp_path / "indicators.json"
     places["indicators"] = run("indicators", "export", "--config", config, "--exchange-seed-file", seed, "--key-file", key, "--issuer", "us",
-                               "--out", signed, trace, status=(0, 3))
+                               "--out", signed, trace)
+    places.update(of_a_partner(config, seed, key, signed, trace, tmp_path))
     places.update({name: path.read_bytes() for name, path in out.items()})
-    if signed.exists():
-        places["indicators.json"] = signed.read_bytes()
     with open(trace) as f:
         assert {name for name, form in found(p, f.read())} == set(p)
     assert '"action":"block"' in records and len(p) >= 12, len(p)

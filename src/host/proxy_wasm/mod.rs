@@ -8,6 +8,7 @@
 //! | `registry.rs` | requests that a tick must reach: the SDK's dispatcher owns the contexts, and hands none of them to a tick |
 //! | `stream.rs`, `socket.rs` | a request, and a WebSocket, between callbacks |
 //! | `calls.rs` | the host calls that the SDK cannot make without ending the VM, each with its reason |
+//! | `wipe.rs` | the allocator, which wipes what is given back |
 //!
 //! The SDK's dispatcher ends the VM if a host calls for a context that it has not created, or creates one twice. No host that runs
 //! filters on the SDK does.
@@ -27,6 +28,7 @@ mod reply;
 mod shared;
 mod socket;
 mod stream;
+mod wipe;
 
 use plugin::Plugin;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -134,18 +136,23 @@ struct Request {
 }
 
 impl Request {
-    /// Runs a callback, then registers the stream if it waits for something that may never come.
+    /// Runs a callback, then registers the stream if it waits for something that may never come. Once it is decided, nothing of it may stay
+    /// on the stack.
     fn on(&mut self, f: impl FnOnce(&mut Stream, &mut Plugin) -> Action) -> Action {
-        with(Action::Continue, |plugin| {
-            let Ok(mut stream) = self.stream.try_borrow_mut() else { return Action::Continue };
+        let (answer, decided) = with((Action::Continue, false), |plugin| {
+            let Ok(mut stream) = self.stream.try_borrow_mut() else { return (Action::Continue, false) };
             let answer = f(&mut stream, plugin);
             let waits = stream.waits();
             if waits != self.registered {
                 self.registered = waits;
                 plugin.waiting.set(self.id, waits.then(|| Rc::clone(&self.stream)));
             }
-            answer
-        })
+            (answer, stream.session.is_none())
+        });
+        if decided {
+            wipe::stack();
+        }
+        answer
     }
 }
 
@@ -167,13 +174,15 @@ impl HttpContext for Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        with((), |plugin| {
+        let undecided = with(false, |plugin| {
             if self.registered {
                 plugin.waiting.set(self.id, None);
             }
-            if let Ok(mut stream) = self.stream.try_borrow_mut() {
-                stream.done(plugin);
-            }
+            let Ok(mut stream) = self.stream.try_borrow_mut() else { return false };
+            stream.done(plugin)
         });
+        if undecided {
+            wipe::stack();
+        }
     }
 }

@@ -285,10 +285,12 @@ impl Stream {
         if self.rejected { Pause } else { Continue }
     }
 
-    /// The stream ends. A request that was never decided was cut off by its client or by another filter.
-    pub fn done(&mut self, plugin: &mut Plugin) {
-        if self.session.take().is_some() {
+    /// The stream ends. A request that was never decided was cut off by its client or by another filter. Was it?
+    pub fn done(&mut self, plugin: &mut Plugin) -> bool {
+        let undecided = self.session.take().is_some();
+        if undecided {
             plugin.count(self.root, Counter::Aborted);
         }
+        undecided
     }
 }

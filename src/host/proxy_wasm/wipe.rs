@@ -1,0 +1,70 @@
+//! Memory that is given back is wiped, and so is the stack: no prompt and no credential stands in a VM after its request, whoever reads that
+//! memory (a core dump, a debugger).
+//!
+//! What moves as it grows leaves nothing behind either: `realloc` is `GlobalAlloc`'s own, which takes new memory, copies, and gives the
+//! old back.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+
+/// Up to so many bytes are wiped word by word: entering the host's `memory.fill` would take longer.
+const FEW: usize = 128;
+
+/// Bytes of stack below a callback on which it and all that it calls may have had a text: twice and more what was found there.
+const DEPTH: usize = 12 << 10;
+
+/// The system's allocator, and a wipe.
+struct Wiping;
+
+#[global_allocator]
+static ALLOCATOR: Wiping = Wiping;
+
+// SAFETY: all memory is the system allocator's, with the same layouts; it is wiped while it is still ours.
+unsafe impl GlobalAlloc for Wiping {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller gives back `layout.size()` bytes at `at`, which it got here.
+        unsafe {
+            wipe(at, layout.size());
+            System.dealloc(at, layout);
+        }
+    }
+}
+
+/// The compiler knows that nobody reads what is given back, and leaves a plain write out.
+///
+/// # Safety
+///
+/// `size` bytes at `at` are the caller's.
+unsafe fn wipe(at: *mut u8, size: usize) {
+    if size > FEW {
+        // SAFETY: the caller's promise.
+        unsafe { at.write_bytes(0, size) };
+        black_box(at);
+        return;
+    }
+    let (words, whole) = (size / 8, size & !7);
+    // SAFETY: both stay within `size`.
+    unsafe {
+        for i in 0..words {
+            at.cast::<u64>().add(i).write_unaligned(0);
+        }
+        at.add(whole).write_bytes(0, size & 7);
+    }
+    black_box(at);
+}
+
+/// Wipes what the functions that have returned left on the stack. Called where a callback ends.
+#[inline(never)]
+pub fn stack() {
+    black_box(&mut [0_u8; DEPTH]);
+}
