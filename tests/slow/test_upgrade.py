@@ -5,6 +5,7 @@ A push between two builds of one commit is in tests/node/test_lifecycle.py.
 """
 import os
 import subprocess
+import tempfile
 
 import pytest
 
@@ -27,13 +28,14 @@ def module_of(commit):
     at = os.path.join(ROOT, "target", "from", commit)
     out = os.path.join(at, "weir.wasm")
     if not os.path.exists(out):
-        tree, built = os.path.join(at, "tree"), os.path.join(at, "target")
-        os.makedirs(tree, exist_ok=True)
-        archive = subprocess.Popen(["git", "archive", commit], cwd=ROOT, stdout=subprocess.PIPE)
-        subprocess.run(["tar", "-x", "-C", tree], stdin=archive.stdout, check=True)
-        assert archive.wait() == 0
+        built = os.path.join(at, "target")
         env = {**os.environ, "WEIR_RANK": git("log", "-1", "--format=%ct", commit), "CARGO_TARGET_DIR": built}
-        subprocess.run(["cargo", "build", "--quiet", "--locked", "--release", "--lib", "--target", "wasm32-wasip1"], cwd=tree, env=env, check=True)
+        # Not below our own workspace: cargo would take it for a part of that.
+        with tempfile.TemporaryDirectory(prefix="weir-from-") as tree:
+            archive = subprocess.Popen(["git", "archive", commit], cwd=ROOT, stdout=subprocess.PIPE)
+            subprocess.run(["tar", "-x", "-C", tree], stdin=archive.stdout, check=True)
+            assert archive.wait() == 0
+            subprocess.run(["cargo", "build", "--quiet", "--locked", "--release", "--lib", "--target", "wasm32-wasip1"], cwd=tree, env=env, check=True)
         os.replace(os.path.join(built, "wasm32-wasip1", "release", "weir.wasm"), out)
     return out
 
