@@ -119,15 +119,20 @@ def licences(out, targets):
                 fail(f"{part} brings no text of its licence {found[part]}")
             without.append(part)
     # The C library that static binaries hold (of musl-tools).
+    musl = "/usr/share/doc/musl-tools/copyright"
+    sysroot = run("rustc", "--print", "sysroot", capture_output=True).stdout.strip()
+    std = os.path.join(sysroot, "share", "doc", "rust", "COPYRIGHT-library.html")
+    for file, what in ((musl, "musl-tools, of Debian,"), (std, "the compiler, of rustup,")):
+        if not os.path.exists(file) and (file != musl or any("musl" in t for t in targets)):
+            fail(f"{file} is not there: {what} brings it")
     if any("musl" in t for t in targets):
-        with open("/usr/share/doc/musl-tools/copyright") as h:
+        with open(musl) as h:
             texts.setdefault(h.read().strip(), []).append("musl")
     with open(os.path.join(out, "LICENSES.txt"), "w") as h:
         h.writelines(f"{name} {version}: {found[name, version]}\n" for name, version in sorted(found))
         for text, parts in texts.items():
             h.write(f"\n{'-' * 80}\n{', '.join(parts)}\n\n{text}\n")
-    sysroot = run("rustc", "--print", "sysroot", capture_output=True).stdout.strip()
-    shutil.copy(os.path.join(sysroot, "share", "doc", "rust", "COPYRIGHT-library.html"), os.path.join(out, "rust-std-COPYRIGHT.html"))
+    shutil.copy(std, os.path.join(out, "rust-std-COPYRIGHT.html"))
     return without
 
 
