@@ -28,13 +28,33 @@ setup-prometheus: setup ## a real Prometheus with promtool for the tests of metr
 setup-fuzz: setup ## a compiler of C++ for libFuzzer, if there is none
 	@bash tests/support/setup.sh fuzz
 
+setup-sbom: setup ## what validates bills of materials, if it is not there
+	@bash tests/support/setup.sh sbom
+
+setup-deny: setup ## cargo-deny, if there is none (builds it: minutes)
+	@bash tests/support/setup.sh deny
+
+setup-release: setup-sbom ## Rust targets and C compilers for static binaries, an emulator for the foreign one, if they are not there
+	@bash tests/support/setup.sh release
+
+DENY := PATH="$(CURDIR)/target/cargo-tools/bin:$$PATH" cargo deny --locked
+
 # Of two modules in one proxy the newer one leads: the commit's time, where there is one.
 export WEIR_RANK ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 wasm: setup ## build the module: target/weir.wasm
-	@cargo build --quiet --release --lib --target wasm32-wasip1
-	@$(PRUNE) target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM)
+	@$(MAKE) --no-print-directory module
 	@echo "target/weir.wasm: $$(stat -c %s $(WEIR_WASM)) bytes"
+
+# Where this machine keeps the sources of crates. The module tells name and version of a crate, and not that: the same bytes everywhere.
+CRATES := $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src
+NOWHERE = target.wasm32-wasip1.rustflags=[$$(printf '"--remap-path-prefix=%s/=",' $(CRATES)/*)]
+
+# No set-up: a copy of the tree elsewhere makes it, too (tests/support/reproduce.py).
+module:
+	@cargo fetch --quiet --locked --target wasm32-wasip1
+	@cargo build --quiet --locked --release --lib --target wasm32-wasip1 --config "$(NOWHERE)"
+	@$(PRUNE) target/wasm32-wasip1/release/weir.wasm $(WEIR_WASM)
 
 # It is older than any other build: the lifecycle suite replaces it by the shipped module.
 wasm-chaos: setup ## build target/weir-chaos.wasm, the module that fails on purpose (tests only)
@@ -51,7 +71,7 @@ demo: wasm weir ## a campaign among honest traffic through a real Envoy, under a
 demo-fleet: wasm weir ## a campaign that no proxy sees enough of, through three real Envoys and their hub; then a hub and a proxy are killed (under 90 s)
 	@$(PYTHON) -B tests/support/fleet.py
 
-test: test-rust test-fuzz test-hosts test-envoy test-node test-pages ## every test
+test: test-rust test-fuzz test-hosts test-envoy test-node test-pages test-release ## every test
 
 test-rust: weir setup-stores ## unit, property, fixture, configuration and tidy tests
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --no-fail-fast --lib --tests
@@ -78,7 +98,10 @@ test-node: wasm wasm-chaos weir setup-stores ## one ledger for all workers on a 
 test-pages: wasm weir setup-browser setup-prometheus ## the hub's page and those of `weir report` in a real Chromium; dashboard and alerts in a real Prometheus
 	@WEIR_BIN=$(CURDIR)/target/weir $(PYTHON) -m pytest -q tests/report tests/hub/test_page.py tests/hub/test_metrics.py
 
-test-slow: wasm wasm-chaos weir ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
+test-release: wasm setup-sbom ## bills of materials, notes, checksums and signature of a release, without its binaries; what the module must not hold
+	@$(PYTHON) -m pytest -q tests/release
+
+test-slow: wasm wasm-chaos weir ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, the module built twice, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir hub::core::model -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir ten_million_keys -- --ignored --nocapture
@@ -156,7 +179,23 @@ picture: ## write src/architecture.svg, the picture of the system, from the text
 oci: wasm ## write target/oci: the module as an image (and as an artifact) in an OCI layout, ready to be pushed
 	@$(PYTHON) tests/support/oci.py $(WEIR_WASM) target/oci
 
+sbom: wasm weir setup-sbom ## bills of materials of the module and the command line: target/weir.wasm.cdx.json, target/weir.cdx.json (CycloneDX, validated)
+	@$(PYTHON) tests/support/sbom.py $(WEIR_WASM) wasm32-wasip1 target/weir.wasm.cdx.json
+	@$(PYTHON) tests/support/sbom.py target/weir $$(rustc -vV | sed -n 's/^host: //p') target/weir.cdx.json
+	@target/supply/bin/python -B tests/support/sbom.py --check target/weir.wasm.cdx.json target/weir.cdx.json
+
+# What is known of faults in packages is in a database that is not here: ADVISORIES names a folder with a copy of it.
+supply-chain: setup-deny sbom ## cargo-deny on licences, sources, duplicates (ADVISORIES=folder: known faults, too), and bills of materials
+	@$(DENY) check --config tests/support/deny.toml licenses bans sources
+	@$(if $(ADVISORIES),$(DENY) check --config tests/support/deny.toml --disable-fetch advisories,echo "advisories: not looked at (ADVISORIES names no database)")
+
+reproduce: wasm ## build the module twice more, elsewhere, and compare the bytes
+	@$(PYTHON) tests/support/reproduce.py
+
+release: wasm setup-release ## all of a version in target/release-VERSION: module, image, static binaries, bills of materials, checksums; WEIR_SIGN_KEY=file signs
+	@$(PYTHON) tests/support/release.py
+
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz wasm wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-slow soak lint bench bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci clean
+.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz setup-sbom setup-deny setup-release wasm module wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-release test-slow soak lint bench bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci sbom supply-chain reproduce release clean

@@ -91,3 +91,60 @@ if [ "${1:-}" = prometheus ] && ! command -v prometheus >/dev/null && ! target/p
     || fail "$need, and apt-get could not download prometheus: is there a network?"
   target/prometheus/usr/bin/prometheus --version >/dev/null 2>&1 || fail "$need, and what is in target/prometheus is none for this machine: install prometheus"
 fi
+
+# The library that has CycloneDX's schemas, in an environment of its own, and what signs.
+if [ "${1:-}" = sbom ] || [ "${1:-}" = release ]; then
+  schemas='cyclonedx-python-lib[json-validation]==11.12.0'
+  if [ "$(cat target/supply/.version 2>/dev/null || true)" != "$schemas" ]; then
+    echo "setup: making target/supply (validates bills of materials; once)"
+    rm -rf target/supply
+    python3 -m venv target/supply 2>/dev/null || fail "python3 has no venv module: install it (Debian: apt-get install python3-venv)"
+    target/supply/bin/python -m pip install --quiet --disable-pip-version-check "$schemas" \
+      || fail "pip could not install $schemas: is there a network?"
+    printf '%s' "$schemas" > target/supply/.version
+  fi
+  if ! command -v ssh-keygen >/dev/null; then
+    need="signatures need ssh-keygen"
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "$need: install openssh-client with your package manager"
+    echo "setup: installing openssh-client"
+    apt-get update -qq >/dev/null 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=600 --no-install-recommends openssh-client >/dev/null 2>&1 \
+      || fail "$need, and apt-get could not install openssh-client: is there a network?"
+  fi
+fi
+
+# cargo-deny is minutes of compiling: for `make supply-chain` alone.
+if [ "${1:-}" = deny ]; then
+  deny=0.20.2
+  if ! PATH="$PWD/target/cargo-tools/bin:$PATH" cargo deny --version 2>/dev/null | grep -qF " $deny"; then
+    echo "setup: building cargo-deny $deny (minutes, once)"
+    cargo install --quiet cargo-deny --version "$deny" --locked --root target/cargo-tools --target-dir target/cargo-tools-build \
+      || fail "cargo could not install cargo-deny $deny: is there a network?"
+    rm -rf target/cargo-tools-build
+  fi
+fi
+
+# Static binaries: Rust's targets bring the C library, what compiles C (ring, zstd) is Debian's. The binary of the other architecture runs
+# in an emulator.
+if [ "${1:-}" = release ]; then
+  case $(uname -m) in
+    x86_64) other=aarch64 packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
+    aarch64) other=x86_64 packages="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;;
+    *) fail "releases are made on x86-64 or arm64" ;;
+  esac
+  for arch in x86_64 aarch64; do
+    if ! rustc --print target-libdir --target "$arch-unknown-linux-musl" 2>/dev/null | xargs -r test -d; then
+      echo "setup: adding the $arch-unknown-linux-musl target"
+      rustup target add "$arch-unknown-linux-musl" >/dev/null 2>&1 || fail "rustup could not fetch the $arch-unknown-linux-musl target: is there a network?"
+    fi
+  done
+  if ! { command -v musl-gcc && command -v "$other-linux-gnu-gcc" && command -v "qemu-$other-static"; } >/dev/null; then
+    need="a release needs musl-gcc, $other-linux-gnu-gcc and qemu-$other-static"
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "$need: install them with your package manager"
+    echo "setup: installing compilers for static binaries, and an emulator"
+    apt-get update -qq >/dev/null 2>&1 || true
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=600 --no-install-recommends \
+      musl-tools $packages qemu-user-static >/dev/null 2>&1 || fail "$need, and apt-get could not install them: is there a network?"
+  fi
+fi

@@ -9,6 +9,7 @@
 
 mod limits;
 mod pages;
+mod supply;
 
 use std::path::{Path, PathBuf};
 use weir::engine::config::Campaign;
