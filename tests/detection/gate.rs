@@ -99,7 +99,7 @@ fn nobody_honest_is_blocked_on_the_texts_of_the_day() {
 /// Scenario, at most so many honest keys blocked, at most percent served, at least percent convicted. The price of honest users: a
 /// campaign on their template is convicted key by key.
 const COPIED: &[(&str, u64, f64, f64)] =
-    &[("E-launch", 2, 60.0, 95.0), ("B40", 2, 50.0, 90.0), ("P-poisoned-150", 1, 80.0, 70.0)];
+    &[("E-launch", 2, 65.0, 95.0), ("B40", 2, 50.0, 90.0), ("P-poisoned-150", 1, 80.0, 70.0)];
 
 #[test]
 fn users_of_an_app_whose_prompt_is_copied_are_not_outvoted() {

@@ -81,7 +81,11 @@ class Store:
         read = {b"string": ["GET"], b"hash": ["HGETALL"], b"stream": ["XRANGE", "-", "+"]}
         out = {}
         for key in self.ask("KEYS", "*"):
-            command, *rest = read[self.ask("TYPE", key)]
+            kind = self.ask("TYPE", key)
+            if kind == b"none":
+                # A lease that ran out between the two questions.
+                continue
+            command, *rest = read[kind]
             out[key.decode()] = b"\n".join(flat(self.ask(command, key, *rest)))
         return out
 

@@ -11,6 +11,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::disallowed_types,
     clippy::arithmetic_side_effects,
     reason = "tests"
 )]
