@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the filter costs: CPU per request in a real Envoy against no filter and a Lua filter that reads the body (interleaved,
 # several process starts, intervals), then the speed of `weir replay` on the demo's traffic. QUICK=1 for a smoke run.
+# WEIR_WASM_BEFORE=old.wasm: only that module and this one side by side, and their ratio (ROUNDS=8 of each of four starts).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 kit=../shared/perfkit/bench.py
@@ -8,6 +9,34 @@ trace=target/bench-trace.jsonl
 
 echo "machine: $(nproc) cpus, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); $(rustc --version)"
 echo "module: $(stat -c %s target/weir.wasm) bytes"
+
+# Why the cost in Envoy cannot be measured here, if so.
+missing() {
+  if [ ! -f "$kit" ]; then
+    echo "bench: ../shared/perfkit is not here: the cost in Envoy was not measured"
+  elif ! command -v wrk >/dev/null; then
+    echo "bench: wrk is not installed (Debian: apt-get install wrk): the cost in Envoy was not measured" >&2
+    exit 2
+  else
+    return 1
+  fi
+}
+
+if [ -n "${WEIR_WASM_BEFORE:-}" ]; then
+  missing && exit
+  # A list that names a template, so that both look up what they sample.
+  sampled='{**json.load(open("tests/bench/filter.json")), "deny": [{"name": "t", "template": "tid:0000000000000001"}]}'
+  python3 -c "import json; print(json.dumps($sampled))" > target/bench-sampled.json
+  python3 ../shared/perfkit/gen.py target/bench-base.yaml none > /dev/null
+  size="--restarts 4 --rounds ${ROUNDS:-8}"
+  [ -z "${QUICK:-}" ] || size="--restarts 1 --rounds 2"
+  # shellcheck disable=SC2086  # several words are meant
+  python3 "$kit" --envoy "$ENVOY_BIN" --variant base=target/bench-base.yaml --wasm before="$WEIR_WASM_BEFORE" --wasm after=target/weir.wasm \
+    --wasm-config @target/bench-sampled.json --body 4k --body 64k --body 400k --json target/bench-before.json $size
+  echo
+  exec python3 tests/bench/ratio.py target/bench-before.json
+fi
+
 [ -f "$trace" ] || target/weir demo --write-trace "$trace"
 printf '{"mode":"enforce","seed":"2d698960af4bc1950f6356fe0184ed515cbebbe084aebbeaad36f0bce10810f4","limits":[],"identity":{"age":{"header":"x-account-created"},"learn":"0s","trusted_hops":1}}' > target/bench-filter.json
 # Twenty copies of the demo's traffic, each later than the one before: long enough to time.
@@ -21,12 +50,7 @@ for _ in 1 2 3; do
   target/native/examples/lines "$long"
 done
 
-if [ ! -f "$kit" ]; then
-  echo "bench: ../shared/perfkit is not here: the cost in Envoy was not measured"
-elif ! command -v wrk >/dev/null; then
-  echo "bench: wrk is not installed (Debian: apt-get install wrk): the cost in Envoy was not measured" >&2
-  exit 2
-else
+if ! missing; then
   size="--restarts 3 --rounds 4"
   [ -z "${QUICK:-}" ] || size="--restarts 1 --rounds 2"
   # Other filters beside ours: Envoy's own limit, a Lua filter that reads the body, and three on the usual SDK.
