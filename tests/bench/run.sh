@@ -2,6 +2,7 @@
 # What the filter costs: CPU per request in a real Envoy against no filter and a Lua filter that reads the body (interleaved,
 # several process starts, intervals), then the speed of `weir replay` on the demo's traffic. QUICK=1 for a smoke run.
 # WEIR_WASM_BEFORE=old.wasm: only that module and this one side by side, and their ratio (ROUNDS=8 of each of four starts).
+# SAMPLING=1: only this module without and with the sample of text that no window keeps.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 kit=../shared/perfkit/bench.py
@@ -22,17 +23,22 @@ missing() {
   fi
 }
 
-if [ -n "${WEIR_WASM_BEFORE:-}" ]; then
+if [ -n "${WEIR_WASM_BEFORE:-}${SAMPLING:-}" ]; then
   missing && exit
-  # A list that names a template, so that both look up what they sample.
-  sampled='{**json.load(open("tests/bench/filter.json")), "deny": [{"name": "t", "template": "tid:0000000000000001"}]}'
-  python3 -c "import json; print(json.dumps($sampled))" > target/bench-sampled.json
-  python3 ../shared/perfkit/gen.py target/bench-base.yaml none > /dev/null
+  # Text is sampled where a list names a template. Two builds both do it; one module does it or not.
+  plain=$(cat tests/bench/filter.json)
+  sampled=$(python3 -c 'import json, sys; print(json.dumps({**json.load(sys.stdin), "deny": [{"name": "t", "template": "tid:0000000000000001"}]}))' \
+    < tests/bench/filter.json)
+  gen=../shared/perfkit/gen.py
+  python3 "$gen" target/bench-base.yaml none > /dev/null
+  [ -n "${WEIR_WASM_BEFORE:-}" ] && plain=$sampled
+  python3 "$gen" target/bench-before.yaml wasm:"${WEIR_WASM_BEFORE:-target/weir.wasm}" --config "$plain" > /dev/null
+  python3 "$gen" target/bench-after.yaml wasm:target/weir.wasm --config "$sampled" > /dev/null
   size="--restarts 4 --rounds ${ROUNDS:-8}"
   [ -z "${QUICK:-}" ] || size="--restarts 1 --rounds 2"
   # shellcheck disable=SC2086  # several words are meant
-  python3 "$kit" --envoy "$ENVOY_BIN" --variant base=target/bench-base.yaml --wasm before="$WEIR_WASM_BEFORE" --wasm after=target/weir.wasm \
-    --wasm-config @target/bench-sampled.json --body 4k --body 64k --body 400k --json target/bench-before.json $size
+  python3 "$kit" --envoy "$ENVOY_BIN" --variant base=target/bench-base.yaml --variant before=target/bench-before.yaml \
+    --variant after=target/bench-after.yaml --body 4k --body 64k --body 400k --json target/bench-before.json $size
   echo
   exec python3 tests/bench/ratio.py target/bench-before.json
 fi
