@@ -5,7 +5,6 @@
 //! campaign that is known already are left out, or it would keep the alarm on.
 
 use super::Values;
-use super::touch_groups::ALL;
 use crate::engine::detect::{self, automation};
 use crate::engine::observation::Few;
 use crate::engine::tables::groups::{self, Touch};
@@ -72,7 +71,7 @@ fn number_of(group: u64) -> u8 {
 
 impl Values {
     /// A request that matches nothing touches the profiles of its key.
-    pub(super) fn touch_profile(&mut self, key: &KeyState, t: &Touch, due: &mut Few<ALL>) {
+    pub(super) fn touch_profile(&mut self, key: &KeyState, t: &Touch, due: &mut Few<40>) {
         // A campaign that is blocked already must not keep the alarm on.
         if !(t.young && t.single) || key.has(flag::CONVICTED) {
             return;
@@ -89,7 +88,7 @@ impl Values {
         }
     }
 
-    fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<ALL>) {
+    fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<40>) {
         let tag = tag_of(number);
         if self.groups.get(tag).is_none() {
             self.groups.create(tag, t.now_s);
