@@ -232,7 +232,7 @@ def test_nothing_that_a_client_sends_is_readable_in_a_store(start, upstream, kin
         until(lambda: any(":page:" in key for key in store.contents()))
         places = {f"{kind} {key}": text for key, text in store.contents().items()}
         places.update({f"{kind}'s file {name}": text for name, text in files(store.dir).items()})
-        kinds = {key.rsplit(":", 2 if ":page:" in key else 1)[1] for key in store.contents()}
+        kinds = {"page" if ":page:" in key else key.rsplit(":", 1)[1] for key in store.contents()}
         hub.process.terminate()
         assert hub.process.wait(20) == 0
         places.update({f"{kind} after the end: {key}": text for key, text in store.contents().items()})
