@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 
-from harness import Connection, Reply, read_reply, request
+from harness import Connection, read_reply, request
 from place import HOUR_S, SCALE
 from traffic import TEMPLATES, model_now, words
 
@@ -41,28 +41,9 @@ class Told:
 
 
 class Client(Connection):
-    """A connection that stays open, and the whole answer."""
+    """One whose proxy may die in the middle of an answer."""
 
-    def ask(self, data):
-        for attempt in range(2):
-            reply = self.once(data)
-            # One that the proxy has closed meanwhile is opened once more.
-            if reply.status or attempt:
-                return reply
-
-    def once(self, data):
-        reply = None
-        try:
-            if self.sock is None:
-                self.sock = socket.create_connection(("127.0.0.1", self.port), timeout=self.timeout)
-                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock.sendall(data)
-            reply = read_reply(self.sock)
-        except (OSError, ValueError, IndexError):
-            pass
-        if reply is None or not reply.status or reply.headers.get("connection") == "close":
-            self.close()
-        return reply or Reply(0, {}, b"")
+    lost = (OSError, ValueError, IndexError)
 
 
 class Class(threading.Thread):

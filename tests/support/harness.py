@@ -371,9 +371,11 @@ class Connection:
     def __init__(self, port, timeout=10):
         self.port, self.timeout, self.sock = port, timeout, None
 
-    def post(self, **kw):
-        """Status of the answer; 0 if there was none. One that the proxy has closed meanwhile is opened once more."""
-        data = request(**kw)
+    # What counts as no answer.
+    lost = (OSError,)
+
+    def ask(self, data):
+        """The answer; status 0 if there was none. One that the proxy has closed meanwhile is opened once more."""
         for _ in range(2):
             try:
                 if self.sock is None:
@@ -381,14 +383,17 @@ class Connection:
                     self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.sock.sendall(data)
                 reply = read_reply(self.sock)
-            except OSError:
+            except self.lost:
                 reply = Reply(0, {}, b"")
+            if not reply.status or reply.headers.get("connection") == "close":
+                self.close()
             if reply.status:
-                if reply.headers.get("connection") == "close":
-                    self.close()
-                return reply.status
-            self.close()
-        return 0
+                break
+        return reply
+
+    def post(self, **kw):
+        """Status of the answer to a request."""
+        return self.ask(request(**kw)).status
 
     def close(self):
         if self.sock:

@@ -3,19 +3,13 @@ and compares the bytes with each other and with target/weir.wasm. `make reproduc
 
 Equal are the commit, its time (`WEIR_RANK`) and the compiler. Crates come from the local copies: nothing is fetched.
 """
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-
-
-def sha256(path):
-    with open(path, "rb") as h:
-        return hashlib.sha256(h.read()).hexdigest()
+from sbom import ROOT, sha256
 
 
 def tree(into):

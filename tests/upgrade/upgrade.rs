@@ -121,24 +121,9 @@ fn state_of_another_layout_is_refused_by_name_once_and_stays_as_it_was() {
     let state = dir.file("state", &bytes);
     let config = dir.file("c.json", config_text(""));
     let trace = dir.file("t.jsonl", "");
-    for args in [
-        vec![
-            "replay",
-            "--config",
-            config.to_str().unwrap(),
-            "--read-state",
-            state.to_str().unwrap(),
-            trace.to_str().unwrap(),
-        ],
-        vec![
-            "report",
-            "--config",
-            config.to_str().unwrap(),
-            "--state",
-            state.to_str().unwrap(),
-            trace.to_str().unwrap(),
-        ],
-    ] {
+    let path = |p: &PathBuf| p.to_str().unwrap().to_string();
+    for (verb, reads) in [("replay", "--read-state"), ("report", "--state")] {
+        let args = [verb, "--config", &path(&config), reads, &path(&state), &path(&trace)].map(String::from);
         let o = Command::new(env!("CARGO_BIN_EXE_weir")).args(&args).output().unwrap();
         let said = String::from_utf8(o.stderr).unwrap();
         assert!(!o.status.success(), "{args:?}");

@@ -106,6 +106,10 @@ impl Case {
     pub fn shows(&self) -> f32 {
         self.usual as f32 / 16.0
     }
+    /// The rank of the value that is believed.
+    fn spoken_for(&self) -> (bool, bool, f32, f32) {
+        spokesman(self.by, self.numbers.prior, self.keys)
+    }
 }
 
 /// Who of a case's values is believed, the greatest: what the case says stands before where it comes from, as others come from
@@ -210,11 +214,7 @@ impl Cases {
     /// one is believed: see `spokesman`.
     pub fn describe(&mut self, case: u16, value: u64, keys: f32, numbers: &Numbers) {
         let mine = spokesman(value, numbers.prior, keys);
-        let Some(c) =
-            self.case_mut(case).filter(|c| c.by == value || mine >= spokesman(c.by, c.numbers.prior, c.keys))
-        else {
-            return;
-        };
+        let Some(c) = self.case_mut(case).filter(|c| c.by == value || mine >= c.spoken_for()) else { return };
         (c.by, c.keys) = (value, keys);
         if c.numbers.differ(numbers) {
             c.numbers = *numbers;
@@ -397,7 +397,7 @@ impl Cases {
             c.seen = c.seen.saturating_add(gone.seen);
             c.first_s = c.first_s.min(gone.first_s);
             c.id = c.id.min(gone.id);
-            if spokesman(gone.by, gone.numbers.prior, gone.keys) > spokesman(c.by, c.numbers.prior, c.keys) {
+            if gone.spoken_for() > c.spoken_for() {
                 (c.by, c.keys, c.numbers) = (gone.by, gone.keys, gone.numbers);
             }
         }
