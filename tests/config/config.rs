@@ -56,12 +56,12 @@ fn all_problems_are_told_at_once_and_secrets_are_not() {
     let text = std::fs::read_to_string(root().join("bad/several_at_once.json")).unwrap();
     assert!(parse(&text).unwrap_err().0.len() >= 4);
     let held = parse(
-        r#"{"inspect":{"max_hold_bytes":"32KiB"},"seed":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}"#,
+        r#"{"inspect":{"max_hold_bytes":"33KiB"},"seed":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}"#,
     );
     let warnings = held.unwrap().warnings;
     assert!(
         warnings.len() == 1
-            && warnings.iter().all(|w| w.to_string().starts_with("inspect.max_hold_bytes: is above 24KiB")),
+            && warnings.iter().all(|w| w.to_string().starts_with("inspect.max_hold_bytes: is above host_buffer_bytes")),
         "{warnings:?}"
     );
     let secret = "5e".repeat(30);

@@ -1,6 +1,7 @@
 """What the upstream gets of a rejected request, in bytes, by how much is held. The table is printed at the end."""
 import json
 import time
+import zlib
 
 import pytest
 from harness import chat, config, raw
@@ -16,8 +17,10 @@ def setting(request):
     import harness
     allowed, hold = request.param
     up = harness.Upstream()
-    limit = 65536 if allowed else 1048576
-    e = harness.Envoy(config(inspect={"hold_headers": hold, "max_inspect_bytes": "4MiB"}, limits=[]), up.port, allow_hold=allowed, buffer_limit=limit)
+    # The least that holds a body whose length is not said.
+    limit = 16_384 + 131_072 if allowed else 1048576
+    inspect = {"hold_headers": hold, "max_inspect_bytes": "4MiB", "host_buffer_bytes": f"{limit >> 10}KiB"}
+    e = harness.Envoy(config(inspect=inspect, limits=[]), up.port, allow_hold=allowed, buffer_limit=limit)
     if hold and not allowed:
         # Three streams hang at their headers until the watchdog lets them go; from then on nothing is held.
         body = json.dumps(chat("four words to wait")).encode()
@@ -55,6 +58,32 @@ def test_bytes_of_a_rejected_request(setting, size, framing):
     if held and len(body) <= 16_384:
         assert len(up.partial) == before, "not a byte, not a head"
     TABLE.setdefault((held, framing), {})[size] = "nothing" if len(up.partial) == before else f"{got:,} of {len(body):,}"
+
+
+@pytest.mark.parametrize("limit", [32_768, 65_536, 131_072])
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_burst_behind_the_first_bytes_is_never_413(start, upstream, hold, limit):
+    # A proxy that buffers the first bytes and is then given more than its buffer takes refuses by itself, whoever asks.
+    few = [{"name": "few", "requests": 1, "per": "1h"}]
+    e = start(config(inspect={"hold_headers": hold, "host_buffer_bytes": f"{limit >> 10}KiB"}, limits=few), buffer_limit=limit)
+    bodies = [json.dumps(chat("a question of four words", size)).encode() for size in (20_000, 40_000, 300_000)]
+    for i, body in enumerate(bodies):
+        for first in (1, 1_000, 15_000, 30_000):
+            for framing in ("length", "chunked", "gzip"):
+                key = f"k{i}-{first}-{framing}"
+                data = zlib.compress(body, level=0, wbits=31) if framing == "gzip" else body
+                pieces, lines = [data[:first], data[first:]], [length(data)]
+                if framing == "chunked":
+                    pieces, lines = [chunked(pieces[0], 65_536, end=b""), chunked(pieces[1], 65_536)], ["transfer-encoding: chunked"]
+                elif framing == "gzip":
+                    lines.append("content-encoding: gzip")
+                for status in (200, 429):
+                    try:
+                        got = raw(e.port, head(key, *lines) + pieces[0], [pieces[1]], timeout=20).status
+                    except OSError:
+                        got = 0  # the answer came and the connection closed while we were still sending
+                    assert got == status or status == 429 and got == 0, (key, got, status)
+    assert len(upstream.requests) == len(bodies) * 12
 
 
 def test_table(capsys):

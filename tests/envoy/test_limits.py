@@ -226,7 +226,7 @@ def test_of_a_batch_of_any_length_all_requests_are_charged(start, n):
 @pytest.mark.parametrize("hold", [False, True])
 def test_the_reply_to_a_long_body_is_never_413(start, hold):
     # The first refusal waits for the ledger, and no host buffers a body of any length meanwhile.
-    e = start(config(limits=[limit(1, "1h")], inspect={"hold_headers": hold}), buffer_limit=32768)
+    e = start(config(limits=[limit(1, "1h")], inspect={"hold_headers": hold, "host_buffer_bytes": "32KiB"}), buffer_limit=32768)
     body = batches(["four words are here"] * 20_000)["lines"][2]
     for path in ("/v1/audio/transcriptions", "/v1/chat/completions", "/v1/files"):
         got = []

@@ -247,7 +247,7 @@ def test_held_headers_keep_rejected_requests_away_altogether(start, upstream):
 
 @pytest.mark.parametrize("size", [8_000, 20_000, 40_000, 200_000, 1_000_000])
 def test_never_413_under_a_small_buffer(start, upstream, size):
-    e = start(config(inspect={"hold_headers": True}), buffer_limit=32768)
+    e = start(config(inspect={"hold_headers": True, "host_buffer_bytes": "32KiB"}), buffer_limit=32768)
     body = json.dumps(chat("q", size)).encode()
     assert post(e.port, body=body, headers=GOOD).status == 200
     assert upstream.requests[0][1] == body

@@ -213,6 +213,28 @@ def test_what_a_client_sends_is_read_and_a_denied_text_ends_it(start, upstream, 
     assert e.stat("weir.requests", "reason=deny_list", "mode=enforce") >= len(cases)
 
 
+@pytest.mark.parametrize("buffer", [32, 1_024])
+def test_a_burst_of_audio_behind_half_a_message_ends_nothing(start, upstream, buffer):
+    # What the proxy holds of a message and what comes next must fit into its buffer, or it resets the stream by itself.
+    e = start(denying(inspect={"host_buffer_bytes": f"{buffer}KiB"}), buffer_limit=buffer << 10)
+    audio = frame(json.dumps({"type": "input_audio_buffer.append", "audio": "A" * 15_000}).encode())
+    for way in (frame, lambda m: b"".join(fragments(m))):
+        c = Client(e.port)
+        message = way(item("what is the difference between a weir and a dam"))
+        c.send(message[:40])
+        time.sleep(0.05)
+        c.send(message[40:] + audio * 20)
+        assert c.answers() and not c.ends(1)
+        c = Client(e.port)
+        message = way(item(FORBIDDEN))
+        c.send(message[:-40])
+        time.sleep(0.05)
+        c.send(message[-40:] + audio * 20)
+        assert c.ends()
+        # Whole it arrives nowhere; the rest of a message that is not held has gone.
+        assert not any(FORBIDDEN.encode() in p for g in upstream.got for _, p in unmask(bytes(g)))
+
+
 def test_messages_are_charged_and_shadow_mode_ends_nothing(start, upstream):
     limits = [{"name": "few", "requests": 3, "per": "1h"}]
     e = start(config(limits=limits))

@@ -14,6 +14,8 @@ SCALE = 12000
 # The shipped module, older and able to fail on purpose.
 CHAOS = os.path.join(os.path.dirname(WASM), "weir-chaos.wasm")
 REPORT = os.path.join(ROOT, "target", "node-lifecycle.txt")
+# At most so long takes a cycle over all checkpoint pages, seconds: what a leader's death may lose (`PAGES_PER_TICK`).
+CYCLE_S = 1.5
 POLICIES = ["FAIL_RELOAD", "FAIL_OPEN", "FAIL_CLOSED"]
 
 
@@ -157,8 +159,19 @@ class Life:
         self.e.push(setup(**over), wasm=wasm)
 
     def pulse(self):
+        """A pulse that has gone on for longer than a cycle of checkpoint pages."""
         self.pulses.append(Pulse(self.e, f"{len(self.pulses)}"))
+        end = time.time() + 20
+        while len(self.pulses[-1].answers) < CYCLE_S / 0.025:
+            assert time.time() < end, "nobody answers"
+            time.sleep(0.02)
         return self.pulses[-1]
+
+    def at_risk(self):
+        """Requests of the last cycle of pages before each failure: what was learned of them may be in no page yet. And the order's own."""
+        failures = [t for t, _, event in self.lease() if event in ("trap", "stall")]
+        begun = [t for p in self.pulses for t, _, _ in p.answers]
+        return sum(any(0 <= f - t < CYCLE_S for f in failures) for t in begun) + bool(failures)
 
     def stop(self):
         for p in self.pulses:

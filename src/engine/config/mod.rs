@@ -172,6 +172,8 @@ pub struct Inspect {
     pub max_hold_bytes: u32,
     /// Scanned, bytes.
     pub max_inspect_bytes: u32,
+    /// What the host buffers of a request, bytes.
+    pub host_buffer_bytes: u32,
     /// Pause at request headers (only where the host allows it).
     pub hold_headers: bool,
     /// Unreadable bodies.
@@ -191,7 +193,21 @@ pub struct OwnPath {
     pub dialect: &'static dyn Dialect,
 }
 
+/// Bytes of a body that a host may hand over at once, whatever it buffers: what Envoy 1.40 reads from a socket in one go.
+pub const READ_AT_ONCE: u32 = 128 << 10;
+
 impl Inspect {
+    /// How many bytes may be held of a body of this length; 0: none. A host that buffers a part of a body and is given more than its buffer
+    /// takes answers 413 by itself, so a body is held only if all of it fits, or if whatever comes next does.
+    pub fn holds(&self, length: Option<u64>) -> u64 {
+        let most = u64::from(self.max_hold_bytes.min(self.host_buffer_bytes));
+        let fits = match length {
+            Some(n) => n <= most,
+            None => self.max_hold_bytes.saturating_add(READ_AT_ONCE) <= self.host_buffer_bytes,
+        };
+        if fits { most } else { 0 }
+    }
+
     /// The dialect that reads this path: the operator's own word, or the one that claims it.
     pub fn dialect(&self, path: &Normal) -> Option<&'static dyn Dialect> {
         let own = self.paths.iter().find(|own| path.end().ends_with(own.suffix.as_bytes()));

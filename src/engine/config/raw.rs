@@ -326,10 +326,11 @@ fn inspect(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Inspect {
     } else {
         (hold, o.size("max_inspect_bytes", 1 << 20, 1 << 10, 64 << 20, p))
     };
-    if hold > 24 << 10 {
+    let buffer = o.size("host_buffer_bytes", 32 << 10, 0, 1 << 30, p);
+    if hold > buffer {
         w.add(
             &o.at("max_hold_bytes"),
-            "is above 24KiB: where the proxy buffers 32 KiB only (Envoy Gateway, Higress) larger bodies get 413; raise its buffer limit too",
+            "is above host_buffer_bytes (default 32KiB): no more is held; raise the buffer, and say so",
         );
     }
     if hold > inspect {
@@ -342,6 +343,7 @@ fn inspect(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> Inspect {
     let out = Inspect {
         max_hold_bytes: hold as u32,
         max_inspect_bytes: inspect as u32,
+        host_buffer_bytes: buffer as u32,
         hold_headers: o.boolean("hold_headers", false, p),
         on_unreadable: o.word("on_unreadable", &words, OnUnreadable::Limit, p),
         other_paths: o.word("other_paths", &others, OtherPaths::Keys, p),

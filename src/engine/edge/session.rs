@@ -113,7 +113,8 @@ struct Body {
     reader: Reader,
     received: u64,
     length: Option<u64>,
-    hold: u64,
+    /// A complete document in a body of unknown length could be followed by more: so many bytes wait for the end.
+    most: u64,
     inspect: u64,
     failed: bool,
     first: FirstBytes,
@@ -191,6 +192,8 @@ pub struct Session {
     pub decided: bool,
     /// All `content-length` bytes have come, and the host has not said that the body has ended.
     pub end_due: bool,
+    /// Bytes that may be held of its body while more are to come (`Inspect::holds`).
+    pub holds: u64,
     /// After a WebSocket handshake on a known path: reads the client's frames.
     pub frames: Option<Box<Frames>>,
     body: Option<Box<Body>>,
@@ -214,6 +217,7 @@ impl Session {
         let facts = HeaderFacts::of(head);
         session.grpc = facts.grpc;
         session.problem_json = facts.problem_json;
+        session.holds = p.inspect.holds(facts.length);
         session.identity = identify(&p.identity, keys, head);
         // Handshakes are GET or CONNECT. A server that does not upgrade reads any other request as usual, and so do we; some
         // take the method from a header.
@@ -238,6 +242,8 @@ impl Session {
                 // Whatever the path: the events of the servers that have them share one table.
                 let inspect = u64::from(p.inspect.max_inspect_bytes);
                 session.frames = Some(Box::new(Frames::new(dialect.frames(), inspect, keys.text)));
+                // How much the client will send is not known, whatever the handshake's headers say.
+                session.holds = p.inspect.holds(None);
             }
             return session;
         };
@@ -272,7 +278,7 @@ impl Session {
             reader,
             received: 0,
             length: facts.length,
-            hold: u64::from(p.inspect.max_hold_bytes),
+            most: u64::from(p.inspect.max_hold_bytes),
             inspect: u64::from(p.inspect.max_inspect_bytes),
             failed: false,
             first: FirstBytes { bytes: [0; 64], len: 0, no_magic: facts.no_magic },
@@ -303,6 +309,7 @@ impl Session {
             problem_json: false,
             decided: false,
             end_due: false,
+            holds: 0,
             frames: None,
             body: None,
         }
@@ -342,11 +349,10 @@ impl Session {
             body.read(seen);
         }
         let complete = body.length.is_some_and(|n| body.received >= n);
-        // A complete document in a body of unknown length could be followed by more: wait for the end, within the hold.
         let told = body.length.is_none()
             && body.lines.is_none()
             && body.scanner.is_done()
-            && body.received > body.hold;
+            && body.received > body.most;
         if end || complete || body.failed || told || body.received >= body.limit() {
             if end && body.length.is_some_and(|n| body.received < n) {
                 body.reader.fail(Unreadable::Truncated);
@@ -355,7 +361,7 @@ impl Session {
             self.finish();
             return Next::Ready;
         }
-        if body.received > body.hold { Next::Release } else { Next::More }
+        if self.holds == 0 || body.received > self.holds { Next::Release } else { Next::More }
     }
 
     /// The host reported bytes that it did not hand over: the body was not read whole.

@@ -432,10 +432,10 @@ impl Plugin {
         !self.hold_broken && !self.timerless && profile.is_some_and(|p| p.inspect.hold_headers)
     }
 
-    /// Bytes that are held of a body, or of a message.
-    pub fn holds_bytes(&self, root: u32, profile: ProfileId) -> u64 {
+    /// Bytes that the host buffers of a request.
+    pub fn host_buffers(&self, root: u32, profile: ProfileId) -> u64 {
         let profile = self.config(root).and_then(|c| c.profile(profile));
-        profile.map_or(0, |p| u64::from(p.inspect.max_hold_bytes))
+        profile.map_or(0, |p| u64::from(p.inspect.host_buffer_bytes))
     }
 
     /// The profile's `failure_mode`.

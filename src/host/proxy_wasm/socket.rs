@@ -1,8 +1,8 @@
 //! A WebSocket after its handshake. Each of the client's messages is a request of its key; a rejected one ends the
 //! connection.
 //!
-//! A message is held until it is complete, within `inspect.max_hold_bytes`, so that nothing of a rejected one goes
-//! upstream.
+//! Nothing of a rejected message goes upstream if it is held until it is complete: within `inspect.max_hold_bytes`, where the host
+//! buffers enough (`Inspect::holds`). Elsewhere its last bytes do not.
 
 use super::calls;
 use super::plugin::Plugin;
@@ -23,8 +23,6 @@ pub struct Socket {
     frames: Box<Frames>,
     /// The handshake's: who, and which profile.
     session: Session,
-    /// Bytes of a message that are held.
-    hold: u64,
     /// Bytes of the host's buffer that were read. It grows while callbacks answer `Pause`.
     held: Option<usize>,
     asked_at: u64,
@@ -32,11 +30,11 @@ pub struct Socket {
 
 impl Socket {
     /// A socket for a handshake that was let through, if its frames are to be read.
-    pub fn of(mut session: Session, hold: u64) -> Option<Box<Socket>> {
+    pub fn of(mut session: Session) -> Option<Box<Socket>> {
         let frames = session.frames.take()?;
         // Compression is not offered to the server: compressed frames could not be read here.
         calls::remove_header(MapType::HttpRequestHeaders, "sec-websocket-extensions");
-        Some(Box::new(Socket { frames, session, hold, held: None, asked_at: 0 }))
+        Some(Box::new(Socket { frames, session, held: None, asked_at: 0 }))
     }
 
     /// Data from the client. `size`: the whole buffer while it is held, otherwise the new chunk. A rejection ends the
@@ -53,7 +51,8 @@ impl Socket {
                 self.judge(plugin, root, facts)?;
             }
         }
-        self.held = self.frames.under_way().filter(|n| *n <= self.hold).map(|_| size);
+        let most = self.session.holds;
+        self.held = self.frames.under_way().filter(|n| most != 0 && *n <= most).map(|_| size);
         Ok(if self.held.is_some() { Pause } else { Continue })
     }
 

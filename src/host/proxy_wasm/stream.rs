@@ -122,11 +122,10 @@ impl Stream {
             };
         }
         if self.refusal.is_some() {
-            if !end {
-                return self.wait_on(plugin, size);
+            if end {
+                plugin.tells_end(true);
             }
-            plugin.tells_end(true);
-            return self.end_refused(plugin);
+            return self.wait_on(plugin, size, end);
         }
         let Some(session) = &mut self.session else {
             // Decided when all bytes were there, and still told the end.
@@ -157,7 +156,7 @@ impl Stream {
         match next {
             Next::Ready => {
                 let answer = self.decide(plugin);
-                if end || self.refusal.is_none() { answer } else { self.wait_on(plugin, size) }
+                if self.refusal.is_some() { self.wait_on(plugin, size, end) } else { answer }
             }
             Next::More => {
                 self.holding = true;
@@ -180,7 +179,7 @@ impl Stream {
         }
         calls::remove_header(MapType::HttpRequestTrailers, VERDICT_HEADER);
         if self.refusal.is_some() {
-            return self.end_refused(plugin);
+            return self.wait_on(plugin, 0, true);
         }
         match &mut self.session {
             Some(session) => {
@@ -199,7 +198,7 @@ impl Stream {
         };
         let verdict = &decision.verdict;
         if verdict.action == Action::Allow {
-            self.socket = Socket::of(session, plugin.holds_bytes(self.root, decision.profile));
+            self.socket = Socket::of(session);
             return Continue;
         }
         // For the access log, in shadow mode, too: what would have been done.
@@ -220,27 +219,19 @@ impl Stream {
         {
             plugin.count(self.root, Counter::TagLate);
         }
-        self.socket = Socket::of(session, plugin.holds_bytes(self.root, decision.profile));
+        self.socket = Socket::of(session);
         Continue
     }
 
-    /// A reply waits, and `size` bytes are held of a body that goes on. Not more than are held of any: of a buffer that is full a host
-    /// says 413 by itself.
-    fn wait_on(&mut self, plugin: &mut Plugin, size: usize) -> types::Action {
-        let full =
-            |r: &Refusal| !r.end_due && size as u64 > plugin.holds_bytes(self.root, r.decision.profile);
-        if self.refusal.as_deref().is_some_and(full) { self.refuse(plugin) } else { Pause }
-    }
-
-    /// The end of a request that is rejected has come.
-    fn end_refused(&mut self, plugin: &mut Plugin) -> types::Action {
-        match &mut self.refusal {
-            Some(r) if r.word_in != 0 => {
-                r.end_due = false;
-                Pause
-            }
-            _ => self.refuse(plugin),
-        }
+    /// A reply may wait, and `size` bytes of the body would be held meanwhile. Where more are to come, only as many as are held of any; where
+    /// they are all, as many as the host buffers: it says 413 by itself when it is given more.
+    fn wait_on(&mut self, plugin: &mut Plugin, size: usize, end: bool) -> types::Action {
+        let Some(r) = &mut self.refusal else { return Continue };
+        r.end_due &= !end;
+        let all = end || r.end_due;
+        let room = if all { plugin.host_buffers(self.root, r.decision.profile) } else { r.session.holds };
+        let waits = r.end_due || r.word_in != 0;
+        if waits && size as u64 <= room { Pause } else { self.refuse(plugin) }
     }
 
     /// Does a reply wait?
