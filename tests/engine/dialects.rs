@@ -13,7 +13,9 @@ mod reading;
 use proptest::prelude::*;
 use reading::{engine, facts, open};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use weir::engine::Engine;
+use weir::engine::config;
 use weir::engine::dialect::path::Normal;
 use weir::engine::dialect::{DIALECTS, Reply, Unreadable, dialect_for};
 use weir::engine::edge::extract::{Extracted, Extractor};
@@ -324,8 +326,7 @@ fn bodies_end_where_they_end() {
             break;
         }
     }
-    assert_eq!(states[0], Next::More);
-    assert_eq!(states[4], Next::Release, "held at most 16 KiB");
+    assert_eq!(states[0], Next::Release, "no host is known to buffer what may come");
     assert_eq!(states.len(), 256, "inspected at most 1 MiB");
     assert_eq!(s.facts.unreadable, Some(Unreadable::BeyondWindow));
     let many: Vec<(&str, &str)> = (0..200).map(|_| ("x", "y")).collect();
@@ -345,6 +346,31 @@ fn bodies_end_where_they_end() {
     assert_eq!(s.push(body, true), Next::Ready);
     assert_eq!(s.facts.unreadable, None, "no number of credentials hides a body");
     assert!(open(&engine, "/index.html", &[]).is_ready());
+}
+
+#[test]
+fn a_body_is_held_where_all_of_it_fits_into_the_hosts_buffer() {
+    let with = |inspect: &str| {
+        let config = format!(r#"{{"inspect":{{{inspect}}}}}"#);
+        Engine::new(Arc::new(config::parse(&config).unwrap()))
+    };
+    let [small, large] = [with(""), with(r#""host_buffer_bytes":"144KiB""#)];
+    let less = with(r#""host_buffer_bytes":"143KiB""#);
+    let tight = with(r#""host_buffer_bytes":"8KiB""#);
+    let pieces = |engine: &Engine, headers: &[(&str, &str)]| {
+        let mut s = open(engine, "/v1/chat/completions", headers);
+        let first = [&br#"{"messages":[{"role":"user","content":""#[..], &[b'a'; 4_000]].concat();
+        [s.push(&first, false), s.push(&[b'a'; 8_000], false), s.push(&[b'a'; 8_000], false)]
+    };
+    let length = |n: &'static str| [("content-length", n)];
+    let (more, go, end) = (Next::More, Next::Release, Next::Ready);
+    assert_eq!(pieces(&small, &length("16384")), [more, more, end]);
+    assert_eq!(pieces(&small, &length("16385")), [go, go, end], "not all of it fits into the hold");
+    assert_eq!(pieces(&tight, &length("8192")), [more, end, end]);
+    assert_eq!(pieces(&tight, &length("8193")), [go, end, end], "nor into the buffer");
+    assert_eq!(pieces(&small, &[]), [go; 3]);
+    assert_eq!(pieces(&less, &[]), [go; 3]);
+    assert_eq!(pieces(&large, &[]), [more, more, go], "whatever comes next fits, too");
 }
 
 #[test]
