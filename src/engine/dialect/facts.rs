@@ -227,8 +227,12 @@ pub struct Facts {
     pub user: Window,
     /// The first user message, if there is more than one; empty when the first is the last.
     pub first_user: Window,
-    /// Sample of all other text: at most 16 snippets of messages, and as many of text beside the messages.
+    /// Sample of all other text up to the end of the first user message: at most 16 snippets.
     pub picks: Vec<Pick>,
+    /// The same of the text behind it.
+    pub later: Vec<Pick>,
+    /// Sample of text beside the messages: as many.
+    pub beside: Vec<Pick>,
     /// An assistant or tool message is present: the request continues a conversation.
     pub conversation: bool,
     /// Messages seen.
@@ -273,6 +277,8 @@ impl Facts {
         self.user = Window::default();
         self.first_user = Window::default();
         self.picks = Vec::new();
+        self.later = Vec::new();
+        self.beside = Vec::new();
         self.sample = Vec::new();
     }
 }
