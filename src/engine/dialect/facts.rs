@@ -78,9 +78,9 @@ pub fn escape(bytes: &[u8], mut each: impl FnMut(&[u8], usize)) {
 }
 
 impl Window {
-    /// Appends text that is already unescaped.
-    pub fn push(&mut self, bytes: &[u8]) {
-        escape(bytes, |raw, escapes| self.push_raw(raw, escapes, None));
+    /// Appends text that is already unescaped. `gone` receives the bytes that are dropped.
+    pub fn push(&mut self, bytes: &[u8], mut gone: Option<&mut Sampler>) {
+        escape(bytes, |raw, escapes| self.push_raw(raw, escapes, gone.as_deref_mut()));
     }
     /// Appends JSON string content with `escapes` one-letter escapes, none of them split. `gone` receives the bytes that are dropped.
     #[inline(never)]

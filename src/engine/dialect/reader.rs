@@ -830,7 +830,7 @@ impl Sink for Reader {
             }
             Field::Data => {
                 self.plain |= bytes.iter().any(|b| !is_base64(*b));
-                self.data.push(bytes);
+                self.data.push(bytes, None);
                 self.read_file(Some(bytes), false);
             }
             Field::Media => self.read_file(Some(bytes), false),
