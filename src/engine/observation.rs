@@ -1,4 +1,4 @@
-//! What the edge tells the ledger about one request: hashes and counts, 70 to 350 bytes, no text.
+//! What the edge tells the ledger about one request: hashes and counts, 70 to 600 bytes, no text.
 //!
 //! A batch is a header (magic, version, seed check, count), the observations, and a checksum. A batch that was cut, damaged,
 //! written by another layout or under another seed is refused whole, with a named error; nothing of it is applied.
@@ -7,7 +7,7 @@ use super::units::Nanos;
 use super::wire::{self, Head, Reader, Refused, Writer};
 
 const MAGIC: u16 = 0x4f57;
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// A short list of values, fixed capacity, no allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,9 @@ pub const AGE_UNREAD: u8 = 64;
 /// No prompt was looked at: the request is charged to limits and teaches nothing else.
 pub const NO_PROMPT: u8 = 128;
 
+/// Values of the middle of its texts that a request teaches, at most: one a snippet, of two samples.
+pub const MIDDLE: usize = 32;
+
 /// One request, as the ledger sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
@@ -122,6 +125,8 @@ pub struct Observation {
     pub matched: Few<16>,
     /// The values beyond the anchors, if the request matches a confirmed template: what else belongs to it.
     pub rest: Few<24>,
+    /// Values of the sample of text that no window keeps, the least of each snippet: what stands in the middle of long texts.
+    pub middle: Few<MIDDLE>,
 }
 
 impl Observation {
@@ -144,6 +149,7 @@ impl Observation {
         self.first_anchors.put(w);
         self.matched.put(w);
         self.rest.put(w);
+        self.middle.put(w);
     }
     fn take(r: &mut Reader<'_>) -> Option<Observation> {
         Some(Observation {
@@ -163,6 +169,7 @@ impl Observation {
             first_anchors: Few::take(r)?,
             matched: Few::take(r)?,
             rest: Few::take(r)?,
+            middle: Few::take(r)?,
         })
     }
 }
@@ -261,6 +268,7 @@ mod tests {
             first_anchors: Few::of(0..i % 5),
             matched: Few::of(0..i % 17),
             rest: Few::of(0..i % 23),
+            middle: Few::of(0..i % 15),
             ..Observation::default()
         }
     }

@@ -21,7 +21,7 @@ use crate::engine::wire::{self, Reader, Writer};
 pub const SCHEMA: u8 = 4;
 /// Workers that can send at once, VMs that drain included.
 pub const SLOTS: usize = 64;
-/// Batches in a ring. An observation is 70 to 350 bytes, a batch holds 45 to 200 of them: at 2,500 observations a second and
+/// Batches in a ring. An observation is 70 to 600 bytes, a batch holds 45 to 200 of them: at 2,500 observations a second and
 /// worker this is four seconds, longer than a take-over (three seconds); fewer are written while nobody leads.
 pub const RING: u64 = 128;
 /// Bytes of a ring cell: a full batch (`PENDING_BYTES`), its last observation, headers.

@@ -1,4 +1,4 @@
-//! Text that no window keeps is sampled: a template that is listed or confirmed is met wherever it stands.
+//! Text that no window keeps is sampled: a template is met wherever it stands, and found there.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -261,7 +261,7 @@ fn a_campaign_that_hides_its_template_in_every_other_request_is_blocked() {
             let campaign = r.key < ACCOUNTS;
             // Honest people have long texts, too.
             let text = if campaign { format!("{TEMPLATE} {slot}") } else { noise(n + 9, 500) };
-            // Every other request shows it where a window keeps it: what is sampled is looked up, and teaches nothing.
+            // Every other request shows it where a window keeps it.
             let plain = i % 2 == 0 && campaign;
             let body = if plain { json!({"messages": [user(text)]}) } else { shape(&text, n) }.to_string();
             let r = Request { body, ..r };
@@ -389,9 +389,10 @@ fn a_campaign_is_found_however_its_prompts_are_put_together() {
 }
 
 #[test]
-fn nothing_is_sampled_until_something_could_be_looked_up() {
+fn beside_the_messages_nothing_is_sampled_until_something_could_be_looked_up() {
     let hidden = |n: u64| {
-        json!({"messages": [user(noise(n, 80)), model(noise(n + 1, 200)), user(TEMPLATE), model(noise(n + 2, 200)), user(noise(n + 3, 80))]}).to_string()
+        let tool = json!({"type": "function", "function": {"name": "f", "description": TEMPLATE}});
+        json!({"tools": [tool], "messages": [user(noise(n, 80))]}).to_string()
     };
     let mut engine = Engine::new(config());
     let (mut before, mut after, mut live) = (0, 0, false);
@@ -402,9 +403,9 @@ fn nothing_is_sampled_until_something_could_be_looked_up() {
         };
         let mut s = ask(&engine, &r);
         engine.decide(r.t, &mut s);
-        // Somebody new shows it where no window keeps it.
+        // Somebody new shows it in a tool.
         let mut new = ask(&engine, &Request { t: r.t, key: 10_000 + i as u64, body: hidden(i as u64) });
-        let sampled = !new.facts.picks.is_empty();
+        let sampled = !new.facts.beside.is_empty();
         let blocked = engine.decide(r.t, &mut new).action == Action::Block;
         assert!(sampled || !blocked);
         // Once a case is live, it stays so, and from the very next request on it is met.
@@ -419,7 +420,7 @@ fn nothing_is_sampled_until_something_could_be_looked_up() {
             format!(r#"{{"deny":[{{"name":"a","{}":"{list}"}}]}}"#, if wanted { "template" } else { "key" });
         let engine = Engine::new(Arc::new(parse(&list).unwrap()));
         let s = ask(&engine, &Request { t: Nanos(5), key: 1, body: hidden(1) });
-        assert_eq!(!s.facts.picks.is_empty(), wanted, "{list}");
+        assert_eq!(!s.facts.beside.is_empty(), wanted, "{list}");
     }
 }
 
@@ -572,5 +573,121 @@ proptest! {
         let strange = x.values.iter().filter(|v| !all.contains(v)).count();
         prop_assert!(strange <= 1, "{strange}: {text}");
         prop_assert!(n < 5 || !x.values.is_empty());
+    }
+}
+
+/// The configuration of `traffic`, under another seed.
+fn enforced(n: u64) -> Arc<Config> {
+    let seed = format!("{:016x}{n:048x}", hash::mix(n));
+    let rest = r#""identity":{"learn":"0s","age":{"header":"x-created"}},"limits":[]"#;
+    Arc::new(parse(&format!(r#"{{"mode":"enforce","seed":"{seed}",{rest}}}"#)).unwrap())
+}
+
+/// What one run of `traffic` came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Came {
+    sent: u32,
+    served: u32,
+    convicted: u32,
+    honest: u32,
+}
+
+/// Runs `traffic` under `config`; `body` makes each request's, given its number and whether it is the campaign's.
+fn run(config: &Arc<Config>, body: impl Fn(u64, &Request, bool) -> Value) -> Came {
+    let keys = Keys::new(&config.seed);
+    let mut engine = Engine::new(Arc::clone(config));
+    let (mut came, mut blocked, mut honest) = (Came::default(), BTreeSet::new(), BTreeSet::new());
+    for (i, r) in traffic().into_iter().enumerate() {
+        let campaign = r.key < ACCOUNTS;
+        let r = Request { body: body(i as u64, &r, campaign).to_string(), ..r };
+        let head = session_at("/v1/chat/completions", &r, config, &keys);
+        let rejected = engine.decide(r.t, &mut { head }).action == Action::Block;
+        came.sent += u32::from(campaign);
+        came.served += u32::from(campaign && !rejected);
+        if rejected {
+            if campaign {
+                blocked.insert(r.key)
+            } else {
+                honest.insert(r.key)
+            };
+        }
+    }
+    (came.convicted, came.honest) = (blocked.len() as u32, honest.len() as u32);
+    came
+}
+
+#[test]
+fn a_template_in_the_middle_of_long_texts_is_found() {
+    // Between fillers that are made up each time, in the windows and beyond them. A sample of 16 snippets holds about 1.5 KiB of such text: with
+    // 2 KiB more it meets the template under most seeds, with 14 KiB more under one in three.
+    for (before, after, seeds, most) in [(2_100, 1_100, 3, 40), (4_000, 4_000, 3, 85)] {
+        let mut served = 0;
+        for n in 1..=seeds {
+            let came = run(&enforced(n), |i, _, campaign| {
+                let at = (i << 8) + 7;
+                let text = if campaign { format!("{TEMPLATE} {}", noise(at, 60)) } else { noise(at, 300) };
+                json!({"messages": [user(noise(at + 1, before) + &text + " " + &noise(at + 2, after))]})
+            });
+            assert_eq!(came.honest, 0);
+            println!("{before} before, {after} behind, seed {n}: {came:?}");
+            served += came.served * 100 / came.sent;
+        }
+        assert!(
+            served / (seeds as u32) < most,
+            "{before} before, {after} behind: {served} of {seeds} hundred"
+        );
+    }
+    // In an invented history, and behind instructions.
+    for shape in [&SHAPES[1], &SHAPES[2], &SHAPES[3]] {
+        let came = run(&enforced(1), |i, _, campaign| {
+            let at = (i << 8) + 7;
+            let text = if campaign { format!("{TEMPLATE} {}", noise(at, 60)) } else { noise(at, 500) };
+            shape.1(&text, at + 9)
+        });
+        println!("{}: {came:?}", shape.0);
+        assert!(came.served * 2 < came.sent && came.honest == 0, "{}: {came:?}", shape.0);
+    }
+}
+
+#[test]
+fn people_who_share_the_middle_of_their_texts_are_served() {
+    // Young keys: of documents that are looked up, and of a licence. Long answers come between question and follow-up: they must not
+    // take the question's place in the sample, or nobody would seem to follow up.
+    let document = |d: u64| noise(0xd0c0_0000 + d, 1_500);
+    let kinds: [(&str, &dyn Fn(u64) -> String); 3] = [
+        ("documents", &|n| (0..4).map(|j| document(hash::mix(n ^ j << 50) % 20) + "\n").collect()),
+        ("a licence", &|_| TEMPLATE.to_string()),
+        ("a signature, three times", &|n| (0..3).map(|j| noise(n << 3 | j, 600) + TEMPLATE).collect()),
+    ];
+    for (name, middle) in kinds {
+        let config = enforced(1);
+        let mut engine = Engine::new(Arc::clone(&config));
+        let mut asks: Vec<(u64, u64, Vec<Value>)> = Vec::new();
+        for key in 0..150u64 {
+            let (mut at, mut i) = (hash::mix(key) % 9_000, 0);
+            while at < 30 * 3_600 {
+                let n = key << 20 | i;
+                let question = noise(n, 2_100) + &middle(n) + " " + &noise(!n, 1_100);
+                let mut talk = vec![user(question)];
+                asks.push((at, key, talk.clone()));
+                if hash::mix(n) % 10 < 3 {
+                    talk.extend([model(noise(n ^ 1 << 60, 20_000)), user(noise(n ^ 1 << 61, 90))]);
+                    asks.push((at + 90, key, talk));
+                }
+                at += 600 + hash::mix(!n) % (1_800 * (1 + key % 9));
+                // At night they sleep.
+                at += if (at / 3_600 + key) % 24 > 15 { 8 * 3_600 } else { 0 };
+                i += 1;
+            }
+        }
+        asks.sort_by_key(|a| a.0);
+        let mut learned = false;
+        for (at, key, messages) in asks {
+            let t = Nanos::from_secs(traffic::START).plus(Nanos::from_secs(at));
+            let mut s = ask(&engine, &Request { t, key, body: json!({"messages": messages}).to_string() });
+            learned |= !s.facts.picks.is_empty();
+            assert_ne!(engine.decide(t, &mut s).action, Action::Block, "{name}: {key} at {at}");
+        }
+        assert!(learned, "{name}");
     }
 }

@@ -300,7 +300,7 @@ fn a_fast_limit_holds_over_all_workers() {
     }
 }
 
-/// Of a request on another path the ledger hears what it costs, in 77 bytes; and nothing if no limit counts it.
+/// Of a request on another path the ledger hears what it costs, in 78 bytes; and nothing if no limit counts it.
 #[test]
 fn only_what_a_limit_counts_is_told_of_other_paths() {
     let one = r#"[{"name":"l","requests":3,"per":"1h"}]"#;
@@ -313,7 +313,7 @@ fn only_what_a_limit_counts_is_told_of_other_paths() {
         edge.drain(&mut batch);
         batch.len()
     };
-    assert_eq!(told(one, Other::Charged, 1), 3 * 77 + 16, "three are served, of ten");
+    assert_eq!(told(one, Other::Charged, 1), 3 * 78 + 16, "three are served, of ten");
     assert_eq!(told("[]", Other::Charged, 1), 0, "no limits");
     assert_eq!(told(one, Other::Free, 1), 0, "asks for no work");
     assert_eq!(told(one, Other::Refused, 1), 0, "is not served");

@@ -379,7 +379,7 @@ impl List {
     pub fn get(&self, what: Selector) -> Option<&ListEntry> {
         self.places.get(&what).and_then(|at| self.entries.get(*at))
     }
-    /// Does an entry select a template? (A request has up to 144 values to look up.)
+    /// Does an entry select a template? (A request has up to 192 values to look up.)
     pub fn has_templates(&self) -> bool {
         self.templates
     }

@@ -78,9 +78,9 @@ pub fn escape(bytes: &[u8], mut each: impl FnMut(&[u8], usize)) {
 }
 
 impl Window {
-    /// Appends text that is already unescaped.
-    pub fn push(&mut self, bytes: &[u8]) {
-        escape(bytes, |raw, escapes| self.push_raw(raw, escapes, None));
+    /// Appends text that is already unescaped. `gone` receives the bytes that are dropped.
+    pub fn push(&mut self, bytes: &[u8], mut gone: Option<&mut Sampler>) {
+        escape(bytes, |raw, escapes| self.push_raw(raw, escapes, gone.as_deref_mut()));
     }
     /// Appends JSON string content with `escapes` one-letter escapes, none of them split. `gone` receives the bytes that are dropped.
     #[inline(never)]
@@ -227,8 +227,12 @@ pub struct Facts {
     pub user: Window,
     /// The first user message, if there is more than one; empty when the first is the last.
     pub first_user: Window,
-    /// Sample of all other text: at most 16 snippets of messages, and as many of text beside the messages.
+    /// Sample of all other text up to the end of the first user message: at most 16 snippets.
     pub picks: Vec<Pick>,
+    /// The same of the text behind it.
+    pub later: Vec<Pick>,
+    /// Sample of text beside the messages: as many.
+    pub beside: Vec<Pick>,
     /// An assistant or tool message is present: the request continues a conversation.
     pub conversation: bool,
     /// Messages seen.
@@ -273,6 +277,8 @@ impl Facts {
         self.user = Window::default();
         self.first_user = Window::default();
         self.picks = Vec::new();
+        self.later = Vec::new();
+        self.beside = Vec::new();
         self.sample = Vec::new();
     }
 }

@@ -133,6 +133,8 @@ pub struct Reader {
     last: Window,
     /// Sample of text that the windows drop.
     sampler: Sampler,
+    /// The same of all up to the end of the first user message, once that has ended: a follow-up brings it again, whatever came since.
+    opening: Option<Sampler>,
     /// Sample of text beside the messages.
     beside: Sampler,
     /// Texts of the message that others follow, and whether they are so short that the separator matters: some servers join them
@@ -188,6 +190,7 @@ impl Reader {
             asked_tool: false,
             last: Window::default(),
             sampler: Sampler::default(),
+            opening: None,
             beside: Sampler::default(),
             parts: 0,
             joined: false,
@@ -207,9 +210,8 @@ impl Reader {
         self.beside.key(text);
     }
 
-    /// Turns the sample off: nothing would look its snippets up.
-    pub fn leave_samples(&mut self) {
-        self.sampler.leave();
+    /// Turns the sample of text beside the messages off: it teaches nothing, and nothing would look its snippets up.
+    pub fn leave_beside(&mut self) {
         self.beside.leave();
     }
 
@@ -324,10 +326,16 @@ impl Reader {
             }
             facts.push_instructions(context.regions().0, true);
         }
-        facts.user.keep(&mut self.sampler);
-        facts.first_user.keep(&mut self.sampler);
-        facts.picks = self.sampler.take();
-        facts.picks.append(&mut self.beside.take());
+        let mut opening = self.opening.take().unwrap_or_else(|| self.sampler.split());
+        if facts.first_user.is_empty() {
+            facts.user.keep(&mut opening);
+        } else {
+            facts.user.keep(&mut self.sampler);
+            facts.first_user.keep(&mut opening);
+        }
+        facts.picks = opening.take();
+        facts.later = self.sampler.take();
+        facts.beside = self.beside.take();
         let nothing = facts.user.is_empty() && facts.instructions.is_empty() && !facts.media;
         if nothing && facts.unreadable.is_none() {
             facts.unreadable = Some(Unreadable::Empty);
@@ -481,6 +489,9 @@ impl Reader {
                     return;
                 }
                 let previous = std::mem::replace(&mut self.last, text);
+                if self.opening.is_none() {
+                    self.opening = Some(self.sampler.split());
+                }
                 if self.facts.first_user.is_empty() {
                     self.facts.first_user = previous;
                 } else {
@@ -819,7 +830,7 @@ impl Sink for Reader {
             }
             Field::Data => {
                 self.plain |= bytes.iter().any(|b| !is_base64(*b));
-                self.data.push(bytes);
+                self.data.push(bytes, None);
                 self.read_file(Some(bytes), false);
             }
             Field::Media => self.read_file(Some(bytes), false),

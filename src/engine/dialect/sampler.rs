@@ -80,6 +80,12 @@ impl Sampler {
         self.key
     }
 
+    /// Goes on with another sample under the same key. Returns the one so far.
+    pub fn split(&mut self) -> Sampler {
+        let next = Sampler { key: self.key, letter: self.letter, off: self.off, ..Sampler::default() };
+        std::mem::replace(self, next)
+    }
+
     /// From now on nothing is picked.
     pub fn leave(&mut self) {
         self.off = true;

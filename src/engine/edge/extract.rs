@@ -19,7 +19,7 @@ const UNREAD: u64 = 4;
 pub struct Extracted {
     /// What the ledger is told; `matched` is filled at the decision.
     pub obs: Observation,
-    /// All values of the request, sorted, unique: at most 168.
+    /// All values of the request, sorted, unique: at most 192.
     pub values: Vec<u64>,
     /// Key of the request.
     pub key: KeyId,
@@ -162,9 +162,20 @@ impl Extractor {
             obs.first_anchors = Few::of(self.first.values.iter().copied());
             unite(&mut out.values, &self.first.values);
         }
-        // These are looked up and not reported: what a sample happens to hold must not tell a follow-up from an opening.
-        if !facts.picks.is_empty() {
-            self.fingerprinter.sample(facts.picks.iter().map(Pick::text), &mut self.picked);
+        let mut middle = Few::default();
+        for picks in [&facts.picks, &facts.later].into_iter().filter(|p| !p.is_empty()) {
+            let known = &out.values;
+            self.fingerprinter.sample(picks.iter().map(Pick::text), &mut self.picked, |v| {
+                if known.binary_search(&v).is_err() && !middle.as_slice().contains(&v) {
+                    middle.push(v);
+                }
+            });
+            unite(&mut out.values, &self.picked.values);
+        }
+        obs.middle = middle;
+        // These are looked up and not reported: tools and schemas are the client's, not the prompt's.
+        if !facts.beside.is_empty() {
+            self.fingerprinter.sample(facts.beside.iter().map(Pick::text), &mut self.picked, |_| {});
             unite(&mut out.values, &self.picked.values);
         }
         let shape = hash::combine(hash::combine(id.client, facts.shape), facts.model ^ self.network_key);

@@ -81,7 +81,7 @@ impl Edge {
             case_secret: config.seed.key(Purpose::Case).0,
             seed_check,
             extractor: Extractor::new(&config.seed),
-            scratch: Extracted { values: Vec::with_capacity(168), ..Extracted::default() },
+            scratch: Extracted { values: Vec::with_capacity(192), ..Extracted::default() },
             verdicts,
             limiter: Limiter::new(LIMITED_KEYS, limits(&config)),
             budgets: budgets(&config),
@@ -123,13 +123,13 @@ impl Edge {
         self.dropped
     }
 
-    /// Starts a request. Snippets of its text are taken only where a list or what the ledger has published could name them: what
-    /// goes live while a request is under way is looked up in the next.
+    /// Starts a request. Snippets of text beside its messages are taken only where a list or what the ledger has published could name
+    /// them: what goes live while a request is under way is looked up in the next. Those of messages teach, too.
     pub fn open(&self, config: &Config, keys: &Keys, head: &Head<'_>) -> Session {
         let mut session = Session::open(config, keys, head);
         let listed = |p: &Profile| p.allow.has_templates() || p.deny.has_templates();
         if !self.verdicts.tells() && !config.profile(session.profile).is_some_and(listed) {
-            session.leave_samples();
+            session.leave_beside();
         }
         session
     }
@@ -148,7 +148,8 @@ impl Edge {
             obs.matched = Few::of(known.copied());
             let known = |v: &u64| self.verdicts.value(*v).is_some();
             if !obs.matched.as_slice().is_empty() || x.values.iter().any(known) {
-                obs.rest = Few::of(x.values.iter().copied().filter(|v| !anchored(v) && !known(v)));
+                let told = |v: &u64| anchored(v) || obs.middle.as_slice().contains(v);
+                obs.rest = Few::of(x.values.iter().copied().filter(|v| !told(v) && !known(v)));
             }
         }
         // The ledger counts what the budgets of all workers let through: it must see the same value.

@@ -289,10 +289,10 @@ impl Session {
         session
     }
 
-    /// Turns the sample of its text off: nothing would look the snippets up.
-    pub fn leave_samples(&mut self) {
+    /// Turns the sample of text beside the messages off: nothing would look its snippets up.
+    pub fn leave_beside(&mut self) {
         if let Some(body) = &mut self.body {
-            body.reader.leave_samples();
+            body.reader.leave_beside();
         }
     }
 

@@ -424,12 +424,18 @@ impl Fingerprinter {
         out.exact = (total >= WORDS as u32).then_some(exact.max(1));
     }
 
-    /// Takes the least values of all snippets together into `out`, as those that the texts themselves would give. Snippets start
-    /// within a word and may end within one.
-    pub fn sample(&mut self, snippets: impl Iterator<Item = [u8; BLOCK]>, out: &mut Fingerprint) {
+    /// Takes the least values of all snippets together into `out`, as those that the texts themselves would give; `each` is told the
+    /// least of each. Snippets start within a word and may end within one.
+    pub fn sample(
+        &mut self,
+        snippets: impl Iterator<Item = [u8; BLOCK]>,
+        out: &mut Fingerprint,
+        mut each: impl FnMut(u64),
+    ) {
         out.values.clear();
-        self.least.clear();
+        let mut least = [0; CAP];
         for snippet in snippets {
+            self.least.clear();
             // The first word is not whole.
             let mut words = Words::new(self.seed, (WORDS as u32).saturating_add(1), &mut self.least);
             let mut block = [0; AHEAD];
@@ -449,8 +455,12 @@ impl Fingerprinter {
                 let start = text.iter().take_while(|b| **b & 0xc0 == 0x80).count();
                 words.region(text.get(start..end).unwrap_or_default());
             }
+            let n = self.least.take(&mut least);
+            let values = least.get(..n).unwrap_or_default();
+            values.first().copied().into_iter().for_each(&mut each);
+            unite(&mut out.values, values);
         }
-        self.keep(out);
+        out.values.truncate(CAP);
     }
 
     #[inline(never)]

@@ -8,6 +8,9 @@ use weir::engine::Decision;
 /// Requests that wait unless `--window` says otherwise: 3 KiB each at most, so 192 MiB.
 pub const USUAL: u32 = 65_536;
 
+/// Values that a request has at most (`Extracted::values`): it waits without room for more.
+const VALUES: usize = 192;
+
 /// A request that waits.
 pub struct Waiting {
     /// Its number in the order read.
@@ -61,7 +64,8 @@ impl Window {
     }
 
     /// Takes one; hands out the earliest if there is no room for all.
-    pub fn take(&mut self, one: Waiting) -> Option<Waiting> {
+    pub fn take(&mut self, mut one: Waiting) -> Option<Waiting> {
+        one.request.x.values.shrink_to(VALUES);
         self.waiting.push(one);
         if self.waiting.len() > self.most { self.waiting.pop() } else { None }
     }
@@ -97,8 +101,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_as_small_as_its_number_says() {
-        // And a list of up to 168 values, which has room for 256.
-        let bytes = size_of::<Waiting>() + 256 * 8;
+        let bytes = size_of::<Waiting>() + VALUES * 8;
         assert!(bytes <= 3 << 10, "{bytes}");
         assert_eq!(u64::from(USUAL) * (3 << 10), 192 << 20);
     }

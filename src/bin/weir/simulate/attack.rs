@@ -166,6 +166,7 @@ fn account(
         plan,
         text,
         packed: s.tricks.packed,
+        pages: s.tricks.pages,
     }
 }
 

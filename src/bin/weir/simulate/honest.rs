@@ -109,6 +109,7 @@ impl<'w> Maker<'w> {
             plan,
             text,
             packed: false,
+            pages: false,
         });
         let last = actors.len() - 1;
         &mut actors[last]

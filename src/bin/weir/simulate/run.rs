@@ -7,7 +7,7 @@ use super::flood::Flood;
 use super::honest::{self, Maker, Population};
 use super::rng::Rng;
 use super::scenarios::{Scenario, Start};
-use super::texts::Pool;
+use super::texts::{Pool, Said, Text};
 use super::world::{Actor, Request, START_S, World};
 use crate::deployment::Deployment;
 use crate::fleet::Layout;
@@ -135,6 +135,7 @@ struct Source<'w> {
     world: &'w World,
     extractor: Extractor,
     session: Session,
+    said: Said,
 }
 
 impl Source<'_> {
@@ -142,7 +143,9 @@ impl Source<'_> {
         let a = &self.world.actors[e.actor as usize];
         self.session.identity = self.world.identity(a, e);
         item.actor = self.world.owner(e.actor);
-        item.probe = self.world.compose(e, &mut self.session.facts);
+        std::mem::swap(&mut self.said.facts, &mut self.session.facts);
+        item.probe = self.world.compose(e, &mut self.said);
+        std::mem::swap(&mut self.said.facts, &mut self.session.facts);
         if let Some(b) = baselines {
             let instructions = self.session.facts.instructions.clone();
             let (head, tail) = self.session.facts.user.regions();
@@ -335,6 +338,9 @@ pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
         (sc.lookalike)(&mut m, sc.keys);
     }
     m.world.own = from..m.world.actors.len();
+    for a in &mut m.world.actors[from..] {
+        a.pages = sc.tricks.pages && !matches!(a.text, Text::Chat);
+    }
     attack::add(&mut m, sc, s.campaign);
     world
 }
@@ -345,6 +351,7 @@ pub fn observe(world: &World, config: &Config, each: &mut dyn FnMut(&Request, &O
         world,
         extractor: Extractor::new(&config.seed),
         session: Session::from_facts(0, weir::engine::edge::identity::Identity::default(), Facts::default()),
+        said: Said::new(world.seed),
     };
     let mut item = Item { x: Extracted::default(), actor: 0, probe: false };
     world.requests(|e| {
@@ -391,6 +398,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
         world: &world,
         extractor: Extractor::new(&config.seed),
         session: Session::from_facts(0, weir::engine::edge::identity::Identity::default(), Facts::default()),
+        said: Said::new(world.seed),
     };
     let mut extract = Duration::ZERO;
     if s.pipelined && baselines.is_none() {

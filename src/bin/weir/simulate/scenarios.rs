@@ -95,6 +95,8 @@ pub struct Tricks {
     pub twin: bool,
     /// All bodies are compressed.
     pub packed: bool,
+    /// What its accounts and the honest family say first stands between pages of other text.
+    pub pages: bool,
     /// It sends the system prompt of the honest app whose users are this class beside its own template; empty = none.
     pub app: &'static str,
 }
@@ -189,6 +191,8 @@ const USER: Probe = Probe { carrier: Carrier::User, ..P };
 const RAW: Probe = Probe { carrier: Carrier::Raw, wide: true, ..P };
 const PARAPHRASED: Probe = Probe { own: 0.6, bases: 1400, wide: true, ..P };
 
+/// What it sends stands between pages of other text.
+const PAGES: Tricks = Tricks { pages: true, ..PLAIN };
 const PLAIN: Tricks = Tricks {
     egress: 0,
     donors: 0,
@@ -200,6 +204,7 @@ const PLAIN: Tricks = Tricks {
     doubling_h: 0,
     tiers: false,
     packed: false,
+    pages: false,
     twin: false,
     app: "",
 };
@@ -311,6 +316,9 @@ table! {
     S "E-document-first" "a document of 30-100 KB, then template and question" { kit: Kit::Evolve, probe: Probe { n: 5, disguise: Disguise::DocumentFirst, ..USER }, target: target(5.0, 99.0, 8.0) }
     S "E-document-last" "template and question, then a document of 30-100 KB" { kit: Kit::Evolve, probe: Probe { n: 5, disguise: Disguise::DocumentLast, ..USER }, target: target(5.0, 99.0, 8.0) }
     S "E-padding" "2-6 KB of ordinary text in front" { kit: Kit::Evolve, probe: Probe { n: 5, disguise: Disguise::Padding, ..USER }, target: target(5.0, 99.0, 8.0) }
+    S "E-middle" "its template between 2-6 and 1-4 KB of ordinary text" { kit: Kit::Evolve, probe: Probe { n: 5, ..USER }, tricks: PAGES, target: target(15.0, 99.0, 12.0) }
+    S "E-middle-one" "the same with one template" { probe: USER, tricks: PAGES, target: target(15.0, 99.0, 12.0) }
+    S "E-middle-system" "one system prompt behind a page of ordinary text" { tricks: PAGES, target: target(15.0, 99.0, 12.0) }
     S "E-drowned" "400 accounts in large honest traffic" { accounts: 400, honest: 2.0, target: target(1.0, 100.0, 6.0) }
     S "E-dominant" "2,500 accounts, hardly anyone else" { honest: 0.03 }
     S "E-talkers" "one account in 100 follows up on every question, as an app's users do" { family: "talkers", talkers: 0.01, target: target(100.0, 99.0, 6.0) }
@@ -346,7 +354,7 @@ pub fn group(name: &str) -> Option<fn(&Scenario) -> bool> {
 
 /// All scenarios, in the order of the report.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    KNOWN.iter().chain(lookalikes::TABLE).chain(attacks::TABLE)
+    KNOWN.iter().chain(lookalikes::TABLE).chain(lookalikes::LONG).chain(attacks::TABLE)
 }
 
 /// The scenario of a name, without regard to case.

@@ -6,6 +6,87 @@ use super::rng::Rng;
 use super::world::{Actor, Request};
 use std::sync::Arc;
 use weir::engine::dialect::Facts;
+use weir::engine::dialect::sampler::Sampler;
+
+/// What a request says, as a reader of bodies would tell it: windows of the texts, and a sample of what they drop.
+#[derive(Debug)]
+pub struct Said {
+    pub facts: Facts,
+    /// Of all up to the end of the first message.
+    opening: Sampler,
+    /// Of what comes behind it.
+    later: Sampler,
+    /// Pages of other text around whatever the request says first.
+    pages: [Vec<u8>; 2],
+}
+
+impl Said {
+    /// `key`: by which snippets are picked.
+    pub fn new(key: u64) -> Said {
+        let [mut opening, mut later] = [Sampler::default(), Sampler::default()];
+        opening.key(key);
+        later.key(key);
+        Said { facts: Facts::default(), opening, later, pages: [Vec::new(), Vec::new()] }
+    }
+
+    /// Begins a request of so many messages.
+    pub fn begin(&mut self, messages: u32) {
+        self.forget();
+        self.facts.messages = messages;
+        (self.facts.unreadable, self.facts.body) = (None, 0);
+    }
+
+    /// Takes everything back that was said.
+    pub fn forget(&mut self) {
+        self.facts.instructions.clear();
+        self.facts.user.clear();
+        self.facts.first_user.clear();
+        self.facts.conversation = false;
+        self.pages.iter_mut().for_each(Vec::clear);
+        (self.facts.picks, self.facts.later) = (self.opening.take(), self.later.take());
+        self.facts.picks.clear();
+        self.facts.later.clear();
+    }
+
+    /// Ends the request.
+    pub fn end(&mut self) {
+        let Said { facts, opening, later, .. } = self;
+        if facts.first_user.is_empty() {
+            facts.user.keep(opening);
+        } else {
+            facts.first_user.keep(opening);
+            facts.user.keep(later);
+        }
+        (facts.picks, facts.later) = (opening.take(), later.take());
+    }
+
+    fn instruct(&mut self, text: &[u8]) {
+        for text in [&self.pages[0][..], text] {
+            let taken = self.facts.push_instructions(text, true);
+            self.opening.feed(text.get(taken..).unwrap_or_default());
+            self.opening.end();
+        }
+    }
+    /// The message that this one follows up.
+    fn first(&mut self, text: &[u8]) {
+        let [front, behind] = std::mem::take(&mut self.pages);
+        for text in [&front[..], text, &behind] {
+            self.facts.first_user.push(text, Some(&mut self.opening));
+        }
+    }
+    /// The last message.
+    fn user(&mut self, text: &[u8]) {
+        let [front, behind] = std::mem::take(&mut self.pages);
+        let gone = if self.facts.first_user.is_empty() { &mut self.opening } else { &mut self.later };
+        for text in [&front[..], text, &behind] {
+            self.facts.user.push(text, Some(gone));
+        }
+    }
+    /// Somebody has answered before.
+    fn goes_on(&mut self) {
+        self.facts.conversation = true;
+    }
+}
 
 /// What a key writes.
 #[derive(Clone, Copy, Debug)]
@@ -229,19 +310,22 @@ impl Pool {
     }
 
     /// Composes a request. True if it is a probe.
-    pub fn compose(&self, seed: u64, a: &Actor, e: &Request, facts: &mut Facts) -> bool {
+    pub fn compose(&self, seed: u64, a: &Actor, e: &Request, said: &mut Said) -> bool {
         // A conversation's first message is the same in every turn.
         let mut first = Rng::at(seed, u64::from(e.actor), u64::from(e.conv));
         let mut turn =
             Rng::at(seed ^ 0x7475_726e, u64::from(e.actor), u64::from(e.conv) << 16 | u64::from(e.turn));
         let mut text = Vec::with_capacity(512);
+        if a.pages {
+            said.pages = self.pages(&mut Rng::at(seed ^ 0x7061_6765, u64::from(e.actor), u64::from(e.conv)));
+        }
         match a.text {
-            Text::Chat => self.chat(&mut first, e.turn, facts),
+            Text::Chat => self.chat(&mut first, e.turn, said),
             Text::Agent { system } | Text::App { system } => {
-                self.instruct(system, e, facts);
+                self.instruct(system, e, said);
                 let tools = matches!(a.text, Text::Agent { .. });
                 self.own_text(&mut first, if tools { 3 } else { 1 }, &mut text);
-                self.turns(&text, e.turn, facts, |out| {
+                self.turns(&text, e.turn, said, |out| {
                     if tools {
                         out.extend_from_slice(b"OBSERVATION: ");
                     }
@@ -252,18 +336,18 @@ impl Pool {
                 self.tasks[usize::from(task)].fill(&mut text, &mut |_, out| {
                     self.own_text(&mut first, u32::from(slot_texts), out);
                 });
-                facts.user.push(&text);
+                said.user(&text);
             }
             Text::Library { first: favourite } => {
                 let n = self.corpus.patterns.len() as u64;
                 let which = (u64::from(favourite) + first.below(3) * 37) % n;
                 self.corpus.patterns[which as usize]
                     .fill(&mut text, &mut |_, out| self.words(&mut turn, 2, out));
-                facts.push_instructions(&text, true);
+                said.instruct(&text);
                 text.clear();
                 let n = 1 + first.below(3) as u32;
                 self.own_text(&mut first, n, &mut text);
-                facts.user.push(&text);
+                said.user(&text);
             }
             Text::Eval { set, template } => {
                 let items = &self.corpus.evals[usize::from(set) % self.corpus.evals.len()];
@@ -272,9 +356,9 @@ impl Pool {
                     let n = self.corpus.eval_templates.len();
                     self.corpus.eval_templates[usize::from(template) % n]
                         .fill(&mut text, &mut |_, out| out.extend_from_slice(item.as_bytes()));
-                    facts.user.push(&text);
+                    said.user(&text);
                 } else {
-                    facts.user.push(item.as_bytes());
+                    said.user(item.as_bytes());
                 }
             }
             Text::Assignment { set, item } => {
@@ -285,62 +369,71 @@ impl Pool {
                     text.push(b' ');
                     self.own_text(&mut first, 1, &mut text);
                 }
-                self.turns(&text, e.turn, facts, |out| self.own_text(&mut turn, 1, out));
+                self.turns(&text, e.turn, said, |out| self.own_text(&mut turn, 1, out));
             }
             Text::Code { system } => {
-                self.instruct(system, e, facts);
+                self.instruct(system, e, said);
                 self.code(&mut turn, &mut text);
-                facts.user.push(&text);
+                said.user(&text);
             }
             Text::Pasted { task } => {
                 self.tasks[usize::from(task)]
                     .fill(&mut text, &mut |_, out| self.own_text(&mut first, 1, out));
-                self.turns(&text, e.turn, facts, |out| self.own_text(&mut turn, 1, out));
+                self.turns(&text, e.turn, said, |out| self.own_text(&mut turn, 1, out));
             }
             Text::Items { system, common, of } => {
-                self.instruct(system, e, facts);
+                self.instruct(system, e, said);
                 if first.chance(f64::from(common)) {
                     let item = first.below(u64::from(of)) << 32;
                     first = Rng::at(seed ^ u64::from(system), item, e.t_ms / 86_400_000);
                 }
                 self.own_text(&mut first, 2, &mut text);
-                self.turns(&text, e.turn, facts, |out| self.own_text(&mut turn, 1, out));
+                self.turns(&text, e.turn, said, |out| self.own_text(&mut turn, 1, out));
             }
-            Text::Probe(p) => return self.probe(seed, usize::from(p), e, &mut first, &mut turn, facts),
+            Text::Probe(p) => return self.probe(seed, usize::from(p), e, &mut first, &mut turn, said),
         }
         false
     }
 
-    fn instruct(&self, system: u16, e: &Request, facts: &mut Facts) {
+    /// Ordinary text to stand in front and behind: each longer than what a window keeps of that end.
+    fn pages(&self, rng: &mut Rng) -> [Vec<u8>; 2] {
+        [(2_100, 6_000), (1_100, 4_000)].map(|(least, most)| {
+            let n = rng.between(least, most) as usize;
+            let at = rng.below((self.flood.len() - n) as u64) as usize;
+            self.flood[at..at + n].to_vec()
+        })
+    }
+
+    fn instruct(&self, system: u16, e: &Request, said: &mut Said) {
         let (text, switch) = &self.systems[usize::from(system)];
         let text = match switch {
             Some((at_s, next)) if e.t_ms >= u64::from(*at_s) * 1000 => &self.systems[usize::from(*next)].0,
             _ => text,
         };
-        facts.push_instructions(text, true);
+        said.instruct(text);
     }
 
-    fn turns(&self, opening: &[u8], turn: u16, facts: &mut Facts, follow: impl FnOnce(&mut Vec<u8>)) {
+    fn turns(&self, opening: &[u8], turn: u16, said: &mut Said, follow: impl FnOnce(&mut Vec<u8>)) {
         if turn == 0 {
-            facts.user.push(opening);
+            said.user(opening);
             return;
         }
-        facts.first_user.push(opening);
-        facts.conversation = true;
+        said.first(opening);
+        said.goes_on();
         let mut text = Vec::new();
         follow(&mut text);
-        facts.user.push(&text);
+        said.user(&text);
     }
 
-    fn chat(&self, first: &mut Rng, turn: u16, facts: &mut Facts) {
+    fn chat(&self, first: &mut Rng, turn: u16, said: &mut Said) {
         if first.chance(0.35) && !self.corpus.dialogues.is_empty() {
             let d = first.pick(&self.corpus.dialogues);
             let at = usize::from(turn).min(d.len() - 1);
             if at > 0 {
-                facts.first_user.push(d[0].as_bytes());
-                facts.conversation = true;
+                said.first(d[0].as_bytes());
+                said.goes_on();
             }
-            facts.user.push(d[at].as_bytes());
+            said.user(d[at].as_bytes());
             return;
         }
         let mut text = Vec::new();
@@ -348,7 +441,7 @@ impl Pool {
         self.human(first, n, &mut text);
         let more = |rng: &mut Rng, out: &mut Vec<u8>| self.human(rng, 1, out);
         let mut rng = Rng::new(first.u64() ^ u64::from(turn));
-        self.turns(&text, turn, facts, |out| more(&mut rng, out));
+        self.turns(&text, turn, said, |out| more(&mut rng, out));
     }
 
     fn code(&self, rng: &mut Rng, out: &mut Vec<u8>) {
@@ -381,12 +474,12 @@ impl Pool {
         e: &Request,
         first: &mut Rng,
         turn: &mut Rng,
-        facts: &mut Facts,
+        said: &mut Said,
     ) -> bool {
         let p = &self.campaigns[campaign];
         if first.chance(f64::from(p.mix)) {
             let mut ordinary = Rng::new(first.u64());
-            self.chat(&mut ordinary, 0, facts);
+            self.chat(&mut ordinary, 0, said);
             return false;
         }
         let mut rng = *first;
@@ -422,38 +515,38 @@ impl Pool {
         };
         self.disguise(p.disguise, &mut rng, &mut template, &mut user);
         if let Some(system) = p.app {
-            self.instruct(system, e, facts);
+            self.instruct(system, e, said);
         }
-        facts.push_instructions(&template, true);
+        said.instruct(&template);
         let document = |rng: &mut Rng| {
             let n = rng.between(30 << 10, 100 << 10) as usize;
             let at = rng.below((self.flood.len() - n) as u64) as usize;
             &self.flood[at..at + n]
         };
         if p.agentic && e.turn > 0 {
-            facts.first_user.push(&user);
-            facts.conversation = true;
+            said.first(&user);
+            said.goes_on();
             user.clear();
             user.extend_from_slice(b"RESULT: ");
             self.slot(turn, true, &mut user);
         } else if p.history || p.invented > 0.0 && rng.chance(f64::from(p.invented)) {
             let mut invented = Vec::new();
             self.own_text(&mut rng, 1, &mut invented);
-            facts.first_user.push(&invented);
-            facts.conversation = true;
+            said.first(&invented);
+            said.goes_on();
         }
         match p.disguise {
-            Disguise::DocumentFirst => facts.user.push(document(&mut rng)),
+            Disguise::DocumentFirst => said.user(document(&mut rng)),
             Disguise::Padding => {
                 let n = rng.between(2_200, 6_000) as usize;
                 let at = rng.below((self.flood.len() - n) as u64) as usize;
-                facts.user.push(&self.flood[at..at + n]);
+                said.user(&self.flood[at..at + n]);
             }
             _ => {}
         }
-        facts.user.push(&user);
+        said.user(&user);
         if p.disguise == Disguise::DocumentLast {
-            facts.user.push(document(&mut rng));
+            said.user(document(&mut rng));
         }
         true
     }

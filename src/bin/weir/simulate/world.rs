@@ -4,9 +4,9 @@
 //! is one hour of events plus the follow-ups that reach into later hours.
 
 use super::rng::Rng;
-use super::texts::{Pool, Text};
+use super::texts::{Pool, Said, Text};
 use std::ops::Range;
-use weir::engine::dialect::{Facts, Unreadable};
+use weir::engine::dialect::Unreadable;
 use weir::engine::edge::identity::Identity;
 use weir::engine::units::Nanos;
 use weir::engine::value::KeyId;
@@ -75,6 +75,8 @@ pub struct Actor {
     pub text: Text,
     /// Its client compresses what it sends, and nobody in front undoes it.
     pub packed: bool,
+    /// What it says first stands between pages of other text.
+    pub pages: bool,
 }
 
 /// One request to be made.
@@ -200,25 +202,18 @@ impl World {
         }
     }
 
-    /// What is sent; `facts` are replaced. True if the request is a probe, not one of the account's ordinary requests.
-    pub fn compose(&self, e: &Request, facts: &mut Facts) -> bool {
+    /// What is sent, in place of what was said before. True if the request is a probe, not one of the account's ordinary requests.
+    pub fn compose(&self, e: &Request, said: &mut Said) -> bool {
         let a = &self.actors[e.actor as usize];
-        facts.instructions.clear();
-        facts.user.clear();
-        facts.first_user.clear();
-        facts.conversation = false;
-        facts.messages = u32::from(e.turn) * 2 + 1;
-        (facts.unreadable, facts.body) = (None, 0);
-        let probe = self.pool.compose(self.seed, a, e, facts);
+        said.begin(u32::from(e.turn) * 2 + 1);
+        let probe = self.pool.compose(self.seed, a, e, said);
         if a.packed {
+            said.forget();
             // With the history in it no body is sent twice.
-            facts.body = weir::engine::hash::combine(e.t_ms, e.actor.into());
-            facts.instructions.clear();
-            facts.user.clear();
-            facts.first_user.clear();
-            facts.conversation = false;
-            facts.unreadable = Some(Unreadable::Compressed);
+            said.facts.body = weir::engine::hash::combine(e.t_ms, e.actor.into());
+            said.facts.unreadable = Some(Unreadable::Compressed);
         }
+        said.end();
         probe
     }
 }

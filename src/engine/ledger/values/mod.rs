@@ -191,7 +191,8 @@ impl Values {
     /// The suspicious value of a request with the least number (0: none), so that all workers charge the same one; and
     /// whether any of its values has a large sample and is not plainly people's.
     pub(super) fn suspect(&self, obs: &Observation) -> (u64, bool) {
-        let lists = [obs.anchors.as_slice(), obs.first_anchors.as_slice(), obs.matched.as_slice()];
+        let [own, first] = [obs.anchors.as_slice(), obs.first_anchors.as_slice()];
+        let lists = [own, first, obs.matched.as_slice(), obs.middle.as_slice()];
         let (mut least, mut looked_into) = (u64::MAX, false);
         for g in lists.into_iter().flatten().filter_map(|v| self.groups.get(*v)) {
             if g.large_sample == 0 || self.large_samples.get(g.large_sample, g.tag).is_none() {

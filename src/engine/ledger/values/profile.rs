@@ -5,6 +5,7 @@
 //! campaign that is known already are left out, or it would keep the alarm on.
 
 use super::Values;
+use super::touch_groups::ALL;
 use crate::engine::detect::{self, automation};
 use crate::engine::observation::Few;
 use crate::engine::tables::groups::{self, Touch};
@@ -71,7 +72,7 @@ fn number_of(group: u64) -> u8 {
 
 impl Values {
     /// A request that matches nothing touches the profiles of its key.
-    pub(super) fn touch_profile(&mut self, key: &KeyState, t: &Touch, due: &mut Few<40>) {
+    pub(super) fn touch_profile(&mut self, key: &KeyState, t: &Touch, due: &mut Few<ALL>) {
         // A campaign that is blocked already must not keep the alarm on.
         if !(t.young && t.single) || key.has(flag::CONVICTED) {
             return;
@@ -88,7 +89,7 @@ impl Values {
         }
     }
 
-    fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<40>) {
+    fn touch_octave(&mut self, number: u8, t: &Touch, due: &mut Few<ALL>) {
         let tag = tag_of(number);
         if self.groups.get(tag).is_none() {
             self.groups.create(tag, t.now_s);

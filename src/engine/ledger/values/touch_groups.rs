@@ -12,7 +12,7 @@ use super::Values;
 use crate::engine::config::Selector;
 use crate::engine::config::campaign::off;
 use crate::engine::ledger::matched::Matched;
-use crate::engine::observation::{Few, Observation};
+use crate::engine::observation::{Few, MIDDLE, Observation};
 use crate::engine::tables::groups::{self, Touch};
 use crate::engine::tables::keys::KeyState;
 use crate::engine::value::Axis;
@@ -21,8 +21,12 @@ use crate::engine::value::Axis;
 const ANCHORS: usize = 12;
 /// ... and of one that matches a confirmed template.
 const LEARNT: usize = 36;
-/// Values a request may offer to the doorkeeper.
+/// Values a request may offer to the doorkeeper; as many more from the middle of its texts as it tells of.
 const FEED: usize = 8;
+/// Groups that the values of one middle may have, unless it is a confirmed template's.
+const MIDDLE_GROUPS: usize = 4;
+/// All values of one observation that may touch the learning tables.
+pub(super) const ALL: usize = LEARNT + MIDDLE;
 
 impl Values {
     /// Updates groups, doorkeeper and load profiles. Returns how many of the request's values are under watch.
@@ -33,7 +37,9 @@ impl Values {
         t: &Touch,
         m: &Matched,
     ) -> u32 {
-        let values = learnt_values(obs, t.single);
+        let own = learnt_values(obs, t.single);
+        let middle = if t.single { obs.middle.as_slice() } else { &[] };
+        let values = Few::<ALL>::of(own.as_slice().iter().chain(middle).copied());
         let allowed = |s: Selector| self.allow.contains_key(&s);
         if !self.allow.is_empty()
             && (values.as_slice().iter().any(|v| allowed(Selector::Template(*v)))
@@ -46,7 +52,7 @@ impl Values {
         for v in m.values() {
             dominant_total = dominant_total.max(self.groups.get(*v).map_or(0, |g| g.total));
         }
-        let (mut watched, mut beside) = (0u32, Few::<40>::default());
+        let (mut watched, mut beside) = (0u32, Few::<ALL>::default());
         for g in values.as_slice().iter().filter_map(|v| self.groups.get(*v)) {
             if g.has(groups::flag::HONEST) {
                 dominant_total = dominant_total.max(g.total);
@@ -56,26 +62,45 @@ impl Values {
         }
         let refused = t.refused;
         let strange = refused && m.count == 0;
-        let mut due = Few::<40>::default();
-        let mut fed = 0usize;
-        for &v in values.as_slice() {
+        let mut due = Few::<ALL>::default();
+        // Beside a confirmed value all others are learned.
+        let mut room = if dominant_total > 0 { LEARNT } else { FEED };
+        for &v in own.as_slice() {
             self.touch_value(
                 v,
                 t,
                 (dominant_total, beside.as_slice()),
                 (refused, strange),
-                &mut fed,
+                &mut room,
                 &mut due,
             );
         }
-        // A follow-up to a prompt that carries a template follows the template up. It offers nothing unknown.
-        let first = if t.single { &[][..] } else { obs.first_anchors.as_slice() };
-        for &v in first.iter().filter(|v| !values.as_slice().contains(v)) {
-            self.touch_value(v, t, (dominant_total, beside.as_slice()), (true, strange), &mut fed, &mut due);
+        // What stands in the middle has a share of its own: else the windows' text, made up each time, would take it all. A few groups
+        // tell of it, so that a long prompt of many people takes few places; beside a confirmed template all are learned.
+        let mut known = middle.iter().filter(|v| self.groups.get(**v).is_some()).count();
+        for &v in middle {
+            let had = self.groups.get(v).is_some();
+            room = usize::from(m.count > 0 || known < MIDDLE_GROUPS);
+            self.touch_value(
+                v,
+                t,
+                (dominant_total, beside.as_slice()),
+                (refused, strange),
+                &mut room,
+                &mut due,
+            );
+            known = known.saturating_add(usize::from(!had && self.groups.get(v).is_some()));
         }
-        fed = 0;
+        // A follow-up to a prompt that carries a template follows the template up. It offers nothing unknown.
+        let [first, middle] =
+            if t.single { [&[][..]; 2] } else { [obs.first_anchors.as_slice(), obs.middle.as_slice()] };
+        room = 0;
+        for &v in first.iter().chain(middle).filter(|v| !values.as_slice().contains(v)) {
+            self.touch_value(v, t, (dominant_total, beside.as_slice()), (true, strange), &mut room, &mut due);
+        }
+        room = FEED;
         for &v in obs.nets.iter().filter(|v| **v != 0) {
-            self.touch_value(v, t, (0, &[]), (refused, refused), &mut fed, &mut due);
+            self.touch_value(v, t, (0, &[]), (refused, refused), &mut room, &mut due);
         }
         if let Some(key) = key.filter(|_| m.count == 0) {
             self.touch_profile(key, t, &mut due);
@@ -100,8 +125,8 @@ impl Values {
         t: &Touch,
         (dominant_total, beside): (u32, &[u64]),
         (refused, strange): (bool, bool),
-        fed: &mut usize,
-        due: &mut Few<40>,
+        room: &mut usize,
+        due: &mut Few<ALL>,
     ) {
         if let Some(g) = self.groups.get_mut(value) {
             if strange && !g.has(groups::flag::CONFIRMED) {
@@ -122,11 +147,10 @@ impl Values {
             }
             return;
         }
-        // Beside a confirmed value all others are learned.
-        if refused || *fed >= if dominant_total > 0 { LEARNT } else { FEED } {
+        if refused || *room == 0 {
             return;
         }
-        *fed = fed.saturating_add(1);
+        *room = room.saturating_sub(1);
         if self.door.offer(value, t.key_hash, t.now_s / 60)
             && let Some(g) = self.groups.create(value, t.now_s)
         {

@@ -5,10 +5,10 @@
 use super::{Scenario, all, find};
 use crate::simulate::corpus::{self, Corpus, Split};
 use crate::simulate::run::{Setup, world};
+use crate::simulate::texts::Said;
 use crate::simulate::world::{START_S, World};
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
-use weir::engine::dialect::Facts;
 
 fn texts() -> Arc<Corpus> {
     static TEXTS: OnceLock<Arc<Corpus>> = OnceLock::new();
@@ -58,19 +58,19 @@ fn shape(w: &World, wanted: &dyn Fn(&str) -> bool, only_its_own: bool) -> Shape 
     let mut s = Shape::default();
     let (mut keys, mut prefixes, mut texts) = (HashSet::new(), HashSet::new(), HashSet::new());
     let (mut n, mut follow, mut repeated, mut young, mut told) = (0u32, 0u32, 0u32, 0u32, 0u32);
-    let (mut hours, mut facts) = ([0u32; 24], Facts::default());
+    let (mut hours, mut said) = ([0u32; 24], Said::new(1));
     w.requests(|e| {
         let a = &w.actors[e.actor as usize];
         let beside = matches!(a.text, crate::simulate::texts::Text::Chat) && !a.packed;
         if !wanted(w.classes[usize::from(a.class)].name) || only_its_own && beside {
             return;
         }
-        w.compose(e, &mut facts);
+        w.compose(e, &mut said);
         let id = w.identity(a, e);
         n += 1;
-        follow += u32::from(facts.conversation);
-        let (head, tail) = facts.user.regions();
-        repeated += u32::from(!texts.insert([head, tail, &facts.body.to_le_bytes()].concat()));
+        follow += u32::from(said.facts.conversation);
+        let (head, tail) = said.facts.user.regions();
+        repeated += u32::from(!texts.insert([head, tail, &said.facts.body.to_le_bytes()].concat()));
         hours[(e.t_ms / 3_600_000 % 24) as usize] += 1;
         prefixes.insert(id.prefix);
         if keys.insert(id.key.0) && a.created_s != 0 {
@@ -177,11 +177,11 @@ fn a_world_is_made_again_from_its_seed_and_another_seed_differs() {
     for name in ["P-passed-150m", "P-marketplace-40", "P-tokens-40"] {
         let trace = |seed: u64| {
             let w = built(find(name).unwrap(), seed);
-            let (mut all, mut facts) = (Vec::new(), Facts::default());
+            let (mut all, mut said) = (Vec::new(), Said::new(1));
             w.requests(|e| {
-                let probe = w.compose(e, &mut facts);
+                let probe = w.compose(e, &mut said);
                 let id = w.identity(&w.actors[e.actor as usize], e);
-                let (head, tail) = facts.user.regions();
+                let (head, tail) = said.facts.user.regions();
                 all.push((*e, probe, id.key.0, id.prefix, [head, tail].concat()));
             });
             all
@@ -196,10 +196,10 @@ fn a_world_is_made_again_from_its_seed_and_another_seed_differs() {
 fn attack(name: &str) -> Vec<(Vec<u64>, Vec<u64>)> {
     let w = built_at(find(name).unwrap(), 3, 0.04);
     let mut out = vec![(Vec::new(), Vec::new()); w.actors.len()];
-    let mut facts = Facts::default();
+    let mut said = Said::new(1);
     w.requests(|e| {
         if w.classes[usize::from(w.actors[e.actor as usize].class)].name == "campaign" {
-            let probe = w.compose(e, &mut facts);
+            let probe = w.compose(e, &mut said);
             let account = &mut out[w.owner(e.actor) as usize];
             if probe { account.1.push(e.t_ms) } else { account.0.push(e.t_ms) }
         }
