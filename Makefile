@@ -127,9 +127,6 @@ bench: wasm weir ## cost in a real Envoy against no filter and Lua; replay speed
 	@cargo build --quiet --profile native --example lines
 	@bash tests/bench/run.sh
 
-bench-sampling: wasm ## cost in a real Envoy of sampling the text that no window keeps: without and with it, and the ratio
-	@SAMPLING=1 bash tests/bench/run.sh
-
 bench-micro: setup ## the engine's parts alone, natively and as wasm under wasmtime: ns a call, ns a byte, ratios
 	@cargo build --quiet --profile native --example micro
 	@cargo build --quiet --release --example micro --target wasm32-wasip1

@@ -2,7 +2,6 @@
 # What the filter costs: CPU per request in a real Envoy against no filter and a Lua filter that reads the body (interleaved,
 # several process starts, intervals), then the speed of `weir replay` on the demo's traffic. QUICK=1 for a smoke run.
 # WEIR_WASM_BEFORE=old.wasm: only that module and this one side by side, and their ratio (ROUNDS=8 of each of four starts).
-# SAMPLING=1: only this module without and with the sample of text that no window keeps.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 kit=../shared/perfkit/bench.py
@@ -23,17 +22,12 @@ missing() {
   fi
 }
 
-if [ -n "${WEIR_WASM_BEFORE:-}${SAMPLING:-}" ]; then
+if [ -n "${WEIR_WASM_BEFORE:-}" ]; then
   missing && exit
-  # Text is sampled where a list names a template. Two builds both do it; one module does it or not.
-  plain=$(cat tests/bench/filter.json)
-  sampled=$(python3 -c 'import json, sys; print(json.dumps({**json.load(sys.stdin), "deny": [{"name": "t", "template": "tid:0000000000000001"}]}))' \
-    < tests/bench/filter.json)
   gen=../shared/perfkit/gen.py
   python3 "$gen" target/bench-base.yaml none > /dev/null
-  [ -n "${WEIR_WASM_BEFORE:-}" ] && plain=$sampled
-  python3 "$gen" target/bench-before.yaml wasm:"${WEIR_WASM_BEFORE:-target/weir.wasm}" --config "$plain" > /dev/null
-  python3 "$gen" target/bench-after.yaml wasm:target/weir.wasm --config "$sampled" > /dev/null
+  python3 "$gen" target/bench-before.yaml wasm:"$WEIR_WASM_BEFORE" --config "$(cat tests/bench/filter.json)" > /dev/null
+  python3 "$gen" target/bench-after.yaml wasm:target/weir.wasm --config "$(cat tests/bench/filter.json)" > /dev/null
   size="--restarts 4 --rounds ${ROUNDS:-8}"
   [ -z "${QUICK:-}" ] || size="--restarts 1 --rounds 2"
   # shellcheck disable=SC2086  # several words are meant
