@@ -5,6 +5,7 @@ use crate::engine::config::parse;
 use crate::engine::edge::identity::Head as Request;
 
 mod hub_tests;
+mod model_tests;
 
 fn config(policy: &str, seed: &str) -> Arc<Config> {
     let text = format!(
