@@ -9,7 +9,8 @@
 //! * the head's epoch does not go back, unless the head was hurt;
 //! * numbers of VMs differ, unless their counter was hurt;
 //! * what workers say they sent is what the rings say was written, and what was applied and lost is what the leader's tails say: no more
-//!   than was written, and the rest is in the rings. Slots and tails that were hurt end these sums;
+//!   than was written, and the rest is in the rings. Slots and tails that were hurt end these sums, and a head that names again
+//!   who led before;
 //! * every VM's tables stay within their bound, and at the end every kind of cell;
 //! * no cell and no page is refused, unless one was damaged;
 //! * no request of people is refused. An engine alone, with the same requests in the same order, refuses none either.
@@ -146,7 +147,9 @@ struct Schedule<'a> {
     /// Whom the head named when the sums were last right, and what had been applied twice by then.
     sound: Option<(u64, u64)>,
     twice: u64,
-    /// Since then: what leaders have learned in callbacks in which they lost the lease, and what the tails' cell does not say.
+    /// As much will be for a leader that goes on where the tails' cell stands; and what leaders have learned since in callbacks in which
+    /// they lost the lease.
+    next_twice: u64,
     perhaps_twice: u64,
     asked: Vec<Asked>,
     steps: u64,
@@ -194,6 +197,7 @@ impl<'a> Schedule<'a> {
             before: 0,
             sound: None,
             twice: 0,
+            next_twice: 0,
             perhaps_twice: 0,
             asked: Vec::new(),
             steps: 0,
@@ -363,20 +367,27 @@ impl<'a> Schedule<'a> {
             c.sent == written || self.is_unheard && c.sent < written,
             "{written} are in the rings: {c:?}"
         );
-        assert!(known <= written + self.twice + self.perhaps_twice, "{written} are in the rings: {c:?}");
+        assert!(
+            known <= written + self.twice.max(self.next_twice) + self.perhaps_twice,
+            "{written} are in the rings: {c:?}"
+        );
         let Some(lead) = holder.and_then(|i| self.w.vms[i].as_ref()?.lead.as_ref()) else { return };
         let passed = lead.tails.iter().map(|t| t.total).sum::<u64>() - self.before;
         let (named, twice) = (Some((lead.head.uid, lead.head.epoch)), known - passed);
         if named != self.sound {
-            let most = self.twice + self.perhaps_twice;
-            assert!((self.twice..=most).contains(&twice), "{twice} were applied twice, not {most}: {c:?}");
-            (self.sound, self.twice, self.perhaps_twice) = (named, twice, 0);
+            let most = self.twice.max(self.next_twice) + self.perhaps_twice;
+            assert!(
+                (self.twice.min(self.next_twice)..=most).contains(&twice),
+                "{twice} were applied twice, {} before, {most} at most: {c:?}",
+                self.twice
+            );
+            (self.sound, self.twice) = (named, twice);
         }
         assert_eq!(twice, self.twice, "the tails stand at {passed}: {c:?}");
-        // A leader of before may have written over what the next one reads; this one's next tick mends it.
+        // The next leader goes on where the tails' cell stands. A leader of before may have written over it, before this one's next tick.
         let meta = self.cell_of("cm", cells::Meta::decode).filter(|m| Some(m.epoch) < named.map(|n| n.1));
-        let back = meta.map_or(passed, |m| m.tails.iter().map(|t| t.total).sum::<u64>() - self.before);
-        self.perhaps_twice = passed.saturating_sub(back);
+        let stands = meta.map_or(passed, |m| m.tails.iter().map(|t| t.total).sum::<u64>() - self.before);
+        (self.next_twice, self.perhaps_twice) = (known - stands, 0);
     }
 
     /// Each kind of cell within its bounds.

@@ -199,7 +199,7 @@ impl Schedule<'_> {
         let Some(name) = names.get(at) else { return };
         self.hurt.any = true;
         self.hurt.numbers |= kind == "n";
-        self.hurt.sums |= ["s", "cm"].contains(&kind);
+        self.hurt.sums |= ["s", "cm"].contains(&kind) || kind == "H" && how == 2;
         if kind == "H" {
             self.epoch = 0;
         }
