@@ -101,9 +101,10 @@ test-pages: wasm weir setup-browser setup-prometheus ## the hub's page and those
 test-release: wasm setup-sbom ## bills of materials, notes, checksums and signature of a release, without its binaries; what the module must not hold
 	@$(PYTHON) -m pytest -q tests/release
 
-test-slow: wasm wasm-chaos weir ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, the module built twice, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
+test-slow: wasm wasm-chaos weir ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, twenty thousand of a node's VMs, the module built twice, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir hub::core::model -- --ignored --nocapture
+	@cargo test --quiet --profile native --lib node::tests::model -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir ten_million_keys -- --ignored --nocapture
 	@$(PYTHON) -m pytest -q -s tests/slow
 

@@ -21,9 +21,10 @@ pub(super) struct Lead {
     pub(super) ledger: Ledger,
     sizes: Sizes,
     pub(super) head: Head,
-    /// Version of the head cell that this VM wrote.
+    /// Version of the head cell that this VM wrote, and when.
     cas: u32,
-    tails: [Tail; SLOTS],
+    renewed_at: u64,
+    pub(super) tails: [Tail; SLOTS],
     /// First ring of the next drain.
     first: usize,
     /// Next checkpoint page.
@@ -177,6 +178,7 @@ impl Lead {
             sizes,
             head,
             cas,
+            renewed_at: cells.monotonic(),
             tails,
             first: 0,
             page: 0,
@@ -283,6 +285,12 @@ impl Lead {
     /// Writes the head if this VM still has the lease; keeps a candidate's wish. `false`: it has not.
     fn renew(&mut self, prefix: &str, cells: &mut dyn Cells) -> bool {
         let name = cells::name(prefix, "H", &[]);
+        let mono = cells.monotonic();
+        // A cell that is lost or damaged was this VM's a moment ago. After a longer stall another may have led since.
+        let is_late = mono.saturating_sub(self.renewed_at) > STALE;
+        if is_late && cells.get(&name).is_none_or(|(bytes, _)| Head::decode(&bytes).is_none()) {
+            return false;
+        }
         for _ in 0..8 {
             let done = cells.set(&name, &self.head.encode(), self.cas);
             let Some((bytes, cas)) = cells.get(&name) else {
@@ -295,10 +303,11 @@ impl Lead {
                     self.cas = cas;
                     self.head.want = self.head.want.max(h.want);
                     if done == Set::Done {
+                        self.renewed_at = mono;
                         return true;
                     }
                 }
-                // The cell is damaged. It was this VM's a moment ago; only over this version may it be mended.
+                // The cell is damaged. Only over this version may it be mended.
                 None if done != Set::Done => self.cas = cas,
                 _ => return false,
             }
@@ -400,7 +409,8 @@ impl Lead {
         true
     }
 
-    /// Checks one shard cell a tick: a leader that stalled may have overwritten it, and readers wait for this leader's.
+    /// Checks one shard cell a tick: a leader that stalled may have overwritten it, and readers wait for this leader's. With it the
+    /// tails: where they are another's, pages may be, too, and all are written again.
     fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells) {
         self.audit = self.audit.saturating_add(1) % HUB_SHARDS;
         let found = cells.get(&cells::name(prefix, "v", &[self.audit as u64]));
@@ -408,6 +418,9 @@ impl Lead {
         if !ours && self.audit < SHARDS {
             self.ledger.republish(1u64 << (self.audit as u32 & 63));
         }
+        let found = cells.get(&cells::name(prefix, "cm", &[]));
+        let meta = found.and_then(|(bytes, _)| Meta::decode(&bytes));
+        self.dirty |= meta.is_none_or(|m| m.epoch != self.head.epoch);
     }
 
     /// Writes changed shards. Were there any?

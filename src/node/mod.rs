@@ -6,7 +6,7 @@
 //! goes on in the rings where the ledger stood. Cells: see `cells`.
 //!
 //! Guarantees: at most one VM changes the ledger and its cells at a time, but for the rest of one callback of a leader that
-//! stalled longer than its lease (its shards carry an old epoch and are ignored; its pages are overwritten within a cycle).
+//! stalled longer than its lease (its shards carry an old epoch and are ignored; its pages and tails are written again within a cycle).
 //! Observations that are lost are counted exactly. No callback works on the backlog for longer than `BUDGET`. Nothing here can
 //! be refused by the host in a way that stops a request.
 #![forbid(unsafe_code)]

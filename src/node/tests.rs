@@ -5,6 +5,7 @@ use crate::engine::config::parse;
 use crate::engine::edge::identity::Head as Request;
 
 mod hub_tests;
+mod model_tests;
 
 fn config(policy: &str, seed: &str) -> Arc<Config> {
     let text = format!(
@@ -12,6 +13,38 @@ fn config(policy: &str, seed: &str) -> Arc<Config> {
         seed.repeat(32)
     );
     Arc::new(parse(&text).unwrap())
+}
+
+fn add(sum: &mut Counts, c: Counts) {
+    sum.sent += c.sent;
+    sum.applied += c.applied;
+    sum.lost += c.lost;
+    sum.dropped += c.dropped;
+    sum.late += c.late;
+    sum.cells_refused += c.cells_refused;
+    sum.pages_refused += c.pages_refused;
+}
+
+/// A request on a VM: its headers and its prompt.
+fn ask(
+    vm: &mut Node,
+    cells: &mut dyn Cells,
+    now: Nanos,
+    headers: &[(&[u8], &[u8])],
+    prompt: &str,
+) -> Decision {
+    let config = Arc::clone(&vm.config);
+    let mut s = vm.open(&config, &of(headers));
+    s.push(body(prompt).as_bytes(), true);
+    vm.decide(cells, &config, now, &mut s)
+}
+
+fn of<'a>(headers: &'a [(&'a [u8], &'a [u8])]) -> Request<'a> {
+    Request { path: b"/v1/chat/completions", authority: b"a", headers, ..Request::default() }
+}
+
+fn body(prompt: &str) -> String {
+    format!(r#"{{"messages":[{{"role":"user","content":"{prompt}"}}]}}"#)
 }
 
 /// VMs of one process; a dead one is `None`.
@@ -58,18 +91,13 @@ impl World {
         let now = Nanos::from_secs(1_780_000_000).plus(Nanos(self.memory.now));
         let vm = self.vms[i].as_mut().unwrap();
         let credential = format!("key-{key}");
-        let head = Request {
-            path: b"/v1/chat/completions",
-            authority: b"a",
-            headers: &[(b"x-api-key", credential.as_bytes())],
-            ..Request::default()
-        };
-        let config = Arc::clone(&vm.config);
-        let mut s = vm.open(&config, &head);
-        let body =
-            format!(r#"{{"messages":[{{"role":"user","content":"some words about number w{key}x"}}]}}"#);
-        s.push(body.as_bytes(), true);
-        vm.decide(&mut self.memory, &config, now, &mut s)
+        ask(
+            vm,
+            &mut self.memory,
+            now,
+            &[(b"x-api-key", credential.as_bytes())],
+            &format!("some words about number w{key}x"),
+        )
     }
     fn leader(&self) -> Option<usize> {
         let all: Vec<usize> =
@@ -77,24 +105,18 @@ impl World {
         assert!(all.len() <= 1, "{all:?} lead");
         all.first().copied()
     }
+    /// Who leads beside one that does not know it yet.
+    fn leader_but(&self, former: usize) -> usize {
+        let leads = |i: &usize| *i != former && self.vms[*i].as_ref().is_some_and(Node::leads);
+        (0..self.vms.len()).find(leads).unwrap()
+    }
     fn kill(&mut self, i: usize) {
         let c = self.vms[i].take().unwrap().counts();
-        self.gone.sent += c.sent;
-        self.gone.applied += c.applied;
-        self.gone.lost += c.lost;
-        self.gone.dropped += c.dropped;
+        add(&mut self.gone, c);
     }
     fn counts(&self) -> Counts {
         let mut sum = self.gone;
-        for c in self.vms.iter().flatten().map(Node::counts) {
-            sum.sent += c.sent;
-            sum.applied += c.applied;
-            sum.lost += c.lost;
-            sum.dropped += c.dropped;
-            sum.late += c.late;
-            sum.cells_refused += c.cells_refused;
-            sum.pages_refused += c.pages_refused;
-        }
+        self.vms.iter().flatten().for_each(|vm| add(&mut sum, vm.counts()));
         sum
     }
     fn keys(&self) -> u32 {
@@ -194,7 +216,7 @@ fn a_stalled_leader_that_wakes_steps_down_before_it_writes() {
     w.request(1, 1);
     w.run(2, &[]);
     w.run(60, &[0]);
-    let successor = (1..3).find(|i| w.vms[*i].as_ref().unwrap().leads()).unwrap();
+    let successor = w.leader_but(0);
     let before = w.memory.cells.clone();
     // It wakes up, first of all.
     w.memory.now += TICK;
@@ -206,6 +228,58 @@ fn a_stalled_leader_that_wakes_steps_down_before_it_writes() {
     }
     w.run(20, &[]);
     assert_eq!(w.head().epoch, 2);
+}
+
+#[test]
+fn a_leader_that_stalled_past_its_lease_mends_no_head_and_does_not_lead_again_with_its_old_ledger() {
+    for is_lost in [false, true] {
+        let mut w = World::new(3);
+        w.run(2, &[]);
+        w.request(1, 1);
+        w.run(5, &[]);
+        w.run(60, &[0]);
+        let successor = w.leader_but(0);
+        w.request(3 - successor, 2);
+        w.run(5, &[0]);
+        // The successor dies, and the head is damaged before anybody else sees it. The old leader wakes first.
+        w.kill(successor);
+        if is_lost {
+            w.memory.cells.retain(|name, _| !name.ends_with("/H"));
+        } else {
+            *w.cell("H") = vec![7; 40];
+        }
+        w.memory.now += TICK;
+        w.tick(0);
+        assert_eq!(w.leader(), None, "it has lost the lease");
+        w.run(40, &[]);
+        let c = w.counts();
+        assert_eq!((w.keys(), c.sent, c.applied), (2, 2, 2), "nothing is applied again: {c:?}");
+    }
+}
+
+#[test]
+fn tails_and_pages_that_a_stalled_leader_wrote_over_are_written_again_though_nothing_is_learned() {
+    let mut w = World::new(3);
+    w.run(2, &[]);
+    w.request(1, 1);
+    w.run(5, &[]);
+    let of_before = w.memory.cells.clone();
+    w.kill(0);
+    w.run(40, &[]);
+    let leader = w.leader().unwrap();
+    w.request(leader, 2);
+    w.run(60, &[]);
+    assert_eq!(w.counts().applied, 2);
+    // What the one before would have written in the rest of its callback.
+    let of_pages = |name: &str| name.contains("/c/") || name.ends_with("/cm");
+    for (name, cell) in of_before.into_iter().filter(|c| of_pages(&c.0)) {
+        w.memory.set(&name, &cell.0, 0);
+    }
+    w.run(10, &[]);
+    w.kill(leader);
+    w.run(60, &[]);
+    let c = w.counts();
+    assert_eq!((w.keys(), c.sent, c.applied, c.lost), (2, 2, 2, 0), "each is in the ledger once");
 }
 
 #[test]
