@@ -61,7 +61,9 @@ fn all_problems_are_told_at_once_and_secrets_are_not() {
     let warnings = held.unwrap().warnings;
     assert!(
         warnings.len() == 1
-            && warnings.iter().all(|w| w.to_string().starts_with("inspect.max_hold_bytes: is above host_buffer_bytes")),
+            && warnings
+                .iter()
+                .all(|w| w.to_string().starts_with("inspect.max_hold_bytes: is above host_buffer_bytes")),
         "{warnings:?}"
     );
     let secret = "5e".repeat(30);
