@@ -15,7 +15,7 @@ const MAGIC: u64 = 0x0031_5453_5249_4557;
 /// First bytes of a page.
 const PAGE_MAGIC: u16 = 0x5057;
 /// Layout of pages and of state files.
-const VERSION: u16 = 10;
+const VERSION: u16 = 11;
 
 impl Ledger {
     /// Pages of this configuration: a fixed number.
@@ -93,7 +93,7 @@ impl Ledger {
 
     /// All tables. Their order is part of the layout, here and in `take_page`.
     fn tables(&self) -> [&dyn Table; values::TABLES + keys::TABLES] {
-        let [groups, large_samples, confirmed, cases, pairs, cells, candidates] = self.values.tables();
+        let [groups, large_samples, confirmed, cases, pairs, cells, candidates, left] = self.values.tables();
         let [states, seen, sent, origins, ghosts] = self.keys.tables();
         [
             states,
@@ -104,6 +104,7 @@ impl Ledger {
             pairs,
             cells,
             candidates,
+            left,
             seen,
             sent,
             origins,

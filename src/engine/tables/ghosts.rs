@@ -1,8 +1,8 @@
-//! When keys that had to leave the key table were first seen.
+//! When keys and values that had to leave their tables were first seen.
 //!
 //! Guarantee: a key that comes back while at most three others of its set have left after it gets its birth back; a key that
 //! was never here gets a stranger's with a chance of at most 4 in 16,384.  Memory: four cells of four bytes for each slot of
-//! the key table (512 KiB at 32,768 keys: 2.6 requests of keys made up a second are remembered for half a day, 26 for 84
+//! the table (512 KiB at 32,768 keys: 2.6 requests of keys made up a second are remembered for half a day, 26 for 84
 //! minutes).  Cost: one hash, four cells.  Not for: what a key has done.
 
 use super::keys::{KeyState, flag};
@@ -69,7 +69,16 @@ impl Ghosts {
         };
         let once = if key.total <= 1 { ONCE } else { 0 };
         let unknown = if key.has(flag::AGE_UNKNOWN) { UNKNOWN } else { 0 };
-        let mut next = tag | once | unknown | u32::from(tick);
+        self.keep(set, tag | once | unknown | u32::from(tick));
+    }
+    /// Remembers since when a value was known that leaves.
+    pub fn note_value(&mut self, value: u64, created_s: u32, now_s: u32) {
+        let (set, tag) = self.place(value);
+        let tick = tick_of(created_s.max(now_s.saturating_sub(MOST.saturating_mul(600))));
+        self.keep(set, tag | u32::from(tick));
+    }
+    fn keep(&mut self, set: std::ops::Range<usize>, mut next: u32) {
+        let tag = next;
         for cell in self.0.get_mut(set).unwrap_or_default() {
             std::mem::swap(cell, &mut next);
             if next >> 18 == tag >> 18 {

@@ -1,5 +1,6 @@
 //! Groups: one per recurring value (a shingle, a network tag, an octave of load), each with a uniform sample of its keys.
 
+use super::ghosts::Ghosts;
 use crate::engine::hash;
 use crate::engine::math;
 use crate::engine::sketch::bottom_k::{BottomK, Hashed};
@@ -439,18 +440,25 @@ pub struct Groups {
     /// The slots' tags side by side. A bucket's tags are one cache line; in the slots they would be eight lines on three
     /// pages. Most look-ups find nothing.
     tags: Vec<u64>,
+    /// Since when those were known that had to leave: a text that many keys send does not come back as a new one.
+    ghosts: Ghosts,
     evicted: u64,
 }
+
+/// Keys that a value must have had to be remembered: as many as one that is judged (`campaign.d_min` by default).
+const KNOWN: u32 = 24;
 
 impl Groups {
     /// `capacity` is rounded up to a power of two, at least one bucket of eight.
     pub fn new(capacity: u32) -> Groups {
         let n = (capacity as usize).next_power_of_two().max(WAYS);
-        Groups { slots: vec![Group::default(); n], tags: vec![0; n], evicted: 0 }
+        let ghosts = Ghosts::new(n);
+        Groups { slots: vec![Group::default(); n], tags: vec![0; n], ghosts, evicted: 0 }
     }
     /// Bytes.
     pub fn size_bytes(&self) -> usize {
-        self.slots.len().saturating_mul(std::mem::size_of::<Group>().saturating_add(8))
+        let groups = self.slots.len().saturating_mul(std::mem::size_of::<Group>().saturating_add(8));
+        groups.saturating_add(self.ghosts.size_bytes())
     }
     /// All slots; free ones have tag 0.
     pub fn slots(&self) -> &Vec<Group> {
@@ -469,6 +477,14 @@ impl Groups {
         let start = range.start;
         let at = self.tags.get(range)?.iter().position(|t| *t == tag)?;
         Some(start.wrapping_add(at))
+    }
+    /// Since when those were known that had to leave, to save it.
+    pub fn ghosts(&self) -> &Ghosts {
+        &self.ghosts
+    }
+    /// The same, to restore it.
+    pub fn ghosts_mut(&mut self) -> &mut Ghosts {
+        &mut self.ghosts
     }
     /// Groups given up so far.
     pub fn evicted(&self) -> u64 {
@@ -500,8 +516,12 @@ impl Groups {
         *noted = tag;
         if slot.tag != 0 {
             self.evicted = self.evicted.saturating_add(1);
+            if slot.distinct() >= f64::from(KNOWN) {
+                self.ghosts.note_value(slot.tag, slot.created_s, now_s);
+            }
         }
-        *slot = Group { tag, created_s: now_s, last_s: now_s, next_eval: 24, ..Group::default() };
+        let created_s = self.ghosts.recall(tag, now_s).map_or(now_s, |g| g.first_min.saturating_mul(60));
+        *slot = Group { tag, created_s, last_s: now_s, next_eval: 24, ..Group::default() };
         Some(slot)
     }
 }
@@ -562,6 +582,25 @@ mod tests {
         assert_eq!(g.burst(), Some(100..=300), "ageing does not move it");
         g.set(flag::BURST, false);
         assert_eq!(g.burst(), None);
+    }
+
+    #[test]
+    fn a_value_that_many_keys_send_does_not_come_back_as_a_new_one() {
+        for (keys, known) in [(12, false), (40, true)] {
+            let mut groups = Groups::new(8);
+            let g = groups.create(1, 1_000_000).unwrap();
+            (0..keys).for_each(|k| g.touch(&touch(k, 1_000_000)));
+            // All other places are taken by what is more promising, and it has to leave.
+            for tag in 2..=9 {
+                let g = groups.create(tag, 1_400_000).unwrap();
+                (0..200).for_each(|k| g.touch(&touch(k, 1_400_000)));
+            }
+            assert!(groups.get(1).is_none());
+            let created_s = groups.create(1, 1_500_000).unwrap().created_s;
+            assert_eq!(created_s < 1_001_000, known, "{keys} keys: {created_s}");
+            groups.ghosts_mut().cells_mut().fill(0);
+            assert_eq!(groups.create(10, 1_500_000).unwrap().created_s, 1_500_000);
+        }
     }
 
     #[test]

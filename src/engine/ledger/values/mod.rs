@@ -31,7 +31,7 @@ use profile::Alarms;
 pub(super) use profile::octave;
 
 /// Tables that are saved, see `tables`.
-pub(super) const TABLES: usize = 7;
+pub(super) const TABLES: usize = 8;
 
 /// Groups, large samples, confirmed values and cases, and the doorkeeper in front of them.
 #[derive(Debug)]
@@ -274,6 +274,7 @@ impl Values {
             self.cases.pairs(),
             cells,
             candidates,
+            self.groups.ghosts().cells(),
         ]
     }
 
@@ -286,7 +287,8 @@ impl Values {
             3 => self.cases.tables_mut().1,
             4 => self.cases.pairs_mut(),
             5 => self.door.tables_mut().0,
-            _ => self.door.tables_mut().1,
+            6 => self.door.tables_mut().1,
+            _ => self.groups.ghosts_mut().cells_mut(),
         }
     }
 
