@@ -196,6 +196,10 @@ pub fn dialects(data: &[u8]) {
     let Some(events) = std::str::from_utf8(body).ok().and_then(by_serde) else { return };
     for hand in [Hand::Compact, Hand::Spaced, Hand::Escaped] {
         let other = rewrite(&events, hand);
+        // A digit behind a blank becomes a body of one byte.
+        if other.len() < 2 {
+            continue;
+        }
         let again = read(path, std::iter::once(&other[..])).in_other_bytes();
         assert_eq!(told, again, "{path}: {hand:?}: {}", String::from_utf8_lossy(&other));
     }
