@@ -193,7 +193,8 @@ pub struct OwnPath {
     pub dialect: &'static dyn Dialect,
 }
 
-/// Bytes of a body that a host may hand over at once, whatever it buffers: what Envoy 1.40 reads from a socket in one go.
+/// Room that must be left behind what is held of a body of unknown length. Envoy 1.40 may hand over more at once, up to what it buffers, and
+/// what a decompressor makes of it: such a burst is 413. So nothing of that kind is held by default.
 pub const READ_AT_ONCE: u32 = 128 << 10;
 
 impl Inspect {

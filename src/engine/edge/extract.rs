@@ -12,6 +12,9 @@ use crate::engine::units::Nanos;
 use crate::engine::value::Axis;
 use crate::engine::value::KeyId;
 
+/// Values of a request, at most.
+pub const VALUES: usize = 192;
+
 /// Values made for a request that cannot be read: as many as a short template has.
 const UNREAD: u64 = 4;
 /// What is left of a request without its text: about 600 bytes, and 8 for each value.
@@ -19,7 +22,7 @@ const UNREAD: u64 = 4;
 pub struct Extracted {
     /// What the ledger is told; `matched` is filled at the decision.
     pub obs: Observation,
-    /// All values of the request, sorted, unique: at most 192.
+    /// All values of the request, sorted, unique: at most `VALUES`.
     pub values: Vec<u64>,
     /// Key of the request.
     pub key: KeyId,

@@ -81,7 +81,7 @@ impl Edge {
             case_secret: config.seed.key(Purpose::Case).0,
             seed_check,
             extractor: Extractor::new(&config.seed),
-            scratch: Extracted { values: Vec::with_capacity(192), ..Extracted::default() },
+            scratch: Extracted { values: Vec::with_capacity(extract::VALUES), ..Extracted::default() },
             verdicts,
             limiter: Limiter::new(LIMITED_KEYS, limits(&config)),
             budgets: budgets(&config),

@@ -4,12 +4,10 @@ use super::batch::Request;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use weir::engine::Decision;
+use weir::engine::edge::extract::VALUES;
 
 /// Requests that wait unless `--window` says otherwise: 3 KiB each at most, so 192 MiB.
 pub const USUAL: u32 = 65_536;
-
-/// Values that a request has at most (`Extracted::values`): it waits without room for more.
-const VALUES: usize = 192;
 
 /// A request that waits.
 pub struct Waiting {
@@ -65,6 +63,7 @@ impl Window {
 
     /// Takes one; hands out the earliest if there is no room for all.
     pub fn take(&mut self, mut one: Waiting) -> Option<Waiting> {
+        // Without room for more.
         one.request.x.values.shrink_to(VALUES);
         self.waiting.push(one);
         if self.waiting.len() > self.most { self.waiting.pop() } else { None }

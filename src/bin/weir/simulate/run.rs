@@ -138,13 +138,25 @@ struct Source<'w> {
     said: Said,
 }
 
-impl Source<'_> {
+impl<'w> Source<'w> {
+    fn new(world: &'w World, config: &Config) -> Source<'w> {
+        Source {
+            world,
+            extractor: Extractor::new(&config.seed),
+            session: Session::from_facts(
+                0,
+                weir::engine::edge::identity::Identity::default(),
+                Facts::default(),
+            ),
+            said: Said::new(world.seed),
+        }
+    }
     fn make(&mut self, e: &Request, item: &mut Item, baselines: Option<&mut Baselines>) {
         let a = &self.world.actors[e.actor as usize];
         self.session.identity = self.world.identity(a, e);
         item.actor = self.world.owner(e.actor);
-        std::mem::swap(&mut self.said.facts, &mut self.session.facts);
         item.probe = self.world.compose(e, &mut self.said);
+        // The buffers take turns.
         std::mem::swap(&mut self.said.facts, &mut self.session.facts);
         if let Some(b) = baselines {
             let instructions = self.session.facts.instructions.clone();
@@ -347,12 +359,7 @@ pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
 
 /// Makes all of its traffic without judging it: each request as the ledger would hear of it, and whether it is a probe.
 pub fn observe(world: &World, config: &Config, each: &mut dyn FnMut(&Request, &Observation, bool)) {
-    let mut source = Source {
-        world,
-        extractor: Extractor::new(&config.seed),
-        session: Session::from_facts(0, weir::engine::edge::identity::Identity::default(), Facts::default()),
-        said: Said::new(world.seed),
-    };
+    let mut source = Source::new(world, config);
     let mut item = Item { x: Extracted::default(), actor: 0, probe: false };
     world.requests(|e| {
         source.make(e, &mut item, None);
@@ -394,12 +401,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
         world: &world,
     };
     let mut baselines = s.baselines.then(|| Baselines::new(world.actors.len()));
-    let source = || Source {
-        world: &world,
-        extractor: Extractor::new(&config.seed),
-        session: Session::from_facts(0, weir::engine::edge::identity::Identity::default(), Facts::default()),
-        said: Said::new(world.seed),
-    };
+    let source = || Source::new(&world, config);
     let mut extract = Duration::ZERO;
     if s.pipelined && baselines.is_none() {
         pipeline(&world, source(), &mut judge, progress);

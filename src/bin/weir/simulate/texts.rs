@@ -43,9 +43,7 @@ impl Said {
         self.facts.first_user.clear();
         self.facts.conversation = false;
         self.pages.iter_mut().for_each(Vec::clear);
-        (self.facts.picks, self.facts.later) = (self.opening.take(), self.later.take());
-        self.facts.picks.clear();
-        self.facts.later.clear();
+        let _ = (self.opening.take(), self.later.take());
     }
 
     /// Ends the request.

@@ -30,12 +30,7 @@ macro_rules! families {
                 family: $family, lookalike: $add, keys: $n, ages: Ages::Half, ..$base
             },
         )*)*];
-    };
-}
-
-/// The same families between pages of other text: what they have in common stands where no window keeps it.
-macro_rules! pages {
-    ($($base:ident $family:literal $name:literal $add:path, $title:literal;)*) => {
+        /// The same families between pages of other text: what they have in common stands where no window keeps it.
         pub static LONG: &[Scenario] = &[$(
             Scenario {
                 name: concat!("P-long-", $name, "-150"),
@@ -49,31 +44,6 @@ macro_rules! pages {
             },
         )*];
     };
-}
-
-pages! {
-    WEEK "passed" "passed" people::passed_on, "a prompt that people pass on";
-    WEEK "rollout" "rollout" work::rollout, "staff get an assistant, conversations";
-    WEEK "rollout" "rollout-few" work::rollout_few, "staff get an assistant, few follow-ups";
-    DAYS "ingestion" "ingestion" machines::ingestion, "workers of one owner chew a collection";
-    POISONED "poisoned" "poisoned" people::poisoned, "the prompt of a young app is copied";
-    WEEK "migration" "migration" work::migration, "a product's customers all get new keys";
-    DAYS "desks" "desks" work::desks, "support desks around the clock";
-    WEEK "installs" "installs" people::installs, "a key for each installation";
-    WEEK "homework" "homework" people::homework, "homework in the evening and at weekends";
-    WEEK "crowd" "crowd" work::crowd, "paid annotators";
-    WEEK "marketplace" "marketplace" machines::marketplace, "flows of an automation marketplace";
-    WEEK "game" "game" people::game, "players of a new game";
-    WEEK "extension" "extension" people::extension, "an extension with a referral burst";
-    WEEK "hall" "hall" people::hall, "students in one hall";
-    WEEK "carrier" "carrier" people::carrier, "a start on one carrier's telephones";
-    DAYS "tokens" "tokens" work::tokens, "tokens that live an hour";
-    DAYS "contest" "contest" people::contest, "teams that run the same test items";
-    WEEK "digests" "digests" machines::digests, "nightly digests of a tool";
-    DAYS "launch" "launch" newcomers::launch, "an app that starts";
-    DAYS "staff" "staff" newcomers::staff, "staff who start on one morning";
-    DAYS "viral" "viral" newcomers::viral, "an app by word of mouth";
-    DAYS "narrow" "narrow" newcomers::narrow, "a narrow service, half of the keys old";
 }
 
 families! {
