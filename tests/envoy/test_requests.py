@@ -375,7 +375,7 @@ def test_counters_are_prometheus_labels(start):
 
 def test_a_rejected_client_keeps_its_connection(start, upstream):
     """A proxy that answers before the request has ended closes the connection: then each rejection would cost a handshake."""
-    e = start(config(deny=[{"name": "x", "key": key_id("bad")}]), workers=1)
+    e = start(config(deny=[{"name": "x", "key": key_id("bad")}], inspect={"host_buffer_bytes": "1MiB"}), workers=1)
     for body in (chat("hello there"), chat("hello there " + "pad " * 20_000)):
         with socket.create_connection(("127.0.0.1", e.port), timeout=5) as s:
             for key, status in [("good", 200), ("bad", 429), ("bad", 429), ("good", 200)]:

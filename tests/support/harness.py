@@ -486,11 +486,10 @@ def template_ids(text, seed=SEED):
 
 
 def config(**over):
-    """Enforce mode with the tests' seed; the key `bad` is denied. The host buffers 1 MiB, as envoy.yaml says where a test does not."""
+    """Enforce mode with the tests' seed; the key `bad` is denied."""
     out = {"version": 1, "policy": "test", "mode": "enforce", "seed": SEED,
            "deny": [{"name": "bad", "key": key_id("bad")}], "profiles": {"strict": {"inspect": {"on_unreadable": "reject"}}}}
     out.update(over)
-    out["inspect"] = {"host_buffer_bytes": "1MiB", **out.get("inspect", {})}
     return out
 
 

@@ -193,20 +193,13 @@ pub struct OwnPath {
     pub dialect: &'static dyn Dialect,
 }
 
-/// Room that must be left behind what is held of a body of unknown length. Envoy 1.40 may hand over more at once, up to what it buffers, and
-/// what a decompressor makes of it: such a burst is 413. So nothing of that kind is held by default.
-pub const READ_AT_ONCE: u32 = 128 << 10;
-
 impl Inspect {
     /// How many bytes may be held of a body of this length; 0: none. A host that buffers a part of a body and is given more than its buffer
-    /// takes answers 413 by itself, so a body is held only if all of it fits, or if whatever comes next does.
+    /// takes answers 413 by itself, and no burst has a bound (a decompressor makes 3 MB of 13 KB): so a body is held only if its length is
+    /// known and all of it fits.
     pub fn holds(&self, length: Option<u64>) -> u64 {
         let most = u64::from(self.max_hold_bytes.min(self.host_buffer_bytes));
-        let fits = match length {
-            Some(n) => n <= most,
-            None => self.max_hold_bytes.saturating_add(READ_AT_ONCE) <= self.host_buffer_bytes,
-        };
-        if fits { most } else { 0 }
+        length.filter(|n| *n <= most).map_or(0, |_| most)
     }
 
     /// The dialect that reads this path: the operator's own word, or the one that claims it.

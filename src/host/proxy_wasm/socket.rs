@@ -1,8 +1,8 @@
 //! A WebSocket after its handshake. Each of the client's messages is a request of its key; a rejected one ends the
 //! connection.
 //!
-//! Nothing of a rejected message goes upstream if it is held until it is complete: within `inspect.max_hold_bytes`, where the host
-//! buffers enough (`Inspect::holds`). Elsewhere its last bytes do not.
+//! Nothing is held: how much a client sends at once has no bound, and a host that holds half a message and is then given more than its
+//! buffer takes ends the connection (`Inspect::holds`). The last bytes of a rejected message do not go upstream.
 
 use super::calls;
 use super::plugin::Plugin;
@@ -11,7 +11,6 @@ use crate::engine::Decision;
 use crate::engine::dialect::Facts;
 use crate::engine::edge::frames::Frames;
 use crate::engine::edge::session::{Other, Session};
-use proxy_wasm::types::Action::{self, Continue, Pause};
 use proxy_wasm::types::{BufferType, MapType};
 
 /// Messages without a prompt (audio, settings) ask about their key so often, nanoseconds.
@@ -23,8 +22,6 @@ pub struct Socket {
     frames: Box<Frames>,
     /// The handshake's: who, and which profile.
     session: Session,
-    /// Bytes of the host's buffer that were read. It grows while callbacks answer `Pause`.
-    held: Option<usize>,
     asked_at: u64,
 }
 
@@ -34,13 +31,12 @@ impl Socket {
         let frames = session.frames.take()?;
         // Compression is not offered to the server: compressed frames could not be read here.
         calls::remove_header(MapType::HttpRequestHeaders, "sec-websocket-extensions");
-        Some(Box::new(Socket { frames, session, held: None, asked_at: 0 }))
+        Some(Box::new(Socket { frames, session, asked_at: 0 }))
     }
 
-    /// Data from the client. `size`: the whole buffer while it is held, otherwise the new chunk. A rejection ends the
-    /// stream.
-    pub fn data(&mut self, plugin: &mut Plugin, root: u32, size: usize) -> Result<Action, Box<Rejected>> {
-        let mut from = self.held.map_or(0, |read| read.min(size));
+    /// Data from the client, a chunk of `size` bytes. A rejection ends the stream.
+    pub fn data(&mut self, plugin: &mut Plugin, root: u32, size: usize) -> Result<(), Box<Rejected>> {
+        let mut from = 0usize;
         while from < size {
             let piece = size.saturating_sub(from).min(PIECE);
             let chunk = calls::buffer(BufferType::HttpRequestBody, from, piece).unwrap_or_default();
@@ -51,9 +47,7 @@ impl Socket {
                 self.judge(plugin, root, facts)?;
             }
         }
-        let most = self.session.holds;
-        self.held = self.frames.under_way().filter(|n| most != 0 && *n <= most).map(|_| size);
-        Ok(if self.held.is_some() { Pause } else { Continue })
+        Ok(())
     }
 
     fn judge(&mut self, plugin: &mut Plugin, root: u32, facts: Facts) -> Result<(), Box<Rejected>> {

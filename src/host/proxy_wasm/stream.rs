@@ -112,7 +112,7 @@ impl Stream {
         }
         if let Some(socket) = &mut self.socket {
             return match socket.data(plugin, self.root, size) {
-                Ok(answer) => answer,
+                Ok(()) => Continue,
                 // The answer to the handshake has gone: the host resets the stream instead of sending this one.
                 Err(r) => {
                     plugin.reply(self.root, &r.decision, &r.session, &self.request_id);
