@@ -128,6 +128,9 @@ bench: wasm weir ## cost in a real Envoy against no filter and Lua; replay speed
 	@cargo build --quiet --profile native --example lines
 	@bash tests/bench/run.sh
 
+instructions: wasm ## what the shipped module executes, exactly, against tests/hosts/instructions.json; WRITE=1 commits to it
+	@$(PYTHON) -m pytest -q tests/hosts/test_instructions.py
+
 bench-micro: setup ## the engine's parts alone, natively and as wasm under wasmtime: ns a call, ns a byte, ratios
 	@cargo build --quiet --profile native --example micro
 	@cargo build --quiet --release --example micro --target wasm32-wasip1
@@ -199,4 +202,4 @@ release: wasm setup-release ## all of a version in target/release-VERSION: modul
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz setup-sbom setup-deny setup-release wasm module wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-release test-slow soak lint bench bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci sbom supply-chain reproduce release clean
+.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz setup-sbom setup-deny setup-release wasm module wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-release test-slow soak lint bench instructions bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci sbom supply-chain reproduce release clean

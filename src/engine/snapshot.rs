@@ -29,7 +29,7 @@ pub fn filter_bytes(keys: usize) -> usize {
     (keys / 32).next_power_of_two().clamp(64, 8_192)
 }
 const MAGIC: u16 = 0x5357;
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// The shard of a key or value.
 pub fn shard_of(id: u64) -> usize {

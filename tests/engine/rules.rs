@@ -28,26 +28,27 @@ fn numbers() -> impl Strategy<Value = Numbers> {
     let shares = (beta(), beta(), beta(), beta(), beta(), beta());
     let rest = (rhythm(), rhythm(), 0.0f32..1.0, 0.0f32..1.0, -8.0f32..0.0);
     let ages = (-6.0f32..6.0, -6.0f32..6.0);
-    (-20.0f32..20.0, ages, any::<(u32, u32)>(), shares, rest).prop_map(|(prior, ages, births, s, r)| {
-        Numbers {
-            prior,
-            young: ages.0,
-            old: ages.1,
-            born_from_min: births.0,
-            born_to_min: births.1,
-            devoted: s.0,
-            honest_devoted: s.1,
-            talk: s.2,
-            honest_talk: s.3,
-            repeats: s.4,
-            honest_repeats: s.5,
-            queue: r.0,
-            honest: r.1,
-            sleep: r.2,
-            honest_sleep: r.3,
-            regular: r.4,
-            old_honest: 1.0,
-        }
+    let times = (any::<(u32, u32)>(), (any::<u32>(), -10.0f32..0.0));
+    (-20.0f32..20.0, ages, times, shares, rest).prop_map(|(prior, ages, (births, came), s, r)| Numbers {
+        prior,
+        young: ages.0,
+        old: ages.1,
+        born_from_min: births.0,
+        born_to_min: births.1,
+        came_to_min: came.0,
+        newcomer: came.1,
+        devoted: s.0,
+        honest_devoted: s.1,
+        talk: s.2,
+        honest_talk: s.3,
+        repeats: s.4,
+        honest_repeats: s.5,
+        queue: r.0,
+        honest: r.1,
+        sleep: r.2,
+        honest_sleep: r.3,
+        regular: r.4,
+        old_honest: 1.0,
     })
 }
 
@@ -58,10 +59,11 @@ fn facts() -> impl Strategy<Value = Facts> {
     let best =
         prop_oneof![Just([f32::INFINITY; 3]), any::<[i8; 3]>().prop_map(|b| b.map(|b| f32::from(b) / 6.0))];
     let rest = (any::<(u32, u8, bool, bool)>(), 0u32..41, best, 0.0f32..300.0);
-    (age, any::<u32>(), prop_oneof![counts, few], rest).prop_map(
-        |(age, born_min, c, (h, pieces, best, usual))| Facts {
+    (age, any::<(u32, u32)>(), prop_oneof![counts, few], rest).prop_map(
+        |(age, (born_min, came_min), c, (h, pieces, best, usual))| Facts {
             age,
             born_min,
+            came_min,
             further: c.0,
             ticks: c.1,
             hits: c.2,
@@ -100,6 +102,7 @@ proptest! {
         // What was met by chance, and how little of it: never for the campaign.
         prop_assert!((-10.4..=0.0).contains(&factor(&o, "skeleton")));
         prop_assert!((-4.7..=0.0).contains(&factor(&o, "birth")));
+        prop_assert_eq!(factor(&o, "arrival"), if f.came_min > n.came_to_min { n.newcomer } else { 0.0 });
         prop_assert!((0.0..=2.1).contains(&factor(&o, "blocked before")));
         prop_assert!(factor(&o, "timer") <= 0.0 && factor(&o, "template") <= n.prior);
         if f.age == Age::Unknown {

@@ -43,7 +43,7 @@ pub struct Campaign {
     pub rollout_keys: u32,
     /// A case released by an operator or by evidence is not confirmed again for this time, seconds.
     pub release_immunity_s: u64,
-    /// Groups (1,216 bytes each).
+    /// Groups (1,224 bytes each).
     pub groups: u32,
     /// log2 of the first doorkeeper's cells (4 bytes each).
     pub doorkeeper_bits: u8,

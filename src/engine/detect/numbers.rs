@@ -4,29 +4,65 @@ use super::coming::{self, MOST, Pace, Weights};
 use super::hypothesis::ln_sleep;
 use super::keys::{Age, Keys};
 use super::mixture::{Mixture, OWN};
+use super::shared::Seen;
 use super::{people, queue, shared};
 use crate::engine::beta_binomial::Share;
 use crate::engine::config::fitted::Fitted;
-use crate::engine::math::{clamp, ln};
+use crate::engine::math::{clamp, exp, ln};
 use crate::engine::sort::sort;
 use crate::engine::tables::groups::Group;
 use crate::engine::tables::numbers::Numbers;
 
-/// Odds by a value's counters alone that a key which sends it is a campaign's, nats. `converses`: the campaign follows up,
-/// so follow-ups are no sign. `old_honest`: share of old keys' openings that are honest users'.
-pub fn prior(group: &Group, converses: bool, old_honest: f64, fitted: &Fitted) -> f64 {
-    let honest =
-        shared::honest_share(fitted.sign, signs(group, converses, old_honest), group.total, None, 0.0);
+/// What is no sign of honest users in a campaign.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// It follows up, so follow-ups are no sign.
+    pub converses: bool,
+    /// Share of old keys' openings that are honest users'.
+    pub old_honest: f64,
+}
+
+impl From<&Numbers> for Habits {
+    fn from(n: &Numbers) -> Habits {
+        Habits { converses: f64::from(n.talk.mean) > CONVERSES, old_honest: n.old_honest.into() }
+    }
+}
+
+impl Habits {
+    /// Requests that only honest users send, the signs of `shared`: of all, and of the latest.
+    fn seen(self, group: &Group) -> (Seen, Seen) {
+        let count = |talk: u32, repeats: u32, old: u32| {
+            let talk = if self.converses { 0 } else { talk };
+            talk.saturating_add(repeats).saturating_add((f64::from(old) * self.old_honest) as u32)
+        };
+        let talk = group.total.saturating_sub(group.single);
+        let signs = count(talk, group.single.saturating_sub(group.novel), group.old);
+        let late = group.late;
+        let late_signs = count(late.talk.into(), late.repeats.into(), late.old.into());
+        (Seen { signs, requests: group.total }, Seen { signs: late_signs, requests: late.total.into() })
+    }
+}
+
+/// Odds by a value's counters alone that a key which sends it is a campaign's, nats.
+pub fn prior(group: &Group, habits: Habits, fitted: &Fitted) -> f64 {
+    let honest = shared::honest_share(fitted.sign, habits.seen(group).0, None, 0.0);
     ln((1.0 - honest) / honest)
 }
 
-/// Requests that only honest users send: the signs of `shared`.
-fn signs(group: &Group, converses: bool, old_honest: f64) -> u32 {
-    let follow_ups = if converses { 0 } else { group.total.saturating_sub(group.single) };
-    let repeats = group.single.saturating_sub(group.novel);
-    follow_ups.saturating_add(repeats).saturating_add((f64::from(group.old) * old_honest) as u32)
+/// The minute after which a key's arrival is late, and the factor of a late one, nats: see `shared::newcomer`. Judged by the value's latest
+/// requests against those before. `prior`: odds that a key is the campaign's, nats.
+pub fn newcomer(group: &Group, habits: Habits, prior: f64, fitted: &Fitted) -> (u32, f64) {
+    let (all, late) = habits.seen(group);
+    let before = Seen {
+        signs: all.signs.saturating_sub(late.signs),
+        requests: all.requests.saturating_sub(late.requests),
+    };
+    let honest = 1.0 / (1.0 + exp(prior));
+    ((group.last_s / 60).saturating_sub(LATE_MIN), shared::newcomer(fitted.sign, honest, late, before))
 }
 
+/// Minutes for which a key is a newcomer: as long as anything is observed before it is said.
+const LATE_MIN: u32 = super::PATIENCE as u32 * 10;
 /// Below this share of young keys, some or all of a campaign's accounts are bought.
 const BOUGHT: f64 = 0.9;
 /// From this mean share of follow-ups on a campaign counts as one that converses.
@@ -43,10 +79,10 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
         old.fold((0.0, 1.0e-9), |(h, all), (_, w)| (h + if *w < 0.5 { 1.0 } else { 0.0 }, all + 1.0));
     // If a campaign's accounts are new, no old key is its own, however much it looks like one.
     let old_honest: f64 = if all_old < 1.0 || m.queue.young > BOUGHT { 1.0 } else { honest_old / all_old };
-    let signs = signs(group, m.queue.talk.mean > CONVERSES, old_honest);
+    let habits = Habits { converses: m.queue.talk.mean > CONVERSES, old_honest };
     // The large sample knows the share of keys better than the signs do: those come mostly from keys that send much.
     let large_sample = seen.then(|| (others + others.sqrt() + 1.0) / n);
-    let honest = shared::honest_share(fitted.sign, signs, group.total, large_sample, m.ln - m.ln_alone);
+    let honest = shared::honest_share(fitted.sign, habits.seen(group).0, large_sample, m.ln - m.ln_alone);
     let whole = coming::Bins::new(keys.whole());
     let queue_pace = coming::fit(&whole, &m.weights, keys.len(), &queue::QUEUE.coming, None).1;
     let rest = m.weights.map(|w| 1.0 - w);
@@ -60,12 +96,16 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let mean = if seen { m.honest.talk.mean } else { fitted.talk.mean };
     let honest_pace = Pace { shape: honest_pace.shape.min(fitted.shape_most), ..honest_pace };
     let (born_from_min, born_to_min) = births(group, keys, m);
+    let prior = ln((1.0 - honest) / honest);
+    let (came_to_min, newcomer) = newcomer(group, habits, prior, fitted);
     Numbers {
-        prior: ln((1.0 - honest) / honest) as f32,
+        prior: prior as f32,
         young: ln(m.queue.young / honest_young) as f32,
         old: ln((1.0 - m.queue.young) / (1.0 - honest_young)) as f32,
         born_from_min,
         born_to_min,
+        came_to_min,
+        newcomer: newcomer as f32,
         devoted: devoted(keys, &m.weights, 8.0).into(),
         honest_devoted: if seen { devoted(keys, &rest, 2.0) } else { fitted.devoted }.into(),
         queue: queue_pace.into(),

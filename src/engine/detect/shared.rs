@@ -18,10 +18,19 @@ const STEP: f64 = 0.5;
 /// ... so many, to about `FEW`.
 const STEPS: u32 = 13;
 
-/// Probable share of honest keys, given `signs` among `requests`, a large sample's share where it sees such keys, and what the large sample says
-/// (nats) for there being any. `sign`: see `Fitted`.
-pub fn honest_share(sign: f64, signs: u32, requests: u32, large_sample: Option<f64>, nats: f64) -> f64 {
-    let (c, m) = (f64::from(signs) + 1.0, f64::from(requests).max(1.0));
+/// Requests, and how many of them are such as only honest users send.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Signs of honest users.
+    pub signs: u32,
+    /// Requests.
+    pub requests: u32,
+}
+
+/// Probable share of honest keys, given the signs among all requests, a large sample's share where it sees such keys, and what the large sample
+/// says (nats) for there being any. `sign`: see `Fitted`.
+pub fn honest_share(sign: f64, seen: Seen, large_sample: Option<f64>, nats: f64) -> f64 {
+    let (c, m) = (f64::from(seen.signs) + 1.0, f64::from(seen.requests).max(1.0));
     // Likelihood of the signs at an honest share, but for a constant: accidents at any rate up to `PASSING` come on top.
     let likelihood = |share: f64| {
         let least = m * sign * share;
@@ -39,6 +48,34 @@ pub fn honest_share(sign: f64, signs: u32, requests: u32, large_sample: Option<f
     (shared * among + (1.0 - shared) * FEW).max(1.0e-6)
 }
 
+/// Orders of magnitude (e-folds) of the requests that a campaign makes of a template until honest people begin to use it, too.
+const ADOPTION: f64 = 7.0;
+/// Shares of honest requests looked at in what came lately: from 1 downwards by `STEP`, so many.
+const LATE_STEPS: u32 = 9;
+
+/// Factor of a newcomer, nats, never for the campaign: what was seen of a template does not tell of people who begin to use it this morning. It
+/// may have happened within the `late` requests (a time that is as long as all `before` is as likely as the next longer one: Jeffreys' prior of
+/// a scale), and the more so if signs are more frequent among them; then half of the newcomers are theirs.
+///
+/// `sign`: see `Fitted`; `honest`: the share of honest keys by all that was seen. The campaign's own accidents come at the rate that all `before`
+/// tell, so their number among the late ones is a negative binomial.
+pub fn newcomer(sign: f64, honest: f64, late: Seen, before: Seen) -> f64 {
+    let (k, w) = (late.signs, f64::from(late.requests));
+    let (had, all) = (f64::from(before.signs) + 1.0, f64::from(before.requests).max(1.0));
+    let odds = w / (all + w);
+    // ln of the chance of `k` accidents, but for 1 / k!, which all explanations share.
+    let none = (0..k).fold(had * ln(1.0 - odds), |sum, i| sum + ln((had + f64::from(i)) * odds));
+    let (mut begun, mut share, own) = (0.0, 1.0, had * w / all);
+    for _ in 0..LATE_STEPS {
+        let mean = w * sign * share + own;
+        begun += exp(clamp(f64::from(k) * ln(mean) - mean - none, -60.0, 60.0)) / f64::from(LATE_STEPS);
+        share *= STEP;
+    }
+    // What no sign tells of is in `honest` already.
+    let begun = (1.0 - ALONE) * odds / ADOPTION * (begun - 1.0).max(0.0);
+    ln(honest / (honest + begun.min(1.0) / 2.0)).min(0.0)
+}
+
 /// Probability that a gamma variable of shape `c` is below `x` (Wilson & Hilferty 1931; the normal law by a logistic curve).
 fn below(c: f64, x: f64) -> f64 {
     if x <= 0.0 {
@@ -53,8 +90,29 @@ fn below(c: f64, x: f64) -> f64 {
 mod tests {
     use super::*;
 
+    #[test]
+    fn signs_among_the_latest_requests_tell_of_people_who_begin() {
+        let nats = |signs, before| {
+            let late = Seen { signs, requests: 200 };
+            newcomer(0.2, 2.0e-4, late, Seen { signs: before, requests: 8_000 })
+        };
+        let found: Vec<f64> = [0, 1, 2, 4, 8, 40, 200].map(|k| nats(k, 0)).into();
+        assert!(
+            found.iter().all(|n| (-9.0..=0.0).contains(n)) && found.is_sorted_by(|a, b| a >= b),
+            "{found:?}"
+        );
+        assert!(found[0] == 0.0 && found[2] < -3.0, "{found:?}");
+        // A campaign that has always had them.
+        let always: Vec<f64> = [0, 2, 4, 8].map(|k| nats(k, 160)).into();
+        assert!(always.iter().all(|n| *n > -1.0), "{always:?}");
+        // Who is known to share a template is no surprise.
+        assert!(
+            newcomer(0.2, 0.3, Seen { signs: 8, requests: 200 }, Seen { signs: 0, requests: 8_000 }) > -1.0
+        );
+    }
+
     fn odds(signs: u32, requests: u32) -> f64 {
-        1.0 / honest_share(0.2, signs, requests, None, 0.0)
+        1.0 / honest_share(0.2, Seen { signs, requests }, None, 0.0)
     }
 
     #[test]
@@ -74,7 +132,7 @@ mod tests {
         );
         assert!(odds(300, 25_000) < 20.0);
         // What the large sample sees counts, too.
-        assert!(1.0 / honest_share(0.2, 0, 1_000, Some(0.1), 12.0) < 20.0);
+        assert!(1.0 / honest_share(0.2, Seen { signs: 0, requests: 1_000 }, Some(0.1), 12.0) < 20.0);
     }
 
     /// Who has seen little must not be sure: a few users in a hundred have not told themselves yet.

@@ -15,7 +15,7 @@ const MAGIC: u64 = 0x0031_5453_5249_4557;
 /// First bytes of a page.
 const PAGE_MAGIC: u16 = 0x5057;
 /// Layout of pages and of state files.
-const VERSION: u16 = 11;
+const VERSION: u16 = 12;
 
 impl Ledger {
     /// Pages of this configuration: a fixed number.

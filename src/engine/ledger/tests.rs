@@ -287,6 +287,29 @@ fn a_launch_of_people_is_never_blocked() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
+/// Staff who are given an assistant on the morning after a campaign began to send its prompt follow up, which the campaign never did: after the
+/// first of them nobody is blocked at the first request. Newcomers who do what the campaign always did are.
+#[test]
+fn people_who_begin_to_use_a_campaigns_template_are_noticed() {
+    let (mut people_blocked, mut blocked_at_once) = (0, 0);
+    for seed in 1..=6 {
+        // They come over an hour; people's follow-ups come within minutes.
+        let soon: fn(&mut Rng, f64, f64) -> f64 = |r, _, _| r.exp(0.05 * HOUR);
+        let more = |gap, follow_up| {
+            let late = Class { name: "late", keys: 80, gap, follow_up, start_h: 30.0, ..campaign() };
+            run(&[campaign(), late], 1.4, seed, &config(|_| ()))
+        };
+        people_blocked += more(soon, 0.6).blocked.get("late").map_or(0, HashSet::len);
+        let (requests, served) = more(queue, 0.0).served["late"];
+        println!("seed {seed}: {served} of {requests} requests of the campaign's newcomers served");
+        blocked_at_once += usize::from(served * 20 < requests);
+    }
+    println!(
+        "{people_blocked} of 480 people blocked; newcomers of the campaign blocked at once in {blocked_at_once} of 6 runs"
+    );
+    assert!(people_blocked <= 48 && blocked_at_once == 6, "{people_blocked} people, {blocked_at_once} runs");
+}
+
 #[test]
 fn state_round_trips_and_foreign_state_is_refused() {
     let mut classes = honest();

@@ -69,6 +69,8 @@ pub struct Facts {
     pub age: Age,
     /// Its birth, minutes since the epoch; 0 if unknown.
     pub born_min: u32,
+    /// Its first request, minutes since the epoch.
+    pub came_min: u32,
     /// Openings after its first.
     pub further: u32,
     /// Ticks since its first request.
@@ -111,6 +113,7 @@ impl Facts {
         Facts {
             age,
             born_min,
+            came_min: now_s / 60,
             hits: 1,
             after: 1,
             recent: 1,
@@ -134,6 +137,7 @@ impl Facts {
         Facts {
             age,
             born_min: if unknown { 0 } else { key.first_min },
+            came_min: (now_s / 60).saturating_sub(ticks.saturating_mul(10)),
             further: key.single.saturating_sub(1),
             ticks,
             hits: u32::from(key.hits),

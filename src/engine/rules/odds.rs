@@ -9,10 +9,11 @@ use crate::engine::math::{clamp, ln, ln_sum};
 use crate::engine::tables::numbers::Numbers;
 
 /// Names of the factors, the prior first.
-pub const FACTORS: [&str; 11] = [
+pub const FACTORS: [&str; 12] = [
     "template",
     "age",
     "birth",
+    "arrival",
     "skeleton",
     "other traffic",
     "load",
@@ -23,7 +24,7 @@ pub const FACTORS: [&str; 11] = [
     "blocked before",
 ];
 
-/// Bound of a factor, nats: 30 times. Exempt are age, a birth outside the campaign's, and phrases met by chance.
+/// Bound of a factor, nats: 30 times. Exempt are age, a birth outside the campaign's, an arrival too late to be known, and phrases met by chance.
 const BOUND: f64 = 3.4;
 /// Nats of a birth outside the campaign's births, whose range leaves out 2 % of the keys at each end.
 const ELSEWHEN: f64 = -4.6;
@@ -32,7 +33,7 @@ const STRUCK: f64 = 2.0;
 
 /// Factors in the order of `FACTORS`, nats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Odds(pub [f32; 11]);
+pub struct Odds(pub [f32; 12]);
 
 impl Odds {
     /// The sum of all factors.
@@ -67,6 +68,7 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
         } else {
             0.0
         },
+        if key.came_min > n.came_to_min { n.newcomer } else { 0.0 },
         (chance + whole(key.pieces, f64::from(key.usual))) as f32,
         bound(share(n.devoted.into(), n.honest_devoted.into(), others, of_others)),
         bound(load),

@@ -221,6 +221,24 @@ impl Cases {
             self.version = self.version.wrapping_add(1);
         }
     }
+    /// The numbers of a case; of one that has no confirmed value left, those that accuse nobody.
+    pub fn numbers(&self, case: u16) -> Numbers {
+        self.case(self.resolve(case)).map(|c| c.numbers).unwrap_or_default()
+    }
+    /// The value that speaks for a case, 0 if none does.
+    pub fn speaker(&self, case: u16) -> u64 {
+        self.case(self.root(case)).map_or(0, |c| c.by)
+    }
+    /// Takes what is said of newcomers.
+    pub fn describe_newcomers(&mut self, case: u16, (came_to_min, nats): (u32, f64)) {
+        let case = self.root(case);
+        let Some(c) = self.case_mut(case) else { return };
+        let numbers = Numbers { came_to_min, newcomer: nats as f32, ..c.numbers };
+        if c.numbers.differ(&numbers) {
+            c.numbers = numbers;
+            self.version = self.version.wrapping_add(1);
+        }
+    }
     /// A value has no large sample any more, or is no longer confirmed: the next one that has is believed.
     pub fn falls_silent(&mut self, case: u16, value: u64) {
         let case = self.root(case);

@@ -194,6 +194,35 @@ pub mod flag {
     pub const BURST: u8 = 32;
 }
 
+/// Counts of requests, each up to 255.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Late {
+    /// Requests.
+    pub total: u8,
+    /// Follow-ups among them.
+    pub talk: u8,
+    /// Openings whose text had been sent before.
+    pub repeats: u8,
+    /// Openings of keys known to be old.
+    pub old: u8,
+}
+
+encoded!(Late { total: u8, talk: u8, repeats: u8, old: u8 });
+
+impl Late {
+    fn count(&mut self, t: &Touch) {
+        if self.total == u8::MAX {
+            for n in [&mut self.total, &mut self.talk, &mut self.repeats, &mut self.old] {
+                *n /= 2;
+            }
+        }
+        self.total = self.total.saturating_add(1);
+        self.talk = self.talk.saturating_add(u8::from(!t.single));
+        self.repeats = self.repeats.saturating_add(u8::from(t.single && !t.novel));
+        self.old = self.old.saturating_add(u8::from(t.single && t.old));
+    }
+}
+
 /// Evidence about one value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Group {
@@ -228,6 +257,8 @@ pub struct Group {
     pub flags: u8,
     /// Slot of its large sample, 0 = none.
     pub large_sample: u8,
+    /// What its latest requests were: 128 to 255 of them, or all.
+    pub late: Late,
     /// A released group is not confirmed before this minute. On the profile axis see `burst`.
     pub immune_min: u32,
     /// Uniform sample of its keys.
@@ -286,6 +317,7 @@ impl Group {
     pub fn touch(&mut self, t: &Touch) {
         self.total = self.total.saturating_add(1);
         self.last_s = t.now_s;
+        self.late.count(t);
         if t.single {
             self.single = self.single.saturating_add(1);
             self.novel = self.novel.saturating_add(u32::from(t.novel));
@@ -388,6 +420,7 @@ impl Encoded for Group {
         w.u8(self.armed);
         w.u8(self.flags);
         w.u8(self.large_sample);
+        self.late.put(w);
         put_sample(&self.keys, w);
     }
     fn take(r: &mut Reader<'_>) -> Option<Group> {
@@ -408,6 +441,7 @@ impl Encoded for Group {
             armed: r.u8()?,
             flags: r.u8()?,
             large_sample: r.u8()?,
+            late: Late::take(r)?,
             keys: take_sample(r)?,
         })
     }
@@ -548,7 +582,7 @@ mod tests {
 
     #[test]
     fn a_group_is_small_and_round_trips() {
-        assert!(std::mem::size_of::<Group>() <= 1_216, "{}", std::mem::size_of::<Group>());
+        assert!(std::mem::size_of::<Group>() <= 1_224, "{}", std::mem::size_of::<Group>());
         assert_eq!(std::mem::size_of::<Sample>(), 36);
         let mut g = Group { tag: 77, ..Group::default() };
         (0..500u64).for_each(|k| g.touch(&Touch { old: k % 3 == 0, ..touch(k, 1_000_000 + k as u32) }));

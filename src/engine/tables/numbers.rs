@@ -1,4 +1,4 @@
-//! What is published of a case: the numbers by which its keys are judged. Single precision, 104 bytes.
+//! What is published of a case: the numbers by which its keys are judged. Single precision, 116 bytes.
 
 use crate::engine::beta_binomial::Share;
 use crate::engine::wire::{Encoded, Reader, Writer};
@@ -35,10 +35,10 @@ impl From<Beta> for Share {
     }
 }
 
-const FLOATS: usize = 25;
+const FLOATS: usize = 26;
 
 /// Bytes of encoded numbers.
-pub const BYTES: usize = 8 + 4 * FLOATS;
+pub const BYTES: usize = 12 + 4 * FLOATS;
 
 /// The numbers of a case. Pairs are the campaign's side and the honest one. By default they accuse nobody.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +53,10 @@ pub struct Numbers {
     pub born_from_min: u32,
     /// See `born_from_min`.
     pub born_to_min: u32,
+    /// Who came after this minute is a newcomer: what was seen does not tell of it.
+    pub came_to_min: u32,
+    /// Factor of a newcomer, nats; never for the campaign.
+    pub newcomer: f32,
     /// Share of the template in its keys' traffic.
     pub devoted: Beta,
     /// See `devoted`.
@@ -89,6 +93,8 @@ impl Default for Numbers {
             old: 0.0,
             born_from_min: 0,
             born_to_min: u32::MAX,
+            came_to_min: u32::MAX,
+            newcomer: 0.0,
             devoted: share,
             honest_devoted: share,
             queue: rhythm,
@@ -114,6 +120,8 @@ impl Numbers {
             || far(self.old, other.old, 0.25)
             || self.born_from_min.abs_diff(other.born_from_min) > 120
             || self.born_to_min.abs_diff(other.born_to_min) > 120
+            || far(self.newcomer, other.newcomer, 0.25)
+            || self.newcomer < -0.25 && self.came_to_min.abs_diff(other.came_to_min) > 30
     }
 }
 
@@ -121,10 +129,11 @@ impl Encoded for Numbers {
     fn put(&self, w: &mut Writer<'_>) {
         w.u32(self.born_from_min);
         w.u32(self.born_to_min);
+        w.u32(self.came_to_min);
         self.floats().into_iter().for_each(|f| w.f32(f));
     }
     fn take(r: &mut Reader<'_>) -> Option<Numbers> {
-        let (born_from_min, born_to_min) = (r.u32()?, r.u32()?);
+        let (born_from_min, born_to_min, came_to_min) = (r.u32()?, r.u32()?, r.u32()?);
         let mut f = [0f32; FLOATS];
         for slot in &mut f {
             *slot = r.f32()?;
@@ -155,6 +164,7 @@ impl Encoded for Numbers {
             s,
             t,
             old_honest,
+            newcomer,
         ] = f;
         Some(Numbers {
             prior,
@@ -162,6 +172,8 @@ impl Encoded for Numbers {
             old,
             born_from_min,
             born_to_min,
+            came_to_min,
+            newcomer,
             sleep,
             honest_sleep,
             regular,
@@ -206,6 +218,7 @@ impl Numbers {
             self.honest_devoted.mean,
             self.honest_devoted.precision,
             self.old_honest,
+            self.newcomer,
         ]
     }
 }

@@ -17,7 +17,7 @@ const EXPLANATIONS: [(&str, &str); 7] = [
 ];
 
 /// What each factor of a key's odds stands for: where it speaks for the campaign, and where against it.
-const FACTORS: [(&str, &str, &str); 11] = [
+const FACTORS: [(&str, &str, &str); 12] = [
     (
         "template",
         "the template and all that is known of those who send it",
@@ -25,6 +25,11 @@ const FACTORS: [(&str, &str, &str); 11] = [
     ),
     ("age", "an age like that of the campaign's accounts", "an age unlike that of the campaign's accounts"),
     ("birth", "a birth among the campaign's", "a birth outside the campaign's"),
+    (
+        "arrival",
+        "a first request long enough ago",
+        "a first request of late, when others seem to have begun to use the template",
+    ),
     (
         "skeleton",
         "the phrases of the template that it showed",

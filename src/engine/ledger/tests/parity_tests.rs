@@ -36,26 +36,35 @@ fn numbers() -> impl Strategy<Value = Numbers> {
         Just((-2.3, 0.3)),
         Just((0.0, 0.0)),
     ];
+    let arrivals = prop_oneof![
+        Just((u32::MAX, 0.0)),
+        (0..3 * day_min, -7.0f32..0.0).prop_map(|(ago, nats)| (NOW_S / 60 - ago, nats)),
+    ];
     let shares = (beta(), beta(), beta(), beta(), beta(), beta());
     let rest = (rhythm(), rhythm(), 0.02f32..0.97, 0.02f32..0.97, -6.0f32..0.0);
-    (-8.0f32..14.0, ages, births, shares, rest).prop_map(|(prior, (young, old), births, s, r)| Numbers {
-        old_honest: 1.0,
-        prior,
-        young,
-        old,
-        born_from_min: births.0,
-        born_to_min: births.1,
-        devoted: s.0,
-        honest_devoted: s.1,
-        talk: s.2,
-        honest_talk: s.3,
-        repeats: s.4,
-        honest_repeats: s.5,
-        queue: r.0,
-        honest: r.1,
-        sleep: r.2,
-        honest_sleep: r.3,
-        regular: r.4,
+    let births = (births, arrivals);
+    (-8.0f32..14.0, ages, births, shares, rest).prop_map(|(prior, (young, old), (births, came), s, r)| {
+        Numbers {
+            old_honest: 1.0,
+            prior,
+            young,
+            old,
+            born_from_min: births.0,
+            born_to_min: births.1,
+            came_to_min: came.0,
+            newcomer: came.1,
+            devoted: s.0,
+            honest_devoted: s.1,
+            talk: s.2,
+            honest_talk: s.3,
+            repeats: s.4,
+            honest_repeats: s.5,
+            queue: r.0,
+            honest: r.1,
+            sleep: r.2,
+            honest_sleep: r.3,
+            regular: r.4,
+        }
     })
 }
 

@@ -9,7 +9,7 @@
 
 use super::Values;
 use crate::engine::config::campaign::off;
-use crate::engine::detect::{self, Finding};
+use crate::engine::detect::{self, Finding, Habits};
 use crate::engine::sketch::bottom_k::BottomK;
 use crate::engine::tables::groups::{self, Group};
 use crate::engine::tables::large_samples;
@@ -134,9 +134,8 @@ impl Values {
     #[inline(never)]
     fn count_signs(&mut self, value: u64, large_sample: f64) {
         let Some(g) = self.groups.get(value) else { return };
-        let numbers = self.cases.case(self.cases.resolve(g.case)).map(|c| c.numbers).unwrap_or_default();
-        let converses = f64::from(numbers.talk.mean) > detect::CONVERSES;
-        let prior = detect::prior(g, converses, f64::from(numbers.old_honest), &self.c.fitted);
+        let numbers = self.cases.numbers(g.case);
+        let prior = detect::prior(g, Habits::from(&numbers), &self.c.fitted);
         self.cases.set_prior(value, prior.min(large_sample) as f32);
     }
 

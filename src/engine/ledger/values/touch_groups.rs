@@ -11,6 +11,7 @@
 use super::Values;
 use crate::engine::config::Selector;
 use crate::engine::config::campaign::off;
+use crate::engine::detect::{self, Habits};
 use crate::engine::ledger::matched::Matched;
 use crate::engine::observation::{Few, MIDDLE, Observation};
 use crate::engine::tables::groups::{self, Touch};
@@ -133,6 +134,13 @@ impl Values {
                 return;
             }
             g.touch(t);
+            // Signs of people, or none for a while: have they begun to use the template?
+            let sign = !t.single || !t.novel || t.old || g.late.total.is_multiple_of(32);
+            if sign && g.has(groups::flag::CONFIRMED) && self.cases.speaker(g.case) == value {
+                let n = self.cases.numbers(g.case);
+                let said = detect::newcomer(g, Habits::from(&n), f64::from(n.prior), &self.c.fitted);
+                self.cases.describe_newcomers(g.case, said);
+            }
             // Far rarer than a known template in the same request, or than anything that the same keys send: one of its slots.
             let times = u64::from(g.total).saturating_mul(u64::from(self.c.dominance));
             let keys = g.distinct() as u64;
