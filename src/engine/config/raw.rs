@@ -579,14 +579,16 @@ fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems)
     if !sound {
         return None;
     }
-    let merged = merged(Some(&without(top, &TOP_ONLY)), patch);
+    let top = without(top, &TOP_ONLY);
+    let merged = merged(Some(&top), patch);
     // What is wrong at the top level was told there.
     let (mut inner, mut old) = (Problems::default(), Problems::default());
     let mut o = Object::new(&merged, path.to_string(), &mut inner);
     let (profile, _) = profile(&mut o, name, &mut inner, &mut Problems::default());
     o.finish(&mut inner);
-    let mut before = Object::new(top, path.to_string(), &mut old);
+    let mut before = Object::new(&top, path.to_string(), &mut old);
     let _ = self::profile(&mut before, name, &mut old, &mut Problems::default());
+    before.finish(&mut old);
     p.0.extend(inner.0.into_iter().filter(|i| !old.0.contains(i)));
     Some(profile)
 }

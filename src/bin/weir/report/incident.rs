@@ -347,7 +347,10 @@ fn undo(campaign: &str, e: Option<&Evidence>) -> Vec<String> {
             "With a hub: POST /v1/release with {{\"case\":\"{campaign}\",\"reason\":\"…\",\"expires\":604800}} frees all of its keys; \
              with \"key\" it frees one. POST /v1/undo takes it back. Each is a line of the audit log."
         ),
-        "Without a hub: an entry {\"name\":\"…\",\"key\":\"kid:…\"} on the `allow` list of the configuration frees one key.".to_string(),
+        format!(
+            "Without a hub: `weir except release {campaign} --reason TEXT --config FILE` makes a line of `exceptions` in the configuration that frees all \
+             of its keys for a time; `weir except allow kid:… …` frees one."
+        ),
     ];
     if let Some(e) = e {
         let field = if e.id.starts_with("nid:") { "network" } else { "template" };

@@ -6,6 +6,7 @@ use crate::trace::time_of;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
+use weir::engine::edge::age::EARLIEST_S;
 use weir::engine::units::Nanos;
 
 /// Fields that are looked at; further ones are not.
@@ -18,8 +19,6 @@ const STEADY: usize = 98;
 const MOST_KEYS: usize = 50;
 /// Different times that a field must have: one that is the same for all says nothing.
 const DIFFERENT: usize = 3;
-/// Earliest creation of an account, seconds since the epoch (2008).
-const EARLIEST_S: u64 = 1_200_000_000;
 
 #[derive(Default)]
 struct Field {
