@@ -46,13 +46,13 @@ slots! {
 }
 
 /// A table of slots of any type. Not generic, so all tables are written and read by one copy of the code (9 KB less
-/// module).
+/// module); but for what is done with each slot, of which a checkpoint passes a million.
 pub(super) trait Table {
     fn len(&self) -> usize;
     fn slot_bytes(&self) -> usize;
-    fn is_live(&self, at: usize) -> bool;
     fn live(&self, slots: Range<usize>) -> usize;
-    fn put(&self, at: usize, w: &mut Writer<'_>);
+    /// Writes all of these slots, or those in use with their places.
+    fn put(&self, slots: Range<usize>, all: bool, w: &mut Writer<'_>);
     /// Reads a slot, with or without effect.
     fn take(&mut self, at: usize, apply: bool, r: &mut Reader<'_>) -> Option<()>;
     fn clear(&mut self, slots: Range<usize>);
@@ -65,14 +65,17 @@ impl<T: Slot> Table for Vec<T> {
     fn slot_bytes(&self) -> usize {
         std::mem::size_of::<T>()
     }
-    fn is_live(&self, at: usize) -> bool {
-        self.get(at).is_some_and(T::is_live)
-    }
     fn live(&self, slots: Range<usize>) -> usize {
         self.get(slots).unwrap_or_default().iter().filter(|slot| slot.is_live()).count()
     }
-    fn put(&self, at: usize, w: &mut Writer<'_>) {
-        if let Some(slot) = self.get(at) {
+    fn put(&self, slots: Range<usize>, all: bool, w: &mut Writer<'_>) {
+        for (i, slot) in self.get(slots).unwrap_or_default().iter().enumerate() {
+            if !all && !slot.is_live() {
+                continue;
+            }
+            if !all {
+                w.u16(i as u16);
+            }
             slot.put(w);
         }
     }
@@ -108,13 +111,8 @@ pub(super) fn put_slice(w: &mut Writer<'_>, table: &dyn Table, from: usize) {
     w.u32(table.len() as u32);
     w.u16(slots.len() as u16);
     w.u16(if dense { u16::MAX } else { used as u16 });
-    for (i, at) in slots.enumerate() {
-        if dense {
-            table.put(at, w);
-        } else if table.is_live(at) {
-            w.u16(i as u16);
-            table.put(at, w);
-        }
+    if used > 0 {
+        table.put(slots, dense, w);
     }
 }
 
