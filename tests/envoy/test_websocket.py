@@ -87,6 +87,8 @@ class Server:
         class Threaded(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             daemon_threads = True
+            # Twenty-five connect at once; of five that wait a busy machine turns others away.
+            request_queue_size = 128
 
         self.server = Threaded(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
