@@ -281,7 +281,7 @@ fn message(mut facts: Facts) -> Message {
     (facts.unreadable, texts, facts.media, facts.model, facts.shape)
 }
 
-fn messages<'a>(which: u8, wire: impl Iterator<Item = &'a [u8]>) -> (Vec<Message>, Option<u64>) {
+fn messages<'a>(which: u8, wire: impl Iterator<Item = &'a [u8]>) -> Vec<Message> {
     let dialect = DIALECTS[usize::from(which) % DIALECTS.len()].frames();
     let (mut frames, mut out) = (Frames::new(dialect, 512, 7), Vec::new());
     for chunk in wire {
@@ -297,7 +297,7 @@ fn messages<'a>(which: u8, wire: impl Iterator<Item = &'a [u8]>) -> (Vec<Message
         }
         assert!(rest.is_empty(), "all was read");
     }
-    (out, frames.under_way())
+    out
 }
 
 /// A frame of RFC 6455.
