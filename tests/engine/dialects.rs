@@ -354,7 +354,7 @@ fn a_body_is_held_where_all_of_it_fits_into_the_hosts_buffer() {
         let config = format!(r#"{{"inspect":{{{inspect}}}}}"#);
         Engine::new(Arc::new(config::parse(&config).unwrap()))
     };
-    let [small, large] = [with(""), with(r#""host_buffer_bytes":"1GiB""#)];
+    let [small, large] = [with(""), with(r#""host_buffer_bytes":"1024MiB""#)];
     let tight = with(r#""host_buffer_bytes":"8KiB""#);
     let pieces = |engine: &Engine, headers: &[(&str, &str)]| {
         let mut s = open(engine, "/v1/chat/completions", headers);

@@ -98,7 +98,7 @@ fn what_is_refused_of_an_older_configuration_stands_in_the_changelog() {
     for file in files("0.1.0", ".json") {
         let Err(ConfigError(problems)) = parse(&std::fs::read_to_string(&file).unwrap()) else { continue };
         for p in problems {
-            // One is named for all of them. What stands in no object is told of each profile, too.
+            // One is named for all of them.
             let last = p.path.rsplit('.').next().unwrap_or_default();
             let key = if p.path.starts_with("campaign.") { "campaign" } else { last };
             let told = must.contains(&format!("`{key}`")) || must.contains(&format!("`{key}:"));
