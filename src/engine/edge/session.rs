@@ -242,6 +242,8 @@ impl Session {
                 // Whatever the path: the events of the servers that have them share one table.
                 let inspect = u64::from(p.inspect.max_inspect_bytes);
                 session.frames = Some(Box::new(Frames::new(dialect.frames(), inspect, keys.text)));
+                // How much the client will send is not known, whatever the handshake's headers say.
+                session.holds = p.inspect.holds(None);
             }
             return session;
         };

@@ -46,7 +46,7 @@ slots! {
 }
 
 /// A table of slots of any type. Not generic, so all tables are written and read by one copy of the code (9 KB less
-/// module); but for what is done with each slot, of which a checkpoint passes a million.
+/// module); but for what is done with each slot, of which a checkpoint passes hundreds of thousands.
 pub(super) trait Table {
     fn len(&self) -> usize;
     fn slot_bytes(&self) -> usize;

@@ -216,10 +216,12 @@ impl Cases {
         let mine = spokesman(value, numbers.prior, keys);
         let Some(c) = self.case_mut(case).filter(|c| c.by == value || mine >= c.spoken_for()) else { return };
         (c.by, c.keys) = (value, keys);
-        if c.numbers.differ(numbers) {
-            c.numbers = *numbers;
-            self.version = self.version.wrapping_add(1);
-        }
+        self.take_numbers(case, *numbers);
+    }
+    fn take_numbers(&mut self, case: u16, numbers: Numbers) {
+        let Some(c) = self.case_mut(case).filter(|c| c.numbers.differ(&numbers)) else { return };
+        c.numbers = numbers;
+        self.version = self.version.wrapping_add(1);
     }
     /// The numbers of a case; of one that has no confirmed value left, those that accuse nobody.
     pub fn numbers(&self, case: u16) -> Numbers {
@@ -232,12 +234,8 @@ impl Cases {
     /// Takes what is said of newcomers.
     pub fn describe_newcomers(&mut self, case: u16, (came_to_min, nats): (u32, f64)) {
         let case = self.root(case);
-        let Some(c) = self.case_mut(case) else { return };
-        let numbers = Numbers { came_to_min, newcomer: nats as f32, ..c.numbers };
-        if c.numbers.differ(&numbers) {
-            c.numbers = numbers;
-            self.version = self.version.wrapping_add(1);
-        }
+        let Some(c) = self.case(case) else { return };
+        self.take_numbers(case, Numbers { came_to_min, newcomer: nats as f32, ..c.numbers });
     }
     /// A value has no large sample any more, or is no longer confirmed: the next one that has is believed.
     pub fn falls_silent(&mut self, case: u16, value: u64) {

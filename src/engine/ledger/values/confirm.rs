@@ -143,7 +143,7 @@ impl Values {
     /// with it.
     fn release_with_siblings(&mut self, value: u64) {
         let case = self.groups.get(value).map_or(0, |g| self.case_of(g));
-        let spoke = self.cases.case(case).is_some_and(|c| c.by == value);
+        let spoke = self.cases.speaker(case) == value;
         self.release(value);
         if !spoke {
             return;
@@ -213,7 +213,7 @@ impl Values {
             return;
         }
         let confirmed = g.has(groups::flag::CONFIRMED);
-        let by = if confirmed { self.cases.case(self.case_of(g)).map_or(0, |c| c.by) } else { 0 };
+        let by = if confirmed { self.cases.speaker(self.case_of(g)) } else { 0 };
         let like = self.like(g.keys.items(), value, siblings.iter().chain(&[by]));
         match like {
             Some((same, _, _)) if confirmed && same < OTHER_KEYS => return self.release(value),
