@@ -1,10 +1,17 @@
 """What a node goes through in its life, on a real Envoy: what was learned is kept, and learning goes on.
 
 Rows of what was lost, and for how long nobody led, are in target/node-lifecycle.txt. No figure of time is asserted."""
+import threading
+from collections import Counter
+
 import pytest
-from harness import WASM, Envoy
+from harness import WASM, Begun, Envoy, chat, post
 from lifecycle import CHAOS, POLICIES, Life, failure, setup
 from traffic import eventually
+
+
+# The log's time has milliseconds and is taken when the line is written.
+CLOCKS_S = 0.01
 
 
 @pytest.fixture
@@ -32,9 +39,14 @@ def dead_worker(policy):
     return {"FAIL_OPEN": 200, "FAIL_CLOSED": 503}[policy]
 
 
-def served_or_closed(policy, pulse, row):
-    """All were served but where the operator has said that a dead filter refuses; where it lets pass, the figures tell so."""
-    assert set(pulse.counts()) <= {200, 503} if policy == "FAIL_CLOSED" else set(pulse.counts()) == {200}
+def served_or_closed(life, pulse, row):
+    """All were served but those under way on the VM that trapped, and where the operator has said that a dead filter refuses; where it lets
+    pass, the figures tell so."""
+    policy = life.policy
+    assert set(pulse.counts()) <= {200, 503}
+    traps = [t for t, _, event in life.lease() if event == "trap"]
+    under_way = lambda begun, took: any(begun - CLOCKS_S <= t <= begun + took + CLOCKS_S for t in traps)
+    assert policy == "FAIL_CLOSED" or all(status == 200 or under_way(begun, took) for begun, status, took in pulse.answers)
     # The probes of a convicted key met the dead VM, too.
     assert (row["not seen"] > 0) == (policy != "FAIL_RELOAD")
 
@@ -71,7 +83,7 @@ def test_worker_vm_trapped(live, policy):
     life.learn(1)
     all_denied(life)
     row = life.row()
-    served_or_closed(policy, pulse, row)
+    served_or_closed(life, pulse, row)
     assert (life.e.stat("vm_reload_success") > 0) == (policy == "FAIL_RELOAD")
     assert life.led_by_main() and life.e.stat("weir.take_overs") == 1
 
@@ -94,7 +106,31 @@ def test_worker_vm_trapped_as_leader(live, policy):
     life.learn(1)
     all_denied(life)
     row = life.row()
-    served_or_closed(policy, pulse, row)
+    served_or_closed(life, pulse, row)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_requests_under_way_on_a_vm_that_traps_fail_and_no_others(live, upstream, policy):
+    """Whatever the policy: Envoy ends each stream of a VM that has trapped, be it at its headers, within its body or at the model server."""
+    life = live("requests under way", policy)
+    answer, waits = upstream.answer, threading.Event()
+    upstream.answer = lambda path, body: (b"wait for it" in body and waits.wait(10), answer(path, body))[1]
+    shapes = [(size, sent) for size in (0, 300_000) for sent in (0, 0.5, 1)] * 8
+    try:
+        streams = [Begun(life.e.port, chat("please wait for it", size), sent) for size, sent in shapes]
+        eventually(lambda: life.e.stats("http.inference.downstream_rq_active")["http.inference.downstream_rq_active"] == len(shapes))
+        life.order("worker-trap")
+        waits.set()
+        got = Counter((shape, s.end()) for shape, s in zip(shapes, streams))
+    finally:
+        upstream.answer = answer
+    assert {status for _, status in got} == {200, 503}, got
+    assert all(got[(shape, 503)] for shape in set(shapes)), f"each shape had one on that worker, most likely: {got}"
+    failed = [line for line in life.e.access().splitlines() if " 503 " in line]
+    assert failed and all("wasm_fail_stream" in line for line in failed), failed
+    # A VM is loaded again `base_interval` after it was loaded, not sooner.
+    eventually(lambda: policy == "FAIL_CLOSED" or {post(life.e.port).status for _ in range(16)} == {200})
+    assert (life.e.stat("vm_reload_success") > 0) == (policy == "FAIL_RELOAD")
 
 
 def stalls_and_steps_down(life):

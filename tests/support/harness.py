@@ -401,6 +401,25 @@ class Connection:
         self.sock = None
 
 
+class Begun:
+    """A request of which this share of the body is sent; `end` sends the rest and returns the status, 0 if there was none."""
+
+    def __init__(self, port, body, share):
+        head, data = request(body=body).split(b"\r\n\r\n", 1)
+        sent = int(len(data) * share)
+        self.rest = data[sent:]
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.sock.sendall(head + b"\r\n\r\n" + data[:sent])
+
+    def end(self):
+        with self.sock:
+            try:
+                self.sock.sendall(self.rest)
+                return read_reply(self.sock).status
+            except OSError:
+                return 0
+
+
 def chat(text, size=0):
     return {"model": "m", "messages": [{"role": "user", "content": text + " pad" * (size // 4)}]}
 
