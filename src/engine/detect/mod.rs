@@ -34,7 +34,7 @@ use hypothesis::Hypothesis;
 
 pub use birth_burst::{Burst, burst};
 pub use keys::{Age, Keys};
-pub use numbers::{CONVERSES, Habits, honest_talk, newcomer, prior};
+pub use numbers::{CONVERSES, Traits, honest_talk, newcomer, prior};
 
 /// How many honest explanations there are.
 const EXPLANATIONS: usize = 6;

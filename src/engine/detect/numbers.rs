@@ -15,20 +15,20 @@ use crate::engine::tables::numbers::Numbers;
 
 /// What is no sign of honest users in a campaign.
 #[derive(Clone, Copy, Debug)]
-pub struct Habits {
+pub struct Traits {
     /// It follows up, so follow-ups are no sign.
     pub converses: bool,
     /// Share of old keys' openings that are honest users'.
     pub old_honest: f64,
 }
 
-impl From<&Numbers> for Habits {
-    fn from(n: &Numbers) -> Habits {
-        Habits { converses: f64::from(n.talk.mean) > CONVERSES, old_honest: n.old_honest.into() }
+impl From<&Numbers> for Traits {
+    fn from(n: &Numbers) -> Traits {
+        Traits { converses: f64::from(n.talk.mean) > CONVERSES, old_honest: n.old_honest.into() }
     }
 }
 
-impl Habits {
+impl Traits {
     /// Requests that only honest users send, the signs of `shared`: of all, and of the latest.
     fn seen(self, group: &Group) -> (Seen, Seen) {
         let count = |talk: u32, repeats: u32, old: u32| {
@@ -44,15 +44,15 @@ impl Habits {
 }
 
 /// Odds by a value's counters alone that a key which sends it is a campaign's, nats.
-pub fn prior(group: &Group, habits: Habits, fitted: &Fitted) -> f64 {
-    let honest = shared::honest_share(fitted.sign, habits.seen(group).0, None, 0.0);
+pub fn prior(group: &Group, traits: Traits, fitted: &Fitted) -> f64 {
+    let honest = shared::honest_share(fitted.sign, traits.seen(group).0, None, 0.0);
     ln((1.0 - honest) / honest)
 }
 
 /// The minute after which a key's arrival is late, and the factor of a late one, nats: see `shared::newcomer`. Judged by the value's latest
 /// requests against those before. `prior`: odds that a key is the campaign's, nats.
-pub fn newcomer(group: &Group, habits: Habits, prior: f64, fitted: &Fitted) -> (u32, f64) {
-    let (all, late) = habits.seen(group);
+pub fn newcomer(group: &Group, traits: Traits, prior: f64, fitted: &Fitted) -> (u32, f64) {
+    let (all, late) = traits.seen(group);
     let before = Seen {
         signs: all.signs.saturating_sub(late.signs),
         requests: all.requests.saturating_sub(late.requests),
@@ -79,10 +79,10 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
         old.fold((0.0, 1.0e-9), |(h, all), (_, w)| (h + if *w < 0.5 { 1.0 } else { 0.0 }, all + 1.0));
     // If a campaign's accounts are new, no old key is its own, however much it looks like one.
     let old_honest: f64 = if all_old < 1.0 || m.queue.young > BOUGHT { 1.0 } else { honest_old / all_old };
-    let habits = Habits { converses: m.queue.talk.mean > CONVERSES, old_honest };
+    let traits = Traits { converses: m.queue.talk.mean > CONVERSES, old_honest };
     // The large sample knows the share of keys better than the signs do: those come mostly from keys that send much.
     let large_sample = seen.then(|| (others + others.sqrt() + 1.0) / n);
-    let honest = shared::honest_share(fitted.sign, habits.seen(group).0, large_sample, m.ln - m.ln_alone);
+    let honest = shared::honest_share(fitted.sign, traits.seen(group).0, large_sample, m.ln - m.ln_alone);
     let whole = coming::Bins::new(keys.whole());
     let queue_pace = coming::fit(&whole, &m.weights, keys.len(), &queue::QUEUE.coming, None).1;
     let rest = m.weights.map(|w| 1.0 - w);
@@ -97,7 +97,7 @@ pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let honest_pace = Pace { shape: honest_pace.shape.min(fitted.shape_most), ..honest_pace };
     let (born_from_min, born_to_min) = births(group, keys, m);
     let prior = ln((1.0 - honest) / honest);
-    let (came_to_min, newcomer) = newcomer(group, habits, prior, fitted);
+    let (came_to_min, newcomer) = newcomer(group, traits, prior, fitted);
     Numbers {
         prior: prior as f32,
         young: ln(m.queue.young / honest_young) as f32,

@@ -90,15 +90,25 @@ impl Ghosts {
     pub fn recall(&mut self, id: u64, now_s: u32) -> Option<Ghost> {
         let (set, tag) = self.place(id);
         let cell = self.0.get_mut(set)?.iter_mut().find(|c| **c >> 18 == tag >> 18)?;
-        let was = std::mem::take(cell);
+        Some(Ghost::read(std::mem::take(cell), now_s))
+    }
+    /// What is remembered of a key or value, which stays so.
+    pub fn get(&self, id: u64, now_s: u32) -> Option<Ghost> {
+        let (set, tag) = self.place(id);
+        self.0.get(set)?.iter().find(|c| **c >> 18 == tag >> 18).map(|c| Ghost::read(*c, now_s))
+    }
+}
+
+impl Ghost {
+    fn read(was: u32, now_s: u32) -> Ghost {
         let ago = u32::from(tick_of(now_s).wrapping_sub(was as u16));
         // A day ahead of now at most: the clock stepped back.
         let ago = if ago > 0xff70 { 0 } else { ago };
-        Some(Ghost {
+        Ghost {
             first_min: (now_s / 600).saturating_sub(ago).saturating_mul(10),
             once: was & ONCE != 0,
             unknown: was & UNKNOWN != 0,
-        })
+        }
     }
 }
 

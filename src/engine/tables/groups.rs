@@ -180,6 +180,13 @@ pub struct Touch {
     pub refused: bool,
 }
 
+impl Touch {
+    /// What mostly people send: is it a follow-up, does it repeat a text, does an old key open with it?
+    pub fn signs(&self) -> [bool; 3] {
+        [!self.single, self.single && !self.novel, self.single && self.old]
+    }
+}
+
 /// Group flags.
 pub mod flag {
     /// Confirmed.
@@ -212,14 +219,17 @@ encoded!(Late { total: u8, talk: u8, repeats: u8, old: u8 });
 impl Late {
     fn count(&mut self, t: &Touch) {
         if self.total == u8::MAX {
-            for n in [&mut self.total, &mut self.talk, &mut self.repeats, &mut self.old] {
-                *n /= 2;
-            }
+            self.halve();
         }
         self.total = self.total.saturating_add(1);
-        self.talk = self.talk.saturating_add(u8::from(!t.single));
-        self.repeats = self.repeats.saturating_add(u8::from(t.single && !t.novel));
-        self.old = self.old.saturating_add(u8::from(t.single && t.old));
+        for (n, sign) in [&mut self.talk, &mut self.repeats, &mut self.old].into_iter().zip(t.signs()) {
+            *n = n.saturating_add(u8::from(sign));
+        }
+    }
+    fn halve(&mut self) {
+        for n in [&mut self.total, &mut self.talk, &mut self.repeats, &mut self.old] {
+            *n /= 2;
+        }
     }
 }
 
@@ -257,7 +267,7 @@ pub struct Group {
     pub flags: u8,
     /// Slot of its large sample, 0 = none.
     pub large_sample: u8,
-    /// What its latest requests were: 128 to 255 of them, or all.
+    /// What its latest requests were: 128 to 255 of them, or all (halved at each epoch).
     pub late: Late,
     /// A released group is not confirmed before this minute. On the profile axis see `burst`.
     pub immune_min: u32,
@@ -333,6 +343,8 @@ impl Group {
         if Axis::of(self.tag) != Axis::Profile {
             self.under /= 2;
         }
+        // With what came before, or a small value would have nothing before.
+        self.late.halve();
         self.next_eval = self.next_eval.max(24);
         self.keys.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);
     }
@@ -537,6 +549,15 @@ impl Groups {
     pub fn get_mut(&mut self, tag: u64) -> Option<&mut Group> {
         self.find(tag).and_then(|at| self.slots.get_mut(at))
     }
+    /// Since when a request's texts are known, seconds since the epoch: two of its values had to leave their groups (one may be an accident,
+    /// see `ghosts`). A value that has none is not new then, only never had a place.
+    pub fn known_since(&self, values: &[u64], now_s: u32) -> Option<u32> {
+        let mut left =
+            values.iter().filter(|v| self.find(**v).is_none()).filter_map(|v| self.ghosts.get(*v, now_s));
+        let (one, other) = (left.next()?, left.next()?);
+        let first_min = left.fold(one.first_min.min(other.first_min), |first, g| first.min(g.first_min));
+        Some(first_min.saturating_mul(60))
+    }
     /// Makes a group in place of the least promising unconfirmed one of its bucket; `None` if all eight are confirmed.
     pub fn create(&mut self, tag: u64, now_s: u32) -> Option<&mut Group> {
         let range = self.bucket(tag);
@@ -605,6 +626,7 @@ mod tests {
         g.age(500 + 100, 432);
         assert_eq!((g.keys.items().len(), g.total), (10, 15));
         assert!(g.keys.items().iter().all(|s| s.openings == 2));
+        assert_eq!(g.late.total, 15, "the latest are never more than all");
     }
 
     #[test]
@@ -635,6 +657,27 @@ mod tests {
             groups.ghosts_mut().cells_mut().fill(0);
             assert_eq!(groups.create(10, 1_500_000).unwrap().created_s, 1_500_000);
         }
+    }
+
+    #[test]
+    fn a_text_is_known_by_two_of_its_values_that_had_to_leave() {
+        let mut groups = Groups::new(8);
+        let fill = |groups: &mut Groups, tags: std::ops::RangeInclusive<u64>, now_s| {
+            for tag in tags {
+                let g = groups.create(tag, now_s).unwrap();
+                (0..200).for_each(|k| g.touch(&touch(k, now_s)));
+            }
+        };
+        fill(&mut groups, 1..=8, 1_000_000);
+        assert_eq!(groups.known_since(&[1, 2, 3], 1_400_000), None, "they have their places");
+        fill(&mut groups, 11..=18, 1_400_000);
+        let left: Vec<u64> = (1..=8).filter(|v| groups.get(*v).is_none()).collect();
+        let (one, two) = (&left[..1], &left[..2]);
+        assert_eq!(groups.known_since(one, 1_500_000), None, "one may be an accident");
+        assert_eq!(groups.known_since(two, 1_500_000), Some(999_600), "ticks of ten minutes");
+        assert_eq!(groups.known_since(&[99, 98, 11, left[0]], 1_500_000), None);
+        // Asked as often as one likes: what is remembered stays until its own value comes back.
+        assert_eq!(groups.known_since(two, 1_500_000), Some(999_600));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use super::Values;
 use crate::engine::config::campaign::off;
-use crate::engine::detect::{self, Finding, Habits};
+use crate::engine::detect::{self, Finding, Traits};
 use crate::engine::sketch::bottom_k::BottomK;
 use crate::engine::tables::groups::{self, Group};
 use crate::engine::tables::large_samples;
@@ -135,7 +135,7 @@ impl Values {
     fn count_signs(&mut self, value: u64, large_sample: f64) {
         let Some(g) = self.groups.get(value) else { return };
         let numbers = self.cases.numbers(g.case);
-        let prior = detect::prior(g, Habits::from(&numbers), &self.c.fitted);
+        let prior = detect::prior(g, Traits::from(&numbers), &self.c.fitted);
         self.cases.set_prior(value, prior.min(large_sample) as f32);
     }
 

@@ -11,7 +11,7 @@
 use super::Values;
 use crate::engine::config::Selector;
 use crate::engine::config::campaign::off;
-use crate::engine::detect::{self, Habits};
+use crate::engine::detect::{self, Traits};
 use crate::engine::ledger::matched::Matched;
 use crate::engine::observation::{Few, MIDDLE, Observation};
 use crate::engine::tables::groups::{self, Touch};
@@ -70,7 +70,7 @@ impl Values {
             self.touch_value(
                 v,
                 t,
-                (dominant_total, beside.as_slice()),
+                (dominant_total, beside.as_slice(), values.as_slice()),
                 (refused, strange),
                 &mut room,
                 &mut due,
@@ -85,7 +85,7 @@ impl Values {
             self.touch_value(
                 v,
                 t,
-                (dominant_total, beside.as_slice()),
+                (dominant_total, beside.as_slice(), values.as_slice()),
                 (refused, strange),
                 &mut room,
                 &mut due,
@@ -97,11 +97,18 @@ impl Values {
             if t.single { [&[][..]; 2] } else { [obs.first_anchors.as_slice(), obs.middle.as_slice()] };
         room = 0;
         for &v in first.iter().chain(middle).filter(|v| !values.as_slice().contains(v)) {
-            self.touch_value(v, t, (dominant_total, beside.as_slice()), (true, strange), &mut room, &mut due);
+            self.touch_value(
+                v,
+                t,
+                (dominant_total, beside.as_slice(), values.as_slice()),
+                (true, strange),
+                &mut room,
+                &mut due,
+            );
         }
         room = FEED;
         for &v in obs.nets.iter().filter(|v| **v != 0) {
-            self.touch_value(v, t, (0, &[]), (refused, refused), &mut room, &mut due);
+            self.touch_value(v, t, (0, &[], &[]), (refused, refused), &mut room, &mut due);
         }
         if let Some(key) = key.filter(|_| m.count == 0) {
             self.touch_profile(key, t, &mut due);
@@ -124,7 +131,7 @@ impl Values {
         &mut self,
         value: u64,
         t: &Touch,
-        (dominant_total, beside): (u32, &[u64]),
+        (dominant_total, beside, siblings): (u32, &[u64], &[u64]),
         (refused, strange): (bool, bool),
         room: &mut usize,
         due: &mut Few<ALL>,
@@ -135,10 +142,10 @@ impl Values {
             }
             g.touch(t);
             // Signs of people, or none for a while: have they begun to use the template?
-            let sign = !t.single || !t.novel || t.old || g.late.total.is_multiple_of(32);
+            let sign = t.signs().contains(&true) || g.late.total.is_multiple_of(32);
             if sign && g.has(groups::flag::CONFIRMED) && self.cases.speaker(g.case) == value {
                 let n = self.cases.numbers(g.case);
-                let said = detect::newcomer(g, Habits::from(&n), f64::from(n.prior), &self.c.fitted);
+                let said = detect::newcomer(g, Traits::from(&n), f64::from(n.prior), &self.c.fitted);
                 self.cases.describe_newcomers(g.case, said);
             }
             // Far rarer than a known template in the same request, or than anything that the same keys send: one of its slots.
@@ -160,8 +167,10 @@ impl Values {
         }
         *room = room.saturating_sub(1);
         if self.door.offer(value, t.key_hash, t.now_s / 60)
+            && let since = self.groups.known_since(siblings, t.now_s)
             && let Some(g) = self.groups.create(value, t.now_s)
         {
+            g.created_s = since.map_or(g.created_s, |s| s.min(g.created_s));
             g.touch(t);
             g.under = u32::from(dominant_total > 4 && !self.c.is_off(off::DOMINANCE));
         }
