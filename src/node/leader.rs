@@ -12,6 +12,7 @@ use crate::engine::Decision;
 use crate::engine::config::Config;
 use crate::engine::edge::actions::LastActions;
 use crate::engine::ledger::{Ledger, Sizes};
+use crate::engine::report::Status;
 use crate::engine::snapshot::{DENIED, EXCEPTIONS, SHARDS, Shard};
 use crate::engine::units::Nanos;
 
@@ -24,6 +25,11 @@ pub(super) struct Lead {
     /// Version of the head cell that this VM wrote, and when.
     cas: u32,
     renewed_at: u64,
+    /// The cells of head and tails as this VM wrote them last: what is still so need not be decoded.
+    pub(super) head_cell: Vec<u8>,
+    meta_cell: Vec<u8>,
+    /// The ledger's counts, and how often it had changed when they were taken.
+    told: Option<(u64, Status)>,
     pub(super) tails: [Tail; SLOTS],
     /// First ring of the next drain.
     first: usize,
@@ -57,6 +63,8 @@ pub(super) struct Lead {
     pardoned: (u32, Vec<u64>),
 }
 
+/// Longest time from one look at all places for rings to the next, ticks.
+pub(super) const ALL_RINGS: usize = 10;
 /// Most records of new verdicts a tick: the conviction of a whole campaign must not block the main thread.
 const NEWS: usize = 32;
 
@@ -179,6 +187,9 @@ impl Lead {
             head,
             cas,
             renewed_at: cells.monotonic(),
+            head_cell: Vec::new(),
+            meta_cell: Vec::new(),
+            told: None,
             tails,
             first: 0,
             page: 0,
@@ -292,24 +303,30 @@ impl Lead {
             return false;
         }
         for _ in 0..8 {
-            let done = cells.set(&name, &self.head.encode(), self.cas);
+            let written = self.head.encode();
+            let done = cells.set(&name, &written, self.cas);
             let Some((bytes, cas)) = cells.get(&name) else {
                 // The host lost the cell. Write it again.
                 self.cas = CREATE;
                 continue;
             };
-            match Head::decode(&bytes) {
-                Some(h) if h.uid == self.head.uid && h.epoch == self.head.epoch => {
-                    self.cas = cas;
+            let found = if cells::same(&bytes, &written) { None } else { Some(Head::decode(&bytes)) };
+            match found {
+                None => {}
+                Some(Some(h)) if h.uid == self.head.uid && h.epoch == self.head.epoch => {
                     self.head.want = self.head.want.max(h.want);
-                    if done == Set::Done {
-                        self.renewed_at = mono;
-                        return true;
-                    }
                 }
                 // The cell is damaged. Only over this version may it be mended.
-                None if done != Set::Done => self.cas = cas,
+                Some(None) if done != Set::Done => {
+                    self.cas = cas;
+                    continue;
+                }
                 _ => return false,
+            }
+            self.cas = cas;
+            if done == Set::Done {
+                (self.renewed_at, self.head_cell) = (mono, written);
+                return true;
             }
         }
         false
@@ -319,9 +336,15 @@ impl Lead {
     fn drain(&mut self, step: &mut Step<'_>) {
         let mut began = false;
         self.idle_vm = false;
+        // VMs claim the first ring that is free, so behind a missing one there is none, unless the host has lost it.
+        let (all, mut end) = (self.audit.is_multiple_of(ALL_RINGS), SLOTS);
         for i in 0..SLOTS {
             let at = self.first.saturating_add(i) % SLOTS;
+            if at >= end {
+                continue;
+            }
             let Some((bytes, _)) = step.cells.get(&cells::name(step.prefix, "s", &[at as u64])) else {
+                end = if all { end } else { at };
                 continue;
             };
             let Some(slot) = Slot::decode(&bytes) else {
@@ -418,9 +441,12 @@ impl Lead {
         if !ours && self.audit < SHARDS {
             self.ledger.republish(1u64 << (self.audit as u32 & 63));
         }
-        let found = cells.get(&cells::name(prefix, "cm", &[]));
-        let meta = found.and_then(|(bytes, _)| Meta::decode(&bytes));
-        self.dirty |= meta.is_none_or(|m| m.epoch != self.head.epoch);
+        let found = cells.get(&cells::name(prefix, "cm", &[])).map(|(bytes, _)| bytes);
+        let is_ours = |bytes: &Vec<u8>| {
+            cells::same(bytes, &self.meta_cell)
+                || Meta::decode(bytes).is_some_and(|m| m.epoch == self.head.epoch)
+        };
+        self.dirty |= !found.as_ref().is_some_and(is_ours);
     }
 
     /// Writes changed shards. Were there any?
@@ -473,9 +499,23 @@ impl Lead {
         cells.set(&cells::name(prefix, "c", &[u64::from(i)]), &self.bytes, 0);
     }
 
-    fn write_meta(&self, prefix: &str, cells: &mut dyn Cells) {
+    fn write_meta(&mut self, prefix: &str, cells: &mut dyn Cells) {
         let meta = Meta { epoch: self.head.epoch, sizes: self.sizes, tails: self.tails };
-        cells.set(&cells::name(prefix, "cm", &[]), &meta.encode(), 0);
+        self.meta_cell = meta.encode();
+        cells.set(&cells::name(prefix, "cm", &[]), &self.meta_cell, 0);
+    }
+
+    /// The ledger's counts: a pass over the tables, if anything in them may have changed since the last.
+    pub(super) fn status(&mut self) -> Status {
+        let changes = self.ledger.changes();
+        match self.told {
+            Some((then, status)) if then == changes => status,
+            _ => {
+                let status = self.ledger.status();
+                self.told = Some((changes, status));
+                status
+            }
+        }
     }
 
     /// Writes all pages, before the lease goes to another VM.

@@ -344,10 +344,13 @@ impl Node {
         let cell = cells.get(&self.name("H", &[]));
         let cas = match cell {
             Some((bytes, cas)) => {
-                match Head::decode(&bytes) {
-                    Some(head) => self.head = head,
+                // A leader finds what it wrote, mostly.
+                let is_own = self.lead.as_ref().is_some_and(|l| cells::same(&l.head_cell, &bytes));
+                match if is_own { None } else { Some(Head::decode(&bytes)) } {
+                    None => {}
+                    Some(Some(head)) => self.head = head,
                     // No VM can lead by a damaged head. The epoch goes on from the last good one.
-                    None => {
+                    Some(None) => {
                         self.counts.cells_refused = self.counts.cells_refused.saturating_add(1);
                         self.head.state = cells::FREE;
                     }
@@ -453,8 +456,8 @@ impl Node {
     }
 
     /// The ledger's counts, if this VM leads.
-    pub fn status(&self) -> Option<Status> {
-        self.lead.as_ref().map(|l| l.ledger.status())
+    pub fn status(&mut self) -> Option<Status> {
+        self.lead.as_mut().map(|l| l.status())
     }
 
     /// Bytes of this VM's tables.

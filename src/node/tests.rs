@@ -119,8 +119,9 @@ impl World {
         self.vms.iter().flatten().for_each(|vm| add(&mut sum, vm.counts()));
         sum
     }
-    fn keys(&self) -> u32 {
-        self.vms[self.leader().unwrap()].as_ref().unwrap().status().unwrap().keys
+    fn keys(&mut self) -> u32 {
+        let leader = self.leader().unwrap();
+        self.vms[leader].as_mut().unwrap().status().unwrap().keys
     }
     fn head(&mut self) -> Head {
         let name = format!("{}H", cells::prefix(&config("p", "ab")));
@@ -457,6 +458,36 @@ fn a_batch_that_kills_its_reader_is_passed_over() {
     w.run(40, &[]);
     let c = w.counts();
     assert_eq!((c.applied, c.lost), (10, 30));
+}
+
+#[test]
+fn rings_behind_one_that_the_host_has_lost_are_read_within_a_second() {
+    let mut w = World::new(4);
+    w.run(5, &[]);
+    let first = (0..4).find(|i| w.vms[*i].as_ref().unwrap().ring_place() == Some(0)).unwrap();
+    w.kill(first);
+    w.run(40, &[]);
+    let name = format!("{}s/0", cells::prefix(&config("p", "ab")));
+    w.memory.cells.remove(&name).unwrap();
+    let others: Vec<usize> = (0..4).filter(|i| *i != first).collect();
+    for (key, i) in others.iter().enumerate() {
+        w.request(*i, key as u64);
+        w.run(1, &[]);
+    }
+    w.run(leader::ALL_RINGS, &[]);
+    assert!(!w.memory.cells.contains_key(&name), "nobody has claimed it");
+    assert_eq!((w.keys(), w.counts().lost, w.counts().late), (3, 0, 0));
+}
+
+#[test]
+fn counts_are_taken_anew_when_something_has_changed() {
+    let mut w = World::new(2);
+    w.run(5, &[]);
+    for key in 0..8 {
+        assert_eq!(w.keys(), key);
+        w.request(1, key.into());
+        w.run(3, &[]);
+    }
 }
 
 #[test]

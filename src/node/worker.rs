@@ -15,6 +15,12 @@ pub(super) struct Ring {
 }
 
 impl Node {
+    /// Which ring it has claimed.
+    #[cfg(test)]
+    pub(super) fn ring_place(&self) -> Option<u64> {
+        self.ring.slot
+    }
+
     /// The first request has come: from now on this VM serves, with all shards that are published.
     pub fn serve(&mut self, cells: &mut dyn Cells) {
         self.serving = true;

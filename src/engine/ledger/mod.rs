@@ -80,6 +80,7 @@ pub struct Ledger {
     short_lived_percent: u8,
     /// When it was counted.
     lives_tick: u16,
+    changes: u64,
 }
 
 impl Ledger {
@@ -103,13 +104,24 @@ impl Ledger {
             people: Exceptions::default(),
             short_lived_percent: 0,
             lives_tick: 0,
+            changes: 0,
         };
         ledger.reconfigure(config);
         ledger
     }
 
+    /// Grows with all that may change `status`.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    fn changed(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
+    }
+
     /// New parameters over the tables as they are (their sizes stay).
     pub fn reconfigure(&mut self, config: &Config) {
+        self.changed();
         self.clock.configure(config);
         self.ladder.configure(&config.campaign);
         self.rates.configure(config);
@@ -164,6 +176,7 @@ impl Ledger {
 
     #[inline(never)]
     fn pardon_one(&mut self, id: u64) {
+        self.changed();
         self.values.pardon(id);
         if let Some(key) = self.keys.get_mut(id).filter(|k| k.has(flag::CONVICTED)) {
             key.acquit();
@@ -200,6 +213,7 @@ impl Ledger {
             self.people = people;
         }
         if self.clock.is_sweep() {
+            self.changed();
             let now_s = self.clock.now_s();
             self.values.sweep(now_s);
             // Lives are counted in ticks of ten minutes: once in each is enough for a pass over the table.
@@ -213,7 +227,11 @@ impl Ledger {
     /// Takes the time of a witness (see `clock`). At the end of an epoch the tables age; if the clock was set back, times in them that
     /// are later than now become now.
     fn advance(&mut self, now_s: u32, tick: bool) {
-        match self.clock.advance(now_s, tick) {
+        let moved = self.clock.advance(now_s, tick);
+        if moved != Moved::On {
+            self.changed();
+        }
+        match moved {
             Moved::On => {}
             Moved::Epoch => self.values.age(self.clock.now_s()),
             Moved::Back => {

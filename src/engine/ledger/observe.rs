@@ -16,6 +16,7 @@ use crate::engine::value::bucket;
 impl Ledger {
     #[inline(never)]
     pub(super) fn observe_one(&mut self, obs: &Observation) -> Outcome {
+        self.changed();
         self.advance(u32::try_from(obs.time.secs()).unwrap_or(u32::MAX), false);
         if obs.flags & observation::ALLOWED != 0 {
             return Outcome::default();

@@ -84,6 +84,7 @@ impl Ledger {
     /// After the last page: counts again, and mends references between pages of different moments. Everything will be
     /// published again.
     pub fn finish_restore(&mut self) {
+        self.changed();
         self.keys.part_twins();
         self.values.mend(self.clock.now_s());
         self.keys.follow(self.values.cases());

@@ -110,11 +110,11 @@ impl Schedule<'_> {
         }
         ledger.finish_restore();
         let known = |s: crate::engine::Status| (s.keys, s.confirmed);
-        let holder = self.holder().and_then(|i| self.w.vms[i].as_ref());
-        self.hurt.any
-            || holder.is_some_and(|vm| {
-                vm.head.epoch == meta.epoch && vm.status().map(known) == Some(known(ledger.status()))
-            })
+        let hurt = self.hurt.any;
+        let holder = self.holder().and_then(|i| self.w.vms[i].as_mut());
+        hurt || holder.is_some_and(|vm| {
+            vm.head.epoch == meta.epoch && vm.status().map(known) == Some(known(ledger.status()))
+        })
     }
 
     /// A tick in which each account asks by odds of one in three: three times an hour. Which of them are refused.
