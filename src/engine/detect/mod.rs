@@ -1,9 +1,10 @@
-//! The first question, of a recurring value: which explanation fits its keys best, and what share of them is a campaign's?
+//! Evidence about a recurring value: which explanation fits its keys best, and what share of them is a
+//! campaign's.
 //!
-//! One hypothesis a file. All are fitted to the same facts of the same keys; a value is a campaign's when a mixture with the
-//! queue beats the best honest explanation by `campaign.nats`, and by enough a key. The second question, of a key, is in
-//! `rules`. All arithmetic is exact IEEE addition, multiplication and division: every target computes the same bits.
-//! Cost of an evaluation: see `make bench-micro`.
+//! One hypothesis a file. All are fitted to the same facts of the same keys. A value is a campaign's when a
+//! mixture with the campaign beats the best honest explanation by `campaign.nats`, and by enough a key.
+//! `rules` then judges each key. All arithmetic is exact IEEE addition, multiplication and division, so every
+//! target computes the same bits. Cost of an evaluation: see `make bench-micro`.
 
 pub mod automation;
 mod birth_burst;
@@ -64,24 +65,25 @@ const GAPS: usize = 12;
 /// Share of keys that were blocked before, of honest users.
 const STRUCK: f64 = 0.01;
 
-/// What an evaluation found.
+/// Result of an evaluation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Finding {
     /// Nats of the mixture with a campaign over the best honest explanation.
     pub nats: f64,
-    /// Nats of each honest explanation under the best one of all, in the order of `HONEST`; 0 for the best.
+    /// Nats by which each honest explanation is worse than the best one of all, in the order of `HONEST`; 0
+    /// for the best.
     pub behind: [f64; EXPLANATIONS],
-    /// The best honest explanation, an index into `HONEST`.
+    /// Index of the best honest explanation in `HONEST`.
     pub best: usize,
-    /// Estimated distinct keys.
+    /// Estimated distinct keys that have sent the value.
     pub distinct: f64,
-    /// Share of the keys that is the campaign's.
+    /// Share of the keys that are the campaign's.
     pub share: f64,
-    /// There are enough keys, requests and hours to tell.
+    /// True if there are enough keys, requests and hours to conclude anything.
     pub ready: bool,
-    /// It is a campaign's: all conditions of a confirmation but those of other values.
+    /// True if all conditions of a confirmation hold but those on other values.
     pub campaign: bool,
-    /// What a key is judged by.
+    /// Numbers by which a key that sends it is judged.
     pub numbers: Numbers,
 }
 

@@ -1,7 +1,8 @@
 //! One owner: the keys share an egress. Workers, ingestion, back ends of a service.
 //!
-//! Their keys first came from at most three address prefixes, but for one in twenty: somebody who tried it at home, or a worker that
-//! moved. An owner has at most `campaign.fleet_cap` keys, like a fleet; a campaign of thousands behind one prefix is no owner.
+//! The keys first came from at most three address prefixes, but for one in twenty: somebody's own machine, or
+//! a worker that was moved. An owner has at most `campaign.fleet_cap` keys, like a fleet; a campaign of
+//! thousands behind one prefix is no owner.
 
 use super::coming::{MOST, Weights};
 use super::fleet::MACHINES;
@@ -10,7 +11,7 @@ use super::keys::Keys;
 use crate::engine::config::Campaign;
 use crate::engine::sort::sort;
 
-/// The hypothesis.
+/// The one-owner hypothesis.
 pub static OWNER: Hypothesis = Hypothesis { name: "one owner", besides: few_homes, ..MACHINES };
 
 /// If more than this share of all other keys has the same homes, homes say nothing.
