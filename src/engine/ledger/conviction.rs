@@ -1,5 +1,5 @@
-//! The verdict on a key. The ladder asks the rule for each case that a request matched, then looks at loads; the first rung
-//! that applies wins.
+//! The verdict on a key. The ladder applies `rules` to each case that a request matched, then checks load
+//! profiles. The first rung that applies decides.
 
 use super::matched::Matched;
 use super::values::{Values, octave};
@@ -16,7 +16,7 @@ use crate::engine::verdict::{Evidence, Reason};
 /// Nats for sleep below which a key's hours leave no doubt that it never sleeps.
 const SLEEPLESS: f64 = -4.0;
 
-/// A request as the ladder sees it.
+/// A request as the ladder gets it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     pub(super) obs: &'a Observation,
@@ -39,24 +39,24 @@ pub(super) struct Ladder {
 }
 
 impl Ladder {
-    /// Takes new parameters; what was counted stays.
+    /// Sets the parameters. Counts stay.
     pub(super) fn configure(&mut self, c: &Campaign) {
         (self.block_odds, self.young_for_s, self.strikes) = (c.block_odds, c.young_for_s, c.strikes);
         self.rollout_least = c.rollout_keys;
     }
 
-    /// Keys that have shown a rollout's breadth.
+    /// Number of keys that have sent as many shared prompts as a roll-out (`KeyState::shared`).
     pub(super) fn rollout_keys(&self) -> u32 {
         self.rollout_keys
     }
 
-    /// Takes the saved number of keys that have shown it.
+    /// Restores that number from saved state.
     pub(super) fn restore(&mut self, rollout_keys: u32) {
         self.rollout_keys = rollout_keys;
     }
 
-    /// Notes the match in its cases, runs the ladder, and counts a block against the key. Returns the outcome, and whether
-    /// the key's standing changed, so that edges are to be told.
+    /// Records the match in its cases, runs the ladder, and counts a block against the key. Returns the
+    /// outcome, and whether edges must be told because the key's standing has changed.
     pub(super) fn settle(
         &mut self,
         values: &mut Values,
@@ -108,7 +108,7 @@ impl Ladder {
         (rules::rule(&odds, self.block_odds), odds.nats() as f32 - case.numbers.prior)
     }
 
-    /// The odds that a key is one of a case's campaign.
+    /// The odds that a key belongs to a case's campaign.
     pub(super) fn odds(&self, key: &KeyState, now_s: u32, tick: u16, case: &Case, pieces: &Pieces) -> Odds {
         let facts = Facts::of(key, now_s, tick, self.young_for_s, pieces, case.shows());
         rules::odds(&facts, &case.numbers)

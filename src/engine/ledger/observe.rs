@@ -1,8 +1,9 @@
-//! One observation, start to end: the key's state is found or made, brought up to date, and turned into a `Touch`.
+//! One observation from start to end: the key's state is found or made, updated, and turned into a `Touch`
+//! for groups.
 //!
-//! The order matters. Limits are charged and matches looked up with the key's old state; groups learn from the new one; the
-//! ladder judges last. A request that is allowed, anonymous or without a prompt moves the clock and leaves no other trace
-//! but what its key and tenant owe.
+//! The order matters. Limits are charged and matches looked up with the key's old state; groups learn from
+//! the new one; the ladder judges last. A request that is allowed, anonymous or without a prompt advances the
+//! clock and is charged to the limits of its key and tenant; nothing else of it is kept.
 
 use super::Ledger;
 use super::conviction::Request;
@@ -47,7 +48,7 @@ impl Ledger {
         self.rates.charge(obs, self.keys.get_mut(obs.key), self.clock.now_s(), &mut self.publisher)
     }
 
-    /// Charges a request that was not decided when it was observed, and was served afterwards.
+    /// Charges a request that was not decided when it was observed and was served afterwards.
     pub(in crate::engine) fn served(&mut self, obs: &Observation) {
         self.rates.served(obs, self.keys.get_mut(obs.key), self.clock.now_s(), &mut self.publisher);
     }
