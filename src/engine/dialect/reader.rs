@@ -1,4 +1,4 @@
-//! Scanner events to `Facts`, by a dialect's tables. Parsing never decides: a malformed body is a fact, too.
+//! Scanner events to `Facts`, by a dialect's tables. It decides nothing: a malformed body is a fact, too.
 
 use super::facts::{Facts, INSTRUCTIONS, Window, escape};
 use super::sampler::Sampler;
@@ -8,7 +8,7 @@ use crate::engine::json::files::{File, is_text_type};
 use crate::engine::json::scan::{DEPTH, KEY, Sink};
 use crate::engine::json::unreadable::Unreadable;
 
-/// Messages beyond this make a request unreadable.
+/// Largest number of messages in a readable request.
 pub const MESSAGES: u32 = 4_096;
 
 /// Bytes kept of a role, a model's name or a parameter.
@@ -16,7 +16,7 @@ const WORD: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Role {
-    /// No role: a user's message, as in formats without roles.
+    /// None: a user's message, as in formats without roles.
     #[default]
     User,
     System,
@@ -77,7 +77,7 @@ enum Place {
     Message,
 }
 
-/// Reads one body.
+/// The reader of one body.
 #[derive(Debug)]
 pub struct Reader {
     dialect: &'static dyn Dialect,
@@ -151,7 +151,7 @@ pub struct Reader {
     unread: Option<Unreadable>,
 }
 
-/// Requests of a batch whose facts are kept: 64 KiB at most.
+/// Requests of a batch whose facts are kept (64 KiB at most).
 pub const SAMPLE: usize = 8;
 
 impl Reader {
@@ -202,20 +202,20 @@ impl Reader {
         }
     }
 
-    /// Sets the secrets that decide which items of a batch (`items`, by client) and which snippets (`text`, by policy) are kept, so
-    /// that a client cannot predict it.
+    /// Sets the secrets that decide which items of a batch (`items`, by client) and which snippets (`text`,
+    /// by policy) are kept, so that a client cannot predict it.
     pub fn seed(&mut self, items: u64, text: u64) {
         self.seed = items;
         self.sampler.key(text);
         self.beside.key(text);
     }
 
-    /// Turns the sample of text beside the messages off: it teaches nothing, and nothing would look its snippets up.
+    /// Stops sampling the text beside the messages: it teaches nothing, and nothing would match its snippets.
     pub fn leave_beside(&mut self) {
         self.beside.leave();
     }
 
-    /// The facts so far; the reader is empty afterwards. `lines`: a file of lines, which need not hold a prompt.
+    /// The facts read. `lines`: the body is a file of lines, which need not hold a prompt.
     pub fn into_facts(mut self, lines: bool) -> Facts {
         let own = self.take_facts();
         if self.items == 0 {
@@ -260,7 +260,7 @@ impl Reader {
         }
     }
 
-    /// Drops what was read of an item that is not JSON.
+    /// Drops what was read of an item that turned out not to be JSON.
     pub fn drop_item(&mut self) {
         let _ = self.take_facts();
         (self.depth, self.next, self.claim) = (0, Field::Root, 0);
@@ -343,12 +343,12 @@ impl Reader {
         facts
     }
 
-    /// Notes why the body is unreadable; the first reason stays.
+    /// Records why the body is unreadable. The first reason stays.
     pub fn fail(&mut self, what: Unreadable) {
         self.facts.unreadable.get_or_insert(what);
     }
 
-    /// Notes that the facts do not cover the whole body.
+    /// Records that the facts do not cover the whole body.
     pub fn beyond(&mut self) {
         self.facts.beyond_window = true;
         self.fail(Unreadable::BeyondWindow);
@@ -526,7 +526,7 @@ impl Reader {
         }
     }
 
-    /// Bytes of files that were skipped as not text.
+    /// Bytes of files that were skipped because they are not text.
     pub fn passed(&self) -> u64 {
         self.passed.saturating_add(if self.next == Field::Media { self.file.passed() } else { 0 })
     }
