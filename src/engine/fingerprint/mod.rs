@@ -1,9 +1,10 @@
-//! Text to fingerprint: sampled 4-word shingles. Text ends here.
+//! Text to fingerprint: sampled shingles of four words. Text ends here.
 //!
-//! A value stands for four consecutive folded words. Values are sampled by their own hash (one in four), so the same phrase
-//! is kept or dropped everywhere, whatever surrounds it. Guarantee: changing case, spacing, punctuation, invisible
-//! characters, look-alike letters, numbers or ids changes nothing; inserting a word touches only the shingles across it.
-//! Memory: none beside the result. Cost: one pass, eight bytes at a time, about 1 ns a byte natively (`make bench-micro`). Source: Broder 1997 (shingles), Manber 1994
+//! A value stands for four consecutive folded words. Values are sampled by their own hash (one in four), so
+//! the same phrase is kept or dropped everywhere, whatever surrounds it. Guarantee: case, spacing,
+//! punctuation, invisible characters, look-alike letters, numbers and ids change nothing; inserting a word
+//! changes only the shingles across it. Memory: none beside the result. Cost: one pass, eight bytes at a
+//! time, about 1 ns a byte natively (`make bench-micro`). Source: Broder 1997 (shingles), Manber 1994
 //! (sampling by hash). Not for: texts below four words, paraphrases.
 
 mod classes;
@@ -17,7 +18,7 @@ use fold::{Fold, decode, fold};
 /// Bytes of a block, and of what may be read after it.
 const AHEAD: usize = BLOCK + 8;
 
-/// Adds a sorted list to another, each value once.
+/// Adds the values of one sorted list to another, each once.
 #[inline(never)]
 pub fn unite(to: &mut Vec<u64>, more: &[u64]) {
     if to.is_empty() {
@@ -44,7 +45,7 @@ pub fn unite(to: &mut Vec<u64>, more: &[u64]) {
 const WORDS: usize = 4;
 /// One value in this many is kept.
 const SAMPLE: u64 = 4;
-/// Values kept per region.
+/// Values that are kept of a region, at most.
 pub const CAP: usize = 24;
 /// Values of a request that the ledger learns from, at most.
 pub const ANCHORS: usize = 12;
@@ -52,16 +53,16 @@ const P: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Longest word that counts, bytes.
 const MAX_WORD: u32 = 24;
 
-/// Fingerprint of some regions of text.
+/// Fingerprint of one or more regions of text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Sorted, unique; top two bits 00 (the text axis). At most `CAP` per region.
+    /// Sorted, unique; the top two bits are 00 (the text axis). At most `CAP` a region.
     pub values: Vec<u64>,
-    /// Order-dependent mix of all word hashes; `None` below 4 words.
+    /// Hash of all words in order; `None` below four words.
     pub exact: Option<u64>,
 }
 
-/// Takes fingerprints. Holds only the hash key; a text leaves at most `CAP` values, on the stack.
+/// Takes fingerprints. It holds only the hash key; at most `CAP` values of a text, on the stack.
 #[derive(Debug)]
 pub struct Fingerprinter {
     seed: u64,
@@ -404,12 +405,13 @@ impl Words<'_> {
 }
 
 impl Fingerprinter {
-    /// `seed`: the policy's text key.
+    /// `seed`: the policy's key for text.
     pub fn new(seed: u64) -> Fingerprinter {
         Fingerprinter { seed, least: Least::new() }
     }
 
-    /// Takes the fingerprint of `regions` (each folded and sampled alone) into `out`, replacing what it holds.
+    /// Takes the fingerprint of `regions` (each folded and sampled alone) into `out`, replacing what it
+    /// holds.
     pub fn take(&mut self, regions: &[&[u8]], out: &mut Fingerprint) {
         out.values.clear();
         let (mut exact, mut total) = (self.seed, 0u32);
@@ -424,8 +426,8 @@ impl Fingerprinter {
         out.exact = (total >= WORDS as u32).then_some(exact.max(1));
     }
 
-    /// Takes the least values of all snippets together into `out`, as those that the texts themselves would give; `each` is told the
-    /// least of each. Snippets start within a word and may end within one.
+    /// Takes the smallest values of all snippets together into `out`; they are among those that the whole
+    /// texts would give. `each` gets the smallest of each snippet. A snippet may start and end within a word.
     pub fn sample(
         &mut self,
         snippets: impl Iterator<Item = [u8; BLOCK]>,
