@@ -1,5 +1,5 @@
-//! The strict JSON half: unknown keys, wrong units, empty selectors and contradictions are problems that name the JSON
-//! path, the value, what is allowed and the fix. All problems of a file are told at once.
+//! Reads the JSON strictly: unknown keys, wrong units, empty selectors and contradictions are problems that
+//! name the JSON path, the value, what is allowed and the fix. All problems of a file are reported at once.
 
 use super::read::{Object, leaf, of_text, quote, show};
 use super::routes::{Match, Pattern, Routes, Rule};
@@ -29,18 +29,18 @@ const TOP_ONLY: [&str; 12] = [
     "exceptions",
 ];
 
-/// Parses and validates. Without a seed in the file, one is derived from the policy's name.
+/// Parses and validates a configuration. Without a seed in the file, one is derived from the policy's name.
 ///
 /// # Errors
-/// Every problem of the file.
+/// All problems of the file.
 pub fn parse(json: &str) -> Result<Config, ConfigError> {
     parse_with_env(json, None)
 }
 
-/// The same, with the seed of the environment (`WEIR_SEED`) where the file has none.
+/// The same with `env_seed` (`WEIR_SEED`) where the file has no seed.
 ///
 /// # Errors
-/// Every problem of the file.
+/// All problems of the file.
 pub fn parse_with_env(json: &str, env_seed: Option<&str>) -> Result<Config, ConfigError> {
     let mut p = Problems::default();
     // Some editors put a byte order mark in front.
@@ -534,7 +534,8 @@ fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> List {
     out
 }
 
-/// `base` with the merge patch applied (RFC 7396). Builds new maps: removal from a map is 5 KB of the module.
+/// `base` with a JSON merge patch applied (RFC 7396). It builds new maps, because removal from a map is 5 KB
+/// of the module.
 pub fn merged(base: Option<&Value>, patch: &Value) -> Value {
     let (Some(Value::Object(base)), Value::Object(changes)) = (base, patch) else { return patch.clone() };
     let kept = base.iter().filter(|(k, _)| !changes.contains_key(*k)).map(|(k, v)| (k.clone(), v.clone()));
