@@ -1,8 +1,8 @@
-//! One request in flight: takes head and chunks, answers with `Next`. Decides nothing. Memory: about 30 KiB at most (a
-//! batch: 100 KiB).
+//! One request in flight: takes head and chunks, answers with `Next`. It decides nothing. Memory: at most
+//! about 30 KiB (a batch: 100 KiB).
 //!
-//! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so. The host's empty
-//! last call alone would come too late to hold the request back.
+//! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so.
+//! The last of these alone would be too late: by then the host has sent the request on.
 
 use super::frames::Frames;
 use super::head::{Head, MAX_PAIRS};
@@ -15,36 +15,37 @@ use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
 use crate::engine::hash;
 use crate::engine::json::scan::Scanner;
-use crate::engine::json::transcode::Wide;
+use crate::engine::json::transcode::Transcoder;
 use crate::engine::verdict::Mode;
 
-/// Bytes of headers that are looked at.
+/// Bytes of headers that are read, at most.
 pub const MAX_HEADER_BYTES: usize = 64 << 10;
 
-/// What the host does with the body so far.
+/// What the host does with the body it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Keep holding, send more.
+    /// Keep holding and send more.
     More,
     /// Call `decide` now.
     Ready,
-    /// Too much to hold: let the held bytes go, keep sending more (later answers are `Release` or `Ready`).
+    /// It is too much to hold: release the held bytes and keep sending more (later answers are `Release` or
+    /// `Ready`).
     Release,
 }
 
-/// What decides a request without a prompt that a dialect reads.
+/// How a request without a prompt that a dialect reads is decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Other {
-    /// It carries a prompt, or its profile is off.
+    /// Does not apply: it carries a prompt, or its profile is off.
     #[default]
     No,
-    /// Nothing decides: it passes.
+    /// It passes.
     Passed,
-    /// Lists and convictions. It asks for no work: reading methods, preflights, deletions.
+    /// By lists and convictions. Its method asks for no work: reading, preflights, deletions.
     Free,
-    /// Lists, convictions and limits: its method carries a body, or it is a handshake or a tunnel.
+    /// By lists, convictions and limits: its method carries a body, or it is a handshake or a tunnel.
     Charged,
-    /// Lists; else it is refused.
+    /// By lists; otherwise it is refused.
     Refused,
 }
 
@@ -53,9 +54,9 @@ pub enum Other {
 enum Line {
     /// At the start of a line.
     Start,
-    /// In a line that is a document.
+    /// In a line that is a JSON document.
     In,
-    /// In a line that is none: the form around the file, or another file.
+    /// In a line that is none: part of the form around the file, or of another file.
     Skip,
 }
 
@@ -104,7 +105,7 @@ impl Line {
 
 #[derive(Debug)]
 struct Body {
-    wide: Wide,
+    transcoder: Transcoder,
     scanner: Scanner,
     /// The body is protobuf.
     walker: Option<Box<Walker>>,
@@ -139,7 +140,7 @@ impl Body {
     }
 
     fn read(&mut self, seen: &[u8]) {
-        let Body { wide, scanner, walker, reader, failed, lines, first, .. } = self;
+        let Body { transcoder, scanner, walker, reader, failed, lines, first, .. } = self;
         first.take(seen);
         if let Some(walker) = walker {
             if !*failed && let Err(what) = walker.feed(seen, reader) {
@@ -148,7 +149,7 @@ impl Body {
             }
             return;
         }
-        wide.feed(seen, &mut |text| {
+        transcoder.feed(seen, &mut |text| {
             if *failed {
                 return;
             }
@@ -169,32 +170,32 @@ impl Body {
     }
 }
 
-/// State between callbacks.
+/// State of a request between callbacks.
 #[derive(Debug)]
 pub struct Session {
     /// The profile that applies.
     pub profile: ProfileId,
-    /// Who sends it.
+    /// Who the request is counted for.
     pub identity: Identity,
-    /// The dialect that claims the path (`None`: not inference, see `other`).
+    /// Dialect that claims the path (`None`: not inference, see `other`).
     pub dialect: Option<&'static dyn Dialect>,
-    /// Each prompt of a list costs a limit as much as a request of its own.
+    /// True if each prompt of a list is charged like a request of its own.
     pub by_item: bool,
-    /// What decides the request if no dialect claims its path.
+    /// How the request is decided if no dialect claims its path.
     pub other: Other,
-    /// What the body said; complete after `finish`.
+    /// Facts of the body; complete after `finish`.
     pub facts: Facts,
-    /// The request is gRPC: replies carry a status in trailers.
+    /// True if it is gRPC: replies carry a status in trailers.
     pub grpc: bool,
-    /// `accept` asks for problem details.
+    /// True if `accept` asks for problem details (RFC 9457).
     pub problem_json: bool,
-    /// `decide` ran.
+    /// True once `decide` has run.
     pub decided: bool,
-    /// All `content-length` bytes have come, and the host has not said that the body has ended.
+    /// True while all `content-length` bytes have come and the host has not reported the end of the body.
     pub end_due: bool,
-    /// Bytes that may be held of its body while more are to come (`Inspect::holds`).
+    /// Bytes of its body that may be held while more are to come (`Inspect::holds`).
     pub holds: u64,
-    /// After a WebSocket handshake on a known path: reads the client's frames.
+    /// Reader of the client's frames, after a WebSocket handshake on a known path.
     pub frames: Option<Box<Frames>>,
     body: Option<Box<Body>>,
 }
@@ -271,7 +272,7 @@ impl Session {
             reader.fail(Unreadable::Headers);
         }
         session.body = Some(Box::new(Body {
-            wide: Wide::default(),
+            transcoder: Transcoder::default(),
             scanner: Scanner::default(),
             walker: dialect.protobuf(path.end()).map(|table| Box::new(Walker::new(table))),
             lines: dialect.lines().then_some(Line::Start),
@@ -289,14 +290,14 @@ impl Session {
         session
     }
 
-    /// Turns the sample of text beside the messages off: nothing would look its snippets up.
+    /// Stops sampling the text beside the messages: nothing would match its snippets.
     pub fn leave_beside(&mut self) {
         if let Some(body) = &mut self.body {
             body.reader.leave_beside();
         }
     }
 
-    /// A session whose body was read elsewhere: the simulator makes facts without a wire format.
+    /// A session for given facts: the simulator makes facts without a wire format.
     pub fn from_facts(profile: ProfileId, identity: Identity, facts: Facts) -> Session {
         Session {
             profile,
@@ -315,8 +316,8 @@ impl Session {
         }
     }
 
-    /// A WebSocket message as a request of its own, of the key of the handshake. Without a prompt it is decided by its key
-    /// alone.
+    /// A session for a WebSocket message, which is a request of its own with the key of the handshake.
+    /// Without a prompt it is decided by its key alone.
     pub fn of_message(&self, dialect: &'static dyn Dialect, facts: Facts) -> Session {
         let prompt = facts.unreadable != Some(Unreadable::Empty)
             && !(facts.user.is_empty() && facts.instructions.is_empty() && facts.unreadable.is_none());
@@ -330,12 +331,12 @@ impl Session {
         session
     }
 
-    /// Can the request be decided without a body?
+    /// True if the request can be decided without a body.
     pub fn is_ready(&self) -> bool {
         self.body.is_none()
     }
 
-    /// Feeds a chunk; `end` on the last one (an empty last chunk is fine; trailers count as the end).
+    /// Takes a chunk of the body. `end`: the last one, which may be empty (trailers count as the end).
     pub fn push(&mut self, chunk: &[u8], end: bool) -> Next {
         let Some(body) = &mut self.body else { return Next::Ready };
         let mut rest = chunk;
@@ -364,14 +365,14 @@ impl Session {
         if self.holds == 0 || body.received > self.holds { Next::Release } else { Next::More }
     }
 
-    /// The host reported bytes that it did not hand over: the body was not read whole.
+    /// Notes that the host reported bytes which it did not hand over: the body was not read whole.
     pub fn miss(&mut self) {
         if let Some(body) = &mut self.body {
             body.reader.fail(Unreadable::Truncated);
         }
     }
 
-    /// No more body will come: the facts are final. Idempotent.
+    /// Ends the body: the facts are final. A second call does nothing.
     #[inline(never)]
     pub fn finish(&mut self) {
         let Some(mut body) = self.body.take() else { return };

@@ -13,7 +13,7 @@ use crate::engine::limiter::{Limiter, longest, of_key, of_tenant};
 use crate::engine::observation::{self, Observation};
 use crate::engine::snapshot::Shard;
 use crate::engine::tables::keys::KeyState;
-use crate::engine::tables::overdrawn::Over;
+use crate::engine::tables::overdrawn::Overdrawn;
 use crate::engine::tables::quota::{self, Debt};
 use crate::engine::units::{Nanos, Wait};
 
@@ -48,7 +48,7 @@ impl Limits {
 pub(super) struct Rates {
     of: Vec<Limits>,
     debts: Option<Limiter>,
-    over: Over,
+    over: Overdrawn,
 }
 
 impl Rates {
@@ -160,7 +160,7 @@ impl Rates {
     /// After the clock was set back: debts are relative and stay; published ones are absolute and are
     /// computed again.
     pub(super) fn step_back(&mut self) {
-        self.over = Over::default();
+        self.over = Overdrawn::default();
     }
 
     /// Writes keys and tenants with a debt into the shards that are published.

@@ -37,15 +37,15 @@ const NONE: Entry = Entry { key: 0, profile: 0, debt: Debt { limit: 0, until: Na
 
 /// All keys and tenants with a debt.
 #[derive(Debug)]
-pub struct Over(Vec<Entry>);
+pub struct Overdrawn(Vec<Entry>);
 
-impl Default for Over {
-    fn default() -> Over {
-        Over(vec![NONE; ENTRIES])
+impl Default for Overdrawn {
+    fn default() -> Overdrawn {
+        Overdrawn(vec![NONE; ENTRIES])
     }
 }
 
-impl Over {
+impl Overdrawn {
     /// Bytes of the table.
     pub fn size_bytes(&self) -> usize {
         self.0.len().saturating_mul(std::mem::size_of::<Entry>())
@@ -58,7 +58,11 @@ impl Over {
 
     /// The last known debt of a key, even if it is paid off by now.
     pub fn debt(&self, key: u64, profile: u8) -> Option<Debt> {
-        self.0.get(Over::bucket(key))?.iter().find(|e| e.key == key && e.profile == profile).map(|e| e.debt)
+        self.0
+            .get(Overdrawn::bucket(key))?
+            .iter()
+            .find(|e| e.key == key && e.profile == profile)
+            .map(|e| e.debt)
     }
 
     /// The wait that edges are told, `None` if there is none.
@@ -70,7 +74,7 @@ impl Over {
 
     /// Records a key's debt. True if edges must be told.
     pub fn note(&mut self, key: u64, profile: u8, debt: Debt) -> bool {
-        let Some(ways) = self.0.get_mut(Over::bucket(key)) else { return false };
+        let Some(ways) = self.0.get_mut(Overdrawn::bucket(key)) else { return false };
         let at = ways.iter().position(|e| e.key == key && e.profile == profile);
         let at = at.or_else(|| (0..WAYS).min_by_key(|i| ways.get(*i).map_or(Nanos(0), |e| e.debt.until)));
         let Some(entry) = at.and_then(|at| ways.get_mut(at)) else { return false };
@@ -103,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_gives_up_who_ends_first() {
-        let mut over = Over::default();
+        let mut over = Overdrawn::default();
         let size = over.size_bytes();
         for key in 1..=20_000u64 {
             over.note(key, 0, Debt { limit: 0, until: Nanos::from_secs(1_000 + key) });
