@@ -1,8 +1,8 @@
-//! Reads what a client sends over a WebSocket (RFC 6455): frames in any chunks become messages, and each message becomes
-//! facts.
+//! Reads what a client sends over a WebSocket (RFC 6455): frames in any chunks become messages, and each
+//! message becomes facts.
 //!
-//! Memory: a frame's head and one reader, about 12 KiB a connection while a message is under way, 100 bytes between
-//! messages. Fragments of a message are joined, control frames between them skipped, masks removed.
+//! Memory: a frame's head and one reader, about 12 KiB a connection within a message and 100 bytes between
+//! messages. Fragments of a message are joined, control frames between them skipped, and masks removed.
 
 use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
@@ -13,7 +13,7 @@ const HEAD: usize = 14;
 /// Bytes that are unmasked at once.
 const PIECE: usize = 1_024;
 
-/// The client's side of one connection.
+/// The frames that one client sends.
 #[derive(Debug)]
 pub struct Frames {
     dialect: &'static dyn Dialect,
@@ -40,18 +40,19 @@ struct Message {
 }
 
 impl Frames {
-    /// A connection whose messages `dialect` reads, each up to `inspect` bytes.
+    /// Frames whose messages `dialect` reads, each up to `inspect` bytes. `key`: seed of the sample of
+    /// snippets.
     pub fn new(dialect: &'static dyn Dialect, inspect: u64, key: u64) -> Frames {
         Frames { dialect, inspect, key, head: [0; HEAD], head_len: 0, left: 0, at: 0, message: None }
     }
 
-    /// How the messages are read.
+    /// The dialect of the messages.
     pub fn dialect(&self) -> &'static dyn Dialect {
         self.dialect
     }
 
-    /// Reads up to the end of a message. Returns the bytes behind it and its facts; `None` if all was read and no message
-    /// has ended.
+    /// Reads up to the end of one message. Returns the bytes behind it and its facts, or `None` if all bytes
+    /// were read and no message has ended.
     ///
     /// A binary message that is not JSON is no error: its only fact is `media`.
     pub fn next<'a>(&mut self, bytes: &'a [u8]) -> (&'a [u8], Option<Facts>) {
