@@ -1,4 +1,5 @@
-//! The leader's part: fence, drain, publish, checkpoint; and how one VM takes over from another.
+//! The leader's part: check the lease, apply rings, publish, checkpoint; and how one VM takes over from
+//! another.
 
 use super::cells::{self, Cell, FREE, HUB_SHARDS, Head, LED, Meta, RING, SHARD_BYTES, SLOTS};
 use super::cells::{Slot, Tail, YIELDED};
@@ -15,7 +16,7 @@ use crate::engine::ledger::{Ledger, Sizes};
 use crate::engine::snapshot::{DENIED, EXCEPTIONS, SHARDS, Shard};
 use crate::engine::units::Nanos;
 
-/// State of the leader alone.
+/// State that only the leader has.
 #[derive(Debug)]
 pub(super) struct Lead {
     pub(super) ledger: Ledger,
@@ -33,7 +34,7 @@ pub(super) struct Lead {
     dirty: bool,
     dirty_before: bool,
     cycle_began: u64,
-    /// When the last full checkpoint was complete.
+    /// Time of the last complete checkpoint, nanoseconds of the monotonic clock.
     pub(super) checkpointed: u64,
     /// Since when the lease is offered, 0 if it is not.
     yielded_at: u64,
@@ -47,11 +48,11 @@ pub(super) struct Lead {
     restored: u64,
     /// Time that a hand-over took, microseconds.
     handed: Option<u64>,
-    /// Verdicts that are new in this tick, with the time of their observations.
+    /// Verdicts of the ledger that are new in this tick, with the time of their observations.
     pub(super) news: Vec<(Nanos, Decision)>,
     last: LastActions,
     bytes: Vec<u8>,
-    /// The hub's side, if one is configured.
+    /// Exchange with the hub, if one is configured.
     pub(super) uplink: Option<Uplink>,
     /// What people have released on the hub, and the version of its shard.
     pardoned: (u32, Vec<u64>),
@@ -65,7 +66,7 @@ fn add(count: &mut u64, n: u64) {
 }
 
 impl Node {
-    /// Tries to take the lease from the head that was read, and restores what was learned.
+    /// Tries to take the lease, given the head that was read, and restores what was learned.
     pub(super) fn take_over(&mut self, cells: &mut dyn Cells, mono: u64, cas: u32) {
         let head = Head {
             uid: self.uid,
@@ -100,7 +101,7 @@ impl Node {
         self.lead = Some(Box::new(lead));
     }
 
-    /// A leader's tick.
+    /// One tick of a leader.
     pub(super) fn lead(&mut self, cells: &mut dyn Cells, mono: u64, now: Nanos) {
         let Some(mut lead) = self.lead.take() else { return };
         lead.head.beat = lead.head.beat.saturating_add(1);
@@ -117,7 +118,7 @@ impl Node {
         }
     }
 
-    /// Gives the lease back, with everything learned in the pages.
+    /// Writes everything learned into the pages and gives the lease back.
     pub(super) fn free(&mut self, cells: &mut dyn Cells) {
         let Some(mut lead) = self.lead.take() else { return };
         let mono = cells.monotonic();
@@ -269,7 +270,7 @@ impl Lead {
         self.ledger.pardon(&self.pardoned.1);
     }
 
-    /// The hub has answered.
+    /// Handles the hub's answer: its status and body.
     pub(super) fn hub_answer(&mut self, step: &mut Step<'_>, answer: (u32, &[u8])) -> Option<Answer> {
         // The fence, as in a tick: only who leads writes shards.
         if !self.renew(step.prefix, step.cells) {

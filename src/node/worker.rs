@@ -1,4 +1,4 @@
-//! Every VM's part: its ring, its snapshot, its candidacy.
+//! The part of every VM: its ring, its snapshot, its candidacy for the lease.
 
 use super::cells::{self, CELL_BYTES, FREE, HUB_SHARDS, Head, RING, SLOTS, Slot, YIELDED};
 use super::{CREATE, Cells, GRACE, MS, Node, SILENT, SPARING, STALE, STALE_TICKS, Set};
@@ -6,7 +6,7 @@ use crate::engine::edge::Edge;
 use crate::engine::wire::Refused;
 use std::sync::Arc;
 
-/// A VM's own ring.
+/// The ring of one VM.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     /// Which, once claimed.
@@ -15,7 +15,7 @@ pub(super) struct Ring {
 }
 
 impl Node {
-    /// The first request has come: from now on this VM serves, with all shards that are published.
+    /// Starts to serve at the first request, with all shards published so far.
     pub fn serve(&mut self, cells: &mut dyn Cells) {
         self.serving = true;
         if self.edge.is_none() {
@@ -26,7 +26,7 @@ impl Node {
         }
     }
 
-    /// Applies the shards that are new here.
+    /// Applies shards that are new.
     pub(super) fn pull(&mut self, cells: &mut dyn Cells, mono: u64) {
         let Some(edge) = &mut self.edge else { return };
         let head = &self.head;
@@ -58,7 +58,7 @@ impl Node {
         }
     }
 
-    /// Heartbeat of the ring, and the observations of the last tick.
+    /// Writes the heartbeat of the ring, and the observations of the last tick.
     pub(super) fn beat(&mut self, cells: &mut dyn Cells, mono: u64, period: u64) {
         let silent = mono.saturating_sub(self.seen_at);
         let sparing = self.head.state == FREE || silent >= SPARING.saturating_mul(period);
@@ -67,7 +67,7 @@ impl Node {
         }
     }
 
-    /// Writes waiting observations into the ring. `false`: none wait.
+    /// Writes waiting observations into the ring. False if there are none.
     pub(super) fn flush(&mut self, cells: &mut dyn Cells) -> bool {
         if self.edge.as_ref().is_none_or(|e| e.waiting() == 0) {
             return false;
@@ -149,7 +149,8 @@ impl Node {
         None
     }
 
-    /// Candidacy of a VM that does not lead.
+    /// Candidacy of a VM that does not lead: takes the lease, or asks its holder to yield, when either is
+    /// due.
     pub(super) fn stand(&mut self, cells: &mut dyn Cells, mono: u64, cas: u32) {
         let h = &self.head;
         let age = mono.saturating_sub(self.born);
