@@ -52,8 +52,8 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|id| Box::new(Filter { id }));
 }}
 
-/// The end of a call to the hub. The SDK exports a callback of its own for this, which knows only calls that the SDK has made:
-/// `weir-prune` puts this one in its place.
+/// The end of a call to the hub. `weir-prune` puts it in place of the SDK's own callback, which knows only
+/// calls that the SDK has made.
 #[unsafe(no_mangle)]
 pub extern "C" fn weir_on_http_call_response(
     root: u32,

@@ -1,4 +1,5 @@
-//! Roots, engines and clocks of one VM. Configuration stays with its root; what was learned stays with the VM, by policy.
+//! Root contexts, engines and clocks of one VM. A configuration belongs to its root context; what was learned
+//! belongs to the VM, by policy.
 
 use super::HOLD_LIMIT_NS;
 use super::calls;
@@ -54,9 +55,9 @@ struct State {
 /// Where a policy learns.
 #[derive(Debug)]
 enum Brain {
-    /// In the leader's VM, for all.
+    /// In the ledger of the node, which one VM leads.
     Node(Box<Node>),
-    /// Here, once a request has come.
+    /// In an engine of this VM, made at the first request.
     Vm(Option<Box<Engine>>),
 }
 
@@ -166,7 +167,7 @@ struct Root {
     config: Arc<Config>,
 }
 
-/// One VM.
+/// State that all contexts of a VM share.
 #[derive(Debug)]
 pub struct Plugin {
     roots: Vec<Root>,
@@ -184,7 +185,7 @@ pub struct Plugin {
     timerless: bool,
     kept_at: u64,
     since: u32,
-    /// Requests that a tick must reach.
+    /// Requests that a tick must be able to reach.
     pub waiting: Registry,
 }
 
@@ -214,7 +215,7 @@ fn first_property(paths: &[&[&str]]) -> Vec<u8> {
 }
 
 impl Plugin {
-    /// A VM without any configuration.
+    /// State without any configuration.
     pub const fn new() -> Plugin {
         Plugin {
             roots: Vec::new(),
@@ -231,7 +232,8 @@ impl Plugin {
         }
     }
 
-    /// Reads and checks a configuration. `false` keeps the old one (or stops the start).
+    /// Reads and checks a configuration of `size` bytes. False if it is refused: the old one stays in force
+    /// (or the start fails).
     pub fn configure(&mut self, root: u32, size: usize) -> bool {
         let bytes = calls::buffer(BufferType::PluginConfiguration, 0, size).unwrap_or_default();
         let Ok(mut text) = String::from_utf8(bytes) else {
@@ -325,8 +327,8 @@ impl Plugin {
         }
     }
 
-    /// A root context has ended. What its policy learned stays; with the last root of a policy it is handed to the other
-    /// VMs.
+    /// Ends a root context. What its policy learned stays. With the policy's last root context it is handed
+    /// to the other VMs.
     pub fn drop_root(&mut self, root: u32) {
         let Some(at) = self.roots.iter().position(|r| r.id == root) else { return };
         let config = self.roots.remove(at).config;
@@ -369,7 +371,7 @@ impl Plugin {
         Some((self.state(&config)?, config))
     }
 
-    /// Reads the head of a request: all headers once, at most four properties.
+    /// Reads the head of a request: all headers in one call, and at most four properties.
     pub fn open(&mut self, root: u32, end: bool) -> Option<(Session, String)> {
         let (state, config) = self.policy(root)?;
         state.metrics.count(Counter::Seen);
@@ -426,25 +428,25 @@ impl Plugin {
         Some((state.brain.open(&config, &head), id))
     }
 
-    /// May this request's headers be held?
+    /// True if this request's headers may be held.
     pub fn may_hold(&self, root: u32, session: &Session) -> bool {
         let profile = self.config(root).and_then(|c| c.profile(session.profile));
         !self.hold_broken && !self.timerless && profile.is_some_and(|p| p.inspect.hold_headers)
     }
 
-    /// Bytes that the host buffers of a request.
+    /// Bytes that the host buffers of a request, as configured.
     pub fn host_buffers(&self, root: u32, profile: ProfileId) -> u64 {
         let profile = self.config(root).and_then(|c| c.profile(profile));
         profile.map_or(0, |p| u64::from(p.inspect.host_buffer_bytes))
     }
 
-    /// The profile's `failure_mode`.
+    /// True if the profile's `failure_mode` is closed.
     pub fn fails_closed(&self, root: u32, profile: ProfileId) -> bool {
         let profile = self.config(root).and_then(|c| c.profile(profile));
         profile.is_some_and(|p| p.failure_mode == FailureMode::Closed)
     }
 
-    /// Decides, counts and logs.
+    /// Decides a request, counts it and logs it.
     pub fn decide(&mut self, root: u32, session: &mut Session) -> Option<Decision> {
         self.upkeep(root);
         let (state, config) = self.policy(root)?;
@@ -479,7 +481,7 @@ impl Plugin {
         Some(decision)
     }
 
-    /// Sends the reply of a rejection.
+    /// Sends the reply of a rejection. False if the host refused it.
     pub fn reply(&self, root: u32, decision: &Decision, session: &Session, request_id: &str) -> bool {
         let Some(profile) = self.config(root).and_then(|c| c.profile(decision.profile)) else {
             return false;
@@ -487,7 +489,7 @@ impl Plugin {
         reply::send(decision, session, profile, request_id)
     }
 
-    /// Adds one to a counter of a root's policy.
+    /// Adds one to a counter of the root context's policy.
     pub fn count(&mut self, root: u32, counter: Counter) {
         let Some(config) = self.config(root).cloned() else { return };
         if let Some(state) = self.state(&config) {
@@ -495,7 +497,7 @@ impl Plugin {
         }
     }
 
-    /// Ageing, expiry, gauges.
+    /// One tick of a root context: the node or engine, gauges, streams that wait.
     pub fn tick(&mut self, root: u32) {
         let Some(own) = self.config(root) else { return };
         // Several roots may share a policy while one drains: the newest configuration is in force.
@@ -543,7 +545,7 @@ impl Plugin {
         }
     }
 
-    /// A call to the hub has ended.
+    /// Handles the end of a call to the hub. `size`: bytes of its body.
     pub fn hub_answer(&mut self, root: u32, size: usize) {
         let (status, body, error) = hub::ended(size);
         let Some((state, config)) = self.policy(root) else { return };
@@ -554,7 +556,8 @@ impl Plugin {
         }
     }
 
-    /// Gives up holding streams that hang at their headers. Returns their context ids, to be resumed.
+    /// Context ids of streams whose headers have been held for too long without a body. They are to be
+    /// resumed.
     pub fn hung_streams(&mut self, root: u32) -> Vec<u32> {
         // One slow client must not switch holding off for all.
         if self.hold_proven || self.waiting.is_empty() {
@@ -571,8 +574,8 @@ impl Plugin {
         hung.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Replies that wait for the end of a body, or for the ledger's word on how long their key must wait. If no body's end was ever
-    /// reported, this host does not report them, and no reply waits for one again.
+    /// Sends replies that have waited for too long: for the end of a body, or for the ledger's wait. If no
+    /// end of a body was ever reported, this host does not report them, and no reply waits for one again.
     pub fn answer_overdue(&mut self, root: u32) {
         if self.waiting.is_empty() {
             return;
@@ -586,8 +589,8 @@ impl Plugin {
         }
     }
 
-    /// How long a reply must wait for the ledger's word on how long its key must wait, nanoseconds. A burst that reaches several workers
-    /// within their ticks is known in whole to none of them.
+    /// Time that a reply must wait until the ledger has said how long its key must wait, nanoseconds. No
+    /// single worker sees all of a burst that reaches several.
     pub fn word_in(&mut self, root: u32, tenant: u64, d: &Decision) -> u64 {
         let limited = d.action == Action::Throttle && d.verdict.reason == Reason::Rate;
         if !limited || self.timerless {
@@ -603,29 +606,31 @@ impl Plugin {
         }
     }
 
-    /// The decision tells what the ledger has said of how long its key must wait.
+    /// Sets the decision's wait to what the ledger has published for its key.
     pub fn hear_wait(&mut self, root: u32, tenant: u64, d: &mut Decision) {
         if let Some((State { brain: Brain::Node(node), .. }, config)) = self.policy(root) {
             node.hear_wait(Plugin::now(&config), tenant, d);
         }
     }
 
-    /// A body came while headers were held.
+    /// Notes that a body came while headers were held, so holding works on this host.
     pub fn hold_works(&mut self) {
         self.hold_proven = true;
     }
 
-    /// May a reply wait for the end of a body whose last byte has come? Not without a timer, as nothing would end the wait.
+    /// True if a reply may wait for the end of a body whose last byte has come. Without a timer nothing would
+    /// end the wait.
     pub fn may_wait(&self) -> bool {
         self.end_told.unwrap_or(!self.timerless)
     }
 
-    /// Notes whether the host reported the end of a body. The first finding stays.
+    /// Notes whether the host reports the end of a body. The first finding stays.
     pub fn tells_end(&mut self, told: bool) {
         self.end_told.get_or_insert(told);
     }
 
-    /// Notes a stream that hung at its headers. After several, with never a body, holding is given up on this host.
+    /// Notes a stream that hung while its headers were held. After several, and if no body ever came, headers
+    /// are not held any more on this host.
     pub fn hold_failed(&mut self, root: u32) {
         self.count(root, Counter::HoldWatchdog);
         self.hung = self.hung.saturating_add(1);

@@ -1,8 +1,8 @@
-//! Memory that is given back is wiped, and so is the stack: no prompt and no credential stands in a VM after its request, whoever reads that
-//! memory (a core dump, a debugger).
+//! An allocator that wipes freed memory, and a wipe of the stack: no prompt and no credential remains in a
+//! VM's memory after its request, for whoever reads that memory (a core dump, a debugger).
 //!
-//! What moves as it grows leaves nothing behind either: `realloc` is `GlobalAlloc`'s own, which takes new memory, copies, and gives the
-//! old back.
+//! A value that moves as it grows leaves nothing behind either: `realloc` is `GlobalAlloc`'s own, which
+//! allocates, copies, and frees the old memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -63,7 +63,7 @@ unsafe fn wipe(at: *mut u8, size: usize) {
     black_box(at);
 }
 
-/// Wipes what the functions that have returned left on the stack. Called where a callback ends.
+/// Wipes what returned functions have left on the stack. Called at the end of a callback.
 #[inline(never)]
 pub fn stack() {
     black_box(&mut [0_u8; DEPTH]);
