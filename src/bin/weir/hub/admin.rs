@@ -1,6 +1,8 @@
-//! The listener for people: what the hub knows, and what they decide about it. Two tokens: one reads, one acts (and reads).
+//! The listener for people: what the hub knows, and decisions on it. Two tokens: one allows reading, the
+//! other decisions (and reading).
 //!
-//! An act is answered when it is durable. It is in force in every worker of a node one exchange and one tick later.
+//! A decision is answered when it is durable. It is in force in every worker of a node one exchange and one
+//! tick later.
 
 use super::acts::{Act, Name, NoAct, REASON_BYTES, Verb};
 use super::core::Hub;
@@ -24,23 +26,23 @@ use tokio::time::timeout;
 
 /// Longest body of an act.
 const ACT_BYTES: usize = 4 << 10;
-/// Longest time of an exception: a year.
+/// Longest time of an exception, seconds: a year.
 pub const LONGEST_S: u64 = 366 * 86_400;
 /// A body must be here, and an answer, within this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at the cases' sizes.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Who may.
+/// Tokens of the listener.
 pub struct Tokens {
-    /// `None`: everybody who reaches the listener reads.
+    /// Token to read; `None`: everybody who reaches the listener may.
     pub read: Option<Token>,
-    /// `None`: nobody acts.
+    /// Token to decide; `None`: nobody may.
     pub act: Option<Token>,
 }
 
 impl Tokens {
-    /// Is there one for each, and not the same one?
+    /// True if both are set and differ.
     pub fn are_two(&self) -> bool {
         matches!((&self.read, &self.act), (Some(r), Some(a)) if !r.is_same(a))
     }
@@ -54,7 +56,7 @@ pub struct Admin {
 
 type Shared = State<Arc<Admin>>;
 
-/// The routes. Within the runtime: how cases grow is looked at from now on.
+/// The listener's routes. Call it within the runtime: it starts to follow the growth of cases.
 pub fn router(server: Arc<Server>, tokens: Tokens) -> Router {
     let act = |verb: Verb| {
         post(move |State(a): Shared, request: Request| async move { a.act(verb, request).await })

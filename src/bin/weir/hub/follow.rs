@@ -1,11 +1,13 @@
 //! `--follow`: edges that cannot call the hub write logs, and the hub learns from their lines.
 //!
-//! Each part of a log (`tail`) is a node of its own, and its exchanges take the same way as a proxy's: checked, journalled, learned. The
-//! number of a batch is the byte of the part behind its last line, so that the journal holds the place together with what was learned:
-//! after a restart the hub says how far it is, and no line is learned twice. What was not acknowledged is read again. Of hubs on one store
-//! only the active one reads; one that becomes active asks for the places anew, as another may have read on in the meantime.
+//! Each part of a log (`tail`) is a node of its own, and its exchanges go the same way as a proxy's: checked,
+//! journalled, learned. The number of a batch is the byte offset behind its last line, so the journal holds
+//! the position together with what was learned: after a restart the hub knows how far it is, and no line is
+//! learned twice. Lines that were not acknowledged are read again. Of several hubs on one store only the
+//! active one reads; one that becomes active asks for the positions again, as another may have read on.
 //!
-//! A line is a request as `weir replay` reads it. It is taken as served unless `response.status` is 401, 403 or 429.
+//! A line is a request as `weir replay` reads it. It counts as served unless `response.status` is 401, 403 or
+//! 429.
 
 mod tail;
 
@@ -39,7 +41,7 @@ use weir::engine::units::Nanos;
 use weir::node::cells::HUB_SHARDS;
 use weir::node::exchange::{Reply, Request, Sent};
 
-/// Logs at most.
+/// Largest number of logs.
 pub const LOGS: usize = 256;
 /// Logs are looked at so often.
 const EVERY: Duration = Duration::from_millis(250);
@@ -54,17 +56,18 @@ const LATE: Nanos = Nanos::from_secs(600);
 /// Kinds of faults that are told apart; further ones are told together.
 const KINDS: usize = 16;
 
-/// The thread that follows.
+/// The thread that follows logs.
 pub struct Follower {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Follower {
-    /// Begins. `from_start`: parts that the hub does not know are read from their beginning, not from their end.
+    /// Starts the thread. `from_start`: parts that the hub does not know are read from their beginning, not
+    /// from their end.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// The thread cannot be started.
     pub fn start(
         paths: &[PathBuf],
         from_start: bool,
@@ -100,7 +103,7 @@ impl Follower {
         Ok(Follower { stop, thread })
     }
 
-    /// Ends: what was read and not acknowledged is read again at the next start.
+    /// Stops the thread. What was read and not acknowledged is read again at the next start.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.thread.join();
@@ -131,9 +134,9 @@ impl Counts {
 
 /// Why the hub takes nothing more.
 enum Ends {
-    /// It will not answer any more.
+    /// The hub's thread has ended.
     Stopped,
-    /// Another hub is active, or was in the meantime: where to go on is to be asked anew.
+    /// Another hub is active, or was in the meantime: the positions must be asked for again.
     Moved,
 }
 

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use weir::engine::hash;
 use weir::engine::wire::{self, Reader, Writer};
 
-/// Longest group.
+/// Longest group, bytes.
 pub const GROUP_BYTES: usize = 4 << 20;
-/// A segment that is longer than this gets no more groups.
+/// Size of a segment above which the next one begins, bytes.
 pub const SEGMENT_BYTES: u64 = 32 << 20;
 /// A checkpoint is made durable piece by piece, so that a group's own fsync waits behind one of them, and not behind all of it.
 const CHECKPOINT_PIECE: usize = 4 << 20;
@@ -64,7 +64,7 @@ struct Segment {
     salt: u32,
 }
 
-/// See the module.
+/// A store in a directory: see the module.
 pub struct Journal {
     dir: PathBuf,
     seed_check: u32,
@@ -81,20 +81,20 @@ pub struct Journal {
     pub fail_sync: bool,
 }
 
-/// What a start found.
+/// What was found at a start.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The newest whole checkpoint.
+    /// The newest complete checkpoint.
     pub checkpoint: Option<Vec<u8>>,
-    /// What to tell: checkpoints that are not whole, what was cut off.
+    /// Messages: incomplete checkpoints, what was cut off.
     pub notes: Vec<String>,
 }
 
 impl Journal {
-    /// Takes the directory and reads the newest whole checkpoint. `replay` comes next.
+    /// Takes the directory and reads the newest complete checkpoint. Call `replay` next.
     ///
     /// # Errors
-    /// It is another hub's, or no checkpoint in it is whole.
+    /// The directory belongs to another hub, or none of its checkpoints is complete.
     pub fn open(dir: &Path, seed_check: u32) -> Result<(Journal, Found), Blocked> {
         fs::create_dir_all(dir).map_err(at(dir))?;
         let lock = take_lock(dir)?;
@@ -140,10 +140,11 @@ impl Journal {
         Ok((journal, found))
     }
 
-    /// Hands every group behind the checkpoint to `each`, in order. What to tell: a torn end that was cut off.
+    /// Hands every group after the checkpoint to `each`, in order. Returns messages: an incomplete end that
+    /// was cut off.
     ///
     /// # Errors
-    /// Damage, a missing segment, a group that `each` refuses; with the way out.
+    /// Damage, a missing segment, or a group that `each` refuses; with what to do about it.
     pub fn replay(&mut self, mut each: impl FnMut(&[u8]) -> bool) -> Result<Vec<String>, Blocked> {
         let mut notes = Vec::new();
         let first = self.last.0 + 1;
@@ -504,7 +505,10 @@ fn write_checkpoint(dir: &Path, done: Done, seed_check: u32, parts: &[Vec<u8>]) 
     })
 }
 
-/// The parts of a checkpoint, one behind the other.
+/// Reads a checkpoint file: its position, and its parts joined.
+///
+/// # Errors
+/// What is wrong with it.
 pub fn read_checkpoint(mut bytes: Vec<u8>, seed_check: u32) -> Result<(Done, Vec<u8>), &'static str> {
     const SHORT: &str = "no checkpoint, damaged, or cut short";
     let mut r = Reader(&bytes);

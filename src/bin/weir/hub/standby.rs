@@ -1,4 +1,5 @@
-//! A hub beside others on one store: it keeps up with what the active one journals, and takes over when that one is gone.
+//! A hub beside others on one store: it learns what the active one journals, and takes over when that one is
+//! gone.
 
 use super::core::Hub;
 use super::lease::{LEASE, Lease};
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2 * LEASE.as_secs());
 /// Counts of the tables (a pass over them) are at most so old.
 const STALE: Duration = Duration::from_secs(5);
 
-/// What a hub on a store needs.
+/// Settings of a hub on a store.
 #[derive(Clone)]
 pub struct Setup {
     pub place: Arc<Place>,
@@ -33,14 +34,14 @@ pub struct Setup {
     pub quota: u32,
     pub quorum: u8,
     pub clock: Clock,
-    /// Names this hub among all.
+    /// Name of this hub, unique among all.
     pub holder: String,
 }
 
-/// Stands by and is active in turns, until it is asked to stop. Was the last checkpoint written?
+/// Is standby and active in turns until it is asked to stop. True if the last checkpoint was written.
 ///
 /// # Errors
-/// What the store holds is of no use: with the way out.
+/// The store's content cannot be used; with what to do about it.
 pub fn run(setup: &Setup, jobs: &Receiver<Job>, mut options: Options) -> Result<bool, Blocked> {
     options.takeovers = 0;
     loop {
@@ -248,10 +249,11 @@ impl Follows {
     }
 }
 
-/// Asks the store once, before the hub listens: what only a change of settings ends, ends the start. What time may end does not.
+/// Calls the store once, before the hub listens, so that a wrong setting ends the start. Errors that may pass
+/// by themselves do not.
 ///
 /// # Errors
-/// A password, a user, a certificate or a key that is not ours.
+/// A password, a user, a certificate or a key that is wrong.
 pub fn first_contact(setup: &Setup) -> Result<(), Blocked> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Follower::new(&setup.place, &setup.config.policy, setup.config.seed.check(), &setup.holder).look() {

@@ -1,9 +1,10 @@
-//! A store in Valkey or Redis (also a Cluster): the journal is a stream, a checkpoint is pages and one field that names them.
+//! A store in Valkey or Redis (also a Cluster): the journal is a stream, a checkpoint is pages and a field
+//! that names them.
 //!
-//! A group's id is its position and a tag that no other attempt has: the number of the active hub and a count. What an attempt left whose
-//! outcome was not known, the next one replaces in the same step; what comes late is refused, since ids only grow. Each entry names
-//! the tag before it, so that who follows the stream sees when something else has taken the place of what it has read.
-//! `scripts.rs` holds the steps, and what the keys are.
+//! The id of a group is its position and a tag that no other attempt has: the number of the active hub and a
+//! count. If the outcome of an attempt is not known, the next attempt replaces what it left in the same step;
+//! a late write is refused, since ids only grow. Each entry names the tag before it, so a reader notices when
+//! something it has read was replaced. `scripts.rs` holds the steps and describes the keys.
 
 mod follow;
 mod keeper;
@@ -25,18 +26,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir::engine::wire::{self, Writer};
 
-/// The store may be silent for so long while it takes a group.
+/// Longest time for the store's answer to a group.
 pub const ANSWER: Duration = Duration::from_secs(2);
-/// … and while it takes or gives a page.
+/// The same for a page.
 pub const PAGE_ANSWER: Duration = Duration::from_secs(10);
 /// Replicas have so long to take a group.
 const REPLICAS: Duration = Duration::from_millis(1_500);
-/// Longest page of a checkpoint.
+/// Largest page of a checkpoint, bytes.
 pub const PAGE_BYTES: usize = 4 << 20;
 /// Around a group: tag of the one before, checksum.
 const AROUND: usize = 8 + 4;
 
-/// Names of a policy's keys. What stands in braces puts all of them on one node of a cluster.
+/// Names of a policy's keys. The part in braces puts all of them on one node of a cluster.
 #[derive(Clone, Debug)]
 pub struct Keys {
     prefix: String,
@@ -100,7 +101,7 @@ pub fn standby() -> StoreError {
     StoreError::Standby("another hub is active".into())
 }
 
-/// See the module. The right to write in it is `lease`'s.
+/// The store of an active hub: see the module. `lease` is its right to write.
 pub struct Valkey {
     link: Link,
     keys: Keys,

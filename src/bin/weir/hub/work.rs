@@ -1,8 +1,8 @@
-//! The one thread that changes the hub. It collects what came into a group, has it made durable by another thread, learns from
-//! the group before meanwhile, and answers.
+//! The one thread that changes the hub. It collects incoming exchanges into a group, has another thread make
+//! it durable, meanwhile learns from the group before, and answers.
 //!
-//! A group is what came while the one before was made durable, so an exchange waits for one fsync that was under way, and one
-//! of its own.
+//! A group holds what came while the one before was made durable, so an exchange waits for one fsync that was
+//! under way and one of its own.
 
 use super::acts::{Act, NoAct};
 use super::audit::Audit;
@@ -31,7 +31,7 @@ const SHARE: u32 = 10;
 /// Counts of the tables (a pass over them) are at most so old.
 const STALE: Duration = Duration::from_secs(1);
 
-/// Why an exchange got no answer of its own.
+/// Why an exchange got no reply.
 #[derive(Clone, Debug)]
 pub enum Failure {
     Refused(Refused),
@@ -48,17 +48,17 @@ pub enum ActFailure {
     Audit(String),
 }
 
-/// The decision as it is kept.
+/// A decision as it is stored.
 pub type Acted = Result<Act, ActFailure>;
 
 pub enum Job {
     Exchange(Box<Exchange<Bytes>>, oneshot::Sender<Answer>),
     Status(oneshot::Sender<Box<Status>>),
-    /// A question of people.
+    /// A query for people.
     Look(Box<dyn FnOnce(&Hub) + Send>),
     /// A decision of people; answered when it is durable.
     Act(Box<Act>, oneshot::Sender<Acted>),
-    /// Learn everything, write a checkpoint, end.
+    /// Stop: learn everything, write a checkpoint, end.
     Stop,
 }
 
@@ -72,11 +72,11 @@ pub struct NodeStatus {
     pub exchanges: u64,
     pub quota_percent: u64,
     pub rings: usize,
-    /// Whose id it is, as people read it.
+    /// The identity of its id, in words.
     pub identity: String,
 }
 
-/// Everything that is told.
+/// Status of the hub.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     pub ledger: weir::engine::Status,
@@ -85,7 +85,7 @@ pub struct Status {
     pub totals: Counts,
     pub nodes: Vec<NodeStatus>,
     pub far: usize,
-    /// Identities that must have seen a case; those heard of within a day; cases that wait for them.
+    /// Quorum; identities heard of within a day; cases withheld.
     pub quorum: u8,
     pub identities: usize,
     pub withheld: usize,
@@ -99,17 +99,17 @@ pub struct Status {
     pub checkpoint_failures: u64,
     pub store_errors: [u64; 2],
     pub fsync: Histogram,
-    /// May it acknowledge? Else another hub does.
+    /// True if this hub may acknowledge exchanges; otherwise another one does.
     pub is_active: bool,
     /// Number of this hub's lease, 0 without one; how often it became active.
     pub fence: u64,
     pub takeovers: u64,
-    /// The audit log's head, and how often it could not be written.
+    /// Head of the audit log, and how often it could not be written.
     pub audit: Option<(Head, u64)>,
 }
 
 impl Status {
-    /// Of a hub that has just begun.
+    /// The status of a hub that has just started.
     pub fn of(hub: &Hub, store: StoreStatus) -> Status {
         Status {
             ledger: hub.status(),
@@ -122,10 +122,10 @@ impl Status {
     }
 }
 
-/// How it ended.
+/// How the thread ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It was asked to. Was the last checkpoint written?
+    /// It was asked to. True if the last checkpoint was written.
     Stopped(bool),
     /// Another hub is active.
     Fenced,
@@ -135,7 +135,7 @@ pub struct Options {
     pub period_ms: u32,
     pub checkpoint_every: Duration,
     pub checkpoint_bytes: u64,
-    /// Both clocks, now.
+    /// The present moment by both clocks.
     pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
     /// How often this process became active.
     pub takeovers: u64,
@@ -181,7 +181,7 @@ struct Work {
     status: Status,
 }
 
-/// Runs until `Stop`, until nobody can send jobs any more, or until another hub is active. Gives the options back.
+/// Runs until `Stop`, until no sender of jobs is left, or until another hub is active. Returns the options.
 pub fn run(hub: Hub, store: Box<dyn Store>, jobs: &Receiver<Job>, options: Options) -> (End, Options) {
     let store: Shared = Arc::new(Mutex::new(store));
     let (to_disk, groups) = channel::<Vec<u8>>();
