@@ -1,4 +1,4 @@
-//! `weir check`: every problem of a configuration at once, and which profile a request would get.
+//! `weir check`: all problems of a configuration, and which profile a request gets.
 
 use crate::{OK, USAGE, fail};
 use std::io::Read;
@@ -42,7 +42,10 @@ pub struct Args {
     json: bool,
 }
 
-/// Reads a configuration file (or the defaults without one); prints what is wrong.
+/// Reads a configuration file (the defaults without one), and prints its problems.
+///
+/// # Errors
+/// The exit status.
 pub fn load(file: Option<&PathBuf>) -> Result<Config, u8> {
     let Some(file) = file else { return parse("{}").map_err(|_| USAGE) };
     let text = read(file).map_err(|e| fail(file, e))?;

@@ -1,4 +1,4 @@
-//! `weir explain`: a case id or a key, looked up in decision logs and told in plain language.
+//! `weir explain`: looks up a case id or a key in decision logs and tells its verdicts in plain language.
 
 pub mod record;
 mod story;

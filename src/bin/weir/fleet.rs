@@ -1,8 +1,10 @@
-//! Several nodes, each with workers and a ledger of its own, and a hub that hears of all of them: what `simulate --nodes` measures.
+//! Several nodes, each with workers and a ledger of its own, and a hub that hears of all of them: what
+//! `simulate --nodes` measures.
 //!
-//! The hub is that of `weir hub` without its disk, and a node tells it as the leader of a proxy does: one call at a time, again after a
-//! failure, over a network that delays and loses calls (`link`). A node that is restarted is a new process: it has forgotten everything,
-//! nothing that waited in it was sent, and its first call comes with its first tick.
+//! The hub is that of `weir hub` without its disk. A node reports to it as the leader of a proxy does: one
+//! call at a time, again after a failure, over a network that delays and loses calls (`link`). A node that is
+//! restarted is a new process: it has forgotten everything, its queue is lost, and its first call comes with
+//! its first tick.
 
 mod link;
 
@@ -18,7 +20,7 @@ use weir::engine::ledger::Ledger;
 use weir::engine::units::Nanos;
 use weir::engine::{Decision, Status, hash};
 
-/// Nodes at most.
+/// Largest number of nodes.
 pub const MOST: i64 = 64;
 /// Time between exchanges that the hub asks for, milliseconds.
 const PERIOD_MS: u32 = 500;
@@ -26,29 +28,29 @@ const DAY: u64 = 86_400;
 /// Time from one node's restart to the next one's, where all are rolled.
 const ROLL: Nanos = Nanos::from_secs(60);
 
-/// How the nodes are.
+/// Properties of the nodes and their network.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     pub nodes: u8,
-    /// Do they have a hub?
+    /// True if they have a hub.
     pub hub: bool,
     /// Nodes that must have seen a case before it is in force at all of them.
     pub quorum: u8,
-    /// A key's requests go to any node, one by one; else always to the same.
+    /// True if each request of a key may go to any node; otherwise all go to the same.
     pub roaming: bool,
-    /// The clock of a node is off by at most so much, one way or the other, and always by the same.
+    /// Largest error of a node's clock; each node's is constant, ahead or behind.
     pub skew: Nanos,
-    /// From a node to the hub, and back.
+    /// Delay from a node to the hub, and of the way back.
     pub delay: Nanos,
     /// Percent of the exchanges that are lost: half of them on the way there, half on the way back.
     pub loss: f64,
-    /// Each is restarted once a day, one after the other.
+    /// True if each node is restarted once a day, one after the other.
     pub restarts: bool,
-    /// All are restarted, one after the other, from this time on.
+    /// Time from which all nodes are restarted, one after the other.
     pub roll: Option<Nanos>,
 }
 
-/// Nodes, and their hub.
+/// Several nodes, and their hub.
 pub struct Fleet {
     layout: Layout,
     edges: u8,
@@ -69,13 +71,13 @@ struct Node {
     skew: i64,
 }
 
-/// The hub, and what it has published.
+/// The hub, and its publications.
 pub struct Post {
     hub: Hub,
     config: Arc<Config>,
     /// It has learned, and publishes then.
     due: Option<Nanos>,
-    /// Publications, each with its time; the newest.
+    /// Times and numbers of the publications, and the newest.
     published: VecDeque<(Nanos, u64)>,
 }
 
@@ -258,7 +260,7 @@ impl Fleet {
         }
     }
 
-    /// The ledger that knows most.
+    /// The ledger that has learned most.
     pub fn ledger(&self) -> &Ledger {
         self.hub.as_ref().map_or(&self.nodes[0].apart.ledger, |h| h.hub.ledger())
     }

@@ -4,21 +4,22 @@ use serde_json::{Value, json};
 
 /// Seconds before the campaign starts.
 pub const WARM_UP_S: f64 = 12.0 * HOUR;
-/// Length of everything, model seconds.
+/// Length of the demo, model seconds.
 pub const LENGTH_S: f64 = 42.0 * HOUR;
 /// Accounts of the campaign.
 pub const ACCOUNTS: usize = 420;
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86_400.0;
 
-/// A key: who it is, and when its account was made (seconds before the start; below zero, after it).
+/// A key, and when its account was made (seconds before the start; below zero: after it).
 #[derive(Clone, Debug)]
 pub struct Key {
     pub class: &'static str,
     pub token: String,
     pub age_s: f64,
     pub agent: &'static str,
-    /// Its address; campaign accounts come from everywhere, like people, and staff from three networks.
+    /// Its address. Accounts of the campaign come from everywhere, like people; staff come from three
+    /// networks.
     pub address: String,
 }
 
@@ -32,7 +33,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// Everything that will be sent, in order of time.
+/// All requests of the demo, in order of time.
 pub struct Traffic {
     pub keys: Vec<Key>,
     pub requests: Vec<Request>,
@@ -44,7 +45,7 @@ impl Traffic {
     }
 }
 
-/// xorshift64*: enough for traffic.
+/// xorshift64*: good enough for traffic.
 pub struct Rng(u64);
 
 impl Rng {

@@ -1,4 +1,5 @@
-//! One node's way to the hub: the leader's own side of the exchange over cells in memory, and a network that delays and loses.
+//! One node's exchange with the hub: the leader's code over cells in memory, and a network that delays and
+//! loses.
 
 use super::{Layout, Post};
 use crate::deployment::{Apart, STEP};
@@ -47,7 +48,7 @@ struct Call {
     reply_is_lost: bool,
 }
 
-/// See the module.
+/// The exchange of one node.
 pub struct Link {
     uplink: Uplink,
     /// Its token: the next process at this place has the same.
@@ -69,7 +70,7 @@ pub struct Link {
 const PREFIX: &str = "";
 
 impl Link {
-    /// Of a process that has just started; `id`: another one each time; `place`: which of the nodes it is.
+    /// The exchange of a new process. `id`: another one for each process; `place`: index of the node.
     pub fn new(config: &Config, id: u64, place: usize, now: Nanos) -> Link {
         let (mut cells, mut counts) = (Memory { id, ..Memory::default() }, Counts::default());
         let mut step = Step { config, prefix: PREFIX, cells: &mut cells, counts: &mut counts, mono: now.0 };
@@ -89,7 +90,7 @@ impl Link {
         }
     }
 
-    /// Observations that found no room.
+    /// Observations dropped for want of room.
     #[cfg(test)]
     pub fn given_up(&self) -> u64 {
         self.counts.hub_dropped
@@ -101,12 +102,12 @@ impl Link {
         self.counts.hub_failed
     }
 
-    /// Does the hub know everything?
+    /// True if the hub has acknowledged everything.
     pub fn is_idle(&self) -> bool {
         self.uplink.is_idle()
     }
 
-    /// Batches of the node are in its own ledger.
+    /// Queues batches that are in the node's own ledger.
     pub fn push(&mut self, batches: &mut Vec<Vec<u8>>) {
         for batch in batches.drain(..) {
             let n = batch.get(8..10).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes);
@@ -115,7 +116,8 @@ impl Link {
         }
     }
 
-    /// When something happens here next. A leader that has nothing to tell, and would be told nothing, need not call.
+    /// Time of the next event here. A leader that has nothing to send, and would be sent nothing, need not
+    /// call.
     pub fn next(&self, now: Nanos, published: u64) -> Option<Nanos> {
         match &self.call {
             Some(call) => Some(call.request.as_ref().map_or(call.answer.0, |r| r.0)),
@@ -126,7 +128,7 @@ impl Link {
         }
     }
 
-    /// It happens at a true time, which the node has for another one.
+    /// Runs the events up to a true time; the node's clock shows another one.
     pub fn run(
         &mut self,
         (now, here): (Nanos, Nanos),
@@ -173,7 +175,7 @@ impl Link {
         }
     }
 
-    /// The workers take over what they have read by now.
+    /// Applies the shards received so far at the workers.
     pub fn apply(&mut self, now: Nanos, node: &mut Apart) {
         let mut newest = BTreeMap::new();
         while self.shards.front().is_some_and(|(due, ..)| *due <= now) {
