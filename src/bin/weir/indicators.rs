@@ -1,4 +1,5 @@
-//! `weir indicators`: what two organisations tell each other of campaigns, as signed hashes under a seed that they share for this alone.
+//! `weir indicators`: exchange of templates of campaigns between two organisations, as signed hashes under a
+//! seed that they share for this purpose alone.
 
 mod counts;
 mod export;

@@ -224,7 +224,7 @@ impl Book {
         if self.len() + 1 + act.values.len() > room { Err(NoAct::Full) } else { Ok(()) }
     }
 
-    /// Puts a decision in force. Returns the ids that it releases.
+    /// Puts a decision in force. Returns all ids that the ledger must not convict or confirm now.
     pub fn take(&mut self, act: &Act) -> Vec<u64> {
         if act.verb == Verb::Undo {
             self.all.remove(&act.name);

@@ -1,4 +1,4 @@
-//! Envoy's access logs: JSON with the names of Envoy's documentation (Istio's, too), or the default text.
+//! Envoy's access logs: JSON with the names of Envoy's documentation (as Istio's), or the default text.
 
 use super::Format;
 use super::record::Record;

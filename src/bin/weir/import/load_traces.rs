@@ -1,5 +1,6 @@
-//! Published traces of load: no text, no keys. Times from their start are counted from that of the file. They show what a load does, and teach no
-//! template (Mooncake's do: equal prefixes are equal numbers).
+//! Published traces of load: no text, no keys. Times relative to their start are counted from the file's
+//! time. They show the effect of a load and teach no template (except Mooncake's, where equal prefixes are
+//! equal numbers).
 
 use super::Format;
 use super::record::Record;

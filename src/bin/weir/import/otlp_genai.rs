@@ -1,4 +1,4 @@
-//! OpenTelemetry's spans of generative AI, as OTLP in JSON: many spans a record.
+//! OpenTelemetry spans of generative AI, as OTLP in JSON: many spans in a record.
 
 use super::Format;
 use super::record::{Record, text_of};

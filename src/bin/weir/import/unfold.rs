@@ -1,9 +1,11 @@
-//! JSON values as lines: pretty-printed, concatenated, or in arrays, whatever their length and number.
+//! JSON values in any layout to one value a line: pretty-printed, concatenated or in arrays, of any length
+//! and number.
 //!
-//! A stream goes through a byte at a time, and nothing of it is kept: line breaks within a value become spaces, the brackets and
-//! commas of arrays around values go, and a value that begins behind another begins a line. What is one value a line already, or
-//! no JSON, passes as it is. Line numbers stay those of the file: breaks that were taken out follow behind the value. A line that
-//! was torn costs itself, not those behind it: no string of JSON has a line break, and no object follows a comma in an object.
+//! The stream passes byte by byte, and nothing of it is stored: line breaks within a value become spaces, the
+//! brackets and commas of arrays around values are removed, and a value that begins behind another starts a
+//! new line. A value that is one line already, and what is no JSON, pass unchanged. Line numbers stay those
+//! of the file: removed line breaks follow behind the value. An incomplete line does not damage those behind
+//! it: no JSON string contains a line break, and no object follows a comma in an object.
 
 use std::io::{Read, Result};
 
@@ -15,7 +17,7 @@ const DEPTH: usize = 1_024;
 /// Where the next byte stands.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
-    /// On a line without anything.
+    /// On an empty line.
     Start,
     /// Behind a value.
     Behind,
@@ -31,7 +33,7 @@ enum At {
     Text,
 }
 
-/// The stream.
+/// A stream with one value a line.
 pub struct Unfold<R> {
     inner: R,
     chunk: Vec<u8>,

@@ -1,5 +1,5 @@
-//! vLLM's own log: a line when a request comes, with its prompt (the chat template applied, cut at `--max-log-len`), and one of
-//! the server when it is answered. Nothing joins the two, so nobody is named.
+//! vLLM's own log: a line for each request with its prompt (after the chat template, cut at `--max-log-len`),
+//! and one of the server for each answer. Nothing joins the two, so requests have no key.
 
 use super::Format;
 use super::record::Record;

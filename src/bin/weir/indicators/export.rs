@@ -1,7 +1,8 @@
-//! What is told of campaigns: the phrases of their templates under the exchange seed.
+//! Makes indicators of campaigns: the phrases of their templates under the exchange seed.
 //!
-//! A ledger keeps hashes under the policy's seed, and words are hashed under it before phrases are made of them: its values cannot be
-//! hashed anew. So the operator's own logs are read again. Memory: the values of a campaign's requests, at most `VALUES` of them each.
+//! A ledger keeps hashes under the policy's seed, and words are hashed with it before phrases are made of
+//! them, so its values cannot be hashed again. The operator's own logs are read instead. Memory: the values
+//! of a campaign's requests, at most `VALUES` for each campaign.
 
 use super::counts;
 use super::form::{self, Indicator, LEAST_PHRASES, MOST_PHRASES};
@@ -34,19 +35,21 @@ struct Case {
     values: HashMap<u64, u64>,
 }
 
-/// Campaigns that are told, and what is to be said of others.
+/// Indicators to export, and messages about campaigns without one.
 #[derive(Default)]
 pub struct Found {
-    /// With the number of its campaign here, which is for the operator and never in the file. Those of most requests first.
+    /// Indicators, each with its campaign's number here, which is for the operator and is not exported. Those
+    /// with most requests first.
     pub indicators: Vec<(Indicator, String)>,
     pub notes: Vec<String>,
     pub skipped: u64,
 }
 
-/// Reads the traces: once to find campaigns under the policy's own seed, and twice under the exchange seed.
+/// Reads the traces three times: once to find campaigns under the policy's seed, and twice under the exchange
+/// seed.
 ///
 /// # Errors
-/// A file cannot be read: its path and why.
+/// The path of a file that cannot be read, and why.
 pub fn find(
     config: &Arc<Config>,
     exchange: &Seed,

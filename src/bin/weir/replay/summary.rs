@@ -1,4 +1,4 @@
-//! What a replay reports at its end: one JSON object, and the same as tables.
+//! The report at the end of a replay: one JSON object, or the same as tables.
 
 use super::Replay;
 use super::batch::Count;

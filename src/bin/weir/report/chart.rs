@@ -1,4 +1,4 @@
-//! Charts as SVG with a title and a description. What they show stands in a table beside them, too.
+//! Charts as SVG, with a title and a description. A table beside each chart holds the same figures.
 
 use super::doc::{Chart, Kind, Tone};
 use crate::explain::words::{grouped, utc};

@@ -1,4 +1,5 @@
-//! A document as one HTML file: nothing from outside, no script, light and dark, to be printed. `maud` escapes whatever comes from logs.
+//! A report as one HTML file: it loads nothing, has no script, adapts to light and dark, and can be printed.
+//! `maud` escapes whatever comes from logs.
 
 use super::chart;
 use super::doc::{Block, Document, Table};

@@ -1,4 +1,4 @@
-//! A document as Markdown: a chart is its description and the table beside it.
+//! A report as Markdown. A chart becomes its description and the table beside it.
 
 use super::doc::{Block, Document, Table};
 

@@ -1,5 +1,5 @@
-//! Which field of the records would say when a key was made: a time that is before the request, the same in all requests of a key,
-//! and another one for others.
+//! Which field of the records tells when a key was made: it holds a time before the request, which is the
+//! same in all requests of a key and differs between keys.
 
 use crate::import::record::{Record, text_of};
 use crate::trace::time_of;
@@ -28,7 +28,7 @@ struct Field {
     later: u64,
 }
 
-/// All fields that hold times.
+/// All fields that hold times, by path.
 #[derive(Default)]
 pub struct Ages(HashMap<String, Field>);
 
@@ -52,7 +52,7 @@ impl Ages {
         }
     }
 
-    /// The fields that qualify, best first, and the patch for a header.
+    /// The fields that qualify, the best first, and the patch for a header.
     pub fn report(&self, keys: usize) -> (Vec<Value>, Value) {
         let mut found: Vec<(usize, &String)> =
             self.0.iter().filter(|(_, f)| f.is_age(keys)).map(|(path, f)| (f.keys.len(), path)).collect();
@@ -88,7 +88,7 @@ const DEPTH: usize = 4;
 /// Values of a record that are looked at.
 const VALUES: usize = 128;
 
-/// The times in a record, by path; headers in whatever shape as `headers.NAME`.
+/// The times in a record, by path; those of headers as `headers.NAME`, in whatever shape headers are written.
 pub fn times(text: &str, out: &mut Vec<(String, u32)>) {
     if let Ok(record) = Record::object(text) {
         walk(&record, "", 0, &mut VALUES.clone(), out);

@@ -1,4 +1,4 @@
-//! Templates that many keys share, and who they are.
+//! Templates that many keys share, and what kind of keys these are.
 
 use super::{Seen, Tune};
 use crate::deployment::Deployment;
@@ -22,7 +22,7 @@ struct Template {
     confirmed: bool,
 }
 
-/// What was found, and the patch of `allow`.
+/// The templates found, and the patch of `allow`.
 pub fn find(tune: &Tune, deployment: &Deployment) -> (Vec<Value>, Value) {
     let by_sample: HashMap<u32, (u64, &Seen)> = tune.keys.iter().map(|(k, s)| (s.sample, (*k, s))).collect();
     let mut templates: Vec<Template> = Vec::new();
