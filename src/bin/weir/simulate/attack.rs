@@ -1,4 +1,4 @@
-//! The campaign of a scenario: templates into the pool, accounts into the world.
+//! Adds a scenario's campaign to a run: its templates and its accounts.
 
 use super::corpus::Template;
 use super::honest::Maker;
@@ -7,10 +7,10 @@ use super::templates;
 use super::texts::{Carrier, Text};
 use super::world::{Actor, DAY_S, Plan, START_S};
 
-/// First hour of a campaign.
+/// First hour of every campaign.
 pub const BEGIN_H: u32 = 48;
 
-/// Adds the campaign. `scale` multiplies the accounts.
+/// Adds the campaign. `scale`: factor on its accounts.
 pub fn add(m: &mut Maker<'_>, s: &Scenario, scale: f64) {
     if s.accounts == 0 {
         return;

@@ -1,13 +1,14 @@
-//! Beta laws of shares by maximum likelihood: of keys' counts (the beta-binomial law of `detect::counts`), each key with a weight.
+//! Fits beta distributions of shares by maximum likelihood to keys' counts (the beta-binomial law of
+//! `detect::counts`), each key with a weight.
 //!
-//! Newton's method on the logarithms of both parameters, with derivatives by finite sums (Griffiths 1973) and a damped step
-//! (Marquardt 1963). The likelihood has one hump where keys differ at all; where none has any, or all are alike, it has none, and
-//! that is an error, not a number.
+//! Newton's method on the logarithms of both parameters, with derivatives by finite sums (Griffiths 1973) and
+//! a damped step (Marquardt 1963). The likelihood has one maximum if keys differ. If no key shows any, or all
+//! are alike, it has none, and the result is an error.
 
 use std::collections::BTreeMap;
 use weir::engine::beta_binomial::Share;
 
-/// So many of so many, and how much of it is meant.
+/// A count `k` of `n`, and its weight.
 pub type Count = (u32, u32, f64);
 
 /// Parameters beyond these say that there is no maximum.
@@ -16,7 +17,10 @@ const MOST: f64 = 1e4;
 /// Counts are looked at in proportion beyond these, as a key's record counts.
 const DEEPEST: u32 = 255;
 
-/// The likeliest beta law.
+/// The likeliest beta distribution.
+///
+/// # Errors
+/// The likelihood has no maximum: why.
 pub fn fit(counts: &[Count]) -> Result<Share, String> {
     let mut tally: BTreeMap<(u32, u32), f64> = BTreeMap::new();
     for &(k, n, w) in counts.iter().filter(|c| c.1 > 0 && c.2 > 0.0) {

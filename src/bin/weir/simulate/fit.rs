@@ -1,7 +1,8 @@
-//! `--fit`: the numbers of `config::fitted`, measured on keys whose class the simulator knows.
+//! `--fit`: measures the numbers of `config::fitted` on keys whose class the simulator knows.
 //!
-//! Each family weighs the same, however many keys it has: a deployment has a few of these templates, not a mean of all. A number is
-//! fitted on at least `ENOUGH` keys, or its committed value stays, by name.
+//! Each family has the same weight, however many keys it has: a deployment has a few of these templates, not
+//! their mean. A number is fitted to at least `ENOUGH` keys; otherwise its committed value stays, and that is
+//! reported.
 
 use super::beta::{self, Count};
 use super::census::{self, Class, Key};
@@ -25,7 +26,7 @@ const CAMPAIGNS: [&str; 8] = ["S3", "S9", "S16", "S21", "A-tiers", "A-rest", "A-
 /// The size of an honest family that is counted by default, or the nearest.
 const SIZE: usize = 150;
 
-/// Counts of one family.
+/// Counts of one family's keys.
 #[derive(Clone, Debug, Default)]
 pub struct Family {
     pub keys: Vec<Key>,
@@ -34,20 +35,20 @@ pub struct Family {
     paces: Option<Paces>,
 }
 
-/// Counts by family, honest and not.
+/// Counts of all families, honest ones and campaigns.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub honest: BTreeMap<&'static str, Family>,
     pub campaigns: BTreeMap<&'static str, Family>,
 }
 
-/// A fit.
+/// The result of a fit.
 #[derive(Clone, Debug)]
 pub struct Fit {
     pub numbers: Fitted,
-    /// Keys behind each number, and why it is not fitted.
+    /// For each number its name, the keys behind it, and why it was not fitted (if so).
     pub of: Vec<(&'static str, usize, Option<String>)>,
-    /// How the campaigns come.
+    /// The law of `coming` of the campaigns' keys.
     pub campaign: Option<Pace>,
 }
 
@@ -57,7 +58,7 @@ impl Fit {
     }
 }
 
-/// The scenarios of a fit where none are named.
+/// The default scenarios of a fit.
 pub fn usual() -> Vec<&'static Scenario> {
     let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
     for s in honest() {
@@ -72,12 +73,13 @@ pub fn usual() -> Vec<&'static Scenario> {
     out
 }
 
-/// The scenarios of the honest families. Between pages of text a family behaves as it does without, and would count twice.
+/// The scenarios of honest families. Those between pages of text are left out: the same families would count
+/// twice.
 pub fn honest() -> impl Iterator<Item = &'static Scenario> {
     scenarios::all().filter(|s| s.keys > 0 && !s.tricks.pages)
 }
 
-/// What the sizes of one row have in common: the name without the size.
+/// Name of the scenario without its size.
 pub fn row(s: &Scenario) -> &'static str {
     s.name.rsplit_once('-').map_or(s.name, |(row, _)| row)
 }
@@ -85,7 +87,8 @@ pub fn row(s: &Scenario) -> &'static str {
 /// The population beside a family, which is not counted.
 const BESIDE: f64 = 0.002;
 
-/// Counts all of these, several at a time. Who copies an honest prompt stays away, and so does nearly everybody else.
+/// Counts the keys of all setups, several at a time. Campaigns that copy an honest prompt are left out, and
+/// so is most of the other traffic.
 pub fn count(setups: &[Setup], config: &Config, corpus: &Arc<Corpus>, jobs: usize) -> Counts {
     let (next, all) = (Mutex::new(0usize), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -361,7 +364,7 @@ fn pace(families: &[&Family]) -> (usize, Result<(f64, f64, f64), String>) {
     (keys, found)
 }
 
-/// Numbers by name.
+/// The numbers by name, as JSON.
 pub fn json_of(n: &Fitted) -> Value {
     let share = |s: Share| json!({"mean": s.mean, "precision": s.precision});
     json!({
@@ -372,7 +375,10 @@ pub fn json_of(n: &Fitted) -> Value {
     })
 }
 
-/// The numbers of a fit that was written by `json`, for runs that are judged by it.
+/// Reads the numbers of a fit that `json` has written.
+///
+/// # Errors
+/// A message.
 pub fn read(path: &Path) -> Result<Fitted, String> {
     let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
     let whole: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
@@ -401,7 +407,7 @@ pub fn read(path: &Path) -> Result<Fitted, String> {
     })
 }
 
-/// The whole result for programs.
+/// The whole result as JSON.
 pub fn json(counts: &Counts, fit: &Fit) -> Value {
     let of = |all: &BTreeMap<&'static str, Family>| -> serde_json::Map<String, Value> {
         let one = |f: &Family| {
@@ -434,7 +440,7 @@ pub fn json(counts: &Counts, fit: &Fit) -> Value {
     })
 }
 
-/// The literal for `fitted.rs`, and what is committed beside it.
+/// Prints the literal for `fitted.rs` beside the committed numbers.
 pub fn literal(counts: &Counts, fit: &Fit, date: u64) {
     let (n, was) = (&fit.numbers, Fitted::default());
     let share = |s: Share| format!("Share::new({:.4}, {:.3})", s.mean, s.precision);

@@ -1,4 +1,5 @@
-//! `weir simulate`: campaigns among honest traffic through workers and ledger of the module, against stated targets.
+//! `weir simulate`: campaigns among honest traffic through the module's workers and ledger, compared with
+//! stated targets.
 
 mod attack;
 mod baselines;

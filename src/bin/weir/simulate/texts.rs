@@ -1,5 +1,5 @@
-//! What a request says: honest classes and probes, composed from the corpus into `Facts`, made again from seed, key and
-//! conversation alone.
+//! Contents of requests: of honest classes and of campaigns, composed from the corpus into `Facts`. They can
+//! be made again from seed, key and conversation alone.
 
 use super::corpus::{Corpus, Template};
 use super::rng::Rng;
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use weir::engine::dialect::Facts;
 use weir::engine::dialect::sampler::Sampler;
 
-/// What a request says, as a reader of bodies would tell it: windows of the texts, and a sample of what they drop.
+/// Content of a request, as a reader of bodies reports it: windows of its texts, and a sample of what they
+/// drop.
 #[derive(Debug)]
 pub struct Said {
     pub facts: Facts,
@@ -21,7 +22,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// `key`: by which snippets are picked.
+    /// `key`: decides which snippets are sampled.
     pub fn new(key: u64) -> Said {
         let [mut opening, mut later] = [Sampler::default(), Sampler::default()];
         opening.key(key);
@@ -29,14 +30,14 @@ impl Said {
         Said { facts: Facts::default(), opening, later, pages: [Vec::new(), Vec::new()] }
     }
 
-    /// Begins a request of so many messages.
+    /// Starts a request of this many messages.
     pub fn begin(&mut self, messages: u32) {
         self.forget();
         self.facts.messages = messages;
         (self.facts.unreadable, self.facts.body) = (None, 0);
     }
 
-    /// Takes everything back that was said.
+    /// Drops the content.
     pub fn forget(&mut self) {
         self.facts.instructions.clear();
         self.facts.user.clear();
@@ -89,55 +90,55 @@ impl Said {
 /// What a key writes.
 #[derive(Clone, Copy, Debug)]
 pub enum Text {
-    /// A person: prompts and conversations as people wrote them.
+    /// A person's prompts and conversations.
     Chat,
     /// An agent: shared instructions, a task, then tool results.
     Agent { system: u16 },
     /// Shared instructions and a person's own text, with follow-ups.
     App { system: u16 },
-    /// A shared task template whose slots are filled with texts of `slot_texts` prompts each.
+    /// A shared task template, whose slots are filled with texts of `slot_texts` prompts each.
     Task { task: u16, slot_texts: u8 },
-    /// One of three favourite patterns of the prompt library and a person's own text.
+    /// One of three favourite prompts of the public library, and a person's own text.
     Library { first: u16 },
     /// A benchmark, item by item.
     Eval { set: u16, template: u16 },
-    /// The same assignment as all of the class.
+    /// The same assignment as the whole class.
     Assignment { set: u16, item: u16 },
     /// Code to be completed.
     Code { system: u16 },
-    /// A shared task template, pasted with a person's own text in the slot, with follow-ups.
+    /// A shared task template with a person's own text in the slot, with follow-ups.
     Pasted { task: u16 },
-    /// Shared instructions and an item of work: with this chance one of the `of` items that all keys have on that day,
-    /// otherwise one's own.
+    /// Shared instructions and an item of work: with probability `common` one of the `of` items that all keys
+    /// have on that day, otherwise an own one.
     Items { system: u16, common: f32, of: u16 },
     /// A campaign.
     Probe(u16),
 }
 
-/// How a probe carries its template.
+/// Where a probe carries its template.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Carrier {
-    /// The template is the system prompt, the slot the user message.
+    /// In the system prompt; the slot is the user message.
     #[default]
     System,
-    /// Template and slot are the user message.
+    /// In the user message, with the slot.
     User,
-    /// The slot, then a short fixed suffix.
+    /// Behind the slot, as a short fixed suffix.
     Suffix,
-    /// No template.
+    /// Nowhere: there is no template.
     Raw,
-    /// Human questions as they are, no template.
+    /// Nowhere: human questions as they are.
     Human,
 }
 
-/// What is done to the text before it is sent.
+/// A change of the text before it is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Disguise {
     #[default]
     None,
     /// Random words in front.
     Prefix,
-    /// Case, zero-width characters, look-alike letters.
+    /// Random case, zero-width characters, look-alike letters.
     Unicode,
     /// The whole prompt in base64, with a short request to decode it.
     Base64,
@@ -151,39 +152,39 @@ pub enum Disguise {
     SlotNoise,
 }
 
-/// A campaign's way of writing.
+/// How a campaign writes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Probe {
     pub carrier: Carrier,
-    /// Templates `from..from + n` of `Pool::probes`, one at random each time.
+    /// Templates `from..from + n` of `Pool::probes`; each request draws one.
     pub from: u16,
     pub n: u16,
-    /// A new template every so many hours, 0 = never.
+    /// Hours after which the template changes, 0 = never.
     pub swap_h: u16,
-    /// Share of the template's words replaced, each time anew.
+    /// Share of the template's words that each request replaces.
     pub replace: f32,
-    /// Share of the template's words replaced, once for each account.
+    /// Share of the template's words that each account replaces once.
     pub own: f32,
-    /// Templates to start from if `own`.
+    /// Number of templates to start from if `own` is not 0.
     pub bases: u16,
     pub disguise: Disguise,
     /// Share of the account's requests that are ordinary chat.
     pub mix: f32,
-    /// Each prompt goes to so many accounts.
+    /// Number of accounts that get each prompt.
     pub copies: u8,
-    /// Every third word of a slot is random: slots share no phrases.
+    /// True if every third word of a slot is random, so that slots share no phrases.
     pub wide: bool,
-    /// An invented exchange in front.
+    /// True if an invented exchange stands in front.
     pub history: bool,
-    /// Follow-up turns are tool results, as of an agent.
+    /// True if follow-ups are results of tools, as an agent's.
     pub agentic: bool,
-    /// Campaign requests an hour, to share prompts out among `copies`.
+    /// Requests of the campaign an hour, to distribute prompts among `copies`.
     pub per_hour: f32,
     /// Share of the requests with an invented exchange in front.
     pub invented: f32,
     /// Share of the prompts that go to two accounts.
     pub twice: f32,
-    /// Somebody else's system prompt that it sends, too.
+    /// Somebody else's system prompt that it also sends.
     pub app: Option<u16>,
 }
 
@@ -236,7 +237,7 @@ impl Pool {
         pool
     }
 
-    /// Registers a system prompt.
+    /// Adds a system prompt. Returns its number.
     pub fn system(&mut self, text: Vec<u8>) -> u16 {
         self.systems.push((text, None));
         (self.systems.len() - 1) as u16
@@ -249,7 +250,7 @@ impl Pool {
         }
     }
 
-    /// Texts by people, one after the other.
+    /// Appends `n` texts of people.
     pub fn human(&self, rng: &mut Rng, n: u32, out: &mut Vec<u8>) {
         for i in 0..n {
             if i > 0 {
@@ -307,7 +308,7 @@ impl Pool {
         }
     }
 
-    /// Composes a request. True if it is a probe.
+    /// Composes a request's content. True if it is a probe.
     pub fn compose(&self, seed: u64, a: &Actor, e: &Request, said: &mut Said) -> bool {
         // A conversation's first message is the same in every turn.
         let mut first = Rng::at(seed, u64::from(e.actor), u64::from(e.conv));
