@@ -170,7 +170,7 @@ pub trait Dialect: Sync {
     fn may_be_empty(&self, _path: &[u8]) -> bool {
         false
     }
-    /// The dialect of WebSocket messages on its paths: events of Realtime, Responses and Gemini Live.
+    /// The dialect of WebSocket messages on its paths. Realtime, Responses and Gemini Live share one.
     fn frames(&self) -> &'static dyn Dialect {
         &openai_realtime::REALTIME
     }

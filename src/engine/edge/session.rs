@@ -240,7 +240,7 @@ impl Session {
             if let Some(dialect) = claimed.filter(|_| facts.websocket && session.other == Other::Charged)
                 && p.inspect.max_inspect_bytes > 0
             {
-                // Whatever the path: the events of the servers that have them share one table.
+                // On any path: all servers that take WebSocket messages share one table.
                 let inspect = u64::from(p.inspect.max_inspect_bytes);
                 session.frames = Some(Box::new(Frames::new(dialect.frames(), inspect, keys.text)));
                 // How much the client will send is not known, whatever the handshake's headers say.

@@ -11,13 +11,13 @@ const ROUND: usize = 64;
 /// Kinds of the bytes of a block: bit `i` is about byte `i`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StringBits {
-    /// Is it `"`?
+    /// Quotes.
     pub quotes: u64,
-    /// Is it `\`?
+    /// Backslashes.
     pub slashes: u64,
-    /// Is it below 0x20?
+    /// Control characters, below 0x20.
     pub controls: u64,
-    /// Is it `n`, the most frequent letter of an escape beside those two?
+    /// Letters `n`: the most frequent escape beside those of the first two.
     pub ens: u64,
 }
 

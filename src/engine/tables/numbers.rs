@@ -52,7 +52,7 @@ pub struct Numbers {
     pub old: f32,
     /// The campaign's keys were born from this minute on (minutes since the epoch).
     pub born_from_min: u32,
-    /// … and up to this one.
+    /// The campaign's keys were born up to this minute.
     pub born_to_min: u32,
     /// A key that came after this minute is a newcomer: the evidence does not cover it.
     pub came_to_min: u32,
