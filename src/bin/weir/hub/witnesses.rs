@@ -99,12 +99,12 @@ impl Case {
     }
 }
 
-/// Takes an observation of a node with the ledger's answer. The node is a witness of the case that the
-/// request is blocked for, if that is for what it carried.
+/// Values of a case that a request of a convicted key must carry, for its node to be a witness.
 const CARRIES: u8 = 3;
 
 impl Witnesses {
-    /// A node tells of a request. It is a witness of the case that the request is blocked for, if by what it carried.
+    /// Takes an observation of a node with the ledger's answer. The node is a witness of the case that the
+    /// request is blocked for, if that is for what it carried.
     pub fn hear(&mut self, o: &Observation, said: &Outcome, node: &NodeId, who: &Who, now: Nanos) {
         let carries = said.reason != Reason::Convicted || said.evidence.matched >= CARRIES;
         if said.block && carries {
