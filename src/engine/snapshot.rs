@@ -194,7 +194,7 @@ impl Shard {
 /// Bytes of an encoded case.
 const CASE_BYTES: usize = 2 + 4 + 4 + numbers::BYTES;
 
-/// A list with its length, of entries of `bytes` each: no more is allocated than is there.
+/// Reads a list with its length, of entries of `bytes` each. No more is allocated than the bytes can hold.
 fn list<'a, T>(
     r: &mut Reader<'a>,
     bytes: usize,
@@ -222,7 +222,8 @@ pub struct Match<'a> {
 #[derive(Debug)]
 pub struct Snapshot {
     shards: Vec<Shard>,
-    /// One bit per low 16 bits of a confirmed value: most values are not confirmed, and most look-ups end here.
+    /// One bit for the low 16 bits of each confirmed value: most values are not confirmed, and most look-ups
+    /// end here.
     filter: Vec<u64>,
     values: usize,
     suspects: usize,

@@ -30,23 +30,23 @@ pub(super) struct Lead {
     first: usize,
     /// Next checkpoint page.
     page: u32,
-    /// Was anything learned since this cycle of pages began, and in the cycle before?
+    /// Whether anything was learned since this cycle of pages began, and in the cycle before.
     dirty: bool,
     dirty_before: bool,
     cycle_began: u64,
     /// Time of the last complete checkpoint, nanoseconds of the monotonic clock.
     pub(super) checkpointed: u64,
-    /// Since when the lease is offered, 0 if it is not.
+    /// Time since which the lease is offered to a successor, 0 if it is not.
     yielded_at: u64,
-    /// Last offer.
+    /// Time of the last offer.
     offered_at: u64,
     /// Next shard whose cell is checked.
     audit: usize,
-    /// A VM that serves no requests has a fresh heartbeat.
+    /// True if a VM that serves no requests has a fresh heartbeat.
     idle_vm: bool,
-    /// Pages that were restored.
+    /// Number of restored pages.
     restored: u64,
-    /// Time that a hand-over took, microseconds.
+    /// Duration of the hand-over, microseconds.
     handed: Option<u64>,
     /// Verdicts of the ledger that are new in this tick, with the time of their observations.
     pub(super) news: Vec<(Nanos, Decision)>,
@@ -54,7 +54,7 @@ pub(super) struct Lead {
     bytes: Vec<u8>,
     /// Exchange with the hub, if one is configured.
     pub(super) uplink: Option<Uplink>,
-    /// What people have released on the hub, and the version of its shard.
+    /// Ids that people have released on the hub, and the version of its shard.
     pardoned: (u32, Vec<u64>),
 }
 
@@ -201,7 +201,7 @@ impl Lead {
         }
     }
 
-    /// A leader's tick. `false`: another VM has the lease, and nothing may be written any more.
+    /// One tick of the leader. False if another VM has the lease: nothing may be written any more.
     fn tick(&mut self, step: &mut Step<'_>, now: Nanos) -> bool {
         // The fence comes first: a leader that stalled must not touch anything.
         if !self.renew(step.prefix, step.cells) {
@@ -239,8 +239,8 @@ impl Lead {
         true
     }
 
-    /// Resumes the exchange with the hub where the previous leader stood, or ends it. The shards of a hub that is silent for too long
-    /// are dropped; the head says so with the next beat.
+    /// Resumes the exchange with the hub where the previous leader stood, or ends it. The shards of a hub
+    /// that has been silent for too long are dropped, and the next heartbeat's head says so.
     fn link(&mut self, step: &mut Step<'_>) {
         if step.config.hub.is_none() {
             if self.uplink.take().is_some() {
@@ -254,8 +254,8 @@ impl Lead {
         up.look_after(step.prefix, step.cells, &mut self.head, step.mono, self.audit);
     }
 
-    /// What people have released on the hub: the node's own ledger convicts it of nothing, in this tick as in the others. The cell says
-    /// what it is, whoever wrote it.
+    /// Releases what people have released on the hub in the node's own ledger, too, at every tick. The cell
+    /// is checked, whoever wrote it.
     fn pardon(&mut self, config: &Config, prefix: &str, cells: &mut dyn Cells) {
         let version = self.head.hub_versions.get(EXCEPTIONS).copied().unwrap_or(0);
         if version != self.pardoned.0 {
@@ -283,7 +283,7 @@ impl Lead {
         Some(said)
     }
 
-    /// Writes the head if this VM still has the lease; keeps a candidate's wish. `false`: it has not.
+    /// Writes the head if this VM still has the lease, and keeps a candidate's wish. False if it has not.
     fn renew(&mut self, prefix: &str, cells: &mut dyn Cells) -> bool {
         let name = cells::name(prefix, "H", &[]);
         let mono = cells.monotonic();
@@ -341,7 +341,7 @@ impl Lead {
         }
     }
 
-    /// Applies one ring. `false`: out of time.
+    /// Applies one ring. False if there is no time left.
     fn ring(&mut self, step: &mut Step<'_>, at: usize, slot: &Slot, began: &mut bool) -> bool {
         let Some(tail) = self.tails.get_mut(at) else { return true };
         if slot.seq < tail.seq || slot.total < tail.total {
@@ -410,8 +410,8 @@ impl Lead {
         true
     }
 
-    /// Checks one shard cell a tick: a leader that stalled may have overwritten it, and readers wait for this leader's. With it the
-    /// tails: where they are another's, pages may be, too, and all are written again.
+    /// Checks one shard cell a tick: a leader that stalled may have overwritten it, and readers wait for this
+    /// leader's. If the tails are another leader's, pages may be, too, and all are written again.
     fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells) {
         self.audit = self.audit.saturating_add(1) % HUB_SHARDS;
         let found = cells.get(&cells::name(prefix, "v", &[self.audit as u64]));
@@ -424,7 +424,7 @@ impl Lead {
         self.dirty |= meta.is_none_or(|m| m.epoch != self.head.epoch);
     }
 
-    /// Writes changed shards. Were there any?
+    /// Writes the changed shards. True if there were any.
     fn publish(&mut self, step: &mut Step<'_>) -> bool {
         let head = &mut self.head;
         let mut fresh = false;

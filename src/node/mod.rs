@@ -52,12 +52,12 @@ pub const YIELD_EVERY: u64 = 10_000 * MS;
 pub const YIELD_FOR: u64 = 1_000 * MS;
 /// Time of silence after which a ring may be taken over from its owner, nanoseconds.
 pub const SILENT: u64 = 5_000 * MS;
-/// After this many ticks without a beat only full batches are written, so that the ring's free cells last until somebody
-/// leads.
+/// Ticks without a heartbeat after which only full batches are written, so that the ring's free cells last
+/// until somebody leads.
 const SPARING: u64 = cells::RING / 3;
 /// Longest work on the backlog in one callback, nanoseconds.
 pub const BUDGET: u64 = 20 * MS;
-/// An observation that reaches the ledger after this is late.
+/// Age above which an observation that reaches the ledger is late, nanoseconds.
 const LATE: u64 = 1_000 * MS;
 /// Checkpoint pages written in a tick. A cycle over the 700 pages of the default tables takes a second, so a
 /// crash loses at most a second of updates. 650 pages are written in 1.8 ms (`make bench-node`), so a tick
@@ -125,16 +125,16 @@ pub enum LeaseChange {
     Leads {
         /// Take-overs since the process started.
         epoch: u64,
-        /// Pages restored.
+        /// Number of pages restored.
         pages: u64,
-        /// Pages refused.
+        /// Number of pages refused.
         refused: u64,
-        /// Time for that, microseconds.
+        /// Duration of the restore, microseconds.
         us: u64,
     },
     /// This VM has written all pages and waits for a successor.
     Yields {
-        /// Time for that, microseconds.
+        /// Duration of the writing, microseconds.
         us: u64,
     },
     /// Another VM leads.
@@ -173,9 +173,9 @@ pub struct Node {
     rank: u32,
     /// Number among the VMs of the policy, 0 until taken.
     uid: u64,
-    /// Requests have come to this VM.
+    /// True once a request has come to this VM.
     serving: bool,
-    /// All roots of the policy are gone; the VM takes no part any more.
+    /// True if all root contexts of the policy are gone: the VM takes no further part.
     left: bool,
     edge: Option<Edge>,
     ring: worker::Ring,
@@ -348,7 +348,7 @@ impl Node {
         true
     }
 
-    /// Reads the head; its version.
+    /// Reads the head. Returns its version.
     fn look(&mut self, cells: &mut dyn Cells, mono: u64) -> u32 {
         let cell = cells.get(&self.name("H", &[]));
         let cas = match cell {

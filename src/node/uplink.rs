@@ -15,19 +15,19 @@ use std::collections::VecDeque;
 
 /// Bytes that wait for the hub at most: 20,000 observations of 200 bytes.
 const QUEUE_BYTES: usize = 4 << 20;
-/// Waiting bytes above which the next request is due at once.
+/// Waiting bytes above which the next request is sent at once.
 const SOON_BYTES: usize = 512 << 10;
 /// Time after which a call without an answer counts as failed. The host's own limit is `CALL_MS`.
 const GIVEN_UP: u64 = 15_000 * MS;
 /// Longest time of a call, milliseconds.
 pub const CALL_MS: u32 = 5_000;
-/// Wait before the next call after a failure, ...
+/// Wait before the next call after a failure, nanoseconds.
 const RETRY: u64 = 1_000 * MS;
-/// ... doubled after each further one up to this.
+/// Longest such wait: it is doubled after each further failure.
 const RETRY_MOST: u64 = 30_000 * MS;
 /// Time without an answer after which the hub's shards are dropped.
 const FORGOTTEN: u64 = 3_600_000 * MS;
-/// A hub may ask for a period up to this, milliseconds.
+/// Longest period that a hub may ask for, milliseconds.
 const PERIOD_MOST: u32 = 60_000;
 
 /// A batch that waits.
@@ -46,14 +46,14 @@ pub struct Uplink {
     meta: HubMeta,
     queue: VecDeque<Waiting>,
     bytes: usize,
-    /// When the call in flight was made, 0 if none is; and as which node.
+    /// Time of the call in flight, 0 if there is none; and the node id it was made with.
     called_at: u64,
     called_as: [u8; 16],
-    /// The next call is due then.
+    /// Time of the next call.
     due_at: u64,
     /// Failures in a row.
     failures: u32,
-    /// Last answer.
+    /// Time of the last answer.
     answered_at: u64,
 }
 
@@ -296,7 +296,7 @@ impl Uplink {
     }
 }
 
-/// A node id: random bytes of the host, or without any two readings of its clock.
+/// A new node id: random bytes of the host, or two readings of its clock if it has none.
 fn id(cells: &mut dyn Cells) -> [u8; 16] {
     cells.random().unwrap_or_else(|| {
         let (a, b) = (cells.monotonic(), crate::engine::hash::mix(cells.monotonic()));

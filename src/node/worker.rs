@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// The ring of one VM.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    /// Which, once claimed.
+    /// Number of the ring, once claimed.
     slot: Option<u64>,
     batch: Vec<u8>,
 }
@@ -77,7 +77,8 @@ impl Node {
         true
     }
 
-    /// Writes into this VM's ring, which is claimed first if need be: the heartbeat, and a batch if `batch`.
+    /// Writes the heartbeat into this VM's ring, and a batch if `batch`. Claims a ring first if there is
+    /// none.
     fn write(&mut self, cells: &mut dyn Cells, mono: u64, batch: bool) {
         if self.uid == 0 {
             return;
@@ -184,7 +185,8 @@ struct Taken {
     refused: u64,
 }
 
-/// Hands each shard of a kind whose version is not the one held to `apply`, if its cell bears what `bears` says of that version.
+/// Hands each shard of a kind whose version is not the one held to `apply`, if its cell holds what `bears`
+/// expects for that version.
 fn take_over(
     cells: &mut dyn Cells,
     prefix: &str,

@@ -16,21 +16,22 @@ use serde_json::Value;
 pub const MOST: usize = 1_024;
 /// Longest `by` and longest `reason`, bytes.
 pub const TEXT_BYTES: usize = 256;
-/// The verbs, and what they may be of: the beginnings of its name (none: 8 hexadecimal digits, the number of a case).
+/// Verbs, the decision that each stands for, and the prefixes of ids that it may be of (`""`: 8 hexadecimal
+/// digits, the number of a case).
 const VERBS: [(&str, u32, &[&str]); 3] = [
     ("release", RELEASED, &["kid:", "tid:", "nid:", ""]),
     ("allow", ALLOWED, &["kid:", "tid:", "nid:"]),
     ("deny", DENIED, &["kid:"]),
 ];
 
-/// One line.
+/// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Exception {
-    /// Of a key or a value; of a case its number.
+    /// Id of the key or value, or the number of the case.
     id: u64,
-    /// `RELEASED`, `ALLOWED` or `DENIED`.
+    /// The decision: `RELEASED`, `ALLOWED` or `DENIED`.
     what: u32,
-    /// Seconds since the epoch.
+    /// End of the exception, seconds since the epoch.
     until_s: u32,
 }
 
@@ -65,7 +66,7 @@ pub fn signature(seed: &Seed, parts: [&str; 5]) -> u64 {
     sip13(seed.key(Purpose::Exception), parts.join("\n").as_bytes())
 }
 
-/// The id of a verb's object. `None`: the verb is of nothing of that name.
+/// The id in `of`; `None` if it has none of the prefixes.
 fn id(of: &str, prefixes: &[&str]) -> Option<u64> {
     let prefix = prefixes.iter().find(|p| of.starts_with(**p))?;
     let digits = of.strip_prefix(prefix)?;

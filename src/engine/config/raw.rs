@@ -139,7 +139,7 @@ fn seed(
     (Seed::from_text(policy), true)
 }
 
-/// The hub, if there is one.
+/// Reads `hub`; `None` if it is absent.
 fn hub(top: &mut Object<'_>, scope: Scope, w: &mut Problems, p: &mut Problems) -> Option<Hub> {
     let present = top.get("hub").is_some();
     let mut hub = top.object("hub", p);
@@ -260,7 +260,8 @@ fn identity(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> (IdentityC
     (IdentityConfig { sources, hash_secrets, tenant, age, ja4, trusted_hops, hops_header }, learn)
 }
 
-/// Credentials only: a name that a filter in front writes (`x-client-id`) could be made up anew by each request where none does.
+/// Credentials only. A name that a filter in front writes (`x-client-id`) is no default: where no filter
+/// does, a client could make one up for each request.
 fn default_sources() -> Vec<Source> {
     vec![
         Source::Bearer,
@@ -545,7 +546,7 @@ pub fn merged(base: Option<&Value>, patch: &Value) -> Value {
     Value::Object(out)
 }
 
-/// The object without some of its keys.
+/// A copy of the object without some of its keys.
 fn without(v: &Value, keys: &[&str]) -> Value {
     let mut out = Map::new();
     for (k, v) in v.as_object().into_iter().flatten().filter(|(k, _)| !keys.contains(&k.as_str())) {
@@ -554,7 +555,7 @@ fn without(v: &Value, keys: &[&str]) -> Value {
     Value::Object(out)
 }
 
-/// A profile as a patch over the top level. Problems are told at the patch's own path.
+/// Reads a profile, which is a patch over the top level. Problems carry the patch's own path.
 fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems) -> Option<Profile> {
     let Value::Object(keys) = patch else {
         p.add(path, format_args!("is {}, must be an object {{…}}", show(patch)));

@@ -165,7 +165,7 @@ impl<'a> Object<'a> {
         let at = self.one_of(key, &mut words.iter().map(|(w, _)| *w), p);
         at.and_then(|at| words.get(at)).map_or(default, |(_, t)| *t)
     }
-    /// Which of some words it is, if it is one.
+    /// Index of the word under a key among those allowed.
     // One piece of code for every type of `word`.
     #[inline(never)]
     fn one_of(
@@ -214,7 +214,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What is said of a key that is gone.
+/// Message for a key that was removed.
 const STATUS: &str = "is no key any more: the status page is the hub's, see `weir hub --admin`";
 
 /// Deserializes a value that the configuration writes as a string.
@@ -225,14 +225,14 @@ pub fn leaf<T: for<'de> Deserialize<'de>>(v: &Value) -> Result<T, LeafError> {
     T::deserialize(StrDeserializer::new(v.as_str().unwrap_or_default()))
 }
 
-/// A unit and its size.
+/// Name of a unit, and its size.
 type Unit = (&'static str, u64);
-/// Durations, ms.
+/// Units of durations, in milliseconds.
 const DURATIONS: [Unit; 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-/// Sizes, bytes.
+/// Units of sizes, in bytes.
 const SIZES: [Unit; 5] = [("B", 1), ("KB", 1_000), ("KiB", 1_024), ("MB", 1_000_000), ("MiB", 1_048_576)];
 
-/// A whole number and its unit, in units of size 1.
+/// A whole number with a unit, as a multiple of the unit of size 1.
 fn with_unit(text: &str, units: &[Unit]) -> Option<u64> {
     let (n, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
     let (_, size) = units.iter().find(|(name, _)| *name == unit)?;

@@ -200,7 +200,7 @@ impl Routes {
             }
         }
     }
-    /// Why each of the first `n` selectors does not match.
+    /// For each of the first `n` rules why it does not match.
     fn misses(&self, q: &RouteQuery<'_>, n: usize) -> Vec<String> {
         let mut host = [0u8; 256];
         let host = lower_host(q.authority, &mut host);
@@ -214,7 +214,7 @@ impl Routes {
         };
         self.rules.iter().take(n).enumerate().filter_map(why).collect()
     }
-    /// Where the selector stands in the file. Only Higress's form has lists of names.
+    /// JSON path of a rule in the file. Only Higress's form has lists of names.
     fn place(&self, i: usize) -> String {
         let higress = self.rules.iter().any(|r| r.matches.iter().any(|m| matches!(m, Match::Any(_))));
         format!("{}[{i}]", if higress { "_rules_" } else { "routes" })

@@ -18,7 +18,7 @@ pub fn read(json: &str, problems: &mut Problems) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// Reads the value at `path`.
+/// Deserializes the value at `path`.
 struct Tree<'a> {
     path: &'a mut String,
     problems: &'a mut Problems,

@@ -4,8 +4,8 @@
 use crate::engine::math;
 use crate::engine::tables::keys::KeyState;
 
-/// Number of hours with openings within the quietest seven hours in a row. For a person who sleeps it is 0 in any time
-/// zone; for a queue it is more.
+/// Number of hours with openings within the quietest seven consecutive hours. 0 for a person who sleeps, in
+/// any time zone; more for a work queue.
 fn quietest(hours: u32) -> u32 {
     let hours_of_day = u64::from(hours & 0x00ff_ffff);
     let twice = hours_of_day | hours_of_day << 24;

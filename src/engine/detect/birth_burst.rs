@@ -56,7 +56,7 @@ pub fn burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     })
 }
 
-/// The automatic keys, copied into `room`.
+/// Copies the automatic keys into `room`.
 fn select<'a>(keys: &[Sample], room: &'a mut [Sample; KEYS]) -> &'a [Sample] {
     let mut n = 0usize;
     for (slot, s) in room.iter_mut().zip(keys.iter().filter(|s| s.automatic())) {
@@ -66,7 +66,7 @@ fn select<'a>(keys: &[Sample], room: &'a mut [Sample; KEYS]) -> &'a [Sample] {
     room.get(..n).unwrap_or_default()
 }
 
-/// Openings a tick of one key.
+/// Openings a tick of one key, mean.
 fn rate(keys: &[Sample]) -> f64 {
     let (n, ticks) = keys.iter().fold((0.0, 0.0), |(n, ticks), s| {
         let seen = f64::from(s.last.wrapping_sub(s.key_first)).max(0.5);

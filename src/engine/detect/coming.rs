@@ -86,7 +86,7 @@ pub struct Range {
 pub struct Bins {
     bins: [Visit; MOST],
     used: usize,
-    /// Which bin each key is in.
+    /// Index of each key's bin.
     of: [u8; MOST],
 }
 
@@ -135,7 +135,7 @@ pub fn together(weights: &Weights, places: &[u8; MOST], keys: usize) -> Weights 
     out
 }
 
-/// Requests: each up to 8, then in steps of a fifth.
+/// Rounds requests: up to 8 exactly, then in steps of a fifth.
 fn step(n: f64) -> u32 {
     if n <= 8.0 { n as u32 } else { ((ln(n / 8.0) * 5.0) as u32).saturating_add(8) }
 }
@@ -198,7 +198,7 @@ pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Opt
     best
 }
 
-/// Probabilities to stop that a hypothesis tries, at most.
+/// Stop probabilities that a hypothesis tries, at most.
 const STOPS: usize = 6;
 
 /// The maximum of a function with one peak within `e^±width` of `from`, by golden-section search in `steps` steps.

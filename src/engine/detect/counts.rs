@@ -13,7 +13,7 @@ use crate::engine::beta_binomial::Share;
 pub struct Counts {
     distinct: [(u32, u32); MOST],
     used: usize,
-    /// Which of them each key has.
+    /// Index of each key's count in `distinct`.
     of: [u8; MOST],
     keys: usize,
 }

@@ -20,11 +20,11 @@ use crate::engine::config::Campaign;
 use crate::engine::math::{exp, ln, ln_sum};
 use crate::engine::sort;
 
-/// Steps of expectation and maximisation, at most.
+/// Largest number of steps of expectation maximisation.
 const STEPS: u32 = 8;
-/// A step that gains fewer nats is the last.
+/// Least gain of a step, nats, after which another is made.
 const ENOUGH: f64 = 0.5;
-/// If a share is better than "nearly all" by fewer nats than this, it is taken as nearly all.
+/// If a share is better than "nearly all" by fewer nats than this, "nearly all" is taken.
 const UNDECIDED: f64 = 2.0;
 /// A mixture that is this many nats behind, and gains less than half of it in a step, is given up.
 const HOPELESS: f64 = 20.0;
@@ -69,14 +69,14 @@ pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture 
     if sleeping.ln > waking.ln { sleeping } else { waking }
 }
 
-/// Are repeats likelier those of a queue that hands some prompts out twice?
+/// True if the keys' repeats are more likely those of a queue that hands some prompts out twice.
 fn repeats_often(keys: &Keys<'_>) -> bool {
     let among = [Share::RARE, OFTEN];
     keys.repeats.fit(&[1.0; MOST], &among, keys.fitted.novel).1 == OFTEN
 }
 
-/// Keys that must have lived through a night before it is said that they converse or repeat and never sleep. If they were people, so
-/// many would show it.
+/// Keys that must have lived through a night before the forms that converse or repeat and never sleep are
+/// tried. If the keys were people, so many would show sleep.
 const NIGHTS: usize = 24;
 
 fn nights(keys: &Keys<'_>) -> bool {

@@ -37,7 +37,7 @@ pub use birth_burst::{Burst, burst};
 pub use keys::{Age, Keys};
 pub use numbers::{CONVERSES, Traits, honest_talk, newcomer, prior};
 
-/// How many honest explanations there are.
+/// Number of honest explanations.
 const EXPLANATIONS: usize = 6;
 
 /// The honest explanations.
@@ -50,19 +50,20 @@ pub static HONEST: [&Hypothesis; EXPLANATIONS] = [
     &owner::OWNER,
 ];
 
-/// Nats a key that a difference must be worth: a large sample makes a small one certain.
+/// Nats that the difference must be worth for each key: with a large sample even a small difference is
+/// certain.
 const NATS_A_KEY: f64 = 0.1;
-/// Ticks of observation before anything is said, two hours, ...
+/// Least observation before an evaluation concludes anything, ticks: two hours.
 const PATIENCE: u16 = 12;
-/// ... a day if the large sample did not see the group begin, ...
+/// The same if the large sample started after the group, ticks: a day.
 const DAY: u16 = 144;
-/// ... requests of a key after its first, ...
+/// Least mean number of requests after a key's first.
 const FURTHER: f64 = 1.0;
-/// ... with the template, where that is a smaller part of their traffic, ...
+/// The same of openings with the template, where it is a small part of the traffic.
 const HERE: f64 = 0.3;
-/// ... and keys that have shown a gap.
+/// Least number of keys with a known gap.
 const GAPS: usize = 12;
-/// Share of keys that were blocked before, of honest users.
+/// Share of honest users' keys that were blocked before.
 const STRUCK: f64 = 0.01;
 
 /// Result of an evaluation.
@@ -164,7 +165,7 @@ pub fn judge(
     f
 }
 
-/// What keys say that were blocked before: of a campaign's any share was.
+/// Nats for a campaign from keys that were blocked before: any share of a campaign's keys may have been.
 fn struck_nats(struck: usize, of: usize) -> f64 {
     let (k, n) = (struck as f64, of as f64);
     let p = clamp(k / n.max(1.0), STRUCK, 0.99);

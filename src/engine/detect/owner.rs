@@ -14,9 +14,9 @@ use crate::engine::sort::sort;
 /// The one-owner hypothesis.
 pub static OWNER: Hypothesis = Hypothesis { name: "one owner", besides: few_homes, ..MACHINES };
 
-/// If more than this share of all other keys has the same homes, homes say nothing.
+/// If more than this share of all other keys has the same address prefixes, they are no evidence.
 const COMMON: f64 = 0.2;
-/// Prefixes of one owner.
+/// Largest number of address prefixes of one owner.
 const HOMES: usize = 3;
 /// Nats of a key whose home is one of them: ln of 1/3 against about 1/20.
 const EACH: f64 = 2.0;

@@ -48,7 +48,7 @@ pub struct Entry {
     node: Node,
 }
 
-/// What it holds.
+/// What a field holds.
 #[derive(Debug)]
 enum Node {
     Text,
@@ -125,9 +125,9 @@ enum State {
 struct Level {
     table: &'static [Entry],
     end: u64,
-    /// A list is open around repeated messages of this field.
+    /// Number of the repeated field whose list is open, 0 = none.
     list: u64,
-    /// Does the end of this message close a container in the reader?
+    /// True if the end of this message closes a container in the reader.
     closes: bool,
 }
 

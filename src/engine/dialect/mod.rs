@@ -149,24 +149,25 @@ pub trait Dialect: Sync {
     /// The table of keys of an object whose own meaning is `of`. A row named `*` stands for all keys that
     /// have none.
     fn fields(&self, of: Field) -> &'static [Row];
-    /// Is each prompt of a list charged as a request of its own on this path? `false` where a list is one call: texts to embed, or
-    /// to rank.
+    /// True if each prompt of a list is charged like a request of its own on this path. False if a list is
+    /// one call: texts to embed, or to rank.
     fn charges_items(&self, _path: &[u8]) -> bool {
         true
     }
-    /// Does the path itself ask for a stream?
+    /// True if the path itself asks for a stream.
     fn streams(&self, _path: &[u8]) -> bool {
         false
     }
-    /// May bodies be JSON lines, also within a multipart form? Each line is a document.
+    /// True if bodies may be JSON lines, also within a multipart form. Each line is a document.
     fn lines(&self) -> bool {
         false
     }
-    /// The fields of the message, where bodies are protobuf in a gRPC frame.
+    /// The fields of the message, if bodies are protobuf in a gRPC frame.
     fn protobuf(&self, _path: &[u8]) -> Option<&'static [gemini_grpc::Entry]> {
         None
     }
-    /// Is a body without a prompt valid on this path? It creates an object that later prompts refer to, or names a file.
+    /// True if a body without a prompt is valid on this path: it creates an object that later prompts refer
+    /// to, or names a file.
     fn may_be_empty(&self, _path: &[u8]) -> bool {
         false
     }
@@ -176,7 +177,7 @@ pub trait Dialect: Sync {
     }
     /// Appends the body of an error reply.
     fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>);
-    /// Appends headers of its own.
+    /// Appends headers of an error reply.
     fn headers(&self, _reply: &Reply<'_>, _out: &mut Vec<(&'static str, String)>) {}
 }
 

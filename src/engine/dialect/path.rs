@@ -88,7 +88,7 @@ impl Normal {
     }
 }
 
-/// Is the path in its normal form already?
+/// True if the path is in its normal form already.
 fn is_simple(path: &[u8]) -> bool {
     let mut last = 0u8;
     for b in path {

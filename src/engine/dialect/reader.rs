@@ -24,7 +24,8 @@ enum Role {
     Tool,
 }
 
-/// Bits of `met` above those of the tables: the part has a `text`, but a type other than text. Some servers skip such a part.
+/// Bit of `met`, above those of the tables: the part has a `text` and a type other than text. Some servers
+/// skip such a part.
 const PART_TEXT: u64 = 1 << 59;
 const OTHER_KIND: u64 = 1 << 60;
 /// Bit of `met`: the container is a list.
@@ -94,13 +95,13 @@ pub struct Reader {
     key_hash: u64,
     message: Window,
     role: Role,
-    /// The string of a role, model or parameter, assembled from its pieces: these depend on the chunks.
+    /// The string of a role, model or parameter, assembled from its pieces, which depend on the chunks.
     word: [u8; WORD],
     /// Bytes of that string, kept or not.
     word_len: usize,
-    /// Strings of `Data` in the innermost object, as long as it is unknown whether they are text.
+    /// Strings of `Data` in the innermost object, while it is unknown whether they are text.
     data: Window,
-    /// They are text: a key beside them says so, or they have a byte outside of base64.
+    /// True if they are text: a key beside them says so, or they contain a byte outside of base64.
     plain: bool,
     /// Decoder of a string in `Media` or `Data`, and the text read from it.
     file: File,
@@ -115,7 +116,7 @@ pub struct Reader {
     prefill: Window,
     /// Texts of the request outside of messages (`prompt`, `message`).
     prompt: Window,
-    /// The next prompt of a list goes to the sample only.
+    /// True if the next prompt of a list is only sampled.
     passed_prompt: bool,
     /// Texts beside the prompt (`Context`); their length when the last key of the document began; the number of keys before it that
     /// gave some.
@@ -124,16 +125,17 @@ pub struct Reader {
     contexts: u32,
     wrote_instructions: bool,
     open_message: bool,
-    /// An assistant message came since the last user message.
+    /// True if an assistant message came after the last user message.
     fresh_turn: bool,
-    /// Roles of the system's side so far: 1 = system, 2 = developer.
+    /// Roles of the system's side so far, bits: 1 = system, 2 = developer.
     above: u8,
-    /// A tool may answer: the last message was the model's or a tool's.
+    /// True if a tool may answer: the last message was the model's or a tool's.
     asked_tool: bool,
     last: Window,
     /// Sample of text that the windows drop.
     sampler: Sampler,
-    /// The same of all up to the end of the first user message, once that has ended: a follow-up brings it again, whatever came since.
+    /// Sample of everything up to the end of the first user message, once that has ended. A follow-up
+    /// contains the same text, whatever was added.
     opening: Option<Sampler>,
     /// Sample of text beside the messages.
     beside: Sampler,
@@ -266,7 +268,7 @@ impl Reader {
         (self.depth, self.next, self.claim) = (0, Field::Root, 0);
     }
 
-    /// Reservoir sampling: every item is in the sample with the same probability.
+    /// Keeps or drops an item by reservoir sampling: every item is in the sample with the same probability.
     fn keep(&mut self, facts: Facts) {
         if self.sample.len() < SAMPLE {
             return self.sample.push(facts);
@@ -624,13 +626,13 @@ impl Reader {
         self.context_start = len;
     }
 
-    /// Is the innermost container the document's list of prompts?
+    /// True if the innermost container is the document's list of prompts.
     fn in_list(&self) -> bool {
         self.depth == 2 && self.here() == Field::Prompt && self.met.get(1).is_some_and(|met| met & LIST != 0)
     }
 
-    /// Starts a further prompt of a list. A full window may start anew: each prompt is as likely as another to be looked at, and the
-    /// choice depends on their content, so that no position in the list hides a prompt.
+    /// Starts another prompt of a list. A full window may start again: each prompt is read with the same
+    /// probability, and the choice depends on their content, so that no position in the list hides a prompt.
     #[inline(never)]
     fn begin_prompt(&mut self) {
         let n = self.facts.prompts.saturating_add(1);
@@ -648,7 +650,7 @@ impl Reader {
         }
     }
 
-    /// Notes a duplicate key, or two that exclude each other: servers differ in which one they read.
+    /// Notes a duplicate key, or two keys that exclude each other: servers differ in which one they read.
     fn meet(&mut self, bits: u64) {
         if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
             let twice = *met & bits != 0;
@@ -967,7 +969,7 @@ fn whole(text: &[u8]) -> Option<u64> {
     Some(n)
 }
 
-/// Is it text, for a window or for the sample?
+/// True if it is text, for a window or for the sample.
 fn is_text(field: Field) -> bool {
     matches!(
         field,
@@ -981,12 +983,12 @@ fn is_text(field: Field) -> bool {
     )
 }
 
-/// Is it text that goes to the sample only?
+/// True if it is text that is only sampled.
 fn is_sampled(field: Field) -> bool {
     matches!(field, Field::Other | Field::ToolCall)
 }
 
-/// Is it a value of one word? Those are stored until their strings end.
+/// True if it is a value of one word. Words are stored until their strings end.
 fn is_word(field: Field) -> bool {
     matches!(
         field,
@@ -1017,7 +1019,7 @@ fn claim(here: Field, field: Field) -> u64 {
     }
 }
 
-/// Eight bytes of ASCII in lower case.
+/// Eight ASCII bytes in lower case.
 fn lowercase(x: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let at_least = |n: u64| x.wrapping_add(ONES.wrapping_mul(0x80u64.wrapping_sub(n)));

@@ -12,7 +12,7 @@ use crate::engine::json::string_bits::letters;
 
 /// Bytes of a snippet: about ten words.
 pub const SNIPPET: usize = 64;
-/// Where a snippet starts within the first of them, it is at hand.
+/// Bytes that are kept at hand, so that a snippet may start within the first `SNIPPET` of them.
 const TWO: usize = SNIPPET * 2;
 /// Largest number of snippets of a request.
 pub const PICKS: usize = 16;
@@ -23,7 +23,7 @@ const LETTERS: [u8; 6] = [b'c' & 31, b'm' & 31, b'w' & 31, b'y' & 31, b'g' & 31,
 /// A snippet, as JSON writes it, with one-letter escapes.
 #[derive(Clone, Copy)]
 pub struct Pick {
-    /// The hash by which it was picked.
+    /// Hash by which it was picked.
     hash: u64,
     /// It starts within a word, and may end within one; zeros behind the end of a text.
     text: [u8; SNIPPET],
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Pick {
 pub struct Sampler {
     key: u64,
     letter: u8,
-    /// Picking is off: nothing would look the snippets up.
+    /// True if sampling is stopped.
     off: bool,
     /// Text that has not been scanned yet.
     text: Vec<u8>,
@@ -170,7 +170,8 @@ impl Sampler {
         }
     }
 
-    /// Least hash that is not picked. While there is room it is half of the range: half of the places are enough.
+    /// Least hash that is not picked. While there is room it is half of the range, as half of the places are
+    /// enough.
     fn bound(&self) -> u64 {
         self.picks.get(PICKS.saturating_sub(1)).map_or(u64::MAX / 2, |p| p.hash)
     }

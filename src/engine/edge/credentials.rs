@@ -28,7 +28,7 @@ pub enum Credential<'a> {
     AccessKey(&'a [u8]),
 }
 
-/// Scheme and the rest, both trimmed.
+/// Scheme and parameter, both trimmed.
 fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = value.iter().position(u8::is_ascii_whitespace)?;
     let (scheme, rest) = value.split_at_checked(at)?;
@@ -175,7 +175,8 @@ fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// Base64 of either alphabet, padded or not; `None` for other bytes, or more than `most` of them.
+/// Decodes base64 of either alphabet, padded or not; `None` for other bytes, or if the result is longer than
+/// `most`.
 fn base64(text: &[u8], most: usize) -> Option<Vec<u8>> {
     let text = text.trim_ascii_end();
     let digits = text.iter().rposition(|b| *b != b'=').map_or(0, |at| at.saturating_add(1));

@@ -16,7 +16,7 @@ use crate::engine::value::KeyId;
 /// Largest number of values of a request.
 pub const VALUES: usize = 192;
 
-/// Values made for a request that cannot be read: as many as a short template has.
+/// Values derived for a request that cannot be read: as many as a short template has.
 const UNREAD: u64 = 4;
 /// A request without its text, to be judged: about 600 bytes, and 8 for each value.
 #[derive(Clone, Debug, Default)]

@@ -17,7 +17,7 @@ const PIECE: usize = 1_024;
 #[derive(Debug)]
 pub struct Frames {
     dialect: &'static dyn Dialect,
-    /// Bytes of a message that are looked at.
+    /// Bytes of a message that are read, at most.
     inspect: u64,
     /// Picks snippets of long texts.
     key: u64,
@@ -25,7 +25,7 @@ pub struct Frames {
     head_len: usize,
     /// Bytes of the frame's payload that are still to come.
     left: u64,
-    /// Within its payload: how far.
+    /// Position within the frame's payload.
     at: usize,
     message: Option<Box<Message>>,
 }
@@ -93,7 +93,7 @@ impl Frames {
         self.head.get(at).copied().unwrap_or(0)
     }
 
-    /// Bytes of the head, as far as it says.
+    /// Bytes of the head, as far as it tells.
     fn head_size(&self) -> usize {
         let length = match self.byte(1) & 0x7f {
             _ if self.head_len < 2 => 0,
@@ -113,12 +113,12 @@ impl Frames {
         }
     }
 
-    /// Is the frame a part of a message?
+    /// True if the frame is part of a message.
     fn is_data(&self) -> bool {
         self.byte(0) & 0x0f < 8
     }
 
-    /// A frame's head is complete.
+    /// Starts a frame whose head is complete.
     fn begin(&mut self) {
         let bytes = |n: usize| (2..n.saturating_add(2)).fold(0u64, |v, i| v << 8 | u64::from(self.byte(i)));
         self.left = match self.byte(1) & 0x7f {
@@ -182,7 +182,7 @@ impl Frames {
         }
     }
 
-    /// A frame is over; the facts of its message, if that is.
+    /// Ends a frame. Returns the facts of its message, if that has ended, too.
     fn end(&mut self) -> Option<Facts> {
         if !self.is_data() || self.byte(0) & 0x80 == 0 {
             return None;

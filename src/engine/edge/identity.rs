@@ -139,7 +139,7 @@ fn sha256_hex(secret: &[u8]) -> [u8; 64] {
 /// Mixed into the hash of names, so that it differs from that of secrets.
 const NAMES: u64 = 0x6e61_6d65_6e61_6d65;
 
-/// Does the source yield secrets? Two different ones in one request are two identities.
+/// True if the source yields secrets. Two different secrets in one request are two identities.
 fn is_credential(source: &Source) -> bool {
     match source {
         Source::Bearer
@@ -152,7 +152,7 @@ fn is_credential(source: &Source) -> bool {
     }
 }
 
-/// Adds a value that is not there yet; `false` if there is no room.
+/// Adds a value that is not in the list; false if there is no room.
 fn add(list: &mut Vec<u64>, value: u64) -> bool {
     if list.contains(&value) {
         return true;

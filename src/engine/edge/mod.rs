@@ -34,22 +34,22 @@ use session::{Other, Session};
 use std::sync::Arc;
 use verdicts::Verdicts;
 
-/// Keys whose limits a worker remembers.
+/// Keys whose limits a worker keeps.
 const LIMITED_KEYS: usize = 4_096;
-/// Most credentials of an honest request: a gateway's and its client's.
+/// Credentials in an honest request, at most: a gateway's and its client's.
 const FEW: usize = 2;
-/// Budgets that a worker remembers: 24 KiB, where a profile has one.
+/// Template budgets that a worker keeps, if a profile has a budget: 24 KiB.
 const BUDGETS: usize = 1_024;
 /// Bytes of observations that a worker holds until `drain`. With the last one (at most 589 bytes) and the
 /// headers of batch and cell a batch stays within 16 KiB.
 pub const PENDING_BYTES: usize = 15 << 10;
 
-/// Limits that a profile of the configuration has, at most.
+/// Largest number of limits of any profile.
 fn limits(config: &Config) -> usize {
     config.profiles.iter().map(|p| p.limits.len()).max().unwrap_or(0).max(1)
 }
 
-/// A worker's buckets of budgets, if any profile has one.
+/// The worker's template budgets, if any profile has one.
 fn budgets(config: &Config) -> Option<Limiter> {
     config.profiles.iter().any(|p| p.actions.budget.is_some()).then(|| Limiter::new(BUDGETS, 1))
 }

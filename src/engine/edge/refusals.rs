@@ -12,9 +12,9 @@ const PLACES: usize = 256;
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     id: u64,
-    /// The first refusal, nanoseconds of the host's clock.
+    /// Time of the first refusal, nanoseconds of the host's clock.
     since: u64,
-    /// The longest wait told ends.
+    /// End of the longest wait that was told.
     until: Nanos,
 }
 

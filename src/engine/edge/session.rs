@@ -61,7 +61,7 @@ enum Line {
 }
 
 impl Line {
-    /// Reads a piece of a file of lines, in a form or not. No document has a line break in it.
+    /// Reads a piece of a file of lines, in a form or not. No document contains a line break.
     fn feed(&mut self, mut text: &[u8], scanner: &mut Scanner, reader: &mut Reader) {
         while !text.is_empty() {
             let end = text.iter().position(|b| *b == b'\n');
@@ -107,32 +107,33 @@ impl Line {
 struct Body {
     transcoder: Transcoder,
     scanner: Scanner,
-    /// The body is protobuf.
+    /// Reader of a protobuf body.
     walker: Option<Box<Walker>>,
-    /// The body may be lines of JSON: where in a line the next byte stands.
+    /// Position in the line, if the body may be lines of JSON.
     lines: Option<Line>,
     reader: Reader,
     received: u64,
     length: Option<u64>,
-    /// A complete document in a body of unknown length could be followed by more: so many bytes wait for the end.
+    /// Bytes of a body of unknown length that may be held: a complete document in it could be followed by
+    /// more.
     most: u64,
     inspect: u64,
     failed: bool,
     first: FirstBytes,
-    /// The path asks for a stream.
+    /// True if the path asks for a stream.
     streams: bool,
-    /// A body without a prompt is sound.
+    /// True if a body without a prompt is valid.
     may_be_empty: bool,
-    /// The connection has no end of a body: it goes on after a handshake.
+    /// True if the connection has no end of a body: it continues after a handshake.
     upgrade: bool,
 }
 
-/// Strings that no dialect reads do not count towards the bytes that are looked at, up to this many times those: they are
-/// skipped at the speed of a byte search, and the prompt may stand behind them.
+/// Factor on the bytes that are read, up to which strings that no dialect reads are not counted. They are
+/// skipped at the speed of a byte search, and the prompt may be behind them.
 const PASSED: u64 = 16;
 
 impl Body {
-    /// Bytes of the body that may be looked at, by what is known so far.
+    /// Bytes of the body that may be read, by what is known so far.
     fn limit(&self) -> u64 {
         let passed = self.scanner.skipped().saturating_add(self.reader.passed());
         let passed = passed.min(self.inspect.saturating_mul(PASSED));
@@ -410,14 +411,14 @@ impl Session {
     }
 }
 
-/// The first two bytes of a body tell whether it is compressed, whatever `content-encoding` says: no document begins like
-/// that. Brotli (and deflate without its header) may begin with any byte: a body that is said to be brotli, and is not
-/// JSON, counts as compressed.
+/// The first two bytes of a body. They tell whether it is compressed, whatever `content-encoding` says,
+/// because no document begins like that. Brotli (and deflate without its header) may begin with any byte: a
+/// body that is said to be brotli, and is not JSON, counts as compressed.
 #[derive(Clone, Copy, Debug)]
 struct FirstBytes {
     bytes: [u8; 64],
     len: usize,
-    /// The headers name a coding that is not told by its first bytes.
+    /// True if the headers name a coding that first bytes do not tell.
     no_magic: bool,
 }
 
@@ -429,7 +430,8 @@ impl FirstBytes {
         }
     }
 
-    /// Asked only of bodies that are not JSON, so a false header changes nothing.
+    /// True if the body is compressed. Asked only of bodies that are not JSON, so a false header changes
+    /// nothing.
     fn is_packed(self) -> bool {
         let [a, b, ..] = self.bytes;
         match [a, b] {
@@ -446,14 +448,14 @@ impl FirstBytes {
 struct HeaderFacts {
     length: Option<u64>,
     failure: Option<Unreadable>,
-    /// More pairs or bytes than are looked at.
+    /// True if there are more pairs or bytes than are read.
     crowded: bool,
-    /// `content-encoding` names brotli or deflate.
+    /// True if `content-encoding` names brotli or deflate.
     no_magic: bool,
     upgrade: bool,
-    /// The request asks for an upgrade to WebSocket.
+    /// True if the request asks for an upgrade to WebSocket.
     websocket: bool,
-    /// A header overrides the method (`x-http-method-override`).
+    /// True if a header overrides the method (`x-http-method-override`).
     overrides: bool,
     grpc: bool,
     problem_json: bool,

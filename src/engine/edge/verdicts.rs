@@ -23,11 +23,11 @@ pub struct Verdicts {
     people: Exceptions,
 }
 
-/// What the hub has published.
+/// What the hub has published, and the difference of clocks.
 #[derive(Debug)]
 struct Hub {
     snapshot: Snapshot,
-    /// The hub's clock less the node's, milliseconds.
+    /// The hub's clock minus the node's, milliseconds.
     ahead_ms: i64,
 }
 
@@ -100,7 +100,7 @@ impl Verdicts {
         let freed = |id: u64| !matches!(self.decided(id, now), 0 | DENIED);
         found.into_iter().flatten().find(|k| !freed(k.campaign.into())).filter(|_| !freed(key))
     }
-    /// What people have decided of an id: the stronger of hub and configuration.
+    /// The decision of people on an id: the stronger of hub and configuration.
     fn decided(&self, id: u64, now: Nanos) -> u32 {
         let of_hub = self.hub.as_ref().map_or(0, |h| h.snapshot.exception(id, secs(h.time(now))));
         of_hub.max(self.people.of(id, secs(now)))

@@ -72,14 +72,15 @@ pub struct Fingerprinter {
 /// Buckets of `Least`: values are hashes, so each gets as many.
 const BUCKETS: usize = 16;
 
-/// The `CAP` least of the values offered, sorted, each once: in buckets by their first bits, of which only the first ones count.
+/// The `CAP` smallest of the values offered, sorted, each once. They are in buckets by their first bits, of
+/// which only the first ones are in use.
 #[derive(Debug)]
 struct Least {
-    /// Least hash that is not kept: at first the bound of the sample.
+    /// Smallest hash that is not kept: at first the bound of the sample.
     bound: u64,
     values: [[u64; CAP]; BUCKETS],
     lens: [u8; BUCKETS],
-    /// Buckets that count, and the values in them.
+    /// Buckets in use, and the values in them.
     open: usize,
     total: usize,
 }
@@ -95,12 +96,12 @@ impl Least {
         }
     }
 
-    /// Starts anew; the buckets need not be cleared.
+    /// Clears the list; the buckets need not be.
     fn clear(&mut self) {
         (self.bound, self.lens, self.open, self.total) = (u64::MAX / SAMPLE, [0; BUCKETS], BUCKETS, 0);
     }
 
-    /// Takes a value below `bound`.
+    /// Adds a value below `bound`.
     #[inline(never)]
     fn insert(&mut self, value: u64) {
         let bucket = (value >> 58) as usize;
@@ -139,7 +140,7 @@ impl Least {
         }
     }
 
-    /// Sorted.
+    /// Copies the values to `out`, sorted. Returns their number.
     fn take(&self, out: &mut [u64; CAP]) -> usize {
         let mut n = 0usize;
         for (values, len) in self.values.iter().zip(self.lens).take(self.open) {
@@ -181,7 +182,7 @@ struct Roll {
 }
 
 impl Roll {
-    /// Takes a word's hash; gives that of the shingle which it ends.
+    /// Adds a word's hash. Returns the hash of the shingle that it ends.
     #[inline(always)]
     fn word(&mut self, seed: u64, word: u64) -> u64 {
         self.exact = (self.exact ^ word).wrapping_mul(0x9FB2_1C65_1E98_DF25).rotate_left(29);
@@ -301,7 +302,7 @@ impl Words<'_> {
         self.end();
     }
 
-    /// The words of ASCII that end within the block; the bytes up to the first that does not.
+    /// Takes the ASCII words that end within the block. Returns the bytes up to the first that does not.
     #[inline(never)]
     fn block(&mut self, block: &[u8; AHEAD]) -> usize {
         let Some(bytes) = block.first_chunk::<BLOCK>() else { return 0 };
@@ -350,7 +351,8 @@ impl Words<'_> {
         used as usize
     }
 
-    /// From the start of a word, or a code point beyond ASCII, to where the next word of ASCII may begin.
+    /// Takes the text from the start of a word, or from a code point beyond ASCII, to where the next ASCII
+    /// word may begin.
     fn slowly<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
         let mut at = 0usize;
         while let Some(rest) = text.get(at..).filter(|r| !r.is_empty()) {
@@ -385,7 +387,7 @@ impl Words<'_> {
         &[]
     }
 
-    /// One code point beyond ASCII at the front of `rest`; its length.
+    /// Takes one code point beyond ASCII at the front of `rest`. Returns its length.
     fn wide(&mut self, rest: &[u8]) -> usize {
         let (c, n) = decode(rest);
         match c.map(fold) {

@@ -63,13 +63,13 @@ pub fn base64_digit(b: u8) -> u8 {
     DIGITS.get(usize::from(b)).copied().unwrap_or(255)
 }
 
-/// Base64 to bytes, in any pieces.
+/// Decoder of base64, in any pieces.
 #[derive(Clone, Copy, Debug, Default)]
 struct Decoder {
     bits: u32,
     digits: u32,
     pads: u32,
-    /// Padding has ended it; characters have followed.
+    /// True if padding has ended it and more characters have followed.
     ended: bool,
     more: bool,
 }
@@ -125,7 +125,7 @@ impl Out<'_> {
             self.len = self.len.wrapping_add(1);
         }
     }
-    /// Decodes as many groups of four digits as stand at the start and fit: so many characters.
+    /// Decodes the groups of four digits at the start, as many as fit. Returns the number of characters.
     fn fours(&mut self, piece: &[u8]) -> usize {
         let room = self.buf.get_mut(self.len..).unwrap_or_default();
         let mut n = 0usize;
@@ -154,7 +154,7 @@ impl Out<'_> {
 #[derive(Clone, Debug)]
 pub struct File {
     state: State,
-    /// It is claimed to be a text.
+    /// True if it is claimed to be a text.
     claimed: bool,
     /// The first characters: of a data URL, else of base64.
     first: [u8; FIRST],
@@ -166,7 +166,7 @@ pub struct File {
     hex: u32,
     transcoder: Transcoder,
     bytes: u64,
-    /// Is the part of the string that was looked at base64?
+    /// True if the part of the string that was looked at is base64.
     coded: bool,
 }
 
@@ -358,7 +358,7 @@ impl File {
     }
 }
 
-/// The last character may be cut.
+/// True if the bytes are text. The last character may be incomplete.
 #[inline(never)]
 fn looks_like_text(bytes: &[u8]) -> bool {
     let cut = std::str::from_utf8(bytes).err().map_or(0, |e| e.error_len().map_or(0, |_| 1));

@@ -31,7 +31,7 @@ pub trait Sink {
     fn string(&mut self) -> bool;
     /// A piece of a wanted string, unescaped.
     fn piece(&mut self, bytes: &[u8]);
-    /// Should pieces of the wanted string go to `raw` where possible?
+    /// True if pieces of the wanted string should go to `raw` where possible.
     fn takes_raw(&self) -> bool {
         false
     }
@@ -267,7 +267,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// A byte of a value that is nested too deep: only quotes and brackets count.
+    /// Takes a byte of a value that is nested too deep: only quotes and brackets count.
     fn pass(&mut self, b: u8) {
         match (self.deep_text, b) {
             (2, _) | (0, b'"') => self.deep_text = 1,
@@ -316,7 +316,7 @@ impl Scanner {
         self.state = State::Text;
     }
 
-    /// Runs to the closing quote or to an escape that is not one letter, or to the end of the chunk.
+    /// Takes a string up to its closing quote, an escape that is not one letter, or the end of the chunk.
     fn text<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
         if self.wanted && !self.in_key && sink.takes_raw() {
             return self.raw(rest, sink);
@@ -480,7 +480,7 @@ impl Scanner {
         self.give(bytes, sink);
     }
 
-    /// A few bytes of the string.
+    /// Adds a few bytes to the string.
     fn give(&mut self, bytes: &[u8], sink: &mut impl Sink) {
         if self.in_key {
             match self.buf.get_mut(self.len..self.len.saturating_add(bytes.len())) {

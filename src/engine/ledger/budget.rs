@@ -20,9 +20,9 @@ use crate::engine::units::Nanos;
 
 const BUCKETS: usize = 1_024;
 const WAYS: usize = 8;
-/// So many requests of something else prove a key.
+/// Requests of something else that prove a key.
 const OTHERS: u8 = 5;
-/// Bit of a key's mark: edges are told that it is proven.
+/// Bit of a key's mark: the key was published as proven.
 const PROVEN: u8 = 0x80;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +70,8 @@ impl Budgets {
         let until = self.charge(id, &limit, now)?;
         Some((id, Debt { limit: 0, until }))
     }
-    /// When there is room for the next request, if not now. A full set gives up the bucket that owes least.
+    /// Charges one request. Returns when the next one conforms, if not now. A full set drops the bucket that
+    /// owes least.
     fn charge(&mut self, id: u64, limit: &Limit, now: Nanos) -> Option<Nanos> {
         let interval = limit.per.0.checked_div(u64::from(limit.requests)).unwrap_or(limit.per.0);
         let base = (hash::mix(id) as usize % (BUCKETS / WAYS)).saturating_mul(WAYS);

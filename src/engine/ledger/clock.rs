@@ -15,7 +15,7 @@
 use crate::engine::config::Config;
 use crate::engine::wire::{Reader, Writer};
 
-/// Two times that differ by less may both be right, seconds.
+/// Largest difference of two times that may both be right, seconds.
 const NEAR_S: u32 = 600;
 
 /// Seconds from one sweep of the tables to the next.
@@ -30,13 +30,13 @@ pub(super) struct Clock {
     started_s: u32,
     /// Number of the present epoch: `now_s / epoch_s`.
     epoch: u32,
-    /// Times a witness was earlier than one before it by more than a second.
+    /// Number of times that a witness was more than a second earlier than one before it.
     steps_back: u64,
     /// Last expiry sweep, seconds.
     swept_s: u32,
     /// A time that is not believed yet (not saved).
     doubt: Doubt,
-    /// The host has ticked (not saved).
+    /// True once the host has ticked (not saved).
     ticked: bool,
     /// Length of an epoch, seconds (configured).
     epoch_s: u64,
@@ -179,7 +179,7 @@ impl Clock {
     }
 }
 
-/// For tests that set the scene.
+/// Setters for tests.
 #[cfg(test)]
 impl Clock {
     pub(super) fn at(now_s: u32, started_s: u32, epoch: u32) -> Clock {

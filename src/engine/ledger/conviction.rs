@@ -32,9 +32,9 @@ pub(super) struct Ladder {
     block_odds: u32,
     young_for_s: u64,
     strikes: u8,
-    /// Keys that must have shown a rollout's breadth before one is blocked for it.
+    /// Keys that must have sent as many shared prompts as a roll-out before one is blocked for it.
     rollout_least: u32,
-    /// Keys that have shown it.
+    /// Number of keys that have.
     rollout_keys: u32,
 }
 
@@ -102,7 +102,8 @@ impl Ladder {
         (out, was != key.has(flag::CONVICTED) || key.total == 1)
     }
 
-    /// The rule's answer for a key and a case, and the sum of the key's own factors, nats. `pieces`: the matched values.
+    /// The ruling on a key for a case, and the sum of the key's own factors, nats. `pieces`: the matched
+    /// values.
     fn rule(&self, key: &KeyState, t: &Touch, case: &Case, pieces: &Pieces) -> (Ruling, f32) {
         let odds = self.odds(key, t.now_s, t.tick, case, pieces);
         (rules::rule(&odds, self.block_odds), odds.nats() as f32 - case.numbers.prior)
@@ -114,7 +115,8 @@ impl Ladder {
         rules::odds(&facts, &case.numbers)
     }
 
-    /// The outcome, and the sum of the key's own factors (nats) by which it is convicted, if it is.
+    /// The outcome of the ladder, and the sum of the key's own factors (nats) by which it is convicted, if it
+    /// is.
     fn climb(
         &mut self,
         values: &mut Values,
@@ -171,7 +173,7 @@ impl Ladder {
         (self.by_load(values, out, key, request, watch), 0.0)
     }
 
-    /// The rungs of a key that no case blocks: its load, the breadth of its prompts, and what is only watched.
+    /// The rungs for a key that no case blocks: its load, its shared prompts, and what is only watched.
     fn by_load(
         &mut self,
         values: &Values,

@@ -23,7 +23,7 @@ use crate::engine::tables::origins::Origin;
 use crate::engine::tables::texts::{Seen, Texts};
 use crate::engine::units::{past, tick_of};
 
-/// A request that cannot be read, later than this after the key's last one, is taken to be an opening, seconds.
+/// Time after a key's last request from which a request that cannot be read is taken for an opening, seconds.
 const SOON_S: u32 = 1_800;
 const ORIGINS: usize = 1 << 13;
 /// Number of tables that are saved, see `tables`.
@@ -33,7 +33,7 @@ pub(super) const TABLES: usize = 5;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     key_hash: u32,
-    /// It is an opening.
+    /// True if it is an opening.
     single: bool,
     seen: Seen,
 }
@@ -44,7 +44,7 @@ pub(super) struct Keys {
     young_for_s: u64,
     learn_s: u32,
     block_for_s: u32,
-    /// An invented history does not hide an opening.
+    /// True if an invented history makes no request a follow-up.
     openings_count: bool,
     table: KeyTable,
     texts: Texts,
@@ -157,8 +157,8 @@ impl Keys {
         Some(fresh.home)
     }
 
-    /// Rotated credentials: a new key from the origin of a trusted key gets an unknown age in place of a young one. A key
-    /// has one heir, and an heir has one only after `keys::CHAIN_TICKS`.
+    /// True if the new key may be a rotated credential: one from the origin of a trusted key gets an unknown
+    /// age in place of a young one. A key has one heir, and an heir has one only after `keys::CHAIN_TICKS`.
     fn is_heir(&mut self, obs: &Observation, now_s: u32) -> bool {
         let Some(at) = origin_of(obs) else { return false };
         let Some(o) = self.origins.get_mut(at.0).filter(|o| o.tag == at.1 && o.key != obs.key && o.key != 0)
@@ -371,7 +371,7 @@ impl Keys {
     }
 }
 
-/// For tests that set the scene.
+/// Setters for tests.
 #[cfg(test)]
 impl Keys {
     pub(super) fn fill(&mut self, state: impl Fn(usize) -> KeyState, cell: impl Fn(usize) -> u64) {

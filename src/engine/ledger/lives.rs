@@ -5,9 +5,9 @@
 
 use crate::engine::tables::keys::KeyState;
 
-/// Keys that are looked at: those first seen 2 to 24 hours ago, ticks.
+/// Ages of the keys that are counted, ticks: first seen 2 to 24 hours ago.
 const SEEN: std::ops::Range<u16> = 12..144;
-/// A shorter life is short: 2 hours, ticks.
+/// A life below this is short, ticks: 2 hours.
 const SHORT: u16 = 12;
 /// Keys that the percentage needs; with fewer it is 0.
 pub const LEAST: u32 = 100;

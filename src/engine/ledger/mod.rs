@@ -78,7 +78,7 @@ pub struct Ledger {
     publisher: Publisher,
     people: Exceptions,
     short_lived_percent: u8,
-    /// When it was counted.
+    /// Tick in which it was counted.
     lives_tick: u16,
 }
 
@@ -179,7 +179,8 @@ impl Ledger {
         self.observe_one(obs)
     }
 
-    /// Not generic, so there is one copy of what it calls: a tenth of the module.
+    /// Applies one observation. Not generic, so that there is one copy of what it calls: a tenth of the
+    /// module.
     #[inline(never)]
     fn observe_each(
         &mut self,
@@ -212,8 +213,8 @@ impl Ledger {
         }
     }
 
-    /// Takes the time of a witness (see `clock`). At the end of an epoch the tables age; if the clock was set back, times in them that
-    /// are later than now become now.
+    /// Advances the clock by the time of a witness (see `clock`). At the end of an epoch the tables age. If
+    /// the clock was set back, times in the tables that are later than now are set to now.
     fn advance(&mut self, now_s: u32, tick: bool) {
         match self.clock.advance(now_s, tick) {
             Moved::On => {}
@@ -246,7 +247,7 @@ impl Ledger {
         self.publisher.lacks(self.version())
     }
 
-    /// Changes with the confirmed values, and with those that have a budget.
+    /// A number that changes with the confirmed values, and with those that have a budget.
     fn version(&self) -> u64 {
         self.values.version().wrapping_add(self.budgets.version())
     }

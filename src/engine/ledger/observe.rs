@@ -43,7 +43,7 @@ impl Ledger {
         Outcome { over, budget, ..settled }
     }
 
-    /// Limits: charges a request that was served; returns the wait of one that is not decided yet.
+    /// Charges a request that was served; returns the wait of one that is not decided yet.
     fn charge(&mut self, obs: &Observation) -> Option<Wait> {
         self.rates.charge(obs, self.keys.get_mut(obs.key), self.clock.now_s(), &mut self.publisher)
     }
@@ -53,7 +53,8 @@ impl Ledger {
         self.rates.served(obs, self.keys.get_mut(obs.key), self.clock.now_s(), &mut self.publisher);
     }
 
-    /// Did a worker refuse the request? One that is not decided yet counts as refused if its key is convicted.
+    /// True if a worker has refused the request. One that is not decided yet counts as refused if its key is
+    /// convicted.
     fn is_refused(&self, obs: &Observation) -> bool {
         match obs.flags & (observation::SERVED | observation::REFUSED) {
             0 => self.conviction(obs.key).is_some(),
@@ -61,8 +62,8 @@ impl Ledger {
         }
     }
 
-    /// The budget's bucket that a request which nothing blocks pays from, 0 if none. It is charged if a worker has served
-    /// the request.
+    /// Bucket of the template budget that a request which nothing blocks is charged to, 0 if none. It is
+    /// charged here if a worker has served the request.
     #[inline(never)]
     fn pay(&mut self, obs: &Observation, m: &Matched) -> u64 {
         if !self.budgets.exist() {

@@ -15,10 +15,10 @@ use std::ops::Range;
 
 /// Bytes of a page at most.
 pub const PAGE: usize = 16_384;
-/// Header and checksum.
+/// Bytes of header and checksum.
 const AROUND: usize = 32;
 
-/// What a table is made of.
+/// A slot of a table.
 trait Slot: Encoded + Clone + Default {
     fn is_live(&self) -> bool;
 }

@@ -80,7 +80,7 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     ])
 }
 
-/// The number of matched values against the campaign's usual number.
+/// Evidence of the number of matched values, compared to the campaign's usual number, nats.
 fn whole(pieces: u32, usual: f64) -> f64 {
     let part = f64::from(pieces) / usual.max(1.0);
     if part >= 0.5 { 0.0 } else { (ln(part.max(0.01) / 0.5) * 2.0).max(-BOUND) }

@@ -80,7 +80,7 @@ impl Encoded for Case {
     }
 }
 
-/// Turns of a slot before a number comes again.
+/// Turns of a slot before its numbers repeat.
 const TURNS: u16 = 127;
 
 /// Number of the case in slot `at`.
@@ -107,15 +107,15 @@ impl Case {
     pub fn shows(&self) -> f32 {
         self.usual as f32 / 16.0
     }
-    /// The rank of the value that is believed.
+    /// Rank of the value that gives the numbers.
     fn spoken_for(&self) -> (bool, bool, f32, f32) {
         spokesman(self.by, self.numbers.prior, self.keys)
     }
 }
 
-/// Who of a case's values is believed, the greatest: what the case says stands before where it comes from, as others come from
-/// there, too; then the value with the fewest others among its keys, to two nats; then the one with the most keys. (A value that
-/// others send, too, is not worth more for that: see `Confirmed::prior`.)
+/// Rank of a value as the one that gives its case's numbers, the greatest first: a text before a network, as
+/// others share the network; then the value with the fewest others among its keys, to two nats; then the one
+/// with most keys. (A value that others also send is not worth more for that: see `Confirmed::prior`.)
 fn spokesman(value: u64, prior: f32, keys: f32) -> (bool, bool, f32, f32) {
     (value != 0, Axis::of(value) == Axis::Text, (prior / 2.0).floor(), keys)
 }

@@ -195,8 +195,8 @@ impl KeyState {
     fn age_s(&self, now_s: u32) -> u64 {
         u64::from(now_s).saturating_sub(u64::from(self.first_min).saturating_mul(60))
     }
-    /// What the state is worth, for eviction: 0 an empty slot, 1 a key that came once or is silent for two weeks, 2 one
-    /// that came back, 3 one that was blocked, 4 a convicted one.
+    /// Value of the state for eviction: 0 an empty slot, 1 a key that sent once or has been silent for two
+    /// weeks, 2 one that came back, 3 one that was blocked, 4 a convicted one.
     fn worth(&self, now_s: u32) -> u8 {
         match () {
             () if self.id == 0 => 0,

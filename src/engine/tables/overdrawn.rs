@@ -95,7 +95,8 @@ impl Overdrawn {
     }
 }
 
-/// States count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
+/// End of the published wait, seconds. One second is subtracted and the rest rounded down, so that nobody
+/// waits longer than a worker has told.
 fn until_s(debt: &Debt) -> u32 {
     u32::try_from(debt.until.since(Nanos::from_secs(1)).secs()).unwrap_or(u32::MAX)
 }

@@ -97,7 +97,8 @@ fn step(limit: &Limit) -> u64 {
     (limit.per.0 / STEPS).max(1)
 }
 
-/// The state counts whole seconds: one of slack, so that this never refuses before a worker's exact limiter.
+/// The wait of a limit. The state counts whole seconds, so one is subtracted: this never refuses before a
+/// worker's exact limiter.
 fn wait(limit: &Limit, i: u8, backlog: u64, cells: u64) -> Option<Wait> {
     let wait = Nanos(backlog.saturating_add(cells).saturating_sub(limit.per.0));
     (wait.0 > step(limit).max(1_000_000_000)).then_some(Wait { wait, limit: i })

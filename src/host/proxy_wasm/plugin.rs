@@ -21,15 +21,17 @@ use crate::node::{Answer, Counts, LeaseChange, Node, TICK};
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use std::sync::Arc;
 
-/// A clock that runs fast makes a tick worth hours: then they come oftener.
+/// Time between ticks with an accelerated clock, nanoseconds: each tick is worth hours, so they come more
+/// often.
 const FAST_TICK: u64 = TICK / 5;
-/// This many streams must hang at their headers before holding counts as broken: one alone may be a slow client.
+/// Streams that must hang at their headers before holding counts as broken: one alone may be a slow client.
 const HUNG: u32 = 3;
-/// Replies of a VM that wait at once for the ledger's word on how long a key must wait. Those beyond tell what this worker knows.
+/// Replies of a VM that may wait at the same time for the ledger's wait of a key. Further replies tell what
+/// this worker knows.
 const WORDS: usize = 256;
-/// From this percentage on most keys count as short-lived.
+/// Percentage from which a warning says that most keys are short-lived.
 const MOST: u8 = 50;
-/// Gauges are written once a second.
+/// Time between writes of gauges, nanoseconds.
 const GAUGES_NS: u64 = 1_000_000_000;
 
 /// What a policy has learned in this VM.
@@ -40,14 +42,14 @@ struct State {
     seed: Seed,
     brain: Brain,
     metrics: Metrics,
-    /// When gauges were written, and what the counters said.
+    /// Time of the last write of gauges, and the counters of that time.
     told_at: u64,
     told: Counts,
-    /// The warning that addresses are not believed was logged.
+    /// True once the warning that addresses are not believed was logged.
     warned_of_addresses: bool,
-    /// The warning that most keys are short-lived was logged.
+    /// True once the warning that most keys are short-lived was logged.
     warned_of_lives: bool,
-    /// What the hub answered last.
+    /// The hub's last answer.
     hub: Option<Answer>,
     lines: Lines,
 }
@@ -62,8 +64,8 @@ enum Brain {
 }
 
 impl State {
-    /// Takes the newest configuration and its scope. A change of scope starts empty. Without ticks no VM could lead, so
-    /// each learns for itself.
+    /// Sets the newest configuration and its scope. A change of scope starts empty. Without ticks no VM could
+    /// lead, so each VM learns for itself.
     fn configure(&mut self, config: &Arc<Config>, ticks: bool) {
         if config.scope == Scope::Node && ticks {
             if let Brain::Node(node) = &mut self.brain {
@@ -134,7 +136,7 @@ impl Brain {
         }
     }
 
-    /// The record of a decision. Evidence across keys is in it only where the ledger is.
+    /// The record of a decision. It has evidence across keys only in the VM that holds the ledger.
     fn record(&self, config: &Config, now: Nanos, decision: &Decision) -> String {
         match self {
             Brain::Vm(Some(engine)) => engine.record(now, decision),
@@ -143,7 +145,7 @@ impl Brain {
     }
 }
 
-/// One line for each change of the lease.
+/// Logs one line for each change of the lease.
 fn say(policy: &str, change: LeaseChange) {
     let line = match change {
         LeaseChange::Leads { epoch, pages, refused, us } => {
@@ -172,16 +174,17 @@ struct Root {
 pub struct Plugin {
     roots: Vec<Root>,
     policies: Vec<State>,
-    /// This host does not deliver bodies while headers are held (found by the watchdog).
+    /// True if this host does not deliver bodies while headers are held (found by the watchdog).
     hold_broken: bool,
-    /// This host delivers bodies while headers are held; a stream without one waits for its client.
+    /// True if this host delivers bodies while headers are held: a stream without one waits for its client.
     hold_proven: bool,
     hung: u32,
-    /// Does this host report the end of a body after its last byte? `None` until the first body shows it.
+    /// Whether this host reports the end of a body after its last byte. `None` until the first body shows it.
     end_told: Option<bool>,
-    /// For policies without a seed, where the host shares no data.
+    /// Seed of policies without one, if the host shares no data.
     own_seed: Option<Seed>,
-    /// The host has no timer: requests do the upkeep. When they last did, and how many have come since.
+    /// True if the host has no timer, so that requests do the upkeep; the time of the last upkeep, and the
+    /// requests since.
     timerless: bool,
     kept_at: u64,
     since: u32,
@@ -189,7 +192,7 @@ pub struct Plugin {
     pub waiting: Registry,
 }
 
-/// On a host without a timer whose clock stands still, this many requests count as a tick.
+/// Requests that count as a tick on a host without a timer whose clock stands still.
 const REQUESTS_A_TICK: u32 = 256;
 
 /// Host properties by dotted path.
@@ -341,7 +344,7 @@ impl Plugin {
         self.forget();
     }
 
-    /// State of a seed that the policy no longer uses is dropped.
+    /// Drops the state of a seed that the policy no longer uses.
     fn forget(&mut self) {
         let roots = &self.roots;
         let of =

@@ -14,14 +14,14 @@ use crate::engine::edge::frames::Frames;
 use crate::engine::edge::session::{Other, Session};
 use proxy_wasm::types::{BufferType, MapType};
 
-/// Messages without a prompt (audio, settings) ask about their key so often, nanoseconds.
+/// Least time between two checks of the key by messages without a prompt (audio, settings), nanoseconds.
 const ASK_NS: u64 = 1_000_000_000;
 
 /// What a client sends over one WebSocket.
 #[derive(Debug)]
 pub struct Socket {
     frames: Box<Frames>,
-    /// The handshake's: who, and which profile.
+    /// The session of the handshake: who, and which profile.
     session: Session,
     asked_at: u64,
 }

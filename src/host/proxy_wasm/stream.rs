@@ -32,31 +32,33 @@ pub struct Stream {
     pub root: u32,
     /// The engine's state of the request, until it is decided.
     pub session: Option<Session>,
-    /// The last body callback answered `Pause`: the host's buffer grows, and so does the size it reports.
+    /// True if the last body callback answered `Pause`: the host's buffer grows, and so does the size it
+    /// reports.
     holding: bool,
     /// Bytes of that buffer read so far.
     read: usize,
     /// Time since which headers are held, nanoseconds; 0 = they are not held.
     pub held_since: u64,
-    /// A local reply was sent.
+    /// True if a local reply was sent.
     rejected: bool,
-    /// After the handshake of a WebSocket.
+    /// Reader of a WebSocket, after its handshake.
     socket: Option<Box<Socket>>,
-    /// A reply that waits.
+    /// The reply that waits.
     refusal: Option<Box<Refusal>>,
     request_id: String,
 }
 
-/// A rejection that was decided.
+/// A rejection whose reply waits.
 #[derive(Debug)]
 struct Refusal {
     decision: Decision,
     session: Session,
-    /// When, nanoseconds.
+    /// Time of the decision, nanoseconds.
     since: u64,
-    /// The host may still report the end of the body: a proxy that answers earlier closes the connection.
+    /// True if the host may still report the end of the body: a proxy that answers earlier closes the
+    /// connection.
     end_due: bool,
-    /// After so long the ledger has said how long the key must wait, nanoseconds; 0: it has.
+    /// Time after which the ledger has published the key's wait, nanoseconds; 0: it has.
     word_in: u64,
 }
 
@@ -225,8 +227,9 @@ impl Stream {
         Continue
     }
 
-    /// A reply may wait, and `size` bytes of the body would be held meanwhile. Where more are to come, only as many as are held of any; where
-    /// they are all, as many as the host buffers: it says 413 by itself when it is given more.
+    /// Decides whether a reply may wait while `size` bytes of the body are held. If more are to come, only as
+    /// many may be held as of any body; if they are all, as many as the host buffers, because it answers 413
+    /// by itself when it receives more.
     fn wait_on(&mut self, plugin: &mut Plugin, size: usize, end: bool) -> types::Action {
         let Some(r) = &mut self.refusal else { return Continue };
         r.end_due &= !end;
@@ -267,7 +270,7 @@ impl Stream {
         if self.rejected { Pause } else { Continue }
     }
 
-    /// The engine could not be reached: the configured failure mode, counted.
+    /// Applies the configured failure mode, and counts that, because the engine could not be reached.
     fn undecided(&mut self, plugin: &mut Plugin, profile: ProfileId) -> types::Action {
         plugin.count(self.root, Counter::Undecided);
         if !plugin.fails_closed(self.root, profile) {

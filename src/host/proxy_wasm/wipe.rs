@@ -7,13 +7,14 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 
-/// Up to so many bytes are wiped word by word: entering the host's `memory.fill` would take longer.
+/// Sizes up to this, bytes, are wiped word by word: calling the host's `memory.fill` would take longer.
 const FEW: usize = 128;
 
-/// Bytes of stack below a callback on which it and all that it calls may have had a text: twice and more what was found there.
+/// Bytes of stack below a callback in which it and all that it calls may have kept text: more than twice what
+/// was found there.
 const DEPTH: usize = 12 << 10;
 
-/// The system's allocator, and a wipe.
+/// The system's allocator with a wipe.
 struct Wiping;
 
 #[global_allocator]
@@ -40,10 +41,9 @@ unsafe impl GlobalAlloc for Wiping {
     }
 }
 
-/// The compiler knows that nobody reads what is given back, and leaves a plain write out.
+/// Wipes `size` bytes at `at`. The compiler knows that nobody reads freed memory and would drop plain writes.
 ///
 /// # Safety
-///
 /// `size` bytes at `at` are the caller's.
 unsafe fn wipe(at: *mut u8, size: usize) {
     if size > FEW {
