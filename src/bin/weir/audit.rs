@@ -7,7 +7,7 @@ use chain::{LINE_BYTES, Verifier};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-/// Findings that are named one by one.
+/// Findings that are listed, at most.
 const NAMED: usize = 20;
 
 /// Verify the audit log of a hub: every act of people and every change of a verdict, chained by hashes

@@ -22,7 +22,7 @@ pub const MOST: i64 = 64;
 /// Default number of workers: enough to differ from one process.
 pub const USUAL: u8 = 2;
 pub const STEP: Nanos = Nanos::from_millis(100);
-/// Without observations the ledger's clock goes on in steps of this length.
+/// Length of a step of the ledger's clock while there are no observations.
 const IDLE: Nanos = Nanos::from_secs(60);
 
 /// Default number of workers for a configuration's scope.
@@ -248,13 +248,13 @@ pub struct Apart {
     pub config: Arc<Config>,
     workers: Vec<Worker>,
     pub ledger: Ledger,
-    /// Requests so far.
+    /// Number of requests so far.
     requests: u64,
     /// Time of the last step, 0 before the first request.
     pub at: Nanos,
     /// Batches that the ledger has applied, if there is a hub to send them to.
     pub outbox: Option<Vec<Vec<u8>>>,
-    /// What was published, and when it comes into force.
+    /// Published shards, each with the time from which it applies.
     shards: VecDeque<(Nanos, Vec<u8>)>,
     last: LastActions,
     news: Option<Vec<String>>,
@@ -340,7 +340,7 @@ impl Apart {
         self.at = at;
     }
 
-    /// Shards that are in force by now.
+    /// Applies the shards that are due.
     fn apply(&mut self, now: Nanos) {
         while self.shards.front().is_some_and(|(due, _)| *due <= now) {
             let Some((_, shard)) = self.shards.pop_front() else { return };

@@ -75,9 +75,9 @@ pub const TRACE: &str = "trace";
 /// Name of the format whose records are pieces of requests.
 pub const STREAMED: &str = "envoy-tap-streamed";
 
-/// What log shippers put around a record.
+/// Fields in which log shippers wrap a record.
 const WRAPPERS: [&str; 7] = ["message", "log", "_source", "jsonPayload", "textPayload", "MESSAGE", "line"];
-/// Wrappers in each other, at most.
+/// Nested wrappers, at most.
 const DEPTH: usize = 3;
 
 /// All names for `--format`.
@@ -150,7 +150,7 @@ pub fn requests(
     Ok(())
 }
 
-/// By the first format that knows it, or what is within it; `None` if none does.
+/// Reads the text by the first format that recognises it, or what it wraps; `None` if none does.
 fn unwrap(text: &str, depth: usize, out: &mut Sink<'_>) -> Option<Result<&'static str, Skip>> {
     let text = text.trim();
     if depth > 0 && Line::parse(text.as_bytes()).is_ok() {
@@ -181,7 +181,7 @@ fn unwrap(text: &str, depth: usize, out: &mut Sink<'_>) -> Option<Result<&'stati
     })
 }
 
-/// Values behind each other on one line.
+/// Reads several values on one line.
 fn several(text: &str, depth: usize, out: &mut Sink<'_>) -> Option<Result<&'static str, Skip>> {
     let mut all = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     let values: Vec<&RawValue> = all.by_ref().map_while(Result::ok).collect();

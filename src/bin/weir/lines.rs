@@ -25,12 +25,12 @@ pub enum Item<'a> {
 /// A block of complete lines.
 #[derive(Default)]
 pub struct Block {
-    /// Room; what is filled are the first `len`.
+    /// The buffer, of which the first `len` bytes are filled.
     bytes: Vec<u8>,
     len: usize,
-    /// Instead of any line: one that was too long to keep.
+    /// True if the block stands for one line that is too long.
     too_long: bool,
-    /// The file begins here.
+    /// True if the file begins here.
     first: bool,
 }
 
@@ -41,7 +41,7 @@ impl Block {
         std::iter::from_fn(move || self.line(&mut at))
     }
 
-    /// The line at byte `at`, which moves behind it.
+    /// The line at byte `at`, which is moved to the next line.
     fn line(&self, at: &mut usize) -> Option<Item<'_>> {
         if self.too_long {
             return (std::mem::replace(at, 1) == 0).then_some(Item::TooLong);
@@ -64,7 +64,7 @@ impl Block {
         at >= if self.too_long { 1 } else { self.len }
     }
 
-    /// Makes room for `room` bytes. What a long line needed is given back.
+    /// Makes room for `room` bytes. Memory that a long line needed is freed.
     fn reset(&mut self, room: usize) {
         (self.len, self.too_long, self.first) = (0, false, false);
         if self.bytes.len() > 4 * room {
@@ -83,9 +83,9 @@ impl Block {
 /// Reads a file in blocks.
 pub struct Blocks {
     reader: Bytes,
-    /// The beginning of a line whose end was not in the block.
+    /// Beginning of a line whose end was not in the block.
     rest: Vec<u8>,
-    /// Nothing was read yet.
+    /// True if nothing was read yet.
     first: bool,
     /// Bytes read so far, decompressed.
     pub bytes: u64,
@@ -138,7 +138,7 @@ impl Blocks {
         }
     }
 
-    /// Reads until the block holds `room` bytes; `false` at the end.
+    /// Reads until the block holds `room` bytes. False at the end.
     fn read_full(&mut self, block: &mut Block, room: usize) -> Result<bool> {
         while block.len < room {
             match self.read(&mut block.bytes[block.len..room])? {
@@ -158,7 +158,7 @@ impl Blocks {
         }
     }
 
-    /// The rest of a line that is too long goes by in pieces.
+    /// Skips the rest of a line that is too long, piece by piece.
     fn pass_over(&mut self, block: &mut Block) -> Result<bool> {
         block.len = 0;
         loop {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Kinds that are told apart in one file; further ones are told together.
+/// Kinds of faults that are reported separately for a file, at most.
 const KINDS: usize = 16;
 
 /// Why a line was skipped.
@@ -10,7 +10,7 @@ const KINDS: usize = 16;
 pub struct Skip {
     /// The whole reason.
     pub why: String,
-    /// The same for all lines with this fault.
+    /// The kind, which is the same for all lines with this fault.
     kind: String,
 }
 

@@ -63,7 +63,7 @@ pub struct Line<'a> {
     response: Option<Response>,
 }
 
-/// What the upstream answered.
+/// The answer of the upstream.
 #[derive(Clone, Deserialize)]
 struct Response {
     #[serde(default)]
@@ -110,8 +110,8 @@ impl<'a> Line<'a> {
         Ok(line)
     }
 
-    /// Logs tell a path in several ways: as such, as a pseudo-header, as a URL, or as the request line
-    /// (`POST /v1/messages HTTP/1.1`).
+    /// Finds the path, which logs write in several ways: as such, as a pseudo-header, as a URL, or as the
+    /// request line (`POST /v1/messages HTTP/1.1`).
     fn settle_path(&mut self) -> Result<(), Skip> {
         let pseudo = [":path", ":method", ":authority"];
         if self.headers.0.iter().any(|(n, _)| n.as_ref().starts_with(':')) {
@@ -214,8 +214,8 @@ pub fn time_of(raw: &str) -> Result<Nanos, Skip> {
     u64::try_from(time.as_nanosecond()).map(Nanos).map_err(|_| bad())
 }
 
-/// Seconds with a fraction, milliseconds, microseconds or nanoseconds since the epoch: between 2001 and 2096 their sizes do not
-/// meet, and smaller numbers are seconds.
+/// A number since the epoch in seconds with a fraction, milliseconds, microseconds or nanoseconds. Between
+/// 2001 and 2096 their magnitudes do not overlap; smaller numbers are seconds.
 fn since_epoch(text: &str) -> Option<Nanos> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !fraction.bytes().all(|b| b.is_ascii_digit()) || !whole.bytes().all(|b| b.is_ascii_digit()) {
@@ -234,7 +234,8 @@ fn since_epoch(text: &str) -> Option<Nanos> {
     None
 }
 
-/// RFC 3339, also as loggers write it: without a zone or with the word for it, a space in front, more digits than nanoseconds.
+/// RFC 3339, also as loggers write it: without a zone or with its name, with a space before it, with more
+/// digits than nanoseconds.
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let (clock, rest) = text.split_at_checked(19)?;
     let zone = rest.trim_start_matches([',', '.']).trim_start_matches(|c: char| c.is_ascii_digit());

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub const NONE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Longest line, bytes.
 pub const LINE_BYTES: u64 = 1 << 20;
-/// Bytes of the end of a line: its hash.
+/// Length of a line's end with its hash, bytes.
 const TAIL: usize = 9 + 64 + 2;
 
 /// Bytes as lower-case hexadecimal digits.
@@ -112,9 +112,9 @@ impl Finding {
 /// Verifies the lines of several files in their order.
 #[derive(Debug, Default)]
 pub struct Verifier {
-    /// Of each number: the hash of the line before, and its own.
+    /// For each number the hash of the line before, and the line's own.
     lines: BTreeMap<u64, (String, String)>,
-    /// Numbers that ought to be where a line was changed.
+    /// Numbers that changed lines should have.
     changed: Vec<u64>,
     last: u64,
     findings: Vec<Finding>,

@@ -64,7 +64,8 @@ impl Rng {
     fn range(&mut self, from: f64, to: f64) -> f64 {
         from + (to - from) * self.unit()
     }
-    /// How often something is done that is given up each time with probability `stop`; at least once.
+    /// Number of times that something is done if it is given up each time with probability `stop`; at least
+    /// one.
     fn geometric(&mut self, stop: f64) -> usize {
         1 + (self.unit().ln() / (1.0 - stop).ln()) as usize
     }
@@ -418,7 +419,7 @@ impl Maker {
         self.requests.push(Request { t, key, path: "/v1/chat/completions", body });
     }
 
-    /// A moment of somebody's waking day.
+    /// A random time of a key's waking day.
     fn waking(&mut self, zone: f64) -> f64 {
         loop {
             let t = self.rng.unit() * LENGTH_S;
@@ -429,7 +430,7 @@ impl Maker {
         }
     }
 
-    /// Conversations: each turn repeats what came before.
+    /// Adds a conversation: each turn repeats what came before.
     fn session(&mut self, t: f64, key: usize, system: Option<&str>, turns: usize, gap: f64, tools: bool) {
         let mut history: Vec<(&str, String)> = Vec::new();
         let mut at = t;
@@ -507,8 +508,8 @@ impl Maker {
         }
     }
 
-    /// A prompt that people pass on to each other: half of them join for it, most on that day. Each tries it until it is bored,
-    /// and chats besides.
+    /// A prompt that people share: half of them join for it, most on that day. Each tries it a few times, and
+    /// chats, too.
     fn passed_on(&mut self) {
         let (follow, from) = (self.rng.range(0.03, 0.2), WARM_UP_S + HOUR);
         for i in 0..50 {
@@ -544,7 +545,8 @@ impl Maker {
         }
     }
 
-    /// Staff of a company get an assistant on one morning, two hours after the campaign starts. Conversations, in office hours.
+    /// Staff of a business get an assistant on one morning, two hours after the campaign starts.
+    /// Conversations, in office hours.
     fn staff(&mut self) {
         let morning = WARM_UP_S + 2.0 * HOUR;
         let networks: Vec<String> =

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// Longest word of a record that is shown.
+/// Longest word of a record that is shown, bytes.
 const MAX_WORD: usize = 128;
-/// Most hashes of a sample.
+/// Largest number of hashes in a sample.
 const MAX_SAMPLE: usize = 256;
 
 /// A record that the filter wrote. Unknown fields are ignored and missing ones tolerated, because logs
@@ -117,7 +117,7 @@ pub fn is_id(text: &str, prefix: &str) -> bool {
 }
 
 impl Record {
-    /// Anybody may write to a log: what is not a plain word or number does not reach a terminal.
+    /// Checks all fields. Anybody may write to a log, so only plain words and numbers may reach a terminal.
     fn check(&self) -> Result<(), String> {
         let hash = |name: &str, text: &Option<String>| match text {
             Some(t) if !is_hex(t, 8) => Err(format!("{name} is not 8 hexadecimal digits")),
@@ -161,7 +161,7 @@ impl Record {
 }
 
 const PLAIN: &[u8] = br#"{"weir":"decision""#;
-/// Inside the string of a log shipper's own JSON.
+/// Beginning of a record inside the string of a log shipper's own JSON.
 const QUOTED: &[u8] = br#"{\"weir\":\"decision\""#;
 
 /// The first valid record in a line, with its text as written, or why the record in it is not valid; `None`
@@ -185,7 +185,7 @@ pub fn find(line: &[u8]) -> Option<Result<(Record, String), String>> {
     failed
 }
 
-/// The value at the start of `text`; what follows it is not looked at.
+/// Parses the record at the start of `text`; what follows it is ignored.
 fn parse(text: &[u8]) -> Result<(Record, String), String> {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
     let raw = values.next().unwrap_or(Ok(RawValue::NULL)).map_err(|e| e.to_string())?;
@@ -194,7 +194,7 @@ fn parse(text: &[u8]) -> Result<(Record, String), String> {
     Ok((record, raw.get().to_string()))
 }
 
-/// The rest of the JSON string that `text` stands in.
+/// Unescapes the rest of the JSON string that `text` stands in.
 fn unquote(text: &[u8]) -> Result<String, String> {
     let quoted = [b"\"", text].concat();
     let mut strings = serde_json::Deserializer::from_slice(&quoted).into_iter::<String>();

@@ -5,7 +5,7 @@ use crate::except;
 use weir::engine::hash::Seed;
 use weir::engine::verdict::Reason;
 
-/// What each explanation of a value says of its keys.
+/// For each explanation of a value its name, and what it says of the keys.
 const EXPLANATIONS: [(&str, &str); 7] = [
     ("campaign", "a work queue over accounts, alone or among others: they keep coming, all alike"),
     ("visitors", "each tries it a few times and stops, as after a tutorial or a launch"),
@@ -16,7 +16,8 @@ const EXPLANATIONS: [(&str, &str); 7] = [
     ("one owner", "they share an egress, as the workers of one company do"),
 ];
 
-/// What each factor of a key's odds stands for: where it speaks for the campaign, and where against it.
+/// For each factor of a key's odds its name, and what it means when it speaks for the campaign and when
+/// against it.
 const FACTORS: [(&str, &str, &str); 12] = [
     (
         "template",
@@ -212,7 +213,7 @@ fn factor(name: &str, nats: f64, o: &Own) -> String {
     }
 }
 
-/// e to the `nats`, as short as it may be.
+/// e to the power of `nats`, as short as possible.
 fn multiple(nats: f64) -> String {
     let x = nats.clamp(-40.0, 40.0).exp();
     match x {

@@ -41,9 +41,9 @@ impl Cells for Memory {
 
 /// A call under way.
 struct Call {
-    /// What has not reached the hub yet, and when it does.
+    /// The request on its way, and when it arrives.
     request: Option<(Nanos, Vec<u8>)>,
-    /// When the leader hears of it, and what: nothing if it was lost.
+    /// When the leader gets the answer, and its bytes; `None` if it was lost.
     answer: (Nanos, Option<Vec<u8>>),
     reply_is_lost: bool,
 }
@@ -51,19 +51,19 @@ struct Call {
 /// The exchange of one node.
 pub struct Link {
     uplink: Uplink,
-    /// Its token: the next process at this place has the same.
+    /// Identity of its token: the next process at this place has the same.
     identity: Arc<Identity>,
     cells: Memory,
     head: Head,
     counts: Counts,
-    /// Batches and observations so far.
+    /// Numbers of batches and observations so far.
     sent: (u64, u64),
     call: Option<Call>,
-    /// The leader's next tick.
+    /// Time of the leader's next tick.
     tick_at: Nanos,
-    /// What the hub had published when it last answered.
+    /// Number of the hub's publications when it last answered.
     heard_of: u64,
-    /// Shards of the hub, and when the workers read them.
+    /// Shards of the hub, with the times at which the workers read them.
     shards: VecDeque<(Nanos, u8, Vec<u8>)>,
 }
 
@@ -116,7 +116,7 @@ impl Link {
         }
     }
 
-    /// Time of the next event here. A leader that has nothing to send, and would be sent nothing, need not
+    /// Time at which something is next due here. A leader that has nothing to send, and would be sent nothing, need not
     /// call.
     pub fn next(&self, now: Nanos, published: u64) -> Option<Nanos> {
         match &self.call {
@@ -128,7 +128,7 @@ impl Link {
         }
     }
 
-    /// Runs the events up to a true time; the node's clock shows another one.
+    /// Runs what is due up to a true time; the node's clock shows another one.
     pub fn run(
         &mut self,
         (now, here): (Nanos, Nanos),

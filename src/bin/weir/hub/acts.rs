@@ -96,7 +96,7 @@ impl Verb {
             Verb::Undo => "undo",
         }
     }
-    /// As published; 0: not at all.
+    /// The number of the decision in the published shard; 0: none.
     fn code(self) -> u32 {
         match self {
             Verb::Undo => 0,

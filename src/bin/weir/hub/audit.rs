@@ -20,22 +20,22 @@ use weir::engine::value::KeyId;
 
 /// Size of a file above which it is renamed, bytes.
 pub const FILE_BYTES: u64 = 64 << 20;
-/// Keys in a line.
+/// Keys in a line, at most.
 const KEYS: usize = 500;
 
 pub struct Audit {
     path: PathBuf,
     file: File,
-    /// Bytes of whole lines.
+    /// Bytes of complete lines.
     len: u64,
     head: Head,
     most: u64,
     failures: u64,
-    /// Campaign of each convicted key as it was last told, and the open cases.
+    /// Campaign of each convicted key as last written, and the open cases.
     keys: HashMap<u64, u32>,
     cases: BTreeSet<u32>,
     events: Events,
-    /// Of those: in force only where they were seen.
+    /// Those of the open cases that are in force only where they were seen.
     withheld: BTreeSet<u32>,
 }
 
@@ -194,14 +194,14 @@ impl Audit {
     }
 }
 
-/// The same name with `mark` in front of its ending.
+/// The same file name with `mark` before its extension.
 fn beside(path: &Path, mark: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let ending = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
     path.with_file_name(format!("{stem}{mark}{ending}"))
 }
 
-/// Files that were renamed, in their order.
+/// The renamed files, in order.
 fn renamed(path: &Path) -> io::Result<Vec<PathBuf>> {
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut out = Vec::new();
@@ -219,7 +219,7 @@ fn renamed(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(out)
 }
 
-/// The head that a file ends with, the bytes of its whole lines, and of what stands behind them.
+/// The head at the end of a file, the bytes of its complete lines, and the bytes after them.
 fn tail(file: &mut File) -> io::Result<(Option<Head>, u64, u64)> {
     let size = file.metadata()?.len();
     let from = size.saturating_sub(2 * chain::LINE_BYTES);

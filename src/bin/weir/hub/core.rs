@@ -35,9 +35,9 @@ const MAGIC: u64 = 0x3142_5548_5249_4557;
 const VERSION: u16 = 3;
 /// Identities that must have seen a case before its verdicts are in force everywhere, by default.
 pub const QUORUM: u8 = 2;
-/// Around a reply's shards: header, acknowledgements, checksum.
+/// Bytes of a reply without shards: header, acknowledgements, checksum.
 const AROUND: usize = 1_024;
-/// The journal is replayed with a tick of the ledger every so often.
+/// Time between ticks of the ledger during a replay of the journal.
 const REPLAY_TICK: Nanos = Nanos::from_secs(1);
 
 /// Result of accepting an exchange.
@@ -490,19 +490,20 @@ impl Hub {
     }
 }
 
-/// How far the hub's clock is ahead of a node's, nanoseconds.
+/// The hub's clock minus a node's, nanoseconds.
 fn ahead(now: Nanos, clock: Nanos) -> i64 {
     let ahead = i128::from(now.0) - i128::from(clock.0);
     ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }
 
-/// A node's time on the hub's clock. Nothing was observed after it came here: a node cannot push the ledger's clock forward.
+/// A node's time on the hub's clock, limited to the time of arrival: a node cannot push the ledger's clock
+/// forward.
 fn rebased(t: Nanos, e: &Entry<'_>) -> Nanos {
     Nanos(t.0.saturating_add_signed(e.offset)).min(e.at)
 }
 
-/// Learns from a batch; how many observations. Of what people have released or allowed nothing is learned, whatever the node knew when
-/// it was observed. `note` hears of each observation what the ledger says.
+/// Learns from a batch. Returns its number of observations. Nothing is learned of what people have released
+/// or allowed, whatever the node knew at the time. `note` gets each observation with the ledger's answer.
 fn learn(
     ledger: &mut Ledger,
     book: &Book,

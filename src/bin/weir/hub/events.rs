@@ -22,13 +22,13 @@ pub const LISTENERS: usize = 64;
 pub const WAITING: usize = 256;
 /// Keys that an entry names; its `of` is the number of all.
 pub const KEYS: usize = 20;
-/// A listener that takes nothing for so long is gone.
+/// Time after which a listener that takes nothing is disconnected.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A silent stream says something so often, or what stands between would close it.
+/// Time after which a silent stream sends a sign of life, so that no proxy closes it.
 const ALIVE: Duration = Duration::from_secs(15);
 
 struct Shared {
-    /// Number and text of each.
+    /// Number and text of each entry.
     told: broadcast::Sender<(u64, Arc<str>)>,
     places: Arc<Semaphore>,
     ended: watch::Sender<bool>,
@@ -85,7 +85,7 @@ impl Events {
     }
 }
 
-/// An event as it is sent.
+/// An entry as it is sent.
 fn line(n: u64, event: &str, fields: &Value) -> Arc<str> {
     let mut out = String::new();
     // `Value` writes no line breaks: the text is one `data:`.
@@ -93,7 +93,7 @@ fn line(n: u64, event: &str, fields: &Value) -> Arc<str> {
     out.into()
 }
 
-/// Names the first keys of many.
+/// Cuts lists of keys to the first ones.
 fn shorten(fields: &mut Value) {
     let Some(all) = fields.as_object_mut() else { return };
     if let Some(Value::Array(keys)) = all.get_mut("keys") {

@@ -22,7 +22,7 @@ pub struct Point {
 #[derive(Clone, Debug, Default)]
 struct Curve {
     points: Vec<Point>,
-    /// Seconds between two points at least.
+    /// Least seconds between two points.
     apart_s: u32,
     seen_s: u32,
 }
@@ -46,7 +46,7 @@ impl Curve {
         self.points.push(p);
     }
 
-    /// How many keys more than so long ago. `None`: the hub has not looked for so long.
+    /// Growth in keys over the last `ago_s` seconds; `None` if the hub has not followed the case for so long.
     fn since(&self, now: Point, ago_s: u32) -> Option<i64> {
         let then = now.at_s.checked_sub(ago_s)?;
         let old = self.points.iter().rev().find(|p| p.at_s <= then)?;

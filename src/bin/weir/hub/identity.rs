@@ -21,14 +21,14 @@ pub type Who = [u8; 16];
 pub const TOKENS: usize = super::nodes::NODES;
 /// Shortest token of a node, characters.
 pub const TOKEN_CHARS: usize = 16;
-/// Bytes of a name that are kept.
+/// Bytes that are kept of a name, at most.
 const NAME_BYTES: usize = 128;
 
 /// The identity of a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     who: Who,
-    /// As people read it: `token NAME`, `certificate NAME`, `shared`.
+    /// The name as people read it: `token NAME`, `certificate NAME`, `shared`.
     name: String,
 }
 

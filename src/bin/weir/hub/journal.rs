@@ -21,7 +21,8 @@ use weir::engine::wire::{self, Reader, Writer};
 pub const GROUP_BYTES: usize = 4 << 20;
 /// Size of a segment above which the next one begins, bytes.
 pub const SEGMENT_BYTES: u64 = 32 << 20;
-/// A checkpoint is made durable piece by piece, so that a group's own fsync waits behind one of them, and not behind all of it.
+/// A checkpoint is made durable in pieces of this size, so that a group's own fsync waits for one of them and
+/// not for all.
 const CHECKPOINT_PIECE: usize = 4 << 20;
 const SEGMENT: u64 = 0x3130_4753_5249_4557;
 pub const CHECKPOINT: u64 = 0x3130_4b43_5249_4557;
@@ -57,7 +58,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> Blocked + '_ {
 struct Segment {
     file: File,
     number: u64,
-    /// Bytes that are durable and whole.
+    /// Bytes that are durable and complete.
     good: u64,
     /// Bytes written.
     written: u64,
@@ -69,7 +70,7 @@ pub struct Journal {
     dir: PathBuf,
     seed_check: u32,
     _lock: File,
-    /// Where groups go; `None`: the next one begins a segment.
+    /// The segment that groups are written to; `None`: the next group begins one.
     open: Option<Segment>,
     /// Number and trusted bytes of the last segment.
     last: (u64, u64),

@@ -9,15 +9,15 @@ use weir::engine::observation::{Observation, SERVED};
 use weir::engine::outcome::Outcome;
 use weir::engine::verdict::Mode;
 
-/// The default and 64 others.
+/// Profiles: the default one and 64 others.
 const PROFILES: usize = 65;
 
 /// Counts of one profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blocks {
-    /// The proxy decided otherwise: it did not know yet.
+    /// Requests that the proxy decided otherwise: it did not know yet.
     unknown: u64,
-    /// The proxy decided the same, or waited for its ledger's word.
+    /// Requests that the proxy decided the same, or left to its ledger.
     known: u64,
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub const LEASE: Duration = Duration::from_secs(3);
 /// Time between renewals.
 pub const RENEW: Duration = Duration::from_secs(1);
-/// A hub counts on it for so much less: clocks do not run alike.
+/// Time by which a hub gives up its lease earlier than the store does: clocks do not run at the same rate.
 const MARGIN: Duration = Duration::from_millis(300);
 
 /// A lease that was granted. The threads of a hub share it.

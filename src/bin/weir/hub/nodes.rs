@@ -18,13 +18,13 @@ pub type NodeId = [u8; 16];
 pub const NODES: usize = 4_096;
 /// Time of silence after which a node may be replaced.
 pub const SILENT: Nanos = Nanos::from_secs(3_600);
-/// Who was heard of within this time is one of those who may agree.
+/// Identities heard of within this time count for the quorum.
 const DAY: Nanos = Nanos::from_secs(86_400);
-/// Samples of a clock: the median of the last five holds, so two bad ones in a row move nothing.
+/// Measurements of a clock that are kept. Their median is used, so two bad ones in a row have no effect.
 const SAMPLES: usize = 5;
 /// Error of a clock above which it is told.
 pub const FAR: Nanos = Nanos::from_secs(300);
-/// So much of a quota may come at once.
+/// Part of a quota that may be used at once, as a time.
 const BURST: Nanos = Nanos::from_secs(2);
 
 /// How far a ring has been taken.
@@ -80,7 +80,7 @@ pub struct Node {
     sampled: u8,
     /// True once it was told that its clock is far off.
     pub told: bool,
-    /// When what it has sent would have been sent at its quota.
+    /// Time at which what it has sent would have been sent at the rate of its quota.
     spent: Nanos,
     /// The identity that its id belongs to: nobody else may use it. `None` if it came with a shared token.
     pub identity: Option<Arc<Identity>>,
@@ -226,9 +226,9 @@ impl Node {
 #[derive(Debug, Default)]
 pub struct Nodes {
     nodes: HashMap<NodeId, Box<Node>>,
-    /// As they were before the group that is being written.
+    /// Nodes as they were before the group that is being written.
     before: HashMap<NodeId, Option<Box<Node>>>,
-    /// What nodes that gave way had sent.
+    /// Sums over nodes that were replaced.
     gone: Counts,
     gone_before: Option<Counts>,
 }

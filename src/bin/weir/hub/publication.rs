@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir::engine::snapshot::{EXCEPTIONS, HUB_SHARDS, KeyEntry, SHARDS, Shard};
 use weir::node::cells::HUB_SHARD_BYTES;
 
-/// A shard as published.
+/// A shard as it is published.
 #[derive(Clone, Debug, Default)]
 struct Published {
     version: u32,
-    /// For all.
+    /// The shard for all.
     bytes: Vec<u8>,
-    /// With what is in force at some only, if there is any of it.
+    /// The shard with what is in force at some identities only, if there is any.
     whole: Option<Vec<u8>>,
 }
 
@@ -27,15 +27,15 @@ struct Published {
 pub struct Publication {
     shards: Vec<Published>,
     seed_check: u32,
-    /// Campaigns of the numbers of cases, as published.
+    /// Campaign numbers by case number, as published.
     cases: BTreeMap<u16, u32>,
-    /// Fewer identities than the quorum.
+    /// True while fewer identities than the quorum were heard of.
     alone: bool,
     /// Shards so far that were too long for a proxy's cell.
     pub too_long: u64,
 }
 
-/// Takes out of a shard what is not in force.
+/// Removes from a shard what is not in force.
 fn filtered(shard: &mut Shard, cases: &BTreeMap<u16, u32>, holds: impl Fn(u32) -> bool) -> bool {
     let count = |s: &Shard| (s.cases.len(), s.values.len(), s.keys.len());
     let before = count(shard);

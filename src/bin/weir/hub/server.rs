@@ -36,17 +36,17 @@ use weir::node::exchange::{ERROR, PATH, REQUEST_BYTES};
 pub const CONNECTIONS: usize = 8_192;
 /// Largest number of exchanges that are read or wait for the disk: 64 MiB.
 pub const EXCHANGES: usize = 64;
-/// An exchange waits so long for its turn.
+/// Longest time that an exchange waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
-/// A body must be here within this time.
+/// Longest time for a body.
 const BODY: Duration = Duration::from_secs(10);
-/// A connection without a request for so long is closed.
+/// Time without a request after which a connection is closed.
 const IDLE: Duration = Duration::from_secs(60);
-/// Bytes of a request's head.
+/// Largest head of a request, bytes.
 const HEAD_BYTES: usize = 16 << 10;
-/// What is under way may take so long at the end.
+/// Longest time for requests under way when the hub stops.
 const GRACE: Duration = Duration::from_secs(10);
-/// A handshake must be done within this time.
+/// Longest time of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const READY: Duration = Duration::from_secs(2);
 
@@ -90,7 +90,7 @@ impl Server {
         Server { config, known, jobs, clock, turns, served: Served::default(), events }
     }
 
-    /// Who is it? `None`: nobody who may send.
+    /// Identity of the caller; `None` if it may not send.
     fn caller(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
         let known = Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner));
         known.of(headers)
@@ -246,7 +246,8 @@ pub fn describe_node(n: &NodeStatus) -> Value {
     })
 }
 
-/// What applies to requests as this hub's configuration says it, and what it would have blocked. Proxies may hold another one.
+/// The profiles of this hub's configuration, with what it would have blocked. Proxies may have another
+/// configuration.
 fn describe_profiles(config: &Config, s: &Status) -> Vec<Value> {
     let mode = |m| match m {
         Mode::Off => "off",
@@ -263,7 +264,7 @@ fn describe_profiles(config: &Config, s: &Status) -> Vec<Value> {
     config.profiles.iter().enumerate().map(of).collect()
 }
 
-/// Memory of the process, bytes; `None` where the system does not say.
+/// Memory of the process, bytes; `None` if the system does not tell.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;

@@ -17,12 +17,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use weir::engine::config::Config;
 
-/// The store is asked so often.
+/// Time between two calls to the store.
 const EVERY: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(50);
-/// A store that was emptied is left to the hub that was active for so long.
+/// Time for which an emptied store is left to the hub that was active.
 const PATIENCE: Duration = Duration::from_secs(2 * LEASE.as_secs());
-/// Counts of the tables (a pass over them) are at most so old.
+/// Largest age of the tables' counts (a pass over them).
 const STALE: Duration = Duration::from_secs(5);
 
 /// Settings of a hub on a store.
@@ -56,7 +56,7 @@ pub fn run(setup: &Setup, jobs: &Receiver<Job>, mut options: Options) -> Result<
     }
 }
 
-/// Answers while another thread follows. `None`: it was asked to stop.
+/// Answers jobs while another thread follows the store. `None`: it was asked to stop.
 fn stand_by(setup: &Setup, jobs: &Receiver<Job>, takeovers: u64) -> Result<Option<(Hub, Valkey)>, Blocked> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::new(Mutex::new(Status { takeovers, store_error: Some("starting"), ..Status::default() }));
@@ -96,12 +96,12 @@ fn stand_by(setup: &Setup, jobs: &Receiver<Job>, takeovers: u64) -> Result<Optio
 struct Follows {
     setup: Setup,
     follower: Follower,
-    /// What it has learned so far.
+    /// The hub with what it has learned so far.
     hub: Option<Hub>,
     seen: Arc<Mutex<Status>>,
     stop: Arc<AtomicBool>,
     counted: Option<Instant>,
-    /// Since when the store is empty that was not.
+    /// Time since which the store is empty although it was not before.
     empty: Option<Instant>,
     told: Option<&'static str>,
 }
@@ -182,7 +182,7 @@ impl Follows {
         read
     }
 
-    /// Nobody writes any more: reads what is left.
+    /// Reads what is left in the store, now that no other hub writes, and becomes active.
     fn take_over(&mut self, lease: Arc<Lease>, mut keeper: Keeper) -> Result<(Arc<Lease>, Keeper), Trouble> {
         let began = Instant::now();
         let (mut is_anew, before) = (self.hub.is_none(), self.follower.position());

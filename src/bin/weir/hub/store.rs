@@ -90,11 +90,11 @@ pub trait Store: Send {
     /// Ends a checkpoint: what it replaces may be deleted.
     fn cut(&mut self, done: &Done) -> Result<(), StoreError>;
     fn status(&self) -> StoreStatus;
-    /// The right to be the one writer, where several hubs use one store.
+    /// The right to be the one writer, if several hubs use the store.
     fn lease(&self) -> Option<Arc<Lease>> {
         None
     }
-    /// The hub ends and has written its last checkpoint: another may be active at once.
+    /// Ends the lease after the last checkpoint, so that another hub can become active at once.
     fn release(&mut self) {}
 }
 

@@ -12,11 +12,11 @@ use weir::engine::value::KeyId;
 use weir::engine::verdict::{Action, CaseId, Reason, Verdict};
 use weir::engine::{CaseReport, Decision, GroupReport};
 
-/// Groups of a case that are told.
+/// Groups of a case that are listed, at most.
 const GROUPS: usize = 16;
-/// Convicted keys of a case that are named.
+/// Convicted keys of a case that are listed, at most.
 const KEYS: usize = 20;
-/// Entries of a list that a configuration may hold.
+/// Largest number of list entries in a configuration.
 const MOST_LISTED: usize = 65_536;
 
 fn decided(code: u32) -> Option<&'static str> {

@@ -90,7 +90,7 @@ fn load(files: &Files) -> Result<Arc<ServerConfig>, Bad> {
     Ok(Arc::new(config))
 }
 
-/// The certificates of a file; the first must hold now.
+/// The certificates in a file. The first must be valid now.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Bad> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| bad(path, e))?.collect();
     let all = all.map_err(|e| bad(path, e))?;

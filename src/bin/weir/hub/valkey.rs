@@ -30,11 +30,11 @@ use weir::engine::wire::{self, Writer};
 pub const ANSWER: Duration = Duration::from_secs(2);
 /// The same for a page.
 pub const PAGE_ANSWER: Duration = Duration::from_secs(10);
-/// Replicas have so long to take a group.
+/// Longest time for replicas to take a group.
 const REPLICAS: Duration = Duration::from_millis(1_500);
 /// Largest page of a checkpoint, bytes.
 pub const PAGE_BYTES: usize = 4 << 20;
-/// Around a group: tag of the one before, checksum.
+/// Bytes around a group: tag of the one before, checksum.
 const AROUND: usize = 8 + 4;
 
 /// Names of a policy's keys. The part in braces puts all of them on one node of a cluster.
@@ -56,7 +56,7 @@ impl Keys {
     }
 }
 
-/// What a script answers.
+/// Answer of a script.
 type Words = Vec<Option<String>>;
 
 /// Runs a script.
@@ -66,7 +66,7 @@ fn run(link: &mut Link, script: &str, keys: &[&str], args: &[&[u8]]) -> Result<W
     link.call(&c)
 }
 
-/// Runs a script that writes, as the active hub. The second word of its answer.
+/// Runs a script that writes, as the active hub. Returns the second word of its answer.
 fn write(
     link: &mut Link,
     lease: &Lease,
@@ -108,7 +108,7 @@ pub struct Valkey {
     lease: Arc<Lease>,
     keeper: Keeper,
     position: u64,
-    /// Of the last group.
+    /// Tag of the last group.
     tag: u64,
     attempts: u64,
     /// The group that was written and waits for `sync`: its tag and its bytes.
@@ -213,7 +213,7 @@ impl Store for Valkey {
     }
 }
 
-/// A checkpoint on its way.
+/// A checkpoint that is being written.
 struct Writing {
     link: Link,
     keys: Keys,
@@ -270,7 +270,7 @@ impl Writing {
         Ok(Done { position: self.position, part: 0 })
     }
 
-    /// The answer to the last step did not come.
+    /// Finds out whether the last step had its effect, because its answer did not come.
     fn was_it_done(&mut self, text: &str) -> Result<Done, StoreError> {
         let mut c = cmd("HGET");
         c.arg(&self.keys.meta).arg("checkpoint");
@@ -287,7 +287,8 @@ impl Writing {
         Ok(Done { position: self.position, part: 0 })
     }
 
-    /// Nobody will read them any more. What cannot be removed now stays until a later one of them is.
+    /// Deletes pages that nobody will read any more. What cannot be deleted now is deleted with a later
+    /// generation.
     fn drop_pages(&mut self, generation: &str) {
         for n in 0.. {
             let mut c = cmd("UNLINK");

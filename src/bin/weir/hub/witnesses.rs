@@ -26,7 +26,7 @@ use weir::engine::wire::{Reader, Writer};
 pub const CASES: usize = 512;
 /// Nodes of a case, at most.
 pub const NODES: usize = 64;
-/// Hashes of a node's keys in a case.
+/// Hashes that are kept of a node's keys in a case.
 const KEYS: usize = 64;
 /// Keys that an identity must have seen to count.
 pub const LEAST: usize = 8;
@@ -36,11 +36,11 @@ struct Case {
     last: Nanos,
     nodes: BTreeMap<NodeId, (Who, BTreeSet<u64>)>,
     scope: Scope,
-    /// Something came since the scope was found.
+    /// True if observations came after the scope was found.
     stale: bool,
 }
 
-/// What was seen; where it is in force follows from that.
+/// Compares what was seen, from which the scope follows.
 impl PartialEq for Case {
     fn eq(&self, other: &Case) -> bool {
         (self.last, &self.nodes) == (other.last, &other.nodes)
@@ -51,7 +51,7 @@ impl PartialEq for Case {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Scope {
     everywhere: bool,
-    /// Else at these.
+    /// Identities at which it is in force, if it is not everywhere.
     at: BTreeSet<Who>,
 }
 
@@ -70,7 +70,8 @@ fn estimate(hashes: &BTreeSet<u64>) -> u64 {
 }
 
 impl Case {
-    /// Room for a node: an identity that has none yet may take a place of the one that has most.
+    /// True if there is room for a node: an identity without a place may replace a node of the identity that
+    /// has most.
     fn admits(&mut self, node: &NodeId, who: &Who) -> bool {
         if self.nodes.len() < NODES || self.nodes.contains_key(node) {
             return true;

@@ -23,12 +23,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// A group that is longer than this waits for nobody.
+/// Size from which a group is written without waiting for more, bytes.
 const GROUP_BYTES: usize = 1 << 20;
 const TICK: Duration = Duration::from_millis(100);
-/// Publishing takes at most this share of the thread: one part in so many.
+/// Largest share of the thread's time for publishing: 1/`SHARE`.
 const SHARE: u32 = 10;
-/// Counts of the tables (a pass over them) are at most so old.
+/// Largest age of the tables' counts (a pass over them).
 const STALE: Duration = Duration::from_secs(1);
 
 /// Why an exchange got no reply.
@@ -148,14 +148,14 @@ fn locked(store: &Shared) -> std::sync::MutexGuard<'_, Box<dyn Store>> {
     store.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the thread that waits for the disk says.
+/// Result of the thread that makes groups durable.
 struct Synced {
     group: Vec<u8>,
     result: Result<(), StoreError>,
     took: Duration,
 }
 
-/// What became of a checkpoint, and its buffers.
+/// Result of a checkpoint, and its buffers.
 type Written = (Result<Done, StoreError>, Vec<Vec<u8>>);
 
 struct Writing {
@@ -168,10 +168,11 @@ struct Work {
     store: Shared,
     lease: Option<Arc<Lease>>,
     options: Options,
-    /// Durable, and not learned yet.
+    /// The group that is durable and not learned yet.
     pending: Vec<u8>,
     writing: Option<Writing>,
-    /// The buffers of the last checkpoint, one more than there are cores: their memory is not asked for again.
+    /// Buffers of the last checkpoint, one more than there are cores. They are kept, so that their memory is
+    /// not allocated again.
     parts: Vec<Vec<u8>>,
     checkpointed: Instant,
     ticked: Instant,
@@ -232,7 +233,7 @@ fn write_groups(store: &Shared, groups: &Receiver<Vec<u8>>, done: &Sender<Synced
 }
 
 impl Work {
-    /// One group. `false`: it is time to end.
+    /// Handles one group. False if the thread must end.
     fn round(&mut self, jobs: &Receiver<Job>, to_disk: &Sender<Vec<u8>>, synced: &Receiver<Synced>) -> bool {
         let due = TICK.saturating_sub(self.ticked.elapsed());
         let mut next = match self.pending.is_empty() {
@@ -324,12 +325,12 @@ impl Work {
         self.lease.as_ref().is_some_and(|l| l.is_over())
     }
 
-    /// Why it may not answer.
+    /// Why the hub may not acknowledge; `None` if it may.
     fn silent(&self) -> Option<StoreError> {
         self.lease.as_ref()?.silence()
     }
 
-    /// Another hub goes on from what is durable; what this one knows is of no use.
+    /// Ends this hub, because another one continues from what is durable.
     fn abandon(&mut self) -> End {
         if let Some(w) = self.writing.take() {
             let _ = w.thread.join();
@@ -342,7 +343,7 @@ impl Work {
         End::Fenced
     }
 
-    /// A decision of people goes into the audit log, and then into the group.
+    /// Writes a decision of people to the audit log, and then to the group.
     fn decide(&mut self, act: &mut Act, group: &mut Vec<u8>) -> Result<(), ActFailure> {
         let len = group.len();
         self.hub.decide(act, (self.options.clock)(), group).map_err(ActFailure::No)?;
@@ -360,7 +361,8 @@ impl Work {
         }
     }
 
-    /// A decision of people is durable, or it is as if it had never come. What is durable is applied and published at once.
+    /// Ends a decision whose group is durable (it is applied and published at once) or failed (it has no
+    /// effect).
     fn acted(&mut self, act: Act, failed: Option<StoreError>) -> Acted {
         if let Some(e) = failed {
             if let Some(a) = &mut self.options.audit {
@@ -378,7 +380,7 @@ impl Work {
         Ok(act)
     }
 
-    /// The group is durable, or it is as if it had never come.
+    /// Ends a group that is durable, or that failed and has no effect.
     fn settle(&mut self, Synced { group, result, took }: Synced) -> Option<StoreError> {
         self.status.fsync.add(took);
         match result {
@@ -437,7 +439,7 @@ impl Work {
         self.look_after_checkpoint();
     }
 
-    /// Changes of what is known, for the log.
+    /// Logs changes of what is known.
     fn tell(&mut self) {
         let s = self.counts();
         let now = (s.campaigns, s.convicted);

@@ -69,7 +69,8 @@ impl Format for Text {
     }
 }
 
-/// The time, and what stands in quotation marks: request line, x-forwarded-for, user agent, request id, authority, upstream.
+/// Splits a line into the time and the texts in quotation marks: request line, x-forwarded-for, user agent,
+/// request id, authority, upstream.
 fn parts(text: &str) -> Option<(&str, Vec<&str>)> {
     let (time, rest) = text.strip_prefix('[')?.split_once("] \"")?;
     let quoted: Vec<&str> = rest.split('"').step_by(2).collect();

@@ -62,7 +62,7 @@ impl Format for Streamed {
     }
 }
 
-/// The headers, pseudo-headers among them: the trace format takes those out.
+/// Reads the headers with their pseudo-headers, which the trace format separates.
 fn head<'a>(r: &Record<'a>, path: &str) -> Result<Found<'a>, Skip> {
     let pair = |h: Record<'a>| -> Option<(Str<'a>, Str<'a>)> {
         let value = match (h.text("value"), h.text("raw_value")) {

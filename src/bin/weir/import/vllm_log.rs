@@ -40,7 +40,8 @@ impl Format for Received {
     }
 }
 
-/// The prefix has no year: the last one in which the time is not to come.
+/// The time of a line. Its prefix has no year: the latest one is taken with which the time is not in the
+/// future.
 fn time<'a>(front: &str) -> Option<Cow<'a, str>> {
     let mut words = front.split_whitespace().skip_while(|w| !(w.len() == 5 && w.as_bytes()[2] == b'-'));
     let (day, clock) = (words.next()?, words.next()?);
@@ -51,7 +52,7 @@ fn time<'a>(front: &str) -> Option<Cow<'a, str>> {
     Some(Cow::Owned(at.to_string()))
 }
 
-/// A string as Python writes it; what stands behind it is left.
+/// A string as Python writes it. What follows it is ignored.
 fn literal(text: &str) -> Option<String> {
     let mut rest = text.chars();
     let quote = rest.next().filter(|q| matches!(q, '\'' | '"'))?;

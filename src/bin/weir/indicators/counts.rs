@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// A value is common if one in so many requests carries it.
+/// A value is common if at least one in this many requests carries it.
 const COMMON: u64 = 4;
 
 /// Drops the values that are not common in `requests` requests.

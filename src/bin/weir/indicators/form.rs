@@ -25,7 +25,7 @@ pub const MOST_PHRASES: usize = 32;
 pub const MOST_DAYS: u64 = 366;
 /// Longest name of an issuer, bytes.
 pub const MOST_NAME: usize = 64;
-/// A clock may be so many seconds behind.
+/// Largest error of a clock, seconds.
 const SKEW_S: u64 = 600;
 /// `SubjectPublicKeyInfo` of Ed25519 (RFC 8410) in front of the key's 32 bytes.
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];

@@ -25,9 +25,9 @@ const PROPOSED: usize = 8;
 const KEYS: usize = 1_000;
 /// Percent of the senders that look honest from which nothing is proposed.
 pub const HONEST_PERCENT: usize = 5;
-/// A key that was here so long without it is a customer.
+/// Time for which a key must have been here without the template to count as a customer, seconds.
 const HERE_S: u64 = 86_400;
-/// A common value of matching requests is proposed if less than one in so many of its requests come otherwise.
+/// A common value of matching requests is proposed if less than one in this many of its requests is no match.
 const OWN: u64 = 100;
 
 /// A key that sends it.
@@ -68,7 +68,7 @@ struct Running {
     senders: HashMap<u64, Sender>,
     requests: u64,
     span: Option<(u64, u64)>,
-    /// Own values of matching requests.
+    /// The operator's own values in matching requests, with counts.
     values: HashMap<u64, u64>,
 }
 

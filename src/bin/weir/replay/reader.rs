@@ -69,7 +69,7 @@ impl Reader {
         });
     }
 
-    /// One record: a line of a trace, or of another format.
+    /// Reads one record: a line of a trace, or of another format.
     fn record(&mut self, text: &[u8], number: u64, filled: &mut Filled<'_>) -> Result<(), Skip> {
         let fault = match self.import.format {
             Some(_) => Skip::new("is not UTF-8"),
@@ -130,7 +130,7 @@ impl Reader {
         Ok(())
     }
 
-    /// What fields that were named say of a line of a trace.
+    /// What the named fields (`Paths`) tell of a line of a trace.
     fn beside(&self, text: &[u8]) -> Beside {
         let mut beside = Beside::default();
         if !self.import.paths.is_empty()
@@ -218,10 +218,10 @@ fn one(
     to.outcome = outcome;
 }
 
-/// Numbers below are ages in seconds (31 years), others times since the epoch.
+/// Numbers below this are ages in seconds (31 years), others are times since the epoch.
 const AGES_S: f64 = 1e9;
 
-/// A key's age at `now`, of the time at which it was made or of its age in seconds.
+/// Age of a key at `now`, given the time at which it was made or its age in seconds.
 fn age(text: &str, now: Nanos) -> Result<Nanos, Skip> {
     if let Ok(age) = text.trim().parse::<f64>()
         && (0.0..AGES_S).contains(&age)

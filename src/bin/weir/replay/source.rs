@@ -48,7 +48,8 @@ impl<'a> Source<'a> {
         true
     }
 
-    /// Opens the next file, or says in an otherwise empty batch that it cannot be; `false` when there is none.
+    /// Opens the next file, or puts the error into an otherwise empty batch. False if there is no further
+    /// file.
     fn open_next(&mut self, batch: &mut Batch) -> bool {
         let Some(path) = self.rest.next() else { return false };
         let mut bar = ProgressBar::hidden();

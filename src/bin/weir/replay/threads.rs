@@ -16,7 +16,8 @@ use std::sync::{Mutex, PoisonError};
 /// Batches for each thread: one in its hands, two on the way.
 const BATCHES: usize = 3;
 
-/// What the threads share. Who holds it may wait for an empty batch: batches in order come back without it.
+/// State that the threads share. Its holder may wait for an empty batch, because batches are returned without
+/// it.
 struct Shared<'a> {
     source: Source<'a>,
     empty: Receiver<Batch>,
@@ -73,7 +74,7 @@ pub fn run(replay: &mut Replay, traces: &[PathBuf], threads: usize) -> Result<()
     })
 }
 
-/// Judges batches in order, and reads one itself when the next is not there yet.
+/// Judges batches in order, and reads one itself while the next is not there yet.
 fn judge(
     replay: &mut Replay,
     shared: &Mutex<Shared<'_>>,

@@ -23,24 +23,24 @@ use weir::engine::verdict::Action;
 const ODDS: [u32; 6] = [500, 2_000, 5_000, 20_000, 100_000, 1_000_000];
 /// Keys that are counted, about 150 bytes each. Later ones are in no figure.
 pub const KEYS: usize = 1 << 20;
-/// A key talks if this share of its requests go on with a conversation, in percent.
+/// Least percentage of follow-ups with which a key counts as one that converses.
 const TALKS: u32 = 10;
 
 /// Counts of one key.
 #[derive(Clone, Default)]
 pub struct Seen {
-    /// Its hash in the samples of templates: its tenant's, if it has one.
+    /// Its hash in templates' samples: its tenant's, if it has one.
     sample: u32,
     requests: u32,
     follow_ups: u32,
-    /// Its age was told, and it was no newcomer's.
+    /// True if its age was told and is not that of a new key.
     old: bool,
     age_known: bool,
-    /// What its labels say.
+    /// Its class by its labels.
     truth: Option<Truth>,
-    /// Some odds call it a campaign's.
+    /// True if it is suspected under some of the odds.
     suspect: bool,
-    /// By odds: requests that passed.
+    /// Requests that passed, for each of the odds.
     served: [u32; ODDS.len() + 1],
 }
 
@@ -51,7 +51,7 @@ enum Truth {
 }
 
 impl Seen {
-    /// Labels say so; without any: it is old, or it talks.
+    /// True if its labels say so; without labels: if it is old, or converses.
     fn is_honest(&self, labelled: bool) -> bool {
         match self.truth {
             Some(truth) => truth == Truth::Benign,
@@ -74,16 +74,16 @@ impl Seen {
 /// The same traffic under several values of `campaign.block_odds`.
 pub struct Tune {
     odds: Vec<u32>,
-    /// Which of them are the configuration's own.
+    /// Index of the configuration's own odds.
     own: usize,
-    /// All but that one, which is the replay's.
+    /// The deployments of all other odds.
     others: Vec<(usize, Deployment)>,
     keys: HashMap<u64, Seen>,
     not_counted: u64,
     labelled: bool,
     ages: Ages,
     young_for_s: u64,
-    /// The configuration's entries, which a patch of `allow` must repeat.
+    /// The configuration's own entries, which a patch of `allow` must repeat.
     allow: Vec<Value>,
 }
 
@@ -208,7 +208,7 @@ impl Tune {
         })
     }
 
-    /// What one of the odds costs and brings.
+    /// The result of one of the odds.
     fn at(&self, i: usize) -> Value {
         let (mut honest, mut touched, mut campaign, mut blocked, mut requests, mut served) =
             (0u64, 0u64, 0u64, 0u64, 0u64, 0u64);
@@ -231,7 +231,8 @@ impl Tune {
         })
     }
 
-    /// The fewest honest keys touched; of those the least served of the campaign; of those what is configured.
+    /// The proposed odds: those that block or tag the fewest honest keys; of those, that serve the least of
+    /// the campaign; of those, the configured ones.
     fn propose_odds(&self, curve: &[Value]) -> (String, Value) {
         let cost = |i: usize| {
             (
@@ -264,7 +265,7 @@ impl Tune {
 /// Decisions on one request under each value of the odds.
 #[derive(Clone, Copy, Default)]
 pub struct Judged {
-    /// A bit for each of the odds.
+    /// Whether the request was blocked, a bit for each of the odds.
     blocked: u8,
     suspected: bool,
 }

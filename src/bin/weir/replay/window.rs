@@ -39,7 +39,7 @@ impl PartialOrd for Waiting {
     }
 }
 
-/// The earliest is the greatest.
+/// The earliest request is the greatest, for a heap.
 impl Ord for Waiting {
     fn cmp(&self, other: &Waiting) -> Ordering {
         other.at().cmp(&self.at())

@@ -339,7 +339,7 @@ fn campaigns(logs: &Logs) -> (Vec<Campaign>, usize) {
     (all.iter().take(CAMPAIGNS).map(one).collect(), more)
 }
 
-/// Classes of load are octaves of requests.
+/// Keys by class of load: octaves of requests.
 fn load(logs: &Logs) -> Vec<Bin> {
     let mut bins: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for k in &logs.keys {
@@ -358,7 +358,7 @@ fn load(logs: &Logs) -> Vec<Bin> {
     (*first..=*last).map(bin).collect()
 }
 
-/// Classes of age: upper bounds, hours.
+/// Classes of age: upper bound, hours, and name.
 const AGES: [(u64, &str); 8] = [
     (1, "under 1 h"),
     (24, "under 1 day"),
@@ -417,8 +417,8 @@ fn labels(logs: &Logs) -> Option<Labels> {
     })
 }
 
-/// What was let through although it would be rejected. Of a key with records alone its hardest verdict is known, not each pair: the
-/// difference of the counts is what was let through.
+/// Requests that passed and would be rejected in enforce mode. If only records are known of a key, each
+/// request's pair of actions is not: the difference of the counts is used.
 fn shadow(logs: &Logs, by_lines: bool) -> Shadow {
     let (mut would_throttle, mut would_block, mut keys) = (0, 0, 0);
     for k in &logs.keys {
@@ -432,7 +432,7 @@ fn shadow(logs: &Logs, by_lines: bool) -> Shadow {
     Shadow { modes: logs.modes.clone(), would_throttle, would_block, keys }
 }
 
-/// Keys that are blocked as a campaign's, those first that look most like somebody honest.
+/// Keys that are blocked as a campaign's, those that look most honest first.
 fn hurt(logs: &Logs) -> (Vec<Hurt>, usize) {
     let mut all: Vec<Hurt> = logs
         .keys

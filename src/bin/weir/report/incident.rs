@@ -11,11 +11,11 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// Lines of what was done that are told.
+/// Lines of the history that are listed, at most.
 const EVENTS: usize = 200;
-/// Findings of the audit chain that are told.
+/// Findings of the audit chain that are listed, at most.
 const FINDINGS: usize = 20;
-/// Keys that are listed.
+/// Keys that are listed, at most.
 const KEYS: usize = 1_000;
 const KEYS_A_LINE: usize = 4;
 
@@ -321,7 +321,7 @@ fn served(logs: &Logs, c: &super::logs::Campaign) -> Served {
     }
 }
 
-/// How strong the evidence is, for who does not know what a nat is.
+/// The strength of the evidence in words, for readers who do not know nats.
 fn strength(e: Option<&Evidence>) -> Vec<String> {
     let Some(e) = e else {
         return vec!["The records carry no evidence across keys: those of the ledger (`\"at\":\"ledger\"`) are not in these logs, or an older version wrote them.".into()];

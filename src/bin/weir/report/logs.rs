@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use weir::engine::verdict::Action;
 
-/// Malformed lines that are named one by one.
+/// Malformed lines that are listed, at most.
 const NAMED: u64 = 20;
 /// Longest label, bytes.
 const MAX_LABEL: usize = 128;
@@ -292,7 +292,7 @@ impl Logs {
 }
 
 impl Key {
-    /// The hardest verdict so far, as a place in counts.
+    /// Index of the hardest verdict so far.
     fn reason_rank(&self) -> usize {
         self.records.0.iter().rposition(|n| *n > 0).unwrap_or(0).max(if self.blocked_ms.is_some() {
             BLOCK

@@ -44,7 +44,8 @@ fn table(t: &Table, out: &mut String) {
     }
 }
 
-/// Text that Markdown takes as text, HTML and links among it. Backticks stay: what stands between them is text, too.
+/// Escapes a text, so that Markdown takes it as text: HTML and links, too. Backticks stay, as what stands
+/// between them is text.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {

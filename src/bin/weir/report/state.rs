@@ -9,7 +9,7 @@ use weir::engine::GroupReport;
 use weir::engine::config::Config;
 use weir::engine::ledger::Ledger;
 
-/// Groups that are told.
+/// Groups that are listed, at most.
 const GROUPS: usize = 20;
 
 #[derive(Debug, Serialize)]

@@ -115,16 +115,17 @@ fn next_tat(tat: u64, now: u64, interval: u64, burst: u64) -> Option<u64> {
     (next <= now + interval * burst).then_some(next)
 }
 
-/// Who sent one prompt: most prompts have one sender, which costs no allocation.
+/// The senders of one prompt. Most prompts have one sender, which costs no allocation.
 #[derive(Default)]
 struct Senders {
     keys: Vec<u32>,
     first: u32,
-    /// The limit was reached: every later sender is flagged.
+    /// True if the limit was reached: every later sender is flagged.
     shared: bool,
 }
 
-/// The same text from many keys. Two halves bound it: a prompt not sent while the younger half filled is forgotten.
+/// Keys that send the same text. Two halves bound it: a prompt that was not sent while the younger half
+/// filled is forgotten.
 struct Sharing {
     limit: usize,
     half: usize,
@@ -164,7 +165,7 @@ impl Sharing {
 
 /// Hashes of a prompt's words, ASCII letters lower-cased.
 struct Words {
-    /// Of the first words together.
+    /// Hash of the first words together.
     head: u64,
     count: usize,
     list: [u32; 2 * MAX_WORDS],
@@ -219,9 +220,9 @@ const SKETCH: usize = 32;
 const WINDOW: usize = 64;
 /// Distances before a key is tested; PRADA waits for 100 queries, but a distributed campaign sends fewer.
 const MIN_DISTANCES: u32 = 50;
-/// Tests are made every so many prompts: the statistic moves slowly.
+/// Prompts between two tests: the statistic changes slowly.
 const TEST_EVERY: u32 = 8;
-/// Distances kept in full; then all counts are halved, so that the test follows the present.
+/// Distances that are counted in full; then all counts are halved, so that the test follows the present.
 const MAX_DISTANCES: u32 = 512;
 /// Below this the distances are far from normal. Chosen as the original does, on honest traffic alone: one in a hundred
 /// chat keys of 200 prompts falls under it (tuning split and generated texts alike; `prada_table` prints the figures).
@@ -249,7 +250,7 @@ struct Prada {
 
 /// What is kept of one key.
 struct Queries {
-    /// A ring once it is full.
+    /// The last sketches, as a ring once it is full.
     sketches: Vec<[u16; SKETCH]>,
     next: usize,
     counts: [u16; SKETCH + 1],

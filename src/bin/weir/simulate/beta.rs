@@ -11,10 +11,10 @@ use weir::engine::beta_binomial::Share;
 /// A count `k` of `n`, and its weight.
 pub type Count = (u32, u32, f64);
 
-/// Parameters beyond these say that there is no maximum.
+/// Parameters beyond these mean that there is no maximum.
 const LEAST: f64 = 1e-3;
 const MOST: f64 = 1e4;
-/// Counts are looked at in proportion beyond these, as a key's record counts.
+/// Totals above this are scaled down, as in a key's state.
 const DEEPEST: u32 = 255;
 
 /// The likeliest beta distribution.
@@ -75,7 +75,7 @@ struct At {
     curve: [[f64; 2]; 2],
 }
 
-/// Likelihood and its derivatives by ln a and ln b.
+/// The likelihood and its derivatives by ln a and ln b.
 fn slope(tally: &BTreeMap<(u32, u32), f64>, x: [f64; 2]) -> At {
     let (a, b) = (x[0].exp(), x[1].exp());
     let law = Share::new(a / (a + b), a + b);

@@ -203,7 +203,7 @@ struct Writer {
     syllables: Vec<&'static str>,
     topic: usize,
     second: usize,
-    /// Drawn since the last `fresh`, for the marks that repeat.
+    /// Words drawn since the last `fresh`, for placeholders that repeat them.
     drawn: Vec<String>,
 }
 
@@ -254,7 +254,7 @@ impl Writer {
         }
     }
 
-    /// Another subject.
+    /// Starts another subject.
     fn fresh(&mut self) {
         self.topic = self.rng.below(self.topics.len());
         self.second = self.rng.below(self.topics.len());
@@ -287,7 +287,7 @@ impl Writer {
         }
     }
 
-    /// Appends a frame with its marks replaced.
+    /// Appends a frame with its placeholders replaced.
     fn expand(&mut self, frame: &str, out: &mut String) {
         let mut chars = frame.chars();
         while let Some(c) = chars.next() {
@@ -395,7 +395,7 @@ const ASK: &[&str] = &[
     "ugh %n is %a again",
 ];
 
-/// What people add, or paste.
+/// What people add or paste.
 const MORE: &[&str] = &[
     "must be %a and %v %b.",
     "last %n the %p used a %s.",
@@ -598,7 +598,7 @@ const ITEM: &[&str] = &[
     "calculate what %d %N weigh if each %s is %a.",
 ];
 
-/// What such an instruction goes on with.
+/// Continuations of such instructions.
 const DETAIL: &[&str] = &[
     "incorporate %a imagery of %N and a %s.",
     "your reply must compare %n with %w.",
@@ -707,7 +707,7 @@ pub fn corpus(seed: u64) -> Corpus {
     }
 }
 
-/// A size between two, the small ones more often.
+/// A random size between two; small ones are more likely.
 fn skewed(rng: &mut Rng, (from, to): (usize, usize)) -> usize {
     let r = rng.below(1_000);
     from + (to - from) * r * r / 1_000_000

@@ -15,7 +15,7 @@ use weir::engine::observation::CONVERSATION;
 
 /// Seconds of a tick.
 const TICK_S: u64 = 600;
-/// Openings that a map of hours takes.
+/// Openings in a map of hours, at most.
 const MAP: u8 = 63;
 
 /// Counts of a key that has sent the template.

@@ -23,7 +23,7 @@ pub const BUILTIN_SEED: u64 = 1;
 const MAX_WARNINGS: usize = 10;
 /// A system prompt of at least this many fixed bytes stands for an agent's.
 const AGENT_BYTES: usize = 1_500;
-/// Fewest items of an evaluation set: fewer do not make a walk.
+/// Least number of items of an evaluation set.
 const MIN_EVAL_ITEMS: usize = 20;
 /// Key of the split. Chosen, before any result was seen, so that both sides hold one of the large evaluation sets.
 const SPLIT_KEY: (u64, u64) = (0x7765_6972, 0);
@@ -98,7 +98,7 @@ impl Template {
         }
     }
 
-    /// Puts values in, each once: a value that holds `{name}` stays as it is.
+    /// Replaces slots by values, each once: a value that contains `{name}` stays as it is.
     fn bind(mut self, values: &HashMap<&str, &str>) -> Template {
         let mut parts: Vec<Part> = Vec::with_capacity(self.parts.len());
         for part in self.parts {
@@ -241,7 +241,7 @@ struct Message<'a> {
 }
 
 impl Record<'_> {
-    /// What the split is decided by: the family, or the record itself without one.
+    /// What decides the split: the family or, without one, the record itself.
     fn family(&self) -> &str {
         self.group.as_deref().unwrap_or(&self.id)
     }

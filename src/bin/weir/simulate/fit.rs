@@ -19,11 +19,12 @@ use weir::engine::config::fitted::Fitted;
 use weir::engine::detect::coming::{Pace, Visit};
 use weir::engine::math::ln_sum;
 
-/// Keys of a fit, at least.
+/// Least number of keys of a fit.
 const ENOUGH: usize = 200;
-/// Campaigns that are counted by default: plain, with cover, that die, in sessions, unequal, that rest or repeat or invent.
+/// Campaigns that are counted by default: plain, with cover, that stop, in sessions, unequal, that rest or
+/// repeat or invent.
 const CAMPAIGNS: [&str; 8] = ["S3", "S9", "S16", "S21", "A-tiers", "A-rest", "A-twice", "A-invent"];
-/// The size of an honest family that is counted by default, or the nearest.
+/// Size of an honest family that is counted by default, or the nearest.
 const SIZE: usize = 150;
 
 /// Counts of one family's keys.
@@ -84,7 +85,7 @@ pub fn row(s: &Scenario) -> &'static str {
     s.name.rsplit_once('-').map_or(s.name, |(row, _)| row)
 }
 
-/// The population beside a family, which is not counted.
+/// Size of the population beside a family, which is not counted.
 const BESIDE: f64 = 0.002;
 
 /// Counts the keys of all setups, several at a time. Campaigns that copy an honest prompt are left out, and
@@ -132,7 +133,7 @@ pub fn count(setups: &[Setup], config: &Config, corpus: &Arc<Corpus>, jobs: usiz
     counts
 }
 
-/// Which family a class is of: newcomers (N…) are counted with the family that is made of them, and left out with it.
+/// Classes by family: newcomers (N…) are counted with the family that is made of them, and left out with it.
 fn families(all: &[(usize, Scenario, Vec<Class>)]) -> BTreeMap<&'static str, &'static str> {
     let mut out = BTreeMap::from(NEWCOMERS);
     for (_, s, classes) in all.iter().filter(|(_, s, _)| s.keys > 0) {
@@ -225,7 +226,7 @@ pub fn fit(counts: &Counts, without: Option<&str>) -> Fit {
     fit
 }
 
-/// A beta law of all keys' counts, each family with the same weight, and the number of keys.
+/// A beta law of all keys' counts, each family with the same weight; and the number of keys.
 fn shares(families: &[&Family], of: &dyn Fn(&Key) -> (u32, u32)) -> (usize, Result<Share, String>) {
     let mut counts: Vec<Count> = Vec::new();
     for f in families {
@@ -253,7 +254,8 @@ fn between(families: &[&Family], of: &dyn Fn(&Key) -> Option<f64>) -> (usize, Re
     (keys, beta::fit(&counts))
 }
 
-/// Sleepers: each key is one with a probability, by its map of hours and its family's share (expectation and maximisation).
+/// The share of keys that sleep: each key sleeps with a probability, by its map of hours and its family's
+/// share (expectation maximisation).
 fn sleepers(families: &[&Family]) -> (usize, Result<Share, String>) {
     let mut counts: Vec<Count> = Vec::new();
     let mut keys = 0;
@@ -270,8 +272,8 @@ fn sleepers(families: &[&Family]) -> (usize, Result<Share, String>) {
     (keys, beta::fit(&counts))
 }
 
-/// Share of requests that are signs: the harmonic mean over families, because it is divided by. Signs of families that hardly
-/// show any count as `RAREST`.
+/// Share of requests that are signs of honest users: the harmonic mean over families, because it is a
+/// divisor. A smaller share than `RAREST` counts as that.
 fn sign(families: &[&Family]) -> Result<f64, String> {
     const RAREST: f64 = 0.02;
     let all: Vec<f64> = families
@@ -285,9 +287,10 @@ fn sign(families: &[&Family]) -> Result<f64, String> {
     Ok(all.len() as f64 / all.iter().map(|s| 1.0 / s).sum::<f64>())
 }
 
-/// Probabilities to stop and shapes that are tried: steps of a quarter, wide of all that has been met.
+/// Number of stop probabilities and of shapes that are tried, in steps of a quarter, beyond all that has been
+/// met.
 const STEPS: usize = 24;
-/// Probability that those stop who stay.
+/// Stop probability of keys that stay.
 const STAYS: f64 = 0.0005;
 fn stop_at(i: usize) -> f64 {
     0.0025 * 1.25f64.powi(i as i32)
@@ -296,7 +299,7 @@ fn shape_at(j: usize) -> f64 {
     0.1 * 1.25f64.powi(j as i32)
 }
 
-/// ln of a family's likelihood for each pair, with the mean gap that suits it best, a key.
+/// ln of a family's likelihood a key for each pair, with the best mean gap.
 #[derive(Clone, Debug)]
 struct Paces(Vec<[f64; STEPS]>);
 
@@ -331,7 +334,7 @@ impl Paces {
     }
 }
 
-/// The maximum of a function of one hump, about; each step leaves six tenths of the range.
+/// The maximum of a function with one peak, approximately; each step leaves six tenths of the range.
 fn hump(of: &dyn Fn(f64) -> f64, mut lo: f64, mut hi: f64) -> f64 {
     for _ in 0..8 {
         let (a, b) = (lo + (hi - lo) * 0.42, hi - (hi - lo) * 0.42);

@@ -28,7 +28,7 @@ pub struct Maker<'w> {
     pub neighbours: f64,
 }
 
-/// Address prefixes of homes, shared by honest keys and by campaigns on residential addresses.
+/// Address prefixes of homes, shared by honest keys and by campaigns that use residential addresses.
 const HOMES: u64 = 20_000;
 /// Client programs.
 const CLIENTS: u64 = 40;
@@ -57,7 +57,7 @@ impl<'w> Maker<'w> {
     pub fn end_s(&self) -> u32 {
         self.world.hours * 3600
     }
-    /// Age of an account at the start: exponential, mean 150 days, beyond two weeks.
+    /// Age of an account at the start, seconds: exponential with a mean of 150 days, above two weeks.
     fn old_age_s(&mut self) -> f64 {
         (14.5 + self.rng.exp(150.0)) * f64::from(DAY_S)
     }

@@ -113,7 +113,7 @@ pub fn line(r: &Report) {
     );
 }
 
-/// What was served since the nodes were rolled.
+/// Share served since the nodes were restarted in turn.
 fn rolled(r: &Report) -> String {
     let (sent, served) = r.rolled;
     if r.fleet.is_none_or(|f| f.roll.is_none()) {
@@ -122,7 +122,7 @@ fn rolled(r: &Report) -> String {
     format!("  after the roll {:.4} % ({served}/{sent})", 100.0 * served as f64 / sent.max(1) as f64)
 }
 
-/// How the nodes were, `null` for one.
+/// Properties of the nodes; `null` for one node.
 fn fleet(r: &Report) -> Value {
     r.fleet.map_or(Value::Null, |f| {
         json!({"nodes": f.nodes, "hub": f.hub, "quorum": f.quorum, "skew_s": f.skew.secs(), "roaming": f.roaming, "delay_ms": f.delay.millis(), "loss_percent": f.loss,

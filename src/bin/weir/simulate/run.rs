@@ -130,7 +130,7 @@ struct Item {
     probe: bool,
 }
 
-/// Turns events into hashes. Owns all buffers, so that nothing is allocated for a request but its words.
+/// Turns requests into hashes. It owns all buffers, so that a request allocates only its words.
 struct Source<'w> {
     world: &'w World,
     extractor: Extractor,
@@ -219,7 +219,7 @@ impl Judge<'_> {
         self.trace(item, t_s, &d);
     }
 
-    /// The groups of a probe's values, once an hour, until the first block.
+    /// Prints the groups of a probe's values, once an hour, until the first block.
     fn trace(&mut self, item: &Item, t_s: u32, d: &Decision) {
         if !self.trace || !item.probe || t_s / 1800 == self.traced {
             return;
@@ -433,7 +433,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
     report
 }
 
-/// Traffic on a thread of its own, judged on this one.
+/// Makes traffic on a thread of its own, and judges it on this one.
 fn pipeline(world: &World, mut source: Source<'_>, judge: &mut Judge<'_>, progress: &dyn Fn(u64)) {
     const BATCH: usize = 512;
     let (to_judge, batches) = mpsc::sync_channel::<Vec<Item>>(16);

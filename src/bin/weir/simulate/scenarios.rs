@@ -193,7 +193,7 @@ const USER: Probe = Probe { carrier: Carrier::User, ..P };
 const RAW: Probe = Probe { carrier: Carrier::Raw, wide: true, ..P };
 const PARAPHRASED: Probe = Probe { own: 0.6, bases: 1400, wide: true, ..P };
 
-/// What it sends stands between pages of other text.
+/// Behaviour: the beginnings of its texts stand between pages of other text.
 const PAGES: Tricks = Tricks { pages: true, ..PLAIN };
 const PLAIN: Tricks = Tricks {
     egress: 0,

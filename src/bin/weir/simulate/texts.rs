@@ -13,11 +13,11 @@ use weir::engine::dialect::sampler::Sampler;
 #[derive(Debug)]
 pub struct Said {
     pub facts: Facts,
-    /// Of all up to the end of the first message.
+    /// Sample of all text up to the end of the first message.
     opening: Sampler,
-    /// Of what comes behind it.
+    /// Sample of the text after that.
     later: Sampler,
-    /// Pages of other text around whatever the request says first.
+    /// Pages of other text around the first text of the request.
     pages: [Vec<u8>; 2],
 }
 
@@ -66,14 +66,14 @@ impl Said {
             self.opening.end();
         }
     }
-    /// The message that this one follows up.
+    /// Adds the message that this one follows up.
     fn first(&mut self, text: &[u8]) {
         let [front, behind] = std::mem::take(&mut self.pages);
         for text in [&front[..], text, &behind] {
             self.facts.first_user.push(text, Some(&mut self.opening));
         }
     }
-    /// The last message.
+    /// Adds the last message.
     fn user(&mut self, text: &[u8]) {
         let [front, behind] = std::mem::take(&mut self.pages);
         let gone = if self.facts.first_user.is_empty() { &mut self.opening } else { &mut self.later };
@@ -81,7 +81,7 @@ impl Said {
             self.facts.user.push(text, Some(gone));
         }
     }
-    /// Somebody has answered before.
+    /// Notes that the model has answered before.
     fn goes_on(&mut self) {
         self.facts.conversation = true;
     }
@@ -188,7 +188,7 @@ pub struct Probe {
     pub app: Option<u16>,
 }
 
-/// A system prompt, and what replaces it at a time (seconds since the start).
+/// A system prompt, and the number of the one that replaces it from a time on (seconds since the start).
 type System = (Vec<u8>, Option<(u32, u16)>);
 
 /// All texts of a run.
@@ -200,7 +200,7 @@ pub struct Pool {
     pub probes: Vec<Template>,
     pub campaigns: Vec<Probe>,
     words: Vec<String>,
-    /// Ordinary text without end, for documents.
+    /// Ordinary text, as much as documents need.
     flood: Vec<u8>,
 }
 
@@ -278,14 +278,14 @@ impl Pool {
         }
     }
 
-    /// A text of one's own: what a person adds to a shared prompt. Never twice the same.
+    /// A person's addition to a shared prompt. Never twice the same.
     fn own_text(&self, rng: &mut Rng, n: u32, out: &mut Vec<u8>) {
         self.human(rng, n, out);
         out.push(b' ');
         self.words(rng, 3, out);
     }
 
-    /// What a distiller asks about.
+    /// The subject that a campaign asks about.
     fn slot(&self, rng: &mut Rng, wide: bool, out: &mut Vec<u8>) {
         let at = out.len();
         let item = rng.pick(&self.corpus.items).as_bytes();
@@ -394,7 +394,7 @@ impl Pool {
         false
     }
 
-    /// Ordinary text to stand in front and behind: each longer than what a window keeps of that end.
+    /// Ordinary text to stand in front and behind, each longer than what a window keeps of that end.
     fn pages(&self, rng: &mut Rng) -> [Vec<u8>; 2] {
         [(2_100, 6_000), (1_100, 4_000)].map(|(least, most)| {
             let n = rng.between(least, most) as usize;
@@ -465,7 +465,7 @@ impl Pool {
         }
     }
 
-    /// One request of a campaign.
+    /// Composes one request of a campaign.
     fn probe(
         &self,
         seed: u64,
@@ -550,7 +550,7 @@ impl Pool {
         true
     }
 
-    /// The template of this request, filled. `slot` is left empty if the template took the question in.
+    /// Fills the template of this request. `slot` is left empty if the template contains the question.
     fn template(
         &self,
         seed: u64,

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use weir::engine::hash::sip13;
 
-/// Bytes by which a part is known at most: its first line, or so much of it.
+/// Longest beginning by which a part is recognised, bytes: its first line, or a part of it.
 const HEAD_BYTES: usize = 4 << 10;
 /// Bytes read at once.
 pub const PIECE: usize = 1 << 20;
-/// What was rotated away and is silent for so long has ended.
+/// Time of silence after which a part that was rotated away has ended.
 const LINGER: Duration = Duration::from_secs(10);
 
 pub type PartId = [u8; 16];
@@ -31,14 +31,14 @@ pub struct Part {
     pub id: PartId,
     /// Bytes of the file that were taken. The caller advances it once they are safe.
     pub at: u64,
-    /// In the middle of a line that is passed over.
+    /// True within a line that is skipped.
     passing: bool,
-    /// Not under the log's name any more.
+    /// True if it does not stand under the log's name any more.
     rotated: bool,
-    /// As long as it was seen, and since when.
+    /// The size last seen, and since when.
     seen: u64,
     grew: Instant,
-    /// Nothing of it is left.
+    /// True if nothing of the file is left.
     gone: bool,
     /// Observations made from it.
     pub total: u64,
@@ -58,7 +58,7 @@ pub struct Piece {
 }
 
 impl Part {
-    /// `None`: it has no first line yet.
+    /// Opens a file; `None` if it has no complete first line yet.
     fn open(name: &Path, path: &Path) -> Result<Option<Part>> {
         let file = File::open(path)?;
         let meta = file.metadata()?;
@@ -111,7 +111,7 @@ impl Part {
         Ok(())
     }
 
-    /// Does it still begin as it did, and reach as far?
+    /// True if it still begins as before and is no shorter.
     fn is_same(&self) -> Result<bool> {
         let mut head = vec![0; self.head.len()];
         let n = read_at(&self.file, &mut head, 0)?;

@@ -15,7 +15,7 @@ use weir::engine::wire::{self, Reader};
 
 /// Groups read at once.
 pub const AT_ONCE: usize = 16;
-/// A checkpoint that is replaced while it is read is read anew so often.
+/// Attempts to read a checkpoint that is replaced meanwhile.
 const TRIES: usize = 5;
 
 /// Why nothing was read.
@@ -53,14 +53,14 @@ pub struct Follower {
     keys: Keys,
     seed_check: u32,
     holder: String,
-    /// Groups that were read: the position of the next.
+    /// Number of groups that were read: the position of the next.
     position: u64,
-    /// Of the last one that was read, if it is known.
+    /// Tag of the last group that was read, if it is known.
     tag: Option<u64>,
     checkpoint: u64,
-    /// Greatest number of an active hub that was heard of.
+    /// Greatest lease number that was heard of.
     fence: u64,
-    /// What the store said that it holds: position of the next group, tag of the last.
+    /// State of the store as last told: position of the next group, tag of the last.
     told: Option<(u64, u64)>,
     kept: VecDeque<Size>,
 }
@@ -192,7 +192,7 @@ impl Follower {
         Err(Trouble::Blocked(self.way_out("pages of the checkpoint are missing")))
     }
 
-    /// `None`: one is not there.
+    /// Reads the pages of a generation; `None` if one is missing.
     fn pages(&mut self, generation: &str, pages: u64) -> Result<Option<Vec<u8>>, Trouble> {
         let mut all = Vec::new();
         for n in 0..pages {

@@ -12,9 +12,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// No renewal waits longer for its answer.
+/// Longest time for the answer to a renewal.
 const ANSWER: Duration = Duration::from_millis(800);
-/// After a failure the next attempt comes sooner.
+/// Time until the next attempt after a failure.
 const SOON: Duration = Duration::from_millis(200);
 
 /// Renews a lease in a thread of its own until it is dropped, or the lease is over.

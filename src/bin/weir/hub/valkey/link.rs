@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A call goes on to another node at most so often.
+/// Redirections of one call, at most.
 const HOPS: u32 = 5;
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -18,9 +18,9 @@ pub struct Link {
     place: Arc<Place>,
     timeout: Duration,
     open: Option<Connection>,
-    /// Who has said to be the one.
+    /// The node that has claimed the keys.
     owner: Option<Node>,
-    /// The last answer came from another node, on a connection that is closed.
+    /// True if the last answer came from another node, over a connection that is closed now.
     is_elsewhere: bool,
 }
 
@@ -125,7 +125,7 @@ impl Link {
         })
     }
 
-    /// An empty host is the one that was asked.
+    /// The node that a redirection names. An empty host is the one that was asked.
     fn redirect(&self, e: &RedisError) -> Option<Node> {
         let (node, _) = e.redirect_node()?;
         let (host, port) = node.rsplit_once(':')?;
@@ -135,7 +135,7 @@ impl Link {
     }
 }
 
-/// The library's own words hold no password.
+/// The meaning of an error. The library's messages hold no password.
 fn meaning(e: &RedisError, place: &Place) -> StoreError {
     let text = format!("{}: {e}", place.shown());
     let says = |what: &[&str]| what.iter().any(|w| text.contains(w));

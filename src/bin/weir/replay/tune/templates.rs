@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use weir::engine::GroupReport;
 
-/// Keys that must share a template for it to be of interest: as many as confirm one by default.
+/// Keys that must share a template for it to be reported: as many as confirm one by default.
 const KEYS: u32 = 24;
-/// Templates that are told, at most, of those proposed and of others: those on most keys.
+/// Templates that are listed, at most, of those proposed and of the others: those on most keys.
 const MOST: usize = 20;
-/// Of a template's sampled keys, this share must look honest for an entry to be proposed, in percent.
+/// Least percentage of a template's sampled keys that must look honest for an entry to be proposed.
 const HONEST: usize = 90;
 
-/// A template: phrases whose keys are the same.
+/// A template: the phrases that the same keys send.
 struct Template {
     /// The phrase on most keys.
     group: GroupReport,

@@ -5,7 +5,7 @@ use super::{Maker, by_day};
 use crate::simulate::texts::Text;
 use crate::simulate::world::{DAY_S, Plan, START_S};
 
-/// The run-in is over.
+/// End of the run-in, seconds.
 const DAY_2: u32 = 2 * DAY_S;
 
 /// A prompt that people share: half of the keys are new; each tries it a few times over days, with hardly a

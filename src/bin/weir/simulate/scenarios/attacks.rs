@@ -11,7 +11,7 @@ const fn served(percent: f64) -> Option<Target> {
 }
 
 const A: Scenario = Scenario { target: ANY, ..S };
-/// Ten egresses with one old account each vouch for 1,500 new ones.
+/// Behaviour: ten egresses with one old account each vouch for 1,500 new ones.
 const LAUNDERED: Tricks = Tricks { egress: 10, donors: 1, ..PLAIN };
 const L: Scenario = Scenario {
     family: "laundering",

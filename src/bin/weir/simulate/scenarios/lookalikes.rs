@@ -5,10 +5,10 @@
 use super::super::honest::{machines, newcomers, people, work};
 use super::{Ages, Kit, NONE, PAGES, S, Scenario, target};
 
-/// Eight days after the run-in, for what takes days to spread.
+/// Eight days after the run-in, for families that take days to grow.
 const WEEK: Scenario = Scenario { honest: 0.33, hours: 192, ..NONE };
 const DAYS: Scenario = Scenario { honest: 0.33, ..NONE };
-/// A campaign sends the prompt of the honest app.
+/// The family with a campaign that sends the prompt of its app.
 const POISONED: Scenario =
     Scenario { kit: Kit::AppOf("poisoned"), honest: 0.33, target: target(100.0, 0.0, 1e9), ..S };
 
