@@ -60,7 +60,7 @@ pub struct Uplink {
 /// Result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The hub has acknowledged what was sent.
+    /// The hub has taken the call and replied.
     Taken,
     /// The hub has refused it: its status, or 0 if the call could not be made.
     Refused(u32),
