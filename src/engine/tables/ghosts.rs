@@ -94,7 +94,7 @@ impl Ghosts {
         let cell = self.0.get_mut(set)?.iter_mut().find(|c| **c >> 18 == tag >> 18)?;
         Some(Ghost::read(std::mem::take(cell), now_s))
     }
-    /// What is remembered of a key or value, which stays so.
+    /// What is remembered of a key or value. It stays remembered.
     pub fn get(&self, id: u64, now_s: u32) -> Option<Ghost> {
         let (set, tag) = self.place(id);
         self.0.get(set)?.iter().find(|c| **c >> 18 == tag >> 18).map(|c| Ghost::read(*c, now_s))
