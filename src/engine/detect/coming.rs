@@ -12,7 +12,7 @@ use crate::engine::math::{clamp, exp, ln, ln_rising};
 use crate::engine::tables::large_samples::KEYS;
 use crate::engine::tables::numbers::Rhythm;
 
-/// Keys that are read, at most.
+/// Number of keys that are read.
 pub const MOST: usize = KEYS;
 /// Weight of each key in a fit, 0 to 1.
 pub type Weights = [f64; MOST];

@@ -12,7 +12,7 @@ use crate::engine::json::string_bits::letters;
 
 /// Bytes of a snippet: about ten words.
 pub const SNIPPET: usize = 64;
-/// Bytes that are kept at hand, so that a snippet may start within the first `SNIPPET` of them.
+/// Bytes at hand, so that a snippet may start within the first `SNIPPET` of them.
 const TWO: usize = SNIPPET * 2;
 /// Largest number of snippets of a request.
 pub const PICKS: usize = 16;

@@ -29,7 +29,7 @@ const HUNG: u32 = 3;
 /// Replies of a VM that may wait at the same time for the ledger's wait of a key. Further replies tell what
 /// this worker knows.
 const WORDS: usize = 256;
-/// Percentage from which a warning says that most keys are short-lived.
+/// Percentage of short-lived keys from which a warning is logged.
 const MOST: u8 = 50;
 /// Time between writes of gauges, nanoseconds.
 const GAUGES_NS: u64 = 1_000_000_000;

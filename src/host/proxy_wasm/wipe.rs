@@ -7,10 +7,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 
-/// Sizes up to this, bytes, are wiped word by word: calling the host's `memory.fill` would take longer.
+/// Sizes of this many bytes or fewer are wiped word by word: calling the host's `memory.fill` would take longer.
 const FEW: usize = 128;
 
-/// Bytes of stack below a callback in which it and all that it calls may have kept text: more than twice what
+/// Bytes of stack below a callback in which it and all that it calls may have left text: more than twice what
 /// was found there.
 const DEPTH: usize = 12 << 10;
 
