@@ -1,8 +1,9 @@
-//! Fractions as text, with little code: the standard library's printer, exact for every double, is 26 KB of the module.
+//! Numbers as decimal text, in little code: the standard library's printer, exact for every double, is 26 KB
+//! of the module.
 
 use std::fmt::{Display, Formatter, Result};
 
-/// A figure with one decimal, ties to the even digit.
+/// Displays a number with one decimal; ties go to the even digit.
 #[derive(Clone, Copy, Debug)]
 pub struct Tenths(pub f64);
 
@@ -14,7 +15,7 @@ impl Display for Tenths {
     }
 }
 
-/// The shortest text of a number that six decimals hold.
+/// The number with as many decimals as it needs; `None` if six are not enough.
 pub fn exact(x: f64) -> Option<String> {
     let millionths = (x * 1e6).round_ties_even();
     if millionths.abs() >= 9e15 || millionths / 1e6 != x {

@@ -1,15 +1,15 @@
-//! What came of one request: the verdict, and what the mode of its profile makes of it.
+//! The decision on one request: its verdict, and what the mode of its profile makes of it.
 
 use super::config::ProfileId;
 use super::value::KeyId;
 use super::verdict::{Action, Mode, Verdict};
 
-/// What came of one request.
+/// The decision on one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// As decided, before the mode.
+    /// The verdict, without regard to the mode.
     pub verdict: Verdict,
-    /// As done, in the profile's mode.
+    /// The action that is carried out in this mode.
     pub action: Action,
     /// The mode that was applied.
     pub mode: Mode,
@@ -17,6 +17,7 @@ pub struct Decision {
     pub profile: ProfileId,
     /// The key that the request is counted for.
     pub key: KeyId,
-    /// The key's action (as decided) differs from its previous one: worth a log line under `log.decisions: changes`.
+    /// True if the verdict's action differs from the key's last one, so that `log.decisions: changes` writes
+    /// a line.
     pub changed: bool,
 }

@@ -1,12 +1,13 @@
-//! Portable keyed hashing: one value for one input on x86-64, aarch64 and wasm32.
+//! Portable keyed hashes: the same value on x86-64, aarch64 and wasm32.
 //!
-//! `Seed` is the policy's secret; every use derives its own 128-bit key from it by purpose, so that a `KeyId` cannot be
-//! compared with a text hash. Identities use SipHash-1-3 (keyed, Aumasson & Bernstein 2012); text uses the multiply and
-//! xor-shift hash of `fingerprint`, because 64x64->128 multiplication and AES are slow or missing in wasm.
+//! `Seed` is the policy's secret. Each purpose derives a 128-bit key of its own from it, so a `KeyId` cannot
+//! be compared with the hash of a text. Identities use SipHash-1-3 (Aumasson & Bernstein 2012). Text uses the
+//! multiply and xor-shift hash of `fingerprint`, because 64x64->128 multiplication and AES are slow or
+//! missing in wasm.
 
 use siphasher::sip::SipHasher13;
 
-/// The secret of a policy. Shared by all nodes of a fleet; never logged.
+/// The secret of a policy. All nodes of a fleet share it; it is never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seed([u8; 32]);
 
@@ -22,22 +23,22 @@ impl std::fmt::Debug for Seed {
 pub enum Purpose {
     /// Credentials to `KeyId`.
     Key = 1,
-    /// Tenants.
+    /// Tenants' names.
     Tenant = 2,
-    /// Words and shingles of prompts.
+    /// Words and phrases of prompts.
     Text = 3,
     /// Address prefixes and request shapes.
     Network = 4,
-    /// Case ids.
+    /// `CaseId`s.
     Case = 5,
-    /// Check value stored with anything serialised.
+    /// The check value of a seed: see `Seed::check`.
     Check = 6,
     /// Signatures of exceptions.
     Exception = 7,
 }
 
 impl Seed {
-    /// From 64 hexadecimal digits.
+    /// A seed from 64 hexadecimal digits; `None` for any other text.
     pub fn from_hex(text: &str) -> Option<Seed> {
         let bytes = text.as_bytes();
         if bytes.len() != 64 {
@@ -52,12 +53,13 @@ impl Seed {
         Some(Seed(out))
     }
 
-    /// From random bytes.
+    /// A seed from random bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Seed {
         Seed(bytes)
     }
 
-    /// From any text, for example the policy's name. Predictable: a policy without a seed is warned about.
+    /// A seed from any text, such as the policy's name. It is predictable, so that a policy with it is warned
+    /// about.
     pub fn from_text(text: &str) -> Seed {
         let mut out = [0u8; 32];
         for (i, word) in out.chunks_exact_mut(8).enumerate() {
@@ -66,20 +68,20 @@ impl Seed {
         Seed(out)
     }
 
-    /// The 128-bit key for one purpose.
+    /// The 128-bit hash key of one purpose.
     pub fn key(&self, purpose: Purpose) -> (u64, u64) {
         let base = (read_u64(&self.0, 0), read_u64(&self.0, 8));
         let tag = purpose as u8;
         (sip13(base, &[&self.0[..], &[tag, 0]].concat()), sip13(base, &[&self.0[..], &[tag, 1]].concat()))
     }
 
-    /// A 32-bit check of the seed, stored with serialised state so that foreign state is refused.
+    /// A 32-bit check value, stored with serialised state so that state of another seed is refused.
     pub fn check(&self) -> u32 {
         (self.key(Purpose::Check).0 >> 32) as u32
     }
 }
 
-/// Little-endian u64 at `at`; missing bytes read as zero.
+/// The little-endian u64 at `at`. Missing bytes read as zero.
 #[inline]
 pub fn read_u64(bytes: &[u8], at: usize) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
@@ -108,19 +110,21 @@ fn short_u64(rest: &[u8]) -> u64 {
     word
 }
 
-/// Finaliser: spreads every input bit over the word (splitmix64, Steele et al. 2014).
+/// Mixes the bits of a word so that each input bit affects all of them (the finaliser of splitmix64, Steele
+/// et al. 2014).
 pub const fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
 
-/// Order-dependent combination of two words.
+/// Combines two words into one; the order matters.
 pub const fn combine(a: u64, b: u64) -> u64 {
     mix(a.rotate_left(23) ^ b.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// Hash of a text under a secret seed: one 64-bit multiplication for eight bytes. For telling texts apart, not for secrets.
+/// Hash of a text under a secret seed: one 64-bit multiplication for each eight bytes. It tells texts apart
+/// and does not protect secrets.
 pub fn text(seed: u64, bytes: &[u8]) -> u64 {
     const P: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut h = seed ^ bytes.len() as u64;

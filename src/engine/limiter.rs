@@ -1,11 +1,12 @@
-//! Exact limits (GCRA) of many keys in bounded memory: a worker's own, which act at once, and those of the ledger that have no
-//! room in a key's state.
+//! Exact limits (GCRA) of many keys in bounded memory: each worker's own limits, and those of the ledger that
+//! do not fit in a key's state.
 //!
-//! Memory: fixed, 16 bytes and 8 a limit for each key. A full bucket of eight gives up the key whose debts end first, so
-//! memory belongs to keys that are near their limits. A newcomer owes nothing: nobody is refused for the use of others,
-//! and a flood of keys with a request each makes a key forgotten only where eight of them owe more than it.
+//! Memory: fixed, 16 bytes and 8 a limit for each key. A full bucket of eight drops the key whose debts end
+//! first, so memory belongs to keys that are near their limits. A new key owes nothing: nobody is refused for
+//! another one's use, and a flood of keys with one request each displaces a key only where eight of them owe
+//! more than it.
 //!
-//! Asking and charging are two steps: what is refused, by whichever limit, is charged to none.
+//! Asking and charging are separate steps: a request that any limit refuses is charged to none.
 
 use super::config::Limit;
 use super::hash;
@@ -13,18 +14,19 @@ use super::sketch::gcra;
 use super::units::{Nanos, Wait};
 
 const WAYS: usize = 8;
-/// Longest debt: the longest window. It bounds what one request of a very high cost does to its key.
+/// Longest debt of a key: the longest period of a limit. It bounds the effect of one request of very high
+/// cost.
 pub const LONGEST: Nanos = Nanos::from_hours(24 * 31);
 
 /// Largest delay between two workers' charges of one moment: without a leader, rings hold seconds of them.
 const APART: Nanos = Nanos::from_secs(10);
 
-/// The bucket of a key in a profile: two profiles may limit one key differently.
+/// Bucket of a key in a profile: different profiles may limit one key differently.
 pub fn of_key(key: u64, profile: u8) -> u64 {
     hash::combine(key, u64::from(profile))
 }
 
-/// The bucket of all keys of a tenant in a profile.
+/// Bucket of all keys of a tenant in a profile.
 pub fn of_tenant(tenant: u64, profile: u8) -> u64 {
     hash::combine(hash::combine(tenant, 3), u64::from(profile)).max(1)
 }
@@ -35,12 +37,12 @@ struct Slot {
     last: u64,
 }
 
-/// The longest wait of some.
+/// The longest of several waits.
 pub fn longest(waits: impl Iterator<Item = Wait>) -> Option<Wait> {
     waits.reduce(|a, b| a.longer(Some(b)))
 }
 
-/// Arrival times of the keys that owe most.
+/// Theoretical arrival times (GCRA) of the keys that owe most.
 #[derive(Debug)]
 pub struct Limiter {
     slots: Vec<Slot>,
@@ -50,7 +52,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// `capacity` keys (rounded up to a power of two) with up to `per_key` limits each.
+    /// Allocates for `capacity` keys (rounded up to a power of two) with up to `per_key` limits each.
     pub fn new(capacity: usize, per_key: usize) -> Limiter {
         let n = capacity.next_power_of_two().max(WAYS);
         Limiter {
@@ -61,12 +63,12 @@ impl Limiter {
         }
     }
 
-    /// For charges of several workers, which come one worker after the other, not in order of time.
+    /// Accepts charges out of time order, as they come from several workers in turn.
     pub fn of_several(self) -> Limiter {
         Limiter { apart: APART.0, ..self }
     }
 
-    /// Room for so many limits a key, if there is less. Arrival times stay.
+    /// Makes room for `per_key` limits a key, if there is less. Arrival times stay.
     pub fn widen(&mut self, per_key: usize) {
         if per_key <= self.per_key {
             return;
@@ -78,13 +80,13 @@ impl Limiter {
         (self.tats, self.per_key) = (tats, per_key);
     }
 
-    /// Bytes.
+    /// Bytes of the table.
     pub fn size_bytes(&self) -> usize {
         self.slots.len().saturating_mul(16).saturating_add(self.tats.len().saturating_mul(8))
     }
 
-    /// The longest wait until a request of `cost` conforms to all `limits`, if it does not now. Charges nothing. The limits
-    /// are those of the profile from its `first` on.
+    /// The longest wait until a request of `cost` conforms to all `limits`; `None` if it conforms now.
+    /// Charges nothing. `first`: index in the profile of the first of `limits`.
     pub fn ask(&mut self, now: Nanos, key: u64, limits: &[Limit], first: u8, cost: u16) -> Option<Wait> {
         let base = self.bucket(key.max(1));
         let ways = self.slots.get(base..base.saturating_add(WAYS))?;
@@ -97,8 +99,8 @@ impl Limiter {
         longest((first..).zip(limits.iter().zip(tats.iter())).filter_map(ask))
     }
 
-    /// Charges a request of `cost` that is served, conforming or not. The longest wait until a request of cost one conforms, if it
-    /// does not now.
+    /// Charges a request of `cost` that is served, whether it conforms or not. Returns the longest wait until
+    /// a request of cost one conforms; `None` if it conforms now.
     pub fn charge(&mut self, now: Nanos, key: u64, limits: &[Limit], first: u8, cost: u16) -> Option<Wait> {
         let at = self.place(now, key.max(1))?;
         let tats = self.renew(now, at)?;
@@ -113,7 +115,7 @@ impl Limiter {
     /// Charges a request if it conforms to all limits.
     ///
     /// # Errors
-    /// It does not, and nothing is charged; the longest wait is told.
+    /// It does not conform, and nothing is charged: the longest wait.
     pub fn pass(&mut self, now: Nanos, key: u64, limits: &[Limit], cost: u16) -> Result<(), Wait> {
         self.ask(now, key, limits, 0, cost).map_or(Ok(()), Err)?;
         self.charge(now, key, limits, 0, cost);

@@ -1,21 +1,21 @@
-//! Maps in memory: the standard library's, over `ahash` with fixed seeds. Each type of key is 4 KB of the module.
+//! Hash maps: the standard library's over `ahash` with fixed seeds. Each type of key adds 4 KB to the module.
 //!
-//! Same input, same map on every run. The hash differs between targets, so the order of a map must decide nothing: they are
-//! looked up, not walked through.
+//! The same input gives the same map on every run. Hashes differ between targets, so nothing may depend on
+//! the order of a map: maps are looked up, not iterated.
 
 use ahash::RandomState;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A map.
+/// A hash map with fixed seeds.
 pub type Map<K, V> = HashMap<K, V, RandomState>;
 
-/// The fixed seeds. Keys of a client's choice are hashed under the policy's secret before they get here.
+/// The fixed seeds. Keys that a client can choose are hashed under the policy's secret before they get here.
 pub const fn fixed() -> RandomState {
     RandomState::with_seeds(0x7765_6972, 1, 2, 3)
 }
 
-/// Each item with its place; of equal ones the first counts.
+/// Index of each item; of equal items the first counts.
 pub fn places<K: Eq + Hash>(items: impl IntoIterator<Item = K>, seeds: RandomState) -> Map<K, usize> {
     let mut out = Map::with_hasher(seeds);
     for (at, item) in items.into_iter().enumerate() {

@@ -1,13 +1,14 @@
-//! Arithmetic that gives the same bits on every target: one software logarithm and a few tables.
+//! Arithmetic that gives the same bits on every target: software logarithm and exponential, and a few tables.
 //!
-//! The platform's `ln`, `log2` and `powf` differ between libraries; additions, multiplications and divisions of IEEE 754
-//! doubles do not. Everything here uses only those.
+//! The platform's `ln`, `log2` and `powf` differ between libraries; additions, multiplications and divisions
+//! of IEEE 754 doubles do not. Everything here uses only those.
 
-/// Natural logarithm, error below 1e-14 (relative, or absolute near 1) for normal positive numbers; a very negative number for
-/// x <= 0. By a table of 128 logarithms and a series of five terms (Tang 1990): it is most of what an evaluation costs.
+/// Natural logarithm, error below 1e-14 (relative, or absolute near 1) for normal positive numbers; a very
+/// negative number for x <= 0. Source: a table of 128 logarithms and a series of five terms (Tang 1990). Most
+/// of the cost of an evaluation is spent here.
 ///
-/// Not `libm::log`, which is as portable: two in five arguments have other last bits there (up to 4 ulp, more near 1), which moves
-/// verdicts that are recorded, and it takes 1.1 to 1.8 times as long.
+/// Not `libm::log`, which is as portable: two in five arguments have other last bits there (up to 4 ulp, more
+/// near 1), which changes recorded verdicts, and it takes 1.1 to 1.8 times as long.
 pub fn ln(x: f64) -> f64 {
     if x.is_nan() || x <= 0.0 {
         return -1.0e3;
@@ -37,8 +38,8 @@ const fn ln_table() -> [(f64, f64); 128] {
     out
 }
 
-/// e to the power of x, relative error below 1e-13; 0 below -700, and e^700 above 700. By a table of the 32nd roots of 2 and a
-/// series of six terms.
+/// e to the power of x, relative error below 1e-13; 0 below -700, and e^700 above 700. By a table of the 32nd
+/// roots of 2 and a series of six terms.
 pub fn exp(x: f64) -> f64 {
     if x.is_nan() || x < -700.0 {
         return 0.0;
@@ -80,7 +81,8 @@ pub fn ln_sum(a: f64, b: f64) -> f64 {
     if least - most < -40.0 { most } else { most + ln(1.0 + exp(least - most)) }
 }
 
-/// ln of a (a+1) … (a+n-1), the rising factorial, for a > 0: products up to 16 factors, Stirling's series beyond (error below 1e-9).
+/// ln of a (a+1) … (a+n-1), the rising factorial, for a > 0. Products up to 16 factors, Stirling's series
+/// beyond (error below 1e-9).
 pub fn ln_rising(a: f64, n: u32) -> f64 {
     let product = |a: f64, n: u32| (0..n).fold(1.0, |p, j| p * (a + f64::from(j)));
     if n <= 16 {
@@ -134,7 +136,7 @@ const fn const_ln(x: f64) -> f64 {
     2.0 * sum + exponent * std::f64::consts::LN_2
 }
 
-/// ln k!: a table to 127, Stirling's series beyond (error below 1e-9).
+/// ln k!. A table up to 127, Stirling's series beyond (error below 1e-9).
 pub fn ln_factorial(k: u32) -> f64 {
     match LN_FACT.get(k as usize) {
         Some(v) => *v,
@@ -145,7 +147,7 @@ pub fn ln_factorial(k: u32) -> f64 {
     }
 }
 
-/// Expected number of distinct bins hit by `n` uniform draws.
+/// Expected number of distinct bins hit by 0 to 64 uniform draws.
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "evaluated at compile time only")]
 pub const fn expected_table<const BINS: usize>() -> [f64; 65] {
     let mut out = [0.0; 65];
@@ -173,7 +175,7 @@ pub fn expected_phases(n: u8) -> f64 {
     PHASES.get(usize::from(n)).copied().unwrap_or(32.0)
 }
 
-/// Longest circular run of zero bits among the low `width` bits.
+/// Longest circular run of zero bits among the low `width` bits, in bits.
 pub fn longest_gap(bits: u32, width: u32) -> u32 {
     let mask = if width >= 32 { u32::MAX } else { (1u32 << width).wrapping_sub(1) };
     if bits & mask == 0 {

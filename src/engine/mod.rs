@@ -1,5 +1,5 @@
-//! The engine: pure, host-free, deterministic. This file composes its two halves in one process; what each floor holds and may use is in
-//! `src/ARCHITECTURE.md`.
+//! The engine: pure, host-free, deterministic. This file composes its two halves in one process. What each
+//! floor holds and may use: see `src/ARCHITECTURE.md`.
 #![forbid(unsafe_code)]
 
 // ground: numbers, bytes, time
@@ -50,8 +50,9 @@ use outcome::Outcome;
 use std::sync::Arc;
 use units::Nanos;
 
-/// The first step of a decision, which needs nothing that was learned: for threads that work ahead of `Engine::judge`. A
-/// decision, if the request needs no judging; else what is to be judged is in `x`.
+/// The first step of a decision, which uses nothing that was learned, so threads may run it ahead of
+/// `Engine::judge`. Returns the decision if the request needs no judging; otherwise `x` holds what is to be
+/// judged.
 pub fn extract(
     config: &Config,
     extractor: &mut Extractor,
@@ -67,8 +68,9 @@ pub fn extract(
     early
 }
 
-/// Both halves in one process: replay, simulation, single-VM hosts, tests. An observation is applied at once; a debug build
-/// asserts that the bytes that travel between a worker and the leader would say the same.
+/// Both halves in one process: for replay, simulation, hosts with a single VM, tests. An observation is
+/// applied at once. Debug builds assert that the bytes sent between a worker and the leader would give the
+/// same result.
 #[derive(Debug)]
 pub struct Engine {
     config: Arc<Config>,
@@ -92,8 +94,8 @@ impl Engine {
         }
     }
 
-    /// A new configuration over the state learned so far (table sizes stay as they are until a restart; another seed
-    /// starts empty, because nothing learned under the old one can be read).
+    /// Sets a new configuration over the state learned so far. Table sizes stay until a restart. Another seed
+    /// starts empty, because what was learned under the old one cannot be used.
     pub fn reconfigure(&mut self, config: Arc<Config>) {
         if Arc::ptr_eq(&config, &self.config) {
             return;
@@ -107,7 +109,7 @@ impl Engine {
         self.config = config;
     }
 
-    /// The configuration in force.
+    /// The present configuration.
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
@@ -117,7 +119,8 @@ impl Engine {
         self.edge.open(&self.config, &self.keys, head)
     }
 
-    /// Decides a request: exactly once, before it goes upstream. A second call on the same session allows.
+    /// Decides a request. Call it exactly once, before the request goes upstream; a second call on the same
+    /// session allows.
     pub fn decide(&mut self, now: Nanos, session: &mut Session) -> Decision {
         let mut x = std::mem::take(&mut self.scratch);
         let early = extract(&self.config, &mut self.extractor, now, session, &mut x);
@@ -126,7 +129,8 @@ impl Engine {
         decision
     }
 
-    /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
+    /// Decides an extracted request, whose extractor has the same policy and may have run on another thread.
+    /// Call it exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let first = self.judge_one(now, x);
         first.or_of_items(x, |item| self.edge.look_up(now, item))
@@ -174,7 +178,7 @@ impl Engine {
         });
     }
 
-    /// Ageing and expiry. Call at least once a minute of engine time; any rate is fine.
+    /// Ageing and expiry. Call it at least once a minute of engine time.
     pub fn tick(&mut self, now: Nanos) {
         self.ledger.tick(now);
         if self.ledger.values_changed() {
@@ -190,12 +194,12 @@ impl Engine {
         }
     }
 
-    /// Groups that are confirmed or watched, strongest first.
+    /// Groups that are confirmed or watched, those with the highest score first.
     pub fn groups(&self) -> Vec<GroupReport> {
         self.ledger.groups_report()
     }
 
-    /// Groups of text on at least so many keys, whatever their state, those on most keys first.
+    /// Groups of text on at least `keys` keys, in any state, those on most keys first.
     pub fn common_groups(&self, keys: u32) -> Vec<GroupReport> {
         self.ledger.common_groups(keys)
     }
@@ -205,7 +209,7 @@ impl Engine {
         self.ledger.inspect(value)
     }
 
-    /// Everything learned, versioned and checksummed. Hashes and counts only.
+    /// Everything learned, with version and checksum. Hashes and counts only.
     pub fn write_state(&self) -> Vec<u8> {
         self.ledger.write_state()
     }

@@ -1,7 +1,7 @@
-//! What the edge tells the ledger about one request: hashes and counts, 70 to 600 bytes, no text.
+//! What an edge tells the ledger of one request: hashes and counts, 70 to 600 bytes, no text.
 //!
-//! A batch is a header (magic, version, seed check, count), the observations, and a checksum. A batch that was cut, damaged,
-//! written by another layout or under another seed is refused whole, with a named error; nothing of it is applied.
+//! A batch is a header (magic, version, seed check, count), the observations, and a checksum. A batch that is
+//! cut, damaged, or of another layout or seed is refused whole, with a named error; nothing of it is applied.
 
 use super::units::Nanos;
 use super::wire::{self, Head, Reader, Refused, Writer};
@@ -9,7 +9,7 @@ use super::wire::{self, Head, Reader, Refused, Writer};
 const MAGIC: u16 = 0x4f57;
 const VERSION: u8 = 6;
 
-/// A short list of values, fixed capacity, no allocation.
+/// A short list of values with a fixed capacity, without allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Few<const N: usize> {
     len: u8,
@@ -33,7 +33,7 @@ impl<const N: usize> Few<N> {
         }
         few
     }
-    /// Appends; `false` when full.
+    /// Appends a value; false if the list is full.
     pub fn push(&mut self, v: u64) -> bool {
         match self.items.get_mut(usize::from(self.len)) {
             Some(slot) => {
@@ -71,61 +71,63 @@ impl<const N: usize> Few<N> {
 
 /// An assistant or tool message was present.
 pub const CONVERSATION: u8 = 1;
-/// The request is on an allow list: counted, not learnt from.
+/// An allow list selects the request: it is counted, and nothing is learned from it.
 pub const ALLOWED: u8 = 2;
-/// No key could be derived.
+/// No source yielded a key.
 pub const ANONYMOUS: u8 = 4;
-/// The body could not be read: no text evidence.
+/// The body could not be read, so there are no text values.
 pub const UNREADABLE: u8 = 8;
 
-/// An edge apart from the ledger has let the request through: it is charged whatever the limits say.
+/// An edge has already let the request through: it is charged to its limits in any case.
 pub const SERVED: u8 = 16;
-/// An edge apart from the ledger has rejected it: it is charged to nobody.
+/// An edge has refused the request: it is charged to no limit.
 pub const REFUSED: u8 = 32;
-/// The account's age was told, but could not be read: it is unknown, and not that of a newcomer.
+/// The account's age was told and could not be read: it is unknown, which is not the age of a new key.
 pub const AGE_UNREAD: u8 = 64;
-/// No prompt was looked at: the request is charged to limits and teaches nothing else.
+/// No prompt was read: the request is charged to limits and teaches nothing.
 pub const NO_PROMPT: u8 = 128;
 
-/// Values of the middle of its texts that a request teaches, at most: one a snippet, of two samples.
+/// Values of the middle of texts that a request teaches, at most: one for each snippet of two samples.
 pub const MIDDLE: usize = 32;
 
-/// One request, as the ledger sees it.
+/// One request, as the ledger gets it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// When it was decided at the edge.
+    /// Time of the edge's decision.
     pub time: Nanos,
     /// `KeyId`.
     pub key: u64,
-    /// Keyed hash of the tenant, 0 if none.
+    /// Keyed hash of the tenant's name, 0 if none.
     pub tenant: u64,
     /// Creation of the account, seconds since the epoch, 0 if unknown.
     pub created_s: u32,
-    /// `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `AGE_UNREAD`, `NO_PROMPT`.
+    /// Bits: `CONVERSATION`, `ALLOWED`, `ANONYMOUS`, `UNREADABLE`, `SERVED`, `REFUSED`, `AGE_UNREAD`,
+    /// `NO_PROMPT`.
     pub flags: u8,
-    /// Profile that applied.
+    /// Index of the profile that applied.
     pub profile: u8,
-    /// What it costs of a limit: answers that it asks for, all prompts together (saturating). 0: no limit counts it.
+    /// Cost for limits: answers asked for, all prompts together (saturating). 0: no limit counts the request.
     pub cost: u16,
-    /// Values of the text that was read, all regions (saturating). 0 beside `anchors`: nothing was, and they say how it could not be.
+    /// Number of values of the text that was read, all regions (saturating). 0 with `anchors` present:
+    /// nothing was read, and the anchors say why.
     pub value_count: u8,
     /// Hash of all words in order, 0 if fewer than four.
     pub exact: u64,
     /// Hash of the last user message.
     pub last_user: u64,
-    /// Hash of the first user message (equal to `last_user` when there is one).
+    /// Hash of the first user message (equal to `last_user` if there is one).
     pub first_user: u64,
-    /// Network tags (address prefix, request shape), 0 if unknown.
+    /// Network values (address prefix, request shape), 0 if unknown.
     pub nets: [u64; 2],
-    /// Smallest values of instructions and last user message.
+    /// Smallest values of the instructions and the last user message.
     pub anchors: Few<12>,
     /// Smallest values of the first user message, if it differs from the last.
     pub first_anchors: Few<12>,
-    /// Other values of the request that the edge's snapshot knows as confirmed.
+    /// Other values of the request that are confirmed in the edge's snapshot.
     pub matched: Few<16>,
-    /// The values beyond the anchors, if the request matches a confirmed template: what else belongs to it.
+    /// Values beyond the anchors, if the request matches a confirmed template: candidates for the same case.
     pub rest: Few<24>,
-    /// Values of the sample of text that no window keeps, the least of each snippet: what stands in the middle of long texts.
+    /// Values of sampled text that no window keeps, the smallest of each snippet: the middle of long texts.
     pub middle: Few<MIDDLE>,
 }
 
@@ -174,7 +176,7 @@ impl Observation {
     }
 }
 
-/// Collects observations; one a worker.
+/// A batch of observations; one for each worker.
 #[derive(Debug, Default)]
 pub struct Batch {
     encoded: Vec<u8>,
@@ -182,7 +184,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Appends; `false` (and not appended) when the batch holds `limit` bytes already: the caller counts the loss.
+    /// Appends an observation. False (and not appended) if the batch already holds `limit` bytes: the caller
+    /// counts the loss.
     pub fn push(&mut self, obs: &Observation, limit: usize) -> bool {
         if self.is_full(limit) {
             return false;
@@ -191,19 +194,19 @@ impl Batch {
         self.count = self.count.saturating_add(1);
         true
     }
-    /// At its limit?
+    /// True if the batch already holds `limit` bytes.
     pub fn is_full(&self, limit: usize) -> bool {
         self.encoded.len() >= limit || self.count == u16::MAX
     }
-    /// Observations waiting.
+    /// Number of observations.
     pub fn len(&self) -> u16 {
         self.count
     }
-    /// None waiting?
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
-    /// Writes the batch into `out` (replacing it) and starts a new one.
+    /// Writes the batch into `out`, replacing what it holds, and starts a new one.
     pub fn drain(&mut self, seed_check: u32, out: &mut Vec<u8>) {
         out.clear();
         let mut w = Writer(out);
@@ -219,7 +222,8 @@ impl Batch {
     }
 }
 
-/// Decodes a batch, handing each observation to `each`. The whole batch is checked before the first is handed on.
+/// Decodes a batch and hands each observation to `each`. The whole batch is checked before the first is
+/// handed on. Returns their number.
 ///
 /// # Errors
 /// See `Refused`.

@@ -1,20 +1,20 @@
-//! What the ledger says of one request; what an edge does about it is `edge::decide`.
+//! The ledger's answer to one request. What an edge does about it: see `edge::decide`.
 
 use super::verdict::{Evidence, Reason};
 use crate::engine::units::Wait;
 
-/// What the ladder says of one observation.
+/// The answer of the ladder to one observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Block (campaign evidence), or only watch.
+    /// True if campaign evidence blocks the request.
     pub block: bool,
-    /// A limit is exceeded over all workers together.
+    /// The wait, if a limit is exceeded over all workers together.
     pub over: Option<Wait>,
-    /// Bucket of the template's budget that the request is charged to, 0 if none (see `bucket`).
+    /// Bucket of the template budget that the request is charged to, 0 if none (`value::bucket`).
     pub budget: u64,
-    /// Mark for the upstream and the reports, no other effect.
+    /// True if the request is tagged for the upstream and in reports, and otherwise served.
     pub watch: bool,
-    /// Why.
+    /// Reason of `block` or `watch`.
     pub reason: Reason,
     /// Campaign number, 0 if none.
     pub campaign: u32,

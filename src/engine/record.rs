@@ -1,6 +1,7 @@
-//! The decision record: one JSON line with hashes and figures, enough to explain and to appeal, without text.
+//! The decision record: one JSON line of hashes and figures without text, enough to explain a verdict and to
+//! appeal against it.
 //!
-//! It is rendered only when a line is really written, and read by `weir explain`. Shares are whole percent.
+//! It is rendered only when a line is written, and read by `weir explain`. Shares are whole percent.
 
 use super::config::read::quote;
 use super::config::{Campaign, Config};
@@ -13,15 +14,16 @@ use super::{Decision, Engine, GroupReport, KeyReport};
 use std::fmt::Write;
 
 impl Engine {
-    /// The record of a decision that was made just now.
+    /// The record of a decision that was just made.
     pub fn record(&self, now: Nanos, d: &Decision) -> String {
         d.record(now, &self.config, Some(&self.ledger))
     }
 }
 
 impl Decision {
-    /// The record of this decision, made just now. `own` is there when the ledger is at hand and knows the key, `group` when
-    /// the verdict rests on evidence across keys. A reader finds the key in a group's sample by `sample`.
+    /// The record of this decision, which was just made. The group `own` (facts of the key) is present if a
+    /// ledger is given and knows the key, `group` if the verdict rests on evidence across keys. `sample` is
+    /// the hash by which a group's sample holds the key.
     #[inline(never)]
     pub fn record(&self, now: Nanos, config: &Config, ledger: Option<&Ledger>) -> String {
         let (d, v) = (self, &self.verdict);
@@ -60,7 +62,8 @@ impl Decision {
         out
     }
 
-    /// The record of a verdict that the ledger reached on an edge's observation: `at` tells it from the edges'.
+    /// The record of a verdict that the ledger reached on an edge's observation. Its field `at` tells it from
+    /// records of edges.
     pub fn record_at_ledger(&self, now: Nanos, config: &Config, ledger: &Ledger) -> String {
         let mut out = self.record(now, config, Some(ledger));
         out.pop();

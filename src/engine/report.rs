@@ -1,4 +1,4 @@
-//! What is told to people: of a group, of a key, of the whole.
+//! What reports and gauges show of a group, a key, a case and the whole ledger.
 
 use super::tables::numbers::Numbers;
 use super::{detect, rules};
@@ -8,26 +8,26 @@ use super::{detect, rules};
 pub struct CaseReport {
     /// Campaign number.
     pub campaign: u32,
-    /// First confirmation and last match, seconds since the epoch.
+    /// Time of the first confirmation, seconds since the epoch.
     pub since_s: u32,
-    /// See `since_s`.
+    /// Time of the last match, seconds since the epoch.
     pub last_s: u32,
     /// Requests that matched it.
     pub requests: u32,
     /// Estimated keys of its largest value.
     pub keys: u32,
-    /// Keys that are convicted of it now.
+    /// Keys whose conviction of it stands.
     pub convicted: u32,
-    /// Of those: made (or first seen) within an hour, a day, a week.
+    /// Of those, keys made (or first seen) within an hour, within a day, within a week.
     pub made: [u32; 3],
-    /// Confirmed values, in order.
+    /// Confirmed values, sorted.
     pub values: Vec<u64>,
 }
 
 /// A template, network or profile group, for reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupReport {
-    /// Campaign (case) number, 0 if none.
+    /// Number of its campaign, 0 if none.
     pub campaign: u32,
     /// `text`, `network` or `profile`.
     pub axis: &'static str,
@@ -37,73 +37,74 @@ pub struct GroupReport {
     pub id: String,
     /// Estimated distinct keys.
     pub keys: u32,
-    /// Requests (aged).
+    /// Requests (halved at each ageing).
     pub requests: u32,
     /// Nats of a campaign over the best honest explanation.
     pub nats: i32,
-    /// The explanations by name, nats behind the likeliest. Empty without a large sample.
+    /// Each explanation by name, with the nats by which it is worse than the likeliest. Empty without a large
+    /// sample.
     pub explanations: Vec<(&'static str, i32)>,
-    /// Share of its keys that is the campaign's, if it is one.
+    /// Share of its keys that are the campaign's, if it is a campaign's; percent.
     pub campaign_percent: Option<u8>,
-    /// Its case was first confirmed, seconds since the epoch; 0 if it has none.
+    /// Time of its case's first confirmation, seconds since the epoch; 0 if it has none.
     pub since_s: u32,
-    /// Share of its keys that were young at their first request here.
+    /// Keys that were young at their first request here, percent.
     pub young_percent: u8,
-    /// Share of its openings whose text nobody had sent before.
+    /// Openings whose text nobody had sent before, percent.
     pub novel_percent: u8,
-    /// Share of its requests that open a conversation.
+    /// Requests that open a conversation, percent.
     pub single_percent: u8,
-    /// Share of its openings that come from old keys.
+    /// Openings that come from old keys, percent.
     pub old_percent: u8,
     /// Hashes of the keys in its sample.
     pub sampled_keys: Vec<u32>,
 }
 
-/// A group as it is now, for diagnosis.
+/// A group in its present state, for diagnosis.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// As reports have it.
+    /// The group as reports show it.
     pub group: GroupReport,
-    /// Consecutive evaluations that would confirm it.
+    /// Consecutive evaluations that met all conditions.
     pub armed: u8,
-    /// Requests beside something far more frequent.
+    /// Requests that also carry something far more frequent.
     pub under: u32,
-    /// What an evaluation finds now, if it has a large sample.
+    /// The result of an evaluation now, if it has a large sample.
     pub finding: Option<detect::Finding>,
-    /// What its case is judged by.
+    /// The numbers of its case.
     pub numbers: Option<Numbers>,
 }
 
 /// What is known of one key, for decision records.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct KeyReport {
-    /// Known to be young.
+    /// True if it is known to be young.
     pub young: bool,
     /// How its age is known: `created` (told by the request), `seen` (since its first request) or `unknown`.
     pub age: &'static str,
     /// Age, hours.
     pub age_hours: u32,
-    /// Never sleeps, spread over the hour, one-shot, never repeats.
+    /// True if it is automatic: never sleeps, sends at any minute, follows up on nothing, never repeats.
     pub automatic: bool,
-    /// Convicted at present.
+    /// True if its conviction stands.
     pub convicted: bool,
     /// Requests.
     pub requests: u32,
-    /// Share of openings among its recent requests.
+    /// Openings among its recent requests, percent.
     pub openings_percent: u32,
-    /// Share of repeats among them.
+    /// Repeats among its recent openings, percent.
     pub repeats_percent: u32,
-    /// Share of matches among them.
+    /// Openings that matched its case, among all since the first that did, percent.
     pub matches_percent: u32,
     /// Openings that matched its case.
     pub hits: u8,
-    /// Blocks.
+    /// Blocks counted against it.
     pub strikes: u8,
-    /// Of 64 buckets of prompts, those in which another key had sent the same within the hour.
+    /// Number of distinct prompts (up to 64) that another key had sent within the hour before.
     pub shared: u32,
-    /// Follow-ups that carried its case's template.
+    /// Follow-ups that carried the template of its case.
     pub talk: u8,
-    /// The odds that it is one of its case's campaign, factor by factor.
+    /// The odds that it belongs to its case's campaign, factor by factor.
     pub odds: Option<rules::Odds>,
 }
 
@@ -124,13 +125,13 @@ pub struct Status {
     pub groups_evicted: u64,
     /// Keys evicted so far.
     pub keys_evicted: u64,
-    /// Times the clock stepped back.
+    /// Times that the clock stepped back.
     pub clock_steps_back: u64,
-    /// A profile alarm is on.
+    /// True if a load profile is in alarm.
     pub profile_alarm: bool,
     /// Bytes of all tables.
     pub state_bytes: u64,
-    /// Of the keys first seen 2 to 24 hours ago, the share that was last seen within 2 hours of that; 0 while they are fewer than
-    /// 100. Told once a minute.
+    /// Of the keys first seen 2 to 24 hours ago, percent whose last request came less than 2 hours after
+    /// their first; 0 if there are fewer than 100. Updated every ten minutes.
     pub short_lived_percent: u8,
 }

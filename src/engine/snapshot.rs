@@ -1,11 +1,14 @@
-//! Read-only verdict tables at the edge, received as 64 shards: versioned, seed-checked, checksummed, replaced one by one.
+//! Verdict tables as edges read them, published as 64 shards: versioned, seed-checked, checksummed, replaced
+//! one by one.
 //!
-//! A shard holds the confirmed values, the key verdicts and the known keys (a Bloom filter) whose hash falls into it, and the
-//! numbers of the cases whose number does. Where a profile has a budget also the values that have one and the proven keys (a
-//! second filter, sixteen bits a proven key or more): without one those take four bytes a shard each.
+//! A shard holds the confirmed values, the key verdicts and the known keys (a Bloom filter) whose hash
+//! belongs to it, and the numbers of the cases whose number does. Where a profile has a budget it also holds
+//! suspicious values and proven keys (a second filter, at least sixteen bits a proven key); without a budget
+//! these take four bytes each.
 //!
-//! A hub publishes one more, `EXCEPTIONS`: what people have decided there. Its `keys` hold each id (of a key, a template, a network, or the
-//! number of a campaign) with the decision in place of the campaign and its end; its `values` those ids that a request may carry.
+//! A hub publishes one more shard, `EXCEPTIONS`: decisions of people. Its `keys` hold each id (of a key, a
+//! template, a network, or the number of a campaign) with the decision in place of the campaign, and its end;
+//! its `values` hold those ids that a request may carry.
 
 use super::hash;
 use super::rules::Pieces;
@@ -17,21 +20,21 @@ use super::wire::{self, Encoded, Head, Reader, Refused, Writer};
 use crate::engine::units::Wait;
 pub use crate::engine::verdict::{ALLOWED, DENIED, RELEASED};
 
-/// Shards.
+/// Shards of a ledger.
 pub const SHARDS: usize = 64;
 /// Index of the hub's shard of exceptions.
 pub const EXCEPTIONS: usize = SHARDS;
-/// Shards of a hub.
+/// Shards of a hub: those of its ledger, and `EXCEPTIONS`.
 pub const HUB_SHARDS: usize = SHARDS + 1;
 
-/// Bytes of a shard's filter of known keys: sixteen bits a key of the ledger's table.
+/// Bytes of a shard's filter of known keys, for a ledger of `keys` keys: sixteen bits a key.
 pub fn filter_bytes(keys: usize) -> usize {
     (keys / 32).next_power_of_two().clamp(64, 8_192)
 }
 const MAGIC: u16 = 0x5357;
 const VERSION: u8 = 6;
 
-/// The shard of a key or value.
+/// Index of the shard of a key or value.
 pub fn shard_of(id: u64) -> usize {
     (hash::mix(id) >> 58) as usize
 }
@@ -41,22 +44,22 @@ pub fn shard_of(id: u64) -> usize {
 pub struct ValueEntry {
     /// The value with its axis.
     pub value: u64,
-    /// Odds that a key which sends it is the campaign's, by the value's own counters, nats.
+    /// Odds that a key which sends it is the campaign's, nats (`Confirmed::prior`).
     pub prior: f32,
-    /// Its case.
+    /// Number of its case.
     pub case: u16,
 }
 
-/// A case, by whose numbers a key that nobody has seen before is judged.
+/// A case, with the numbers by which keys at their first request are judged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CaseEntry {
-    /// Its number.
+    /// Case number.
     pub case: u16,
     /// Campaign number.
     pub campaign: u32,
-    /// Values that a request of the campaign shows, mean.
+    /// Confirmed values in a request of the campaign, mean.
     pub usual: f32,
-    /// See `rules`.
+    /// Numbers for `rules`.
     pub numbers: Numbers,
 }
 
@@ -67,33 +70,34 @@ pub struct KeyEntry {
     pub key: u64,
     /// Campaign number.
     pub campaign: u32,
-    /// The conviction lasts until then, seconds since the epoch (later requests extend it).
+    /// End of the conviction, seconds since the epoch (later requests extend it).
     pub until_s: u32,
 }
 
 /// One shard, decoded.
 #[derive(Clone, Debug, Default)]
 pub struct Shard {
-    /// The ledger's time at the publication, seconds since the epoch.
+    /// The ledger's time of the publication, seconds since the epoch.
     pub now_s: u32,
     /// Sorted by value.
     pub values: Vec<ValueEntry>,
-    /// In order of their numbers.
+    /// Sorted by case number.
     pub cases: Vec<CaseEntry>,
     /// Sorted by key.
     pub keys: Vec<KeyEntry>,
-    /// Sorted by key.
+    /// Keys and tenants above a limit, sorted by key.
     pub over: Vec<OverEntry>,
-    /// Bloom filter of keys that the ledger has a state of; empty = none.
+    /// Bloom filter of keys that the ledger has a state of; empty: none.
     pub known: Vec<u8>,
-    /// Values that are suspicious but not decided, sorted: unproven keys share a budget for each. At most 64 in all shards.
+    /// Values that are suspicious but not decided, sorted: unproven keys share a budget for each. At most 64
+    /// in all shards.
     pub suspects: Vec<u64>,
-    /// Bloom filter of keys that pay from no budget; empty = none.
+    /// Bloom filter of proven keys, which are charged to no budget; empty: none.
     pub proven: Vec<u8>,
 }
 
 impl Shard {
-    /// Encodes the shard into `out`, replacing it.
+    /// Encodes the shard into `out`, replacing what it holds.
     pub fn encode(&self, index: u8, seed_check: u32, out: &mut Vec<u8>) {
         out.clear();
         let mut w = Writer(out);
@@ -139,7 +143,7 @@ impl Shard {
         wire::seal(out);
     }
 
-    /// Decodes a shard and its index.
+    /// Decodes a shard. Returns its index and the shard.
     ///
     /// # Errors
     /// See `Refused`.
@@ -190,7 +194,7 @@ impl Shard {
 /// Bytes of an encoded case.
 const CASE_BYTES: usize = 2 + 4 + 4 + numbers::BYTES;
 
-/// A list with its length, of entries of `bytes` each: no more is allocated than is there.
+/// Reads a list with its length, of entries of `bytes` each. No more is allocated than the bytes can hold.
 fn list<'a, T>(
     r: &mut Reader<'a>,
     bytes: usize,
@@ -205,20 +209,21 @@ fn list<'a, T>(
     Some(out)
 }
 
-/// What one request's values say.
+/// What the values of one request match.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Match<'a> {
-    /// Values of the best case.
+    /// The values of the case that they support best.
     pub pieces: Pieces,
     /// That case.
     pub case: Option<&'a CaseEntry>,
 }
 
-/// The tables of one edge.
+/// The verdict tables of one edge.
 #[derive(Debug)]
 pub struct Snapshot {
     shards: Vec<Shard>,
-    /// One bit per low 16 bits of a confirmed value: most values are not confirmed, and most look-ups end here.
+    /// One bit for the low 16 bits of each confirmed value: most values are not confirmed, and most look-ups
+    /// end here.
     filter: Vec<u64>,
     values: usize,
     suspects: usize,
@@ -236,7 +241,7 @@ impl Snapshot {
             seed_check,
         }
     }
-    /// Bytes held now.
+    /// Bytes of the tables now.
     pub fn size_bytes(&self) -> usize {
         let shard = |s: &Shard| {
             (s.values.capacity().saturating_mul(std::mem::size_of::<ValueEntry>()))
@@ -252,7 +257,7 @@ impl Snapshot {
     /// Replaces one shard.
     ///
     /// # Errors
-    /// A refused shard leaves the one before in force.
+    /// The shard is refused; the one before stays in force.
     pub fn apply(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         let (index, shard) = Shard::decode(bytes, self.seed_check)?;
         if let Some(slot) = self.shards.get_mut(index) {
@@ -275,7 +280,7 @@ impl Snapshot {
     fn told(&self, value: u64) -> bool {
         self.filter.get((value as usize >> 6) & 1023).is_some_and(|w| w & (1u64 << (value & 63)) != 0)
     }
-    /// The least of a request's values that is suspicious but not decided, 0 if none is.
+    /// The smallest of a request's values that is suspicious but not decided, 0 if none is.
     pub fn suspect(&self, values: &[u64]) -> u64 {
         if self.suspects == 0 {
             return 0;
@@ -283,12 +288,12 @@ impl Snapshot {
         let of = |v: u64| self.shards.get(shard_of(v)).is_some_and(|s| s.suspects.binary_search(&v).is_ok());
         values.iter().copied().filter(|v| self.told(*v) && of(*v)).min().unwrap_or(0)
     }
-    /// Does the key pay from no budget, as far as the ledger has said? A false yes (one key in 400 at most) lets a request
-    /// through that the ledger still counts.
+    /// True if the key is proven, so that it is charged to no budget. For one key in 400 at most this is
+    /// wrongly true: its requests pass the budget here and are still counted by the ledger.
     pub fn is_proven(&self, key: u64) -> bool {
         self.shards.get(shard_of(key)).is_some_and(|s| bloom::has(&s.proven, key))
     }
-    /// Is the value confirmed?
+    /// The entry of a confirmed value.
     pub fn value(&self, value: u64) -> Option<&ValueEntry> {
         if !self.told(value) {
             return None;
@@ -296,23 +301,23 @@ impl Snapshot {
         let values = &self.shards.get(shard_of(value))?.values;
         values.binary_search_by_key(&value, |v| v.value).ok().and_then(|i| values.get(i))
     }
-    /// No value confirmed at all?
+    /// True if no value is confirmed.
     pub fn is_empty(&self) -> bool {
         self.values == 0
     }
-    /// Is anything said of values: confirmed, or suspicious?
+    /// True if any value is confirmed or suspicious.
     pub fn tells(&self) -> bool {
         self.values != 0 || self.suspects != 0
     }
-    /// Verdict on a key, unless it has expired.
+    /// The conviction of a key, unless it has ended.
     pub fn key(&self, key: u64, now_s: u32) -> Option<&KeyEntry> {
         self.entry(shard_of(key), key, now_s)
     }
-    /// What people have decided of an id, 0 if nothing that stands.
+    /// The decision of people on an id (see `verdict`); 0 if there is none or it has ended.
     pub fn exception(&self, id: u64, now_s: u32) -> u32 {
         self.entry(EXCEPTIONS, id, now_s).map_or(0, |e| e.campaign)
     }
-    /// The strongest of what people have decided of a request's values.
+    /// The strongest decision of people on a request's values; 0 if there is none.
     pub fn exception_of_any(&self, values: &[u64], now_s: u32) -> u32 {
         let told = values.iter().filter(|v| self.told(**v));
         told.map(|v| self.exception(*v, now_s)).max().unwrap_or(0)
@@ -322,8 +327,8 @@ impl Snapshot {
         let i = keys.binary_search_by_key(&key, |k| k.key).ok()?;
         keys.get(i).filter(|k| k.until_s >= now_s)
     }
-    /// Time until the key's next request conforms to the profile's limits over all workers. It is never longer than it was at
-    /// the publication, whatever became of this clock.
+    /// Time until the key's next request conforms to the profile's limits over all workers. It is never
+    /// longer than at the publication, even if this clock was set back since.
     pub fn over(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
         let Shard { over, now_s, .. } = self.shards.get(shard_of(key))?;
         let now = now.max(Nanos::from_secs(u64::from(*now_s)));
@@ -333,7 +338,8 @@ impl Snapshot {
         let wait = Nanos::from_secs(u64::from(found.until_s)).since(now);
         (wait != Nanos(0)).then_some(Wait { wait, limit: found.limit })
     }
-    /// Has the ledger a state of the key? A false yes serves a probe until the key's own verdict arrives.
+    /// True if the ledger has a state of the key. Where it is wrongly true, a new key's request is served
+    /// until its own verdict arrives.
     pub fn is_known(&self, key: u64) -> bool {
         self.shards.get(shard_of(key)).is_some_and(|s| bloom::has(&s.known, key))
     }
@@ -342,7 +348,7 @@ impl Snapshot {
         let cases = &self.shards.get(usize::from(case) % SHARDS)?.cases;
         cases.iter().find(|c| c.case == case)
     }
-    /// The case of which a request's values say most.
+    /// The case that a request's values support best.
     pub fn best_match(&self, values: &[u64]) -> Match<'_> {
         let mut tally: [(u16, Pieces); 8] = Default::default();
         for entry in values.iter().filter_map(|v| self.value(*v)) {

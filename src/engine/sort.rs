@@ -1,12 +1,13 @@
-//! Sorting in few bytes of code: the standard library's takes about 3 KB of the module for each type it is used with.
+//! Sorting in little code: the standard library's sort adds about 3 KB to the module for each type it is used
+//! with.
 //!
-//! In place, not stable: insertion over shrinking gaps (Shell 1959, gaps of Ciura 2001), quick for the few hundred entries that our
-//! slices have at most, and nearly free where they are sorted already.
+//! In place, not stable: insertion over shrinking gaps (Shell 1959, gaps of Ciura 2001). Fast for the few
+//! hundred entries that our slices have at most, and nearly free if they are sorted already.
 
 /// Gaps, widest first.
 const GAPS: [usize; 10] = [3_548, 1_577, 701, 301, 132, 57, 23, 10, 4, 1];
 
-/// Sorts by `key`, least first.
+/// Sorts by `key`, ascending.
 pub fn by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     let n = items.len();
     for gap in GAPS.into_iter().filter(|g| *g < n) {
@@ -23,7 +24,7 @@ pub fn by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     }
 }
 
-/// Sorts numbers, least first.
+/// Sorts numbers, ascending.
 pub fn sort<T: Ord + Copy>(items: &mut [T]) {
     by_key(items, |x| *x);
 }

@@ -1,9 +1,10 @@
-//! Points in time, as headers, tokens, logs and configurations write them.
+//! Parses points in time, as headers, tokens, logs and configurations write them.
 
 use super::units::Nanos;
 
-/// RFC 3339 (`2026-05-01T10:00:00Z`, with an offset, with a fraction), or a number since the epoch: seconds (also with a
-/// fraction), milliseconds, microseconds or nanoseconds, told by their magnitude. Each unit is read for the years 1973 to 5138.
+/// Parses RFC 3339 (`2026-05-01T10:00:00Z`, with an offset, with a fraction), or a number since the epoch:
+/// seconds (also with a fraction), milliseconds, microseconds or nanoseconds, by their magnitude. Each unit
+/// is read for the years 1973 to 5138.
 pub fn parse_time(text: &[u8]) -> Option<Nanos> {
     let text = std::str::from_utf8(text).ok()?.trim();
     if let Some(n) = number(text) {

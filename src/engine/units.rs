@@ -1,10 +1,11 @@
-//! Time in the units the tables use. The caller's clock is the only one: no function here reads a clock.
+//! Time in the units that the tables use. No function here reads a clock: the caller passes the time.
 
-/// Nanoseconds since the Unix epoch (a point) or a span, as the context says. All arithmetic saturates.
+/// Nanoseconds: a point in time since the Unix epoch, or a span, as the context says. All arithmetic
+/// saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nanos(pub u64);
 
-/// Seconds in one tick, the unit of group ages.
+/// Seconds in a tick, the unit of time in the tables.
 pub const TICK_SECS: u64 = 600;
 const PER_SEC: u64 = 1_000_000_000;
 
@@ -40,18 +41,19 @@ impl Nanos {
     pub const fn ticks(self) -> u64 {
         self.secs() / TICK_SECS
     }
-    /// `self + d`, saturating.
+    /// `self + d`.
     pub const fn plus(self, d: Nanos) -> Nanos {
         Nanos(self.0.saturating_add(d.0))
     }
-    /// `self - d`, zero if `d` is later: a clock that steps back never makes a huge span.
+    /// `self - d`, zero if `d` is later, so that a clock that steps back makes no huge span.
     pub const fn since(self, d: Nanos) -> Nanos {
         Nanos(self.0.saturating_sub(d.0))
     }
 }
 
-/// The demonstration clock: `scale` times as fast as `now`, from an origin that everybody computes alike. The origin moves
-/// on so that the fast clock stays within twenty years of the true one; across such a move it steps back once.
+/// The demonstration clock: `scale` times as fast as `now`, from an origin that all nodes compute alike. The
+/// origin moves on so that the fast clock stays within twenty years of the true one; each time it moves, the
+/// fast clock steps back once.
 pub fn scaled(now: Nanos, scale: u32) -> Nanos {
     let scale = u64::from(scale.max(1));
     if scale == 1 {
@@ -61,26 +63,27 @@ pub fn scaled(now: Nanos, scale: u32) -> Nanos {
     let origin = now.0.saturating_sub(now.0.checked_rem(period).unwrap_or(0));
     Nanos(origin.saturating_add(now.0.saturating_sub(origin).saturating_mul(scale)))
 }
-/// Tick of ten minutes, wrapping.
+/// Number of the tick of a time in seconds, wrapping after 455 days.
 pub fn tick_of(now_s: u32) -> u16 {
     (now_s / 600) as u16
 }
 
-/// A tick that is not after `now` (ticks wrap after 455 days: up to a quarter of it ahead is the future).
+/// `tick`, or `now` if it is later (ticks wrap after 455 days: up to a quarter of that ahead counts as
+/// later).
 pub fn past(tick: u16, now: u16) -> u16 {
     if now.wrapping_sub(tick) > 0xc000 { now } else { tick }
 }
-/// Why a request must wait.
+/// How long a request must wait for a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wait {
-    /// Until it would conform.
+    /// Time until it would conform.
     pub wait: Nanos,
-    /// Which limit of the profile, the one with the longest wait.
+    /// Index in the profile of the limit with the longest wait.
     pub limit: u8,
 }
 
 impl Wait {
-    /// The longer one.
+    /// The longer of two waits.
     pub fn longer(self, other: Option<Wait>) -> Wait {
         other.filter(|o| o.wait > self.wait).unwrap_or(self)
     }

@@ -1,13 +1,13 @@
-//! What everything counts by: keys of clients, and values on three axes.
+//! Keys of clients, and values on three axes: what everything is counted by.
 
 use super::hash;
 
-/// What a group's value stands for: the top two bits of the tag.
+/// What a value is a hash of. It stands in the top two bits of the value's tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// A sampled shingle of the prompt.
+    /// Four consecutive words of a prompt (a sampled shingle).
     Text,
-    /// An octave of load of automatic young keys.
+    /// An octave of load of young automatic keys.
     Profile,
     /// An address prefix or a request shape.
     Network,
@@ -22,7 +22,7 @@ impl Axis {
             _ => Axis::Network,
         }
     }
-    /// The tag of a hash on this axis.
+    /// The tag of a hash as a value on this axis.
     pub const fn tag(self, hash: u64) -> u64 {
         let low = hash & (u64::MAX >> 2);
         match self {
@@ -31,7 +31,7 @@ impl Axis {
             Axis::Network => low | (2 << 62),
         }
     }
-    /// For reports.
+    /// Name in reports and records.
     pub const fn name(self) -> &'static str {
         match self {
             Axis::Text => "text",
@@ -51,7 +51,7 @@ impl std::fmt::Display for KeyId {
     }
 }
 
-/// The bucket of a case, else of a suspicious value, else 0.
+/// Bucket of a template budget: that of the case, else that of the suspicious value, else 0 (none).
 pub fn bucket(case: u16, suspect: u64) -> u64 {
     match (case, suspect) {
         (0, 0) => 0,

@@ -1,4 +1,4 @@
-//! One value feeds the reply, the metric, the log line and the command line: the `Verdict`.
+//! The verdict on a request: one value for reply, metric, log line and command line.
 //!
 //! `enforce` is the only reader of the mode: shadow and enforce differ in nothing else.
 
@@ -6,50 +6,52 @@ use super::hash;
 use super::units::Nanos;
 use crate::engine::units::Wait;
 
-/// An exception that people have made: it is judged by limits alone, and nothing is learned from it. Stronger ones are larger.
+/// Decision of people: limits alone apply, and nothing is learned from it. Of several decisions the largest
+/// number counts.
 pub const RELEASED: u32 = 1;
-/// An exception that people have made: it passes.
+/// Decision of people: it passes.
 pub const ALLOWED: u32 = 2;
-/// An exception that people have made: it is refused.
+/// Decision of people: it is refused.
 pub const DENIED: u32 = 3;
 
 /// What happens to a request, mildest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
-    /// Nothing.
+    /// It passes.
     #[default]
     Allow,
-    /// Forwarded with `x-weir-verdict`.
+    /// It passes with the header `x-weir-verdict`.
     Tag,
-    /// 429 with a short `retry-after`: a limit was hit, or a template's budget.
+    /// 429 with a short `retry-after`: a limit was exceeded, or a template's budget used up.
     Throttle,
-    /// 429 that asks not to be retried: campaign evidence, the deny list, or an unreadable body under `reject`.
+    /// 429 that asks not to be retried: campaign evidence, the deny list, or an unreadable body under
+    /// `reject`.
     Block,
 }
 
-/// Why.
+/// Reason of a verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Nothing spoke against the request.
     #[default]
     None,
-    /// No dialect claims the path, or the method carries no prompt.
+    /// No dialect claims the path, or the request carries no prompt.
     NotInference,
     /// Listed under `allow`.
     AllowList,
     /// Listed under `deny`.
     DenyList,
-    /// The key was convicted and its case still stands.
+    /// The key is convicted and its case stands.
     Convicted,
-    /// A young key sends a confirmed template.
+    /// A confirmed template, and the key's odds suffice.
     Template,
     /// A confirmed network or client shape, and the key carries the campaign's load.
     Network,
-    /// The same prompts rolled out over many keys.
+    /// The same new prompts were sent by many keys.
     Rollout,
     /// A configured limit was exceeded.
     Rate,
-    /// The load of a campaign, without a text: one signal only.
+    /// The load of a campaign, without a common text.
     Profile,
     /// Two different credentials in one request.
     Ambiguous,
@@ -62,7 +64,7 @@ pub enum Reason {
 impl Action {
     /// All actions, mildest first.
     pub const ALL: [Action; 4] = [Action::Allow, Action::Tag, Action::Throttle, Action::Block];
-    /// The word used in replies, logs, metrics and decision files.
+    /// The word in replies, logs, metrics and decision files.
     pub const fn name(self) -> &'static str {
         match self {
             Action::Allow => "allow",
@@ -71,7 +73,7 @@ impl Action {
             Action::Block => "block",
         }
     }
-    /// Does the request stop here?
+    /// True if the request does not go upstream.
     pub const fn rejects(self) -> bool {
         matches!(self, Action::Throttle | Action::Block)
     }
@@ -94,7 +96,7 @@ impl Reason {
         Reason::Unreadable,
         Reason::Budget,
     ];
-    /// The word used in logs, metrics, response-code details and decision files; never in a reply.
+    /// The word in logs, metrics, response-code details and decision files; never in a reply.
     pub const fn name(self) -> &'static str {
         match self {
             Reason::None => "none",
@@ -112,7 +114,7 @@ impl Reason {
             Reason::Budget => "budget",
         }
     }
-    /// Does the verdict rest on evidence gathered across keys?
+    /// True if the verdict rests on evidence across keys.
     pub const fn is_campaign(self) -> bool {
         matches!(
             self,
@@ -121,7 +123,8 @@ impl Reason {
     }
 }
 
-/// What the client may quote and the operator can look up: opaque, differs per key, says nothing about the signal.
+/// What the client may quote and the operator can look up. Opaque: it differs per key and does not reveal the
+/// signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CaseId(pub u32);
 
@@ -132,17 +135,17 @@ impl std::fmt::Display for CaseId {
 }
 
 impl CaseId {
-    /// The id of one key's part in one campaign (or of one reason, when `campaign` is 0). Never zero.
+    /// The id of one key's part in one campaign (or in one reason, if `campaign` is 0). Never zero.
     pub fn new(secret: u64, campaign: u32, key: u64, reason: Reason) -> CaseId {
         let what = if campaign == 0 { 0x1_0000_0000 | reason as u64 } else { u64::from(campaign) };
         CaseId(((hash::combine(hash::combine(secret, what), key) >> 32) as u32).max(1))
     }
 }
 
-/// Figures behind a verdict, for the decision record.
+/// Figures behind a verdict, for its record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Values of the request that belong to the best matching case.
+    /// Values of the request that belong to the case it matches best.
     pub matched: u8,
     /// Values of the request.
     pub values: u8,
@@ -150,11 +153,11 @@ pub struct Evidence {
     pub strikes: u8,
     /// Requests of the key (saturating).
     pub requests: u32,
-    /// Score of the strongest matched group at its last evaluation, points.
+    /// Score of the group that the verdict rests on, at its last evaluation, nats.
     pub score: i16,
     /// Estimated distinct keys of that group.
     pub group_keys: u32,
-    /// Tag of the group that the verdict rests on (text, network or octave of load), 0 if none.
+    /// Tag of that group (text, network or octave of load), 0 if none.
     pub group: u64,
     /// Hash by which groups sample the key (or its tenant), 0 if the ledger did not judge it.
     pub sample: u32,
@@ -163,17 +166,17 @@ pub struct Evidence {
 /// The answer to one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// What was decided (before the mode).
+    /// Action, without regard to the mode.
     pub action: Action,
-    /// Why.
+    /// Reason.
     pub reason: Reason,
-    /// Set on every throttle and block, and on tags that rest on campaign evidence.
+    /// Case id. Set on every throttle and block, and on tags that rest on campaign evidence.
     pub case_id: Option<CaseId>,
-    /// The campaign (case of the ledger), 0 if none.
+    /// Number of the campaign, 0 if none.
     pub campaign: u32,
-    /// How long the client should wait before it asks again, for throttles: the true wait, or the longest that is told.
+    /// How long the client is told to wait, for throttles: the true wait, or the longest that is told.
     pub retry_after: Nanos,
-    /// The true wait of a throttle, and which of the profile's limits it is for.
+    /// True wait of a throttle, and the limit that it is for.
     pub wait: Wait,
     /// Figures.
     pub evidence: Evidence,
@@ -182,17 +185,17 @@ pub struct Verdict {
 /// `mode` of the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Evaluate nothing.
+    /// Nothing is evaluated.
     Off,
-    /// Evaluate and count; change nothing.
+    /// Everything is evaluated and counted; no request is changed.
     #[default]
     Shadow,
-    /// Act.
+    /// Verdicts are carried out.
     Enforce,
 }
 
 impl Mode {
-    /// The word used in configuration and metrics.
+    /// The word in configuration and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Mode::Off => "off",
@@ -202,7 +205,8 @@ impl Mode {
     }
 }
 
-/// The action to carry out: the verdict's own in enforce mode for `percent` of the keys (stable by key), else `Allow`.
+/// The action to carry out: in enforce mode the verdict's own for `percent` of the keys (always the same
+/// keys), else `Allow`.
 pub fn enforce(verdict: &Verdict, mode: Mode, percent: u8, key: u64) -> Action {
     // All clients without a key are one: they come last, not first (`mix(0)` is 0).
     let place = if key == 0 { 99 } else { hash::mix(key) % 100 };

@@ -1,8 +1,9 @@
-//! Little-endian encoding for batches, snapshot shards and saved state. Reading is total: past the end gives `None`.
+//! Little-endian encoding for batches, snapshot shards and saved state. Reading never fails otherwise than by
+//! `None` beyond the end.
 
 use super::hash;
 
-/// Appends integers to a buffer.
+/// Appends numbers to a buffer.
 #[derive(Debug)]
 pub struct Writer<'a>(pub &'a mut Vec<u8>);
 
@@ -23,13 +24,13 @@ impl Writer<'_> {
     pub fn u64(&mut self, v: u64) {
         self.0.extend_from_slice(&v.to_le_bytes());
     }
-    /// A float, by its bits.
+    /// Four bytes: the bits of a float.
     pub fn f32(&mut self, v: f32) {
         self.u32(v.to_bits());
     }
 }
 
-/// Takes integers from the front of a slice.
+/// Takes numbers from the front of a slice. `None` beyond its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a>(pub &'a [u8]);
 
@@ -61,17 +62,17 @@ impl<'a> Reader<'a> {
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
-    /// A finite float, by its bits.
+    /// A float by its bits; `None` also if it is not finite.
     pub fn f32(&mut self) -> Option<f32> {
         self.u32().map(f32::from_bits).filter(|v| v.is_finite())
     }
 }
 
-/// A value with one encoding of fixed meaning.
+/// A value with one encoding.
 pub trait Encoded: Sized {
-    /// Appends the value.
+    /// Appends the value's encoding.
     fn put(&self, w: &mut Writer<'_>);
-    /// Reads the value; `None` when the bytes end or do not make one.
+    /// Reads the value; `None` if the bytes end or are no such value.
     fn take(r: &mut Reader<'_>) -> Option<Self>;
 }
 
@@ -111,7 +112,7 @@ macro_rules! encoded {
 }
 pub(crate) use encoded;
 
-/// Why a block (a batch, a shard, a page, a state file) was refused. It is refused whole: nothing of it is applied.
+/// Why a block (a batch, a shard, a page, a state file) was refused. Nothing of a refused block is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// Another kind of block, cut short, of other table sizes, or unsorted.
@@ -137,14 +138,14 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What the head of a block says.
+/// The head of a block.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<T> {
     /// Layout version.
     pub version: u16,
     /// Check value of the seed that its hashes were made with.
     pub seed_check: u32,
-    /// What else the head holds.
+    /// The kind's own fields.
     pub rest: T,
 }
 
@@ -154,16 +155,17 @@ pub fn seal(out: &mut Vec<u8>) {
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
-/// What stands before the checksum of a block, and whether it matches; `None` if there is no room for one.
+/// Splits a block into what stands before its checksum and whether that matches. `None` if it is too short.
 pub fn unseal(bytes: &[u8]) -> Option<(Reader<'_>, bool)> {
     let (body, sum) = bytes.split_last_chunk::<4>()?;
     Some((Reader(body), u32::from_le_bytes(*sum) == checksum(body)))
 }
 
-/// Opens a block that `seal` ended. `head` reads its head, or says that it is none. Returns the body and the rest of the head.
+/// Opens a block that `seal` ended. `head` parses its head; `None` if it is of another kind. Returns the
+/// body's reader and the head's own fields.
 ///
 /// # Errors
-/// See `Refused`; nothing but the head is looked at.
+/// See `Refused`. Nothing but the head is looked at.
 pub fn open<'a, T>(
     bytes: &'a [u8],
     version: u16,
@@ -184,7 +186,7 @@ pub fn open<'a, T>(
     Ok((r, head.rest))
 }
 
-/// Checksum of a block: detects damage, not tampering (the channel is inside the proxy).
+/// Checksum of a block. It detects damage, not tampering (the channel is inside the proxy).
 pub fn checksum(bytes: &[u8]) -> u32 {
     let mut h = bytes.len() as u64;
     for block in bytes.chunks(8) {

@@ -1,2 +1,2 @@
-//! Host shells: ABI to engine calls, verdicts to effects.
+//! Hosts: their ABI to engine calls, verdicts to effects.
 pub mod proxy_wasm;

@@ -17,24 +17,26 @@ use crate::engine::config::Config;
 use crate::engine::ledger::Sizes;
 use crate::engine::wire::{self, Reader, Writer};
 
-/// Layout version of all cells. It is part of their names, so code of another layout learns apart.
+/// Layout version of all cells. It is part of their names, so that code of another layout learns apart.
 pub const SCHEMA: u8 = 4;
-/// Workers that can send at once, VMs that drain included.
+/// Rings: VMs that can send at the same time, those whose ring is still read included.
 pub const SLOTS: usize = 64;
-/// Batches in a ring. An observation is 70 to 600 bytes, a batch holds 45 to 200 of them: at 2,500 observations a second and
-/// worker this is four seconds, longer than a take-over (three seconds); fewer are written while nobody leads.
+/// Batches in a ring. An observation is 70 to 600 bytes, a batch holds 45 to 200 of them. At 2,500
+/// observations a second and worker this is four seconds, longer than a take-over (three seconds). While
+/// nobody leads batches are written less often.
 pub const RING: u64 = 128;
-/// Bytes of a ring cell: a full batch (`PENDING_BYTES`), its last observation, headers.
+/// Largest ring cell, bytes: a full batch (`PENDING_BYTES`), its last observation, headers.
 pub const CELL_BYTES: usize = 16 << 10;
-/// Bytes of a checkpoint page.
+/// Largest checkpoint page, bytes.
 pub const PAGE_BYTES: usize = 16 << 10;
-/// Bytes of a shard cell: the filter of protected keys (2 KiB), and room for every key of a table of 131,072 convicted.
+/// Largest shard cell, bytes: the filter of known keys (2 KiB), and room for every key of a table of 131,072
+/// convicted.
 pub const SHARD_BYTES: usize = 64 << 10;
-/// Bytes of a cell with a shard of the hub's: four times as many keys as a node's.
+/// Largest cell of a hub's shard, bytes: four times as many keys as a node's.
 pub const HUB_SHARD_BYTES: usize = 256 << 10;
-/// Shards of the snapshot.
+/// Shards of a node's snapshot.
 pub const SHARDS: usize = crate::engine::snapshot::SHARDS;
-/// Shards of a hub's.
+/// Shards of a hub's snapshot.
 pub const HUB_SHARDS: usize = crate::engine::snapshot::HUB_SHARDS;
 
 const HEAD_BYTES: usize = 575;
@@ -43,8 +45,9 @@ const META_BYTES: usize = 1_047;
 const HUB_META_BYTES: usize = 805;
 const PROGRESS_BYTES: usize = 22;
 
-/// Kinds of cells with their number and bytes at most: those of the policy, then (the last two) those of each VM. `pages` of
-/// the configured ledger; `hub`: is there one? Without, its cells hold nothing.
+/// Each kind of cell with the largest number of its cells and their largest size, bytes: those of the policy,
+/// then (the last two) those of each VM. `pages`: of the configured ledger. `hub`: false if there is none,
+/// whose cells then hold nothing.
 pub fn table(pages: u32, hub: bool) -> [(&'static str, u64, usize); 10] {
     let of_hub = |n: u64| if hub { n } else { 0 };
     [
@@ -61,14 +64,14 @@ pub fn table(pages: u32, hub: bool) -> [(&'static str, u64, usize); 10] {
     ]
 }
 
-/// The lease is free: its holder has left, or there was none yet.
+/// State of the lease: free, because its holder has left or there was none.
 pub const FREE: u8 = 0;
-/// Somebody leads.
+/// State of the lease: held.
 pub const LED: u8 = 1;
-/// The holder has checkpointed everything and waits for a successor.
+/// State of the lease: its holder has checkpointed everything and waits for a successor.
 pub const YIELDED: u8 = 2;
 
-/// Name of a cell below a policy's prefix, without any formatting.
+/// Name of a cell: a policy's prefix, a kind and numbers.
 pub fn name(prefix: &str, kind: &str, numbers: &[u64]) -> String {
     let mut out = String::with_capacity(prefix.len().saturating_add(16));
     out.push_str(prefix);
@@ -99,7 +102,8 @@ fn decimal(n: u64, out: &mut String) {
     out.push(char::from(b'0'.wrapping_add((n % 10) as u8)));
 }
 
-/// `weir1/SCHEMA/POLICY/SEED/`: nothing is shared between policies, nor between seeds of one.
+/// Prefix of a policy's cells, `weir1/SCHEMA/POLICY/SEED/`: nothing is shared between policies, nor between
+/// seeds of one policy.
 pub fn prefix(config: &Config) -> String {
     let mut out = String::from("weir1/");
     decimal(u64::from(SCHEMA), &mut out);
@@ -123,30 +127,30 @@ fn open(bytes: &[u8], kind: u8) -> Option<Reader<'_>> {
     (sound && r.u8() == Some(kind)).then_some(r)
 }
 
-/// `H`: lease and versions.
+/// `H`: the lease, and the versions of what is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Number of the VM that leads.
     pub uid: u64,
     /// Take-overs so far.
     pub epoch: u64,
-    /// Heartbeats of this epoch.
+    /// Heartbeats in this epoch.
     pub beat: u64,
     /// `FREE`, `LED`, `YIELDED`.
     pub state: u8,
-    /// The leader's VM also serves requests.
+    /// True if the leader's VM also serves requests.
     pub serving: bool,
-    /// Rank of the leader's code.
+    /// Rank of the leader's code: of two builds the higher one leads.
     pub rank: u32,
-    /// Rank of a VM with newer code that waits, 0 if none.
+    /// Rank of a VM with newer code that waits to lead, 0 if none.
     pub want: u32,
-    /// Last publication, nanoseconds of the monotonic clock.
+    /// Time of the last publication, nanoseconds of the monotonic clock.
     pub published: u64,
     /// Version of each shard.
     pub versions: [u32; SHARDS],
-    /// Version of each shard of the hub's, 0 if there is none.
+    /// Version of each shard of the hub, 0 if there is none.
     pub hub_versions: [u32; HUB_SHARDS],
-    /// The hub's clock less the node's, milliseconds.
+    /// The hub's clock minus the node's, milliseconds.
     pub hub_ahead_ms: i64,
 }
 
@@ -169,7 +173,7 @@ impl Default for Head {
 }
 
 impl Head {
-    /// The cell.
+    /// Encodes the cell.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD_BYTES);
         let mut w = Writer(&mut out);
@@ -187,7 +191,7 @@ impl Head {
         w.u64(self.hub_ahead_ms as u64);
         seal(out)
     }
-    /// `None`: damaged, or not ours.
+    /// Decodes the cell; `None` if it is damaged or of another layout.
     pub fn decode(bytes: &[u8]) -> Option<Head> {
         let mut r = open(bytes, b'H')?;
         let mut head = Head {
@@ -210,25 +214,25 @@ impl Head {
     }
 }
 
-/// `s/SLOT`: the owner of a ring, and how far it has written.
+/// `s/SLOT`: the owner of a ring, and how far the ring is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slot {
     /// Number of the owner.
     pub uid: u64,
-    /// Batches written into this ring so far, by all its owners.
+    /// Batches written into the ring so far, by all its owners.
     pub seq: u64,
-    /// Observations written so far.
+    /// Observations written into the ring so far.
     pub total: u64,
-    /// The owner's first batch.
+    /// Number of the owner's first batch.
     pub since: u64,
-    /// Heartbeat, nanoseconds of the monotonic clock.
+    /// Time of the last heartbeat, nanoseconds of the monotonic clock.
     pub time: u64,
-    /// The owner serves requests.
+    /// True if the owner serves requests.
     pub serving: bool,
 }
 
 impl Slot {
-    /// The cell.
+    /// Encodes the cell.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(SLOT_BYTES);
         let mut w = Writer(&mut out);
@@ -239,7 +243,7 @@ impl Slot {
         w.u8(u8::from(self.serving));
         seal(out)
     }
-    /// `None`: damaged, or not ours.
+    /// Decodes the cell; `None` if it is damaged or of another layout.
     pub fn decode(bytes: &[u8]) -> Option<Slot> {
         let mut r = open(bytes, b'S')?;
         let slot = Slot {
@@ -254,16 +258,16 @@ impl Slot {
     }
 }
 
-/// Head of a ring cell; the batch follows, with a checksum of its own.
+/// Head of a ring cell. The batch follows, with a checksum of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// Who wrote it.
+    /// Number of the VM that wrote it.
     pub uid: u64,
     /// Its number in the ring.
     pub seq: u64,
-    /// Observations written into this ring before it.
+    /// Observations written into the ring before this batch.
     pub first: u64,
-    /// When, nanoseconds of the monotonic clock.
+    /// Time of writing, nanoseconds of the monotonic clock.
     pub time: u64,
 }
 
@@ -271,7 +275,7 @@ pub struct Cell {
 const CELL_HEAD: usize = 37;
 
 impl Cell {
-    /// The cell, with its batch.
+    /// Encodes the cell with its batch.
     pub fn encode(&self, batch: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(batch.len().saturating_add(CELL_HEAD));
         let mut w = Writer(&mut out);
@@ -283,7 +287,7 @@ impl Cell {
         out.extend_from_slice(batch);
         out
     }
-    /// Head and batch. `None`: damaged, or not ours.
+    /// Decodes the cell into head and batch; `None` if it is damaged or of another layout.
     pub fn decode(bytes: &[u8]) -> Option<(Cell, &[u8])> {
         let (head, batch) = bytes.split_at_checked(CELL_HEAD)?;
         let mut r = open(head, b'R')?;
@@ -291,7 +295,7 @@ impl Cell {
     }
 }
 
-/// Prefixes a shard with the epoch of its publication, or with its version.
+/// A shard cell: the shard after the epoch of its publication, or (of the hub) after its version.
 pub fn shard(epoch: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len().saturating_add(8));
     out.extend_from_slice(&epoch.to_le_bytes());
@@ -299,35 +303,36 @@ pub fn shard(epoch: u64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A shard, and what stands in front of it: an epoch, or of the hub's its version in the head.
+/// Splits a shard cell into epoch (of the hub: version) and shard.
 pub fn unshard(bytes: &[u8]) -> Option<(u64, &[u8])> {
     bytes.split_first_chunk::<8>().map(|(of, shard)| (u64::from_le_bytes(*of), shard))
 }
 
-/// How far the batches of a ring are applied.
+/// How far a ring has been applied to the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
-    /// Batches before this one are applied, or lost.
+    /// Batches before this number are applied, or lost.
     pub seq: u64,
-    /// Observations before this one are applied, or lost.
+    /// Observations before this number are applied, or lost.
     pub total: u64,
-    /// A batch to skip (not in the cell).
+    /// Number of a batch to skip (not in the cell).
     pub skip: Option<u64>,
 }
 
-/// `cm`: what belongs to the checkpoint pages.
+/// `cm`: what the checkpoint pages belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// Take-over that wrote it.
+    /// Number of the take-over whose leader wrote it.
     pub epoch: u64,
-    /// Table sizes of the ledger that wrote the pages. They stay until the process ends, whatever the configuration says.
+    /// Table sizes of the ledger that wrote the pages. They stay until the process ends, whatever the
+    /// configuration says.
     pub sizes: Sizes,
-    /// Where each ring goes on.
+    /// How far each ring is in the pages.
     pub tails: [Tail; SLOTS],
 }
 
 impl Meta {
-    /// The cell.
+    /// Encodes the cell.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(META_BYTES);
         let mut w = Writer(&mut out);
@@ -343,7 +348,7 @@ impl Meta {
         }
         seal(out)
     }
-    /// `None`: damaged, or not ours.
+    /// Decodes the cell; `None` if it is damaged or of another layout.
     pub fn decode(bytes: &[u8]) -> Option<Meta> {
         let mut r = open(bytes, b'M')?;
         let mut meta = Meta {
@@ -363,16 +368,16 @@ impl Meta {
     }
 }
 
-/// `hm`: what a new leader must know of the hub.
+/// `hm`: what a new leader must know of the exchange with the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubMeta {
-    /// Random, one a process.
+    /// Id of this node at the hub: random, one a process.
     pub node: [u8; 16],
-    /// The versions held are of this epoch of the hub.
+    /// Epoch of the hub that `held` belongs to.
     pub hub_epoch: u64,
-    /// Versions of its shards.
+    /// Versions of the hub's shards that the cells hold.
     pub held: [u32; HUB_SHARDS],
-    /// Of each ring the first batch that the hub has not acknowledged.
+    /// Number of the first batch of each ring that the hub has not acknowledged.
     pub acked: [u64; SLOTS],
 }
 
@@ -383,7 +388,7 @@ impl Default for HubMeta {
 }
 
 impl HubMeta {
-    /// The cell.
+    /// Encodes the cell.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HUB_META_BYTES);
         let mut w = Writer(&mut out);
@@ -394,7 +399,7 @@ impl HubMeta {
         self.acked.into_iter().for_each(|v| w.u64(v));
         seal(out)
     }
-    /// `None`: damaged, or not ours.
+    /// Decodes the cell; `None` if it is damaged or of another layout.
     pub fn decode(bytes: &[u8]) -> Option<HubMeta> {
         let mut r = open(bytes, b'U')?;
         let mut meta =
@@ -409,7 +414,7 @@ impl HubMeta {
     }
 }
 
-/// `p`: the batch that is being applied; `busy` is false between drains.
+/// `p`: the batch that the leader is applying; `busy` is false between drains.
 pub fn progress(busy: bool, slot: u64, seq: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(PROGRESS_BYTES);
     let mut w = Writer(&mut out);
@@ -420,7 +425,7 @@ pub fn progress(busy: bool, slot: u64, seq: u64) -> Vec<u8> {
     seal(out)
 }
 
-/// Slot and number of a batch that a leader did not finish.
+/// Ring and number of a batch that a leader did not finish.
 pub fn unfinished(bytes: &[u8]) -> Option<(u64, u64)> {
     let mut r = open(bytes, b'P')?;
     let busy = r.u8()? != 0;

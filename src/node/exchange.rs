@@ -21,73 +21,73 @@ use super::cells::{HUB_SHARDS, SLOTS};
 use crate::engine::units::Nanos;
 use crate::engine::wire::{self, Reader, Refused, Writer};
 
-/// Path of the call.
+/// Path of the HTTP call.
 pub const PATH: &str = "/v1/exchange";
-/// Header of a refusal: its name.
+/// Name of the header that carries the name of a refusal.
 pub const ERROR: &str = "weir-error";
-/// Longest request.
+/// Longest request, bytes.
 pub const REQUEST_BYTES: usize = 1 << 20;
-/// Longest reply. What does not fit comes with the next one.
+/// Longest reply, bytes. What does not fit comes with the next one.
 pub const REPLY_BYTES: usize = 2 << 20;
-/// Most batches in a request.
+/// Largest number of batches in a request.
 pub const BATCHES: usize = 4_096;
 
 const MAGIC: u16 = 0x5857;
 const VERSION: u8 = 2;
 
-/// A batch as it stood in a ring.
+/// A batch as it was written into a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent<'a> {
     /// Ring, below `SLOTS`.
     pub ring: u8,
-    /// Its number in the ring.
+    /// Number of the batch in its ring.
     pub seq: u64,
-    /// Observations written into the ring before it: a gap tells what was lost.
+    /// Observations written into the ring before it: a gap shows what was lost.
     pub first: u64,
-    /// `observation::Batch`.
+    /// The encoded `observation::Batch`.
     pub bytes: &'a [u8],
 }
 
 impl Sent<'_> {
-    /// Bytes in a request.
+    /// Bytes that it takes in a request.
     pub fn size(&self) -> usize {
         21usize.saturating_add(self.bytes.len())
     }
 }
 
-/// From the leader.
+/// A request of a node's leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     /// `Seed::check`.
     pub seed_check: u32,
-    /// Random, one a process.
+    /// Id of the node: random, one a process.
     pub node: [u8; 16],
     /// The policy's name.
     pub policy: &'a str,
-    /// The time of its observations, now.
+    /// The node's clock, which its observations are timed by.
     pub clock: Nanos,
-    /// The shards held are of this epoch, 0 if none are.
+    /// Epoch of the hub that `held` belongs to, 0 if no shards are held.
     pub hub_epoch: u64,
-    /// Their versions.
+    /// Versions of the hub's shards that the node holds.
     pub held: [u32; HUB_SHARDS],
-    /// In order, ring by ring.
+    /// New batches, in the order of rings and numbers.
     pub batches: Vec<Sent<'a>>,
 }
 
-/// From the hub.
+/// A reply of the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply<'a> {
     /// See `Request`.
     pub seed_check: u32,
-    /// Changes when versions begin anew.
+    /// Epoch of the hub: another one means that versions start anew.
     pub hub_epoch: u64,
     /// Time until the next call, milliseconds.
     pub period_ms: u32,
-    /// The hub's clock less the node's, milliseconds.
+    /// The hub's clock minus the node's, milliseconds.
     pub offset_ms: i64,
-    /// What is durable: rings, and the number of the first batch that is not.
+    /// For each ring, the number of the first batch that is not durable.
     pub acks: Vec<(u8, u64)>,
-    /// Index, version, snapshot shard.
+    /// Index, version and bytes of each shard that the node lacks.
     pub shards: Vec<(u8, u32, &'a [u8])>,
 }
 
@@ -121,11 +121,11 @@ fn open(bytes: &[u8], most: usize) -> Result<(u32, Reader<'_>), Refused> {
 }
 
 impl<'a> Request<'a> {
-    /// Bytes without batches.
+    /// Bytes of a request without batches.
     pub fn overhead(policy: &str) -> usize {
         307usize.saturating_add(policy.len())
     }
-    /// Replaces `out`. A policy's name is 255 bytes at most.
+    /// Encodes the request into `out`, replacing what it holds. A policy's name is at most 255 bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut w = begin(out, self.seed_check);
         w.0.extend_from_slice(&self.node);
@@ -144,10 +144,10 @@ impl<'a> Request<'a> {
         }
         wire::seal(out);
     }
-    /// Reads a request. Whose seed and policy it is, the caller decides.
+    /// Decodes a request. The caller checks seed and policy.
     ///
     /// # Errors
-    /// `Malformed` (also one that is too long), `Version`, `Checksum`.
+    /// `Malformed` (also if it is too long), `Version`, `Checksum`.
     pub fn decode(bytes: &'a [u8]) -> Result<Request<'a>, Refused> {
         let (seed_check, mut r) = open(bytes, REQUEST_BYTES)?;
         Request::body(seed_check, &mut r).filter(|_| r.0.is_empty()).ok_or(Refused::Malformed)
@@ -174,7 +174,7 @@ impl<'a> Request<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Replaces `out`.
+    /// Encodes the reply into `out`, replacing what it holds.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut w = begin(out, self.seed_check);
         w.u64(self.hub_epoch);
@@ -194,10 +194,10 @@ impl<'a> Reply<'a> {
         }
         wire::seal(out);
     }
-    /// Reads a reply.
+    /// Decodes a reply.
     ///
     /// # Errors
-    /// `Malformed` (also one that is too long), `Version`, `Seed`, `Checksum`.
+    /// `Malformed` (also if it is too long), `Version`, `Seed`, `Checksum`.
     pub fn decode(bytes: &'a [u8], seed_check: u32) -> Result<Reply<'a>, Refused> {
         let (check, mut r) = open(bytes, REPLY_BYTES)?;
         if check != seed_check {

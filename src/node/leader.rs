@@ -1,4 +1,5 @@
-//! The leader's part: fence, drain, publish, checkpoint; and how one VM takes over from another.
+//! The leader's part: check the lease, apply rings, publish, checkpoint; and how one VM takes over from
+//! another.
 
 use super::cells::{self, Cell, FREE, HUB_SHARDS, Head, LED, Meta, RING, SHARD_BYTES, SLOTS};
 use super::cells::{Slot, Tail, YIELDED};
@@ -16,7 +17,7 @@ use crate::engine::report::Status;
 use crate::engine::snapshot::{DENIED, EXCEPTIONS, SHARDS, Shard};
 use crate::engine::units::Nanos;
 
-/// State of the leader alone.
+/// State that only the leader has.
 #[derive(Debug)]
 pub(super) struct Lead {
     pub(super) ledger: Ledger,
@@ -35,31 +36,31 @@ pub(super) struct Lead {
     first: usize,
     /// Next checkpoint page.
     page: u32,
-    /// Was anything learned since this cycle of pages began, and in the cycle before?
+    /// Whether anything was learned since this cycle of pages began, and in the cycle before.
     dirty: bool,
     dirty_before: bool,
     cycle_began: u64,
-    /// When the last full checkpoint was complete.
+    /// Time of the last complete checkpoint, nanoseconds of the monotonic clock.
     pub(super) checkpointed: u64,
-    /// Since when the lease is offered, 0 if it is not.
+    /// Time since which the lease is offered to a successor, 0 if it is not.
     yielded_at: u64,
-    /// Last offer.
+    /// Time of the last offer.
     offered_at: u64,
     /// Next shard whose cell is checked.
     audit: usize,
-    /// A VM that serves no requests has a fresh heartbeat.
+    /// True if a VM that serves no requests has a fresh heartbeat.
     idle_vm: bool,
-    /// Pages that were restored.
+    /// Number of restored pages.
     restored: u64,
-    /// Time that a hand-over took, microseconds.
+    /// Duration of the hand-over, microseconds.
     handed: Option<u64>,
-    /// Verdicts that are new in this tick, with the time of their observations.
+    /// Verdicts of the ledger that are new in this tick, with the time of their observations.
     pub(super) news: Vec<(Nanos, Decision)>,
     last: LastActions,
     bytes: Vec<u8>,
-    /// The hub's side, if one is configured.
+    /// Exchange with the hub, if one is configured.
     pub(super) uplink: Option<Uplink>,
-    /// What people have released on the hub, and the version of its shard.
+    /// Ids that people have released on the hub, and the version of its shard.
     pardoned: (u32, Vec<u64>),
 }
 
@@ -73,7 +74,7 @@ fn add(count: &mut u64, n: u64) {
 }
 
 impl Node {
-    /// Tries to take the lease from the head that was read, and restores what was learned.
+    /// Tries to take the lease, given the head that was read, and restores what was learned.
     pub(super) fn take_over(&mut self, cells: &mut dyn Cells, mono: u64, cas: u32) {
         let head = Head {
             uid: self.uid,
@@ -108,7 +109,7 @@ impl Node {
         self.lead = Some(Box::new(lead));
     }
 
-    /// A leader's tick.
+    /// One tick of a leader.
     pub(super) fn lead(&mut self, cells: &mut dyn Cells, mono: u64, now: Nanos) {
         let Some(mut lead) = self.lead.take() else { return };
         lead.head.beat = lead.head.beat.saturating_add(1);
@@ -125,7 +126,7 @@ impl Node {
         }
     }
 
-    /// Gives the lease back, with everything learned in the pages.
+    /// Writes everything learned into the pages and gives the lease back.
     pub(super) fn free(&mut self, cells: &mut dyn Cells) {
         let Some(mut lead) = self.lead.take() else { return };
         let mono = cells.monotonic();
@@ -211,7 +212,7 @@ impl Lead {
         }
     }
 
-    /// A leader's tick. `false`: another VM has the lease, and nothing may be written any more.
+    /// One tick of the leader. False if another VM has the lease: nothing may be written any more.
     fn tick(&mut self, step: &mut Step<'_>, now: Nanos) -> bool {
         // The fence comes first: a leader that stalled must not touch anything.
         if !self.renew(step.prefix, step.cells) {
@@ -249,8 +250,8 @@ impl Lead {
         true
     }
 
-    /// Resumes the exchange with the hub where the previous leader stood, or ends it. The shards of a hub that is silent for too long
-    /// are dropped; the head says so with the next beat.
+    /// Resumes the exchange with the hub where the previous leader stood, or ends it. The shards of a hub
+    /// that has been silent for too long are dropped, and the next heartbeat's head says so.
     fn link(&mut self, step: &mut Step<'_>) {
         if step.config.hub.is_none() {
             if self.uplink.take().is_some() {
@@ -264,8 +265,8 @@ impl Lead {
         up.look_after(step.prefix, step.cells, &mut self.head, step.mono, self.audit);
     }
 
-    /// What people have released on the hub: the node's own ledger convicts it of nothing, in this tick as in the others. The cell says
-    /// what it is, whoever wrote it.
+    /// Releases what people have released on the hub in the node's own ledger, too, at every tick. The cell
+    /// is checked, whoever wrote it.
     fn pardon(&mut self, config: &Config, prefix: &str, cells: &mut dyn Cells) {
         let version = self.head.hub_versions.get(EXCEPTIONS).copied().unwrap_or(0);
         if version != self.pardoned.0 {
@@ -280,7 +281,7 @@ impl Lead {
         self.ledger.pardon(&self.pardoned.1);
     }
 
-    /// The hub has answered.
+    /// Handles the hub's answer: its status and body.
     pub(super) fn hub_answer(&mut self, step: &mut Step<'_>, answer: (u32, &[u8])) -> Option<Answer> {
         // The fence, as in a tick: only who leads writes shards.
         if !self.renew(step.prefix, step.cells) {
@@ -293,7 +294,7 @@ impl Lead {
         Some(said)
     }
 
-    /// Writes the head if this VM still has the lease; keeps a candidate's wish. `false`: it has not.
+    /// Writes the head if this VM still has the lease, and keeps a candidate's wish. False if it has not.
     fn renew(&mut self, prefix: &str, cells: &mut dyn Cells) -> bool {
         let name = cells::name(prefix, "H", &[]);
         let mono = cells.monotonic();
@@ -363,7 +364,7 @@ impl Lead {
         }
     }
 
-    /// Applies one ring. `false`: out of time.
+    /// Applies one ring. False if there is no time left.
     fn ring(&mut self, step: &mut Step<'_>, at: usize, slot: &Slot, began: &mut bool) -> bool {
         let Some(tail) = self.tails.get_mut(at) else { return true };
         if slot.seq < tail.seq || slot.total < tail.total {
@@ -432,8 +433,8 @@ impl Lead {
         true
     }
 
-    /// Checks one shard cell a tick: a leader that stalled may have overwritten it, and readers wait for this leader's. With it the
-    /// tails: where they are another's, pages may be, too, and all are written again.
+    /// Checks one shard cell a tick: a leader that stalled may have overwritten it, and readers wait for this
+    /// leader's. If the tails are another leader's, pages may be, too, and all are written again.
     fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells) {
         self.audit = self.audit.saturating_add(1) % HUB_SHARDS;
         let found = cells.get(&cells::name(prefix, "v", &[self.audit as u64]));
@@ -449,7 +450,7 @@ impl Lead {
         self.dirty |= !found.as_ref().is_some_and(is_ours);
     }
 
-    /// Writes changed shards. Were there any?
+    /// Writes the changed shards. True if there were any.
     fn publish(&mut self, step: &mut Step<'_>) -> bool {
         let head = &mut self.head;
         let mut fresh = false;

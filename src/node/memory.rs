@@ -1,4 +1,4 @@
-//! Cells in memory with Envoy's semantics, traps included.
+//! Cells in memory that behave as Envoy's do, for tests.
 
 use super::{Cells, Set};
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ pub(super) struct Memory {
     pub(super) cells: BTreeMap<String, (Vec<u8>, u32)>,
     pub(super) version: u32,
     pub(super) now: u64,
-    /// The host has no shared data.
+    /// True if the host has no shared data.
     pub(super) broken: bool,
     /// Nanoseconds that the clock advances at each reading.
     pub(super) slow: u64,

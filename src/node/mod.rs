@@ -1,14 +1,17 @@
-//! One ledger a node: the protocol between the VMs of a proxy, over shared cells. Host-free; time and cells are arguments.
+//! One ledger a node: the protocol between the VMs of a proxy, over shared cells. Host-free; time and cells
+//! are arguments.
 //!
-//! Every VM is a `Node`: it writes the observations of its requests into its own ring of cells and decides with the snapshot
-//! that the leader publishes. One of them holds the lease, and with it the ledger: it drains all rings, evaluates, publishes,
-//! and writes checkpoint pages in turn. When it dies, is replaced by newer code or yields, the next one reads the pages and
-//! goes on in the rings where the ledger stood. Cells: see `cells`.
+//! Every VM is a `Node`: it writes the observations of its requests into its own ring of cells and decides by
+//! the snapshot that the leader publishes. One VM holds the lease, and with it the ledger: it applies all
+//! rings, evaluates, publishes, and writes checkpoint pages in turn. When it dies, is replaced by newer code
+//! or yields, another VM reads the pages and continues with the rings where the ledger stood. Cells: see
+//! `cells`.
 //!
-//! Guarantees: at most one VM changes the ledger and its cells at a time, but for the rest of one callback of a leader that
-//! stalled longer than its lease (its shards carry an old epoch and are ignored; its pages and tails are written again within a cycle).
-//! Observations that are lost are counted exactly. No callback works on the backlog for longer than `BUDGET`. Nothing here can
-//! be refused by the host in a way that stops a request.
+//! Guarantees: at most one VM changes the ledger and its cells at a time, except for the rest of one callback
+//! of a leader that stalled longer than its lease (its shards carry an old epoch and are ignored; its pages
+//! and tails are written again within a cycle). Observations that are lost are counted exactly. No callback
+//! works on the backlog for longer than `BUDGET`. Nothing here can be refused by the host in a way that stops
+//! a request.
 #![forbid(unsafe_code)]
 
 pub mod cells;
@@ -30,48 +33,51 @@ pub use step::Step;
 pub use uplink::{Answer, CALL_MS, Uplink};
 
 const MS: u64 = 1_000_000;
-/// Time between ticks that the host is asked for.
+/// Time between ticks that is asked of the host, nanoseconds.
 pub const TICK: u64 = 100 * MS;
-/// This long after a worker first refuses a key, the ledger has said what all workers served: within a tick each, this worker writes,
-/// the leader publishes, the others read it and serve no more, the leader publishes what those served, this worker reads that.
+/// Time after a worker's first refusal of a key until the ledger has said what all workers served,
+/// nanoseconds. Steps of a tick each: this worker writes, the leader publishes, the others read it and serve
+/// no more, the leader publishes what those served, this worker reads that.
 pub const WORD: u64 = 5 * TICK + TICK / 4;
-/// A leader is dead if its beat stands still for this long, and for ten ticks: after a stop of the whole process the time
-/// alone says nothing.
+/// A leader is taken for dead if its heartbeat stands still for this long (nanoseconds) and for ten ticks:
+/// after a stop of the whole process the time alone shows nothing.
 pub const STALE: u64 = 2_000 * MS;
 const STALE_TICKS: u32 = 10;
-/// A VM that serves requests waits this much longer before it takes over: the main thread's VM is preferred.
+/// Time that a VM which serves requests waits longer before it takes over, nanoseconds: the main thread's VM
+/// is preferred.
 pub const GRACE: u64 = 1_000 * MS;
-/// Least time between two yields of a leader that serves requests.
+/// Least time between two yields of a leader that serves requests, nanoseconds.
 pub const YIELD_EVERY: u64 = 10_000 * MS;
-/// A yield that nobody takes ends after this time.
+/// Time after which a yield that nobody takes ends, nanoseconds.
 pub const YIELD_FOR: u64 = 1_000 * MS;
-/// A ring whose owner is silent for this long may be taken over.
+/// Time of silence after which a ring may be taken over from its owner, nanoseconds.
 pub const SILENT: u64 = 5_000 * MS;
-/// After this many ticks without a beat only full batches are written, so that the ring's free cells last until somebody
-/// leads.
+/// Ticks without a heartbeat after which only full batches are written, so that the ring's free cells last
+/// until somebody leads.
 const SPARING: u64 = cells::RING / 3;
-/// Longest work on the backlog in one callback.
+/// Longest work on the backlog in one callback, nanoseconds.
 pub const BUDGET: u64 = 20 * MS;
-/// An observation that reaches the ledger after this is late.
+/// Age above which an observation that reaches the ledger is late, nanoseconds.
 const LATE: u64 = 1_000 * MS;
-/// Checkpoint pages a tick. A cycle over the 700 pages of the default tables takes a second, which is what a crash may lose
-/// of updates. 650 pages are written in 1.8 ms (`make bench-node`), so a tick spends a fifth of a millisecond.
+/// Checkpoint pages written in a tick. A cycle over the 700 pages of the default tables takes a second, so a
+/// crash loses at most a second of updates. 650 pages are written in 1.8 ms (`make bench-node`), so a tick
+/// spends a fifth of a millisecond.
 pub const PAGES_PER_TICK: u32 = 72;
 
 /// The host's shared cells and its monotonic clock.
 pub trait Cells {
-    /// Value and version of a cell; `None`: absent (or any other status than success).
+    /// Value and version of a cell; `None` if it is absent, or on any status but success.
     fn get(&mut self, name: &str) -> Option<(Vec<u8>, u32)>;
-    /// Writes a cell: with `cas` 0 always, with `CREATE` only if it is absent, otherwise only if its version is `cas`. On
-    /// Envoy any version succeeds where the cell is absent, and the new version is not returned.
+    /// Writes a cell: with `cas` 0 always, with `CREATE` only if it is absent, otherwise only if its version
+    /// is `cas`. On Envoy any version succeeds if the cell is absent, and the new version is not returned.
     fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Set;
-    /// Sixteen random bytes, where the host has any.
+    /// Sixteen random bytes; `None` if the host has none.
     fn random(&mut self) -> Option<[u8; 16]>;
     /// Nanoseconds of a clock that never steps back and is the same in all VMs.
     fn monotonic(&mut self) -> u64;
 }
 
-/// A version that no cell has: writes only where the cell is absent.
+/// A version that no cell has: for `Cells::set`, write only if the cell is absent.
 pub const CREATE: u32 = u32::MAX;
 
 /// The result of a write.
@@ -79,7 +85,7 @@ pub const CREATE: u32 = u32::MAX;
 pub enum Set {
     /// Written.
     Done,
-    /// Another VM wrote first.
+    /// Another VM has written first.
     Mismatch,
     /// The host has no cells.
     Failed,
@@ -90,73 +96,75 @@ pub enum Set {
 pub struct Counts {
     /// Observations written into the ring.
     pub sent: u64,
-    /// Observations that found no room in the worker, or no ring.
+    /// Observations lost because the worker had no room, or no ring.
     pub dropped: u64,
     /// Observations applied by this VM as leader.
     pub applied: u64,
-    /// Observations overwritten or damaged before this VM could read them.
+    /// Observations overwritten or damaged before this VM could apply them.
     pub lost: u64,
-    /// Applied more than a second after they were written.
+    /// Observations applied more than a second after they were written.
     pub late: u64,
-    /// Cells that were damaged, foreign, or of another layout; pages are counted apart.
+    /// Cells, other than pages, that were damaged, foreign, or of another layout.
     pub cells_refused: u64,
     /// Checkpoint pages that were damaged, foreign, or of another layout.
     pub pages_refused: u64,
-    /// Times this VM took the lease.
+    /// Number of times this VM took the lease.
     pub take_overs: u64,
     /// Observations that the hub has acknowledged.
     pub hub_sent: u64,
-    /// Observations that were dropped before the hub had acknowledged them.
+    /// Observations dropped before the hub had acknowledged them.
     pub hub_dropped: u64,
-    /// Exchanges that failed.
+    /// Exchanges with the hub that failed.
     pub hub_failed: u64,
 }
 
 /// A change of the lease in this VM, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseChange {
-    /// It leads from now on.
+    /// This VM leads from now on.
     Leads {
         /// Take-overs since the process started.
         epoch: u64,
-        /// Pages restored.
+        /// Number of pages restored.
         pages: u64,
-        /// Pages refused.
+        /// Number of pages refused.
         refused: u64,
-        /// Time for that, microseconds.
+        /// Duration of the restore, microseconds.
         us: u64,
     },
-    /// It has written all pages, for a successor.
+    /// This VM has written all pages and waits for a successor.
     Yields {
-        /// Time for that, microseconds.
+        /// Duration of the writing, microseconds.
         us: u64,
     },
     /// Another VM leads.
     Lost,
 }
 
-/// The node's health, as this VM sees it.
+/// Health of the node, as this VM sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// A leader's beat was seen within the lease.
+    /// True if a heartbeat of a leader was seen within the lease.
     pub present: bool,
-    /// Since the last new beat, milliseconds.
+    /// Time since the last new heartbeat, milliseconds.
     pub beat_age_ms: u64,
-    /// Since the present leader took over, milliseconds (as seen from here).
+    /// Time since the present leader took over, as seen here, milliseconds.
     pub leader_age_ms: u64,
-    /// The leader's VM also serves requests.
+    /// True if the leader's VM also serves requests.
     pub serving: bool,
     /// Take-overs since the process started.
     pub epoch: u64,
-    /// Publication to application of the last shards, milliseconds; `None` if there was nothing to apply.
+    /// Time from the publication of the last shards to their application here, milliseconds; `None` if there
+    /// were none.
     pub lag_ms: Option<u64>,
-    /// This VM leads: since its last full checkpoint, milliseconds.
+    /// Time since this VM's last complete checkpoint, milliseconds; `None` if it does not lead.
     pub checkpoint_age_ms: Option<u64>,
-    /// This VM leads and there is a hub: since it last answered, milliseconds, and observations that it has not yet.
+    /// Time since the hub last answered, milliseconds, and observations that it has not acknowledged; `None`
+    /// if this VM does not lead or there is no hub.
     pub hub: Option<(u64, u64)>,
 }
 
-/// One VM's part in one policy.
+/// The part of one VM in one policy.
 #[derive(Debug)]
 pub struct Node {
     config: Arc<Config>,
@@ -165,9 +173,9 @@ pub struct Node {
     rank: u32,
     /// Number among the VMs of the policy, 0 until taken.
     uid: u64,
-    /// Requests have come to this VM.
+    /// True once a request has come to this VM.
     serving: bool,
-    /// All roots of the policy are gone; the VM takes no part any more.
+    /// True if all root contexts of the policy are gone: the VM takes no further part.
     left: bool,
     edge: Option<Edge>,
     ring: worker::Ring,
@@ -188,7 +196,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// For one policy; `rank` of the code. Cost: a few KiB until the first request comes.
+    /// The part of this VM in a policy. `rank`: that of its code. Memory: a few KiB until the first request
+    /// comes.
     pub fn new(config: Arc<Config>, rank: u32) -> Node {
         Node {
             keys: Keys::new(&config.seed),
@@ -216,10 +225,10 @@ impl Node {
         }
     }
 
-    /// Makes the lease cell if it is absent, and takes a number. `false`: this host has no shared data.
+    /// Makes the lease cell if it is absent, and takes a number. False if the host has no shared data.
     ///
-    /// The canary VM that a host configures first makes the cell and takes no number. So the next VM, at a cold start the
-    /// main thread's, is number one.
+    /// The canary VM that a host configures first makes the cell and takes no number. So the next VM, which
+    /// at a cold start is the main thread's, is number one.
     pub fn join(&mut self, cells: &mut dyn Cells) -> bool {
         self.left = false;
         let head = self.name("H", &[]);
@@ -251,7 +260,7 @@ impl Node {
         cells::name(&self.prefix, kind, numbers)
     }
 
-    /// The policy's newest configuration. Tables keep their sizes.
+    /// Sets a new configuration of the policy. Tables keep their sizes.
     pub fn reconfigure(&mut self, config: &Arc<Config>) {
         if Arc::ptr_eq(config, &self.config) {
             return;
@@ -265,7 +274,7 @@ impl Node {
         self.config = Arc::clone(config);
     }
 
-    /// Decides a request with the configuration of its own root. Call it exactly once a request.
+    /// Decides a request by the configuration of its own root context. Call it exactly once a request.
     pub fn decide(
         &mut self,
         cells: &mut dyn Cells,
@@ -283,8 +292,8 @@ impl Node {
         decision
     }
 
-    /// How long the reply to a refusal must wait until the ledger has said how long its key must, nanoseconds of the host's clock, which
-    /// says `at`. 0: it has, or no word is to be expected, as nobody leads.
+    /// Time that the reply to a refusal must wait until the ledger has said how long the key must wait,
+    /// nanoseconds; 0 if it has, or if nobody leads. `at`: now by the host's clock.
     pub fn word_in(&mut self, now: Nanos, at: u64, tenant: u64, d: &Decision) -> u64 {
         match &mut self.edge {
             Some(edge) if self.head.state != cells::FREE => {
@@ -301,7 +310,7 @@ impl Node {
         }
     }
 
-    /// Starts a request.
+    /// Starts reading a request.
     pub fn open(&self, config: &Config, head: &Request<'_>) -> Session {
         match &self.edge {
             Some(edge) => edge.open(config, &self.keys, head),
@@ -309,8 +318,8 @@ impl Node {
         }
     }
 
-    /// One tick: heartbeat, observations, verdicts, and the leader's work if this VM leads. Several roots may call it; it
-    /// runs once a tick. `false`: it is not time yet.
+    /// One tick: heartbeat, observations, verdicts, and the leader's work if this VM leads. Several root
+    /// contexts may call it; it runs once each `period` (nanoseconds). False if it is not time yet.
     pub fn tick(&mut self, cells: &mut dyn Cells, now: Nanos, period: u64) -> bool {
         let mono = cells.monotonic();
         if self.left
@@ -339,7 +348,7 @@ impl Node {
         true
     }
 
-    /// Reads the head; its version.
+    /// Reads the head. Returns its version.
     fn look(&mut self, cells: &mut dyn Cells, mono: u64) -> u32 {
         let cell = cells.get(&self.name("H", &[]));
         let cas = match cell {
@@ -374,21 +383,22 @@ impl Node {
         cas
     }
 
-    /// The last root of the policy has left this VM: hands what it knows to the other VMs.
+    /// Hands everything to the other VMs: the last root context of the policy has left this VM.
     pub fn leave(&mut self, cells: &mut dyn Cells) {
         self.flush(cells);
         self.free(cells);
         self.left = true;
     }
 
-    /// The leader's next request to the hub, if one is due. The host makes the call and reports to `hub_answer` or `hub_not_sent`.
+    /// The leader's next request to the hub, if one is due. The host makes the call and reports its result to
+    /// `hub_answer` or `hub_not_sent`.
     pub fn hub_request(&mut self, cells: &mut dyn Cells, now: Nanos) -> Option<Vec<u8>> {
         let mono = cells.monotonic();
         self.config.hub.as_ref()?;
         self.lead.as_mut()?.uplink.as_mut()?.request(&self.config, mono, now)
     }
 
-    /// The call could not be made.
+    /// Reports that the host could not make the call.
     pub fn hub_not_sent(&mut self, cells: &mut dyn Cells) {
         let mono = cells.monotonic();
         if let Some(up) = self.lead.as_mut().and_then(|l| l.uplink.as_mut()) {
@@ -396,7 +406,7 @@ impl Node {
         }
     }
 
-    /// Status and body of the hub's answer, or of the host's in its place.
+    /// Reports status and body of the answer, which is the hub's or the host's own.
     pub fn hub_answer(&mut self, cells: &mut dyn Cells, status: u32, body: &[u8]) -> Option<Answer> {
         let mono = cells.monotonic();
         let lead = self.lead.as_mut()?;
@@ -407,23 +417,23 @@ impl Node {
         answer
     }
 
-    /// Does this VM hold the lease?
+    /// True if this VM holds the lease.
     pub fn leads(&self) -> bool {
         self.lead.is_some()
     }
 
-    /// The last change of the lease that was not reported yet.
+    /// The last change of the lease that was not returned yet.
     pub fn lease_change(&mut self) -> Option<LeaseChange> {
         self.lease_change.take()
     }
 
-    /// Counters so far.
+    /// The counters so far.
     pub fn counts(&self) -> Counts {
         let dropped = self.edge.as_ref().map_or(0, Edge::dropped);
         Counts { dropped: self.counts.dropped.saturating_add(dropped), ..self.counts }
     }
 
-    /// The node's health. Resets the lag.
+    /// The node's health. Its `lag_ms` starts anew with each call.
     pub fn health(&mut self, cells: &mut dyn Cells) -> Health {
         let mono = cells.monotonic();
         let age = mono.saturating_sub(self.seen_at);
@@ -445,7 +455,8 @@ impl Node {
         }
     }
 
-    /// Records of the verdicts that the ledger reached in this tick, with their evidence: `at` tells them from the edges'.
+    /// Records of the verdicts that the ledger reached in this tick, with their evidence. Their field `at`
+    /// tells them from records of edges.
     pub fn news(&self) -> Vec<String> {
         let Some(lead) = &self.lead else { return Vec::new() };
         let logged = |d: &Decision| {
@@ -455,7 +466,7 @@ impl Node {
         lead.news.iter().filter(|(_, d)| logged(d)).map(record).collect()
     }
 
-    /// The ledger's counts, if this VM leads.
+    /// Counts of the ledger, if this VM leads.
     pub fn status(&mut self) -> Option<Status> {
         self.lead.as_mut().map(|l| l.status())
     }

@@ -1,4 +1,4 @@
-//! What a leader works with in one callback.
+//! Context of the leader's work in one callback.
 
 use super::{Cells, Counts};
 use crate::engine::config::Config;
@@ -12,8 +12,8 @@ pub struct Step<'a> {
     pub prefix: &'a str,
     /// The policy's cells.
     pub cells: &'a mut dyn Cells,
-    /// What happened.
+    /// Counters to update.
     pub counts: &'a mut Counts,
-    /// When the callback began, nanoseconds of the monotonic clock.
+    /// Start of the callback, nanoseconds of the monotonic clock.
     pub mono: u64,
 }

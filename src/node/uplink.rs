@@ -1,8 +1,9 @@
 //! The leader's side of the exchange with the hub: waiting batches, the call in flight, the hub's shards.
 //!
-//! Batches are kept in the order of their rings until the hub has them on disk. What waits is bounded (`QUEUE_BYTES`); beyond it the
-//! oldest give way and are counted. A new leader reads again from the rings what the hub has not acknowledged. Requests never wait
-//! for any of this: without a hub, or while it does not answer, the node's own ledger decides as ever.
+//! Batches are kept in the order of their rings until the hub has them on disk. Their size is bounded
+//! (`QUEUE_BYTES`); beyond it the oldest are dropped and counted. A new leader reads again from the rings
+//! what the hub has not acknowledged. No request ever waits for this: without a hub, or while it does not
+//! answer, the node's own ledger decides.
 
 use super::cells::{self, Cell, HUB_SHARDS, Head, HubMeta, RING, SLOTS, Slot};
 use super::exchange::{self, Reply, Request, Sent};
@@ -14,19 +15,19 @@ use std::collections::VecDeque;
 
 /// Bytes that wait for the hub at most: 20,000 observations of 200 bytes.
 const QUEUE_BYTES: usize = 4 << 20;
-/// Waiting bytes above which the next request is due at once.
+/// Waiting bytes above which the next request is sent at once.
 const SOON_BYTES: usize = 512 << 10;
 /// Time after which a call without an answer counts as failed. The host's own limit is `CALL_MS`.
 const GIVEN_UP: u64 = 15_000 * MS;
 /// Longest time of a call, milliseconds.
 pub const CALL_MS: u32 = 5_000;
-/// Wait before the next call after a failure, ...
+/// Wait before the next call after a failure, nanoseconds.
 const RETRY: u64 = 1_000 * MS;
-/// ... doubled after each further one up to this.
+/// Longest such wait: it is doubled after each further failure.
 const RETRY_MOST: u64 = 30_000 * MS;
 /// Time without an answer after which the hub's shards are dropped.
 const FORGOTTEN: u64 = 3_600_000 * MS;
-/// A hub may ask for a period up to this, milliseconds.
+/// Longest period that a hub may ask for, milliseconds.
 const PERIOD_MOST: u32 = 60_000;
 
 /// A batch that waits.
@@ -39,36 +40,37 @@ struct Waiting {
     bytes: Vec<u8>,
 }
 
-/// What a leader knows of the hub.
+/// State of the exchange with the hub.
 #[derive(Debug)]
 pub struct Uplink {
     meta: HubMeta,
     queue: VecDeque<Waiting>,
     bytes: usize,
-    /// When the call in flight was made, 0 if none is; and as which node.
+    /// Time of the call in flight, 0 if there is none; and the node id it was made with.
     called_at: u64,
     called_as: [u8; 16],
-    /// The next call is due then.
+    /// Time of the next call.
     due_at: u64,
     /// Failures in a row.
     failures: u32,
-    /// Last answer.
+    /// Time of the last answer.
     answered_at: u64,
 }
 
 /// Result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The hub has taken what was sent.
+    /// The hub has taken the call and replied.
     Taken,
-    /// It has not: its status, 0 if the call could not be made.
+    /// The hub has refused it: its status, or 0 if the call could not be made.
     Refused(u32),
     /// The answer is damaged, or of another seed or version.
     Strange,
 }
 
 impl Uplink {
-    /// Resumes from the cell of the previous leader and from the rings.
+    /// Continues from the cell of the previous leader and from the rings. `ends`: number of the next batch of
+    /// a ring.
     pub fn restore(step: &mut Step<'_>, ends: impl Fn(usize) -> u64) -> Uplink {
         let found = step
             .cells
@@ -109,7 +111,7 @@ impl Uplink {
         up
     }
 
-    /// A batch of a ring is in the node's own ledger.
+    /// Queues a batch of a ring that is in the node's own ledger.
     pub fn push(&mut self, counts: &mut Counts, ring: usize, seq: u64, first: u64, batch: &[u8]) {
         let count = batch.get(8..10).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes);
         self.bytes = self.bytes.saturating_add(batch.len());
@@ -121,7 +123,7 @@ impl Uplink {
         }
     }
 
-    /// A ring begins anew with numbers that the hub has seen: to it this is another node from now on.
+    /// Takes a new node id, because a ring starts again with numbers that the hub has seen.
     pub fn begin_anew(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts) {
         let lost = self.queue.drain(..).fold(0, |n: u64, w| n.saturating_add(u64::from(w.count)));
         counts.hub_dropped = counts.hub_dropped.saturating_add(lost);
@@ -135,12 +137,12 @@ impl Uplink {
         self.write(prefix, cells);
     }
 
-    /// Is there nothing that waits for the hub?
+    /// True if nothing waits for the hub.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Time since the hub last answered, and observations that it has not yet.
+    /// Time since the hub last answered, milliseconds, and observations that it has not acknowledged.
     pub fn health(&self, mono: u64) -> (u64, u64) {
         (mono.saturating_sub(self.answered_at), self.waiting())
     }
@@ -149,7 +151,7 @@ impl Uplink {
         self.queue.iter().fold(0, |n, w| n.saturating_add(u64::from(w.count)))
     }
 
-    /// The next request, if one is due. It is in flight from now on.
+    /// The next request, if one is due. From then on it is in flight.
     pub fn request(&mut self, config: &Config, mono: u64, now: Nanos) -> Option<Vec<u8>> {
         if self.called_at != 0 && mono.saturating_sub(self.called_at) >= GIVEN_UP {
             self.fail(mono);
@@ -188,7 +190,8 @@ impl Uplink {
         self.due_at = mono.saturating_add(wait);
     }
 
-    /// The hub has answered, or the host for it. Shards go to cells and into the head: is there anything to renew?
+    /// Handles the answer to the call in flight, the hub's or the host's own. Shards are written to cells and
+    /// their versions to the head. The flag is true if the head must be written.
     pub fn answer(
         &mut self,
         step: &mut Step<'_>,
@@ -261,7 +264,7 @@ impl Uplink {
         });
     }
 
-    /// A call could not be made.
+    /// Notes that the call could not be made.
     pub fn not_sent(&mut self, counts: &mut Counts, mono: u64) {
         if self.called_at != 0 {
             counts.hub_failed = counts.hub_failed.saturating_add(1);
@@ -269,7 +272,8 @@ impl Uplink {
         }
     }
 
-    /// A hub that is silent for too long is forgotten. A cell that a leader of before has written over is asked for again.
+    /// Forgets a hub that is silent for too long, and asks again for shards whose cells a former leader has
+    /// overwritten.
     pub fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells, head: &mut Head, mono: u64, at: usize) {
         let told = head.hub_versions.iter().any(|v| *v != 0);
         if told && mono.saturating_sub(self.answered_at) >= FORGOTTEN {
@@ -292,7 +296,7 @@ impl Uplink {
     }
 }
 
-/// A node id: random bytes of the host, or without any two readings of its clock.
+/// A new node id: random bytes of the host, or two readings of its clock if it has none.
 fn id(cells: &mut dyn Cells) -> [u8; 16] {
     cells.random().unwrap_or_else(|| {
         let (a, b) = (cells.monotonic(), crate::engine::hash::mix(cells.monotonic()));

@@ -1,4 +1,4 @@
-//! Every VM's part: its ring, its snapshot, its candidacy.
+//! The part of every VM: its ring, its snapshot, its candidacy for the lease.
 
 use super::cells::{self, CELL_BYTES, FREE, HUB_SHARDS, Head, RING, SLOTS, Slot, YIELDED};
 use super::{CREATE, Cells, GRACE, MS, Node, SILENT, SPARING, STALE, STALE_TICKS, Set};
@@ -6,22 +6,22 @@ use crate::engine::edge::Edge;
 use crate::engine::wire::Refused;
 use std::sync::Arc;
 
-/// A VM's own ring.
+/// The ring of one VM.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    /// Which, once claimed.
+    /// Number of the ring, once claimed.
     slot: Option<u64>,
     batch: Vec<u8>,
 }
 
 impl Node {
-    /// Which ring it has claimed.
+    /// Index of the ring that this VM has claimed.
     #[cfg(test)]
     pub(super) fn ring_place(&self) -> Option<u64> {
         self.ring.slot
     }
 
-    /// The first request has come: from now on this VM serves, with all shards that are published.
+    /// Starts to serve at the first request, with all shards published so far.
     pub fn serve(&mut self, cells: &mut dyn Cells) {
         self.serving = true;
         if self.edge.is_none() {
@@ -32,7 +32,7 @@ impl Node {
         }
     }
 
-    /// Applies the shards that are new here.
+    /// Applies shards that are new.
     pub(super) fn pull(&mut self, cells: &mut dyn Cells, mono: u64) {
         let Some(edge) = &mut self.edge else { return };
         let head = &self.head;
@@ -64,7 +64,7 @@ impl Node {
         }
     }
 
-    /// Heartbeat of the ring, and the observations of the last tick.
+    /// Writes the heartbeat of the ring, and the observations of the last tick.
     pub(super) fn beat(&mut self, cells: &mut dyn Cells, mono: u64, period: u64) {
         let silent = mono.saturating_sub(self.seen_at);
         let sparing = self.head.state == FREE || silent >= SPARING.saturating_mul(period);
@@ -73,7 +73,7 @@ impl Node {
         }
     }
 
-    /// Writes waiting observations into the ring. `false`: none wait.
+    /// Writes waiting observations into the ring. False if there are none.
     pub(super) fn flush(&mut self, cells: &mut dyn Cells) -> bool {
         if self.edge.as_ref().is_none_or(|e| e.waiting() == 0) {
             return false;
@@ -83,7 +83,8 @@ impl Node {
         true
     }
 
-    /// Writes into this VM's ring, which is claimed first if need be: the heartbeat, and a batch if `batch`.
+    /// Writes the heartbeat into this VM's ring, and a batch if `batch`. Claims a ring first if there is
+    /// none.
     fn write(&mut self, cells: &mut dyn Cells, mono: u64, batch: bool) {
         if self.uid == 0 {
             return;
@@ -155,7 +156,8 @@ impl Node {
         None
     }
 
-    /// Candidacy of a VM that does not lead.
+    /// Candidacy of a VM that does not lead: takes the lease, or asks its holder to yield, when either is
+    /// due.
     pub(super) fn stand(&mut self, cells: &mut dyn Cells, mono: u64, cas: u32) {
         let h = &self.head;
         let age = mono.saturating_sub(self.born);
@@ -189,7 +191,8 @@ struct Taken {
     refused: u64,
 }
 
-/// Hands each shard of a kind whose version is not the one held to `apply`, if its cell bears what `bears` says of that version.
+/// Hands each shard of a kind whose version is not the one held to `apply`, if its cell holds what `bears`
+/// expects for that version.
 fn take_over(
     cells: &mut dyn Cells,
     prefix: &str,

@@ -1,4 +1,4 @@
-//! `weir audit`: is the log of what people and ledger have decided as it was written?
+//! `weir audit`: checks that the log of decisions and changes of verdicts has not been altered.
 
 pub mod chain;
 
@@ -7,7 +7,7 @@ use chain::{LINE_BYTES, Verifier};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-/// Findings that are named one by one.
+/// Findings that are listed, at most.
 const NAMED: usize = 20;
 
 /// Verify the audit log of a hub: every act of people and every change of a verdict, chained by hashes
@@ -39,10 +39,10 @@ struct Verify {
     files: Vec<PathBuf>,
 }
 
-/// A head, as options take it.
+/// Parses a head given as an option.
 ///
 /// # Errors
-/// It is none: what it must be.
+/// A description of what it must be.
 pub fn hash(text: &str) -> Result<String, String> {
     let text = text.to_ascii_lowercase();
     let plain = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> u8 {
     if findings.is_empty() { OK } else { BROKEN }
 }
 
-/// Hands each line to `each` with its row; how many.
+/// Hands each line of a file to `each` with its row. Returns their number.
 pub fn read(path: &std::path::Path, mut each: impl FnMut(u64, &[u8])) -> std::io::Result<u64> {
     let mut from = BufReader::new(std::fs::File::open(path)?);
     let (mut line, mut row) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! `weir check`: every problem of a configuration at once, and which profile a request would get.
+//! `weir check`: all problems of a configuration, and which profile a request gets.
 
 use crate::{OK, USAGE, fail};
 use std::io::Read;
@@ -42,7 +42,10 @@ pub struct Args {
     json: bool,
 }
 
-/// Reads a configuration file (or the defaults without one); prints what is wrong.
+/// Reads a configuration file (the defaults without one), and prints its problems.
+///
+/// # Errors
+/// The exit status.
 pub fn load(file: Option<&PathBuf>) -> Result<Config, u8> {
     let Some(file) = file else { return parse("{}").map_err(|_| USAGE) };
     let text = read(file).map_err(|e| fail(file, e))?;
@@ -127,10 +130,10 @@ pub fn run(args: &Args) -> u8 {
     OK
 }
 
-/// What the proxy must do in front of Weir for a configuration's identities to be true.
+/// What must stand in front of Weir in the proxy, for a configuration's identities to be reliable.
 struct Need {
     what: &'static str,
-    /// Is it there, as far as the text of Envoy's configuration shows?
+    /// True if it is there, as far as the text of Envoy's configuration shows.
     is_there: fn(&str) -> bool,
     missing: &'static str,
 }
@@ -184,7 +187,7 @@ fn missing(config: &Config, envoy: &str) -> Vec<String> {
     missing.chain(config.hub.iter().flat_map(|hub| hub_missing(hub, envoy))).collect()
 }
 
-/// What Envoy must offer for the hub to be reached.
+/// What Envoy's configuration must contain for the hub to be reached.
 fn hub_needs(hub: &Hub) -> String {
     format!(
         "needs an Envoy cluster named {:?} that reaches `weir hub` (one POST {} each {} ms), and the token in vm_config.environment_variables as {}",
@@ -212,7 +215,7 @@ fn hub_missing(hub: &Hub, envoy: &str) -> Vec<String> {
     out
 }
 
-/// The shared cells of the policy, as the node protocol makes them.
+/// Prints the shared cells of the policy, as the node protocol defines them.
 fn cells(config: &Config) {
     use weir::node::cells;
     if config.scope == weir::engine::config::Scope::Vm {

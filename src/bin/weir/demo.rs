@@ -44,12 +44,12 @@ pub struct Args {
     write_trace: Option<PathBuf>,
 }
 
-/// What came of each key.
+/// What happened to a key.
 #[derive(Clone, Copy, Default)]
 struct Fate {
     sent: u32,
     blocked: u32,
-    /// Rejections in a row up to now.
+    /// Rejections in a row so far.
     streak: u32,
 }
 
@@ -102,7 +102,8 @@ fn totals(traffic: &Traffic, score: &Score) -> Totals {
     t
 }
 
-/// For a peer on loopback Envoy adds an address of its own to `x-forwarded-for`: one hop more.
+/// Hops to trust in the live demo: for a peer on loopback Envoy adds an address of its own to
+/// `x-forwarded-for`.
 const LIVE_HOPS: u8 = 2;
 
 fn configuration(hops: u8) -> String {
@@ -203,7 +204,7 @@ fn write_trace(path: &PathBuf, traffic: &Traffic) -> u8 {
     }
 }
 
-/// The same decisions without a proxy, on exact times.
+/// Decides the same traffic without a proxy, on exact times.
 fn dry_run(traffic: &Traffic) -> Score {
     let mut score = Score { fates: vec![Fate::default(); traffic.keys.len()], ..Score::default() };
     let Ok(config) = config::parse(&configuration(1)) else { return score };

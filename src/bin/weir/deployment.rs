@@ -1,9 +1,10 @@
-//! What is measured is what is deployed: several workers that decide from published shards and one ledger that hears of it
-//! later (`scope: node`), or both halves in one process (`scope: vm`, no edges).
+//! A deployment as it is measured: several workers that decide by published shards, and one ledger that hears
+//! of it later (`scope: node`); or both halves in one process (`scope: vm`, no edges).
 //!
-//! A step is the module's tick: every 100 ms of engine time what the workers have observed reaches the ledger, and what the
-//! ledger publishes is in force on all workers a step later. Batches and shards go through the encoders of the module. Which
-//! worker a request meets is a hash of its running number, so that a run depends on its traffic alone.
+//! A step is the module's tick: every 100 ms of engine time the workers' observations reach the ledger, and
+//! what the ledger publishes applies at all workers a step later. Batches and shards go through the module's
+//! encoders. The worker of a request is a hash of its running number, so that a run depends on its traffic
+//! alone.
 
 use crate::fleet::{Fleet, Layout};
 use std::collections::VecDeque;
@@ -16,20 +17,20 @@ use weir::engine::ledger::Ledger;
 use weir::engine::units::Nanos;
 use weir::engine::{Decision, Engine, GroupReport, Inspection, Refused, Status, hash};
 
-/// Workers at most.
+/// Largest number of workers.
 pub const MOST: i64 = 64;
-/// Workers where none are asked for: as many as make a deployment differ from one process.
+/// Default number of workers: enough to differ from one process.
 pub const USUAL: u8 = 2;
 pub const STEP: Nanos = Nanos::from_millis(100);
-/// Without observations the ledger's clock goes on in steps of this length.
+/// Length of a step of the ledger's clock while there are no observations.
 const IDLE: Nanos = Nanos::from_secs(60);
 
-/// Workers of a configuration's scope.
+/// Default number of workers for a configuration's scope.
 pub fn usual(scope: Scope) -> u8 {
     if scope == Scope::Node { USUAL } else { 0 }
 }
 
-/// So many workers and a ledger, or an engine.
+/// Workers with a ledger, several nodes of these, or an engine.
 pub struct Deployment(Kind);
 
 /// The clock of recorded traffic.
@@ -37,8 +38,8 @@ pub struct Deployment(Kind);
 pub struct Ticker(Nanos);
 
 impl Ticker {
-    /// Ledger ticks at every minute passed; a long gap is crossed in 500 steps, or in so many that each is believed (the ledger
-    /// doubts a leap of more than ten minutes).
+    /// Calls `tick` for every minute up to `now`. A long gap is crossed in 500 steps, or in as many as it
+    /// takes that each is believed (the ledger doubts a leap of more than ten minutes).
     pub fn to(&mut self, now: Nanos, mut tick: impl FnMut(Nanos)) {
         if self.0 == Nanos(0) {
             self.0 = now;
@@ -67,7 +68,7 @@ impl Deployment {
         })
     }
 
-    /// Several nodes of so many workers, with a hub or without.
+    /// Several nodes of `edges` workers each, with or without a hub.
     pub fn fleet(config: &Arc<Config>, layout: Layout, edges: u8) -> Deployment {
         Deployment(Kind::Fleet(Box::new(Fleet::new(config, layout, edges))))
     }
@@ -80,7 +81,7 @@ impl Deployment {
         }
     }
 
-    /// Workers; none if both halves are one process.
+    /// Number of workers; 0 if both halves are one process.
     pub fn edges(&self) -> usize {
         match &self.0 {
             Kind::Whole(_) => 0,
@@ -89,7 +90,7 @@ impl Deployment {
         }
     }
 
-    /// Decides what an extractor left of a request. Time may not step back.
+    /// Decides an extracted request. Time must not step back.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         match &mut self.0 {
             Kind::Whole(e) => e.judge(now, x),
@@ -98,7 +99,7 @@ impl Deployment {
         }
     }
 
-    /// Ageing and expiry. Call at least once a minute of engine time.
+    /// Ageing and expiry. Call it at least once a minute of engine time.
     pub fn tick(&mut self, now: Nanos) {
         match &mut self.0 {
             Kind::Whole(e) => e.tick(now),
@@ -107,7 +108,8 @@ impl Deployment {
         }
     }
 
-    /// The traffic has ended: the ledger hears of the last requests. Before any report, and before state is written.
+    /// Ends the traffic: the ledger hears of the last requests. Call it before any report, and before state
+    /// is written.
     pub fn finish(&mut self) {
         match &mut self.0 {
             Kind::Apart(a) if a.at != Nanos(0) => a.step(a.at.plus(STEP)),
@@ -132,7 +134,7 @@ impl Deployment {
         }
     }
 
-    /// Groups of text on at least so many keys, those on most keys first.
+    /// Groups of text on at least `keys` keys, those on most keys first.
     pub fn common_groups(&self, keys: u32) -> Vec<GroupReport> {
         match &self.0 {
             Kind::Whole(e) => e.common_groups(keys),
@@ -149,7 +151,7 @@ impl Deployment {
         }
     }
 
-    /// The record of a decision made just now, as the module logs it: an edge has no evidence across keys.
+    /// The record of a decision just made, as the module logs it: a worker has no evidence across keys.
     pub fn record(&self, now: Nanos, d: &Decision) -> String {
         match &self.0 {
             Kind::Whole(e) => e.record(now, d),
@@ -158,7 +160,7 @@ impl Deployment {
         }
     }
 
-    /// The same with all that the ledger knows by now, for diagnosis.
+    /// The record of a decision just made, with all that the ledger knows by now, for diagnosis.
     pub fn explain(&self, now: Nanos, d: &Decision) -> String {
         match &self.0 {
             Kind::Whole(e) => e.record(now, d),
@@ -167,7 +169,7 @@ impl Deployment {
         }
     }
 
-    /// From now on the ledger's own verdicts are kept for `news`.
+    /// From now on keeps the ledger's own verdicts for `news`.
     pub fn keep_news(&mut self) {
         if let Kind::Apart(a) = &mut self.0 {
             a.news = Some(Vec::new());
@@ -182,7 +184,8 @@ impl Deployment {
         }
     }
 
-    /// Has the ledger convicted the key, whatever its edges have said? In one process the answers tell it.
+    /// True if the ledger has convicted the key, whatever its workers have answered. (In one process the
+    /// answers show it.)
     pub fn convicted(&self, key: u64) -> bool {
         match &self.0 {
             Kind::Whole(_) => false,
@@ -199,7 +202,7 @@ impl Deployment {
         }
     }
 
-    /// Starts from what was learned: all workers read it before their first request.
+    /// Restores what was learned. All workers apply it before their first request.
     pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         match &mut self.0 {
             Kind::Whole(e) => e.read_state(bytes),
@@ -209,7 +212,7 @@ impl Deployment {
         }
     }
 
-    /// A new process, with what was learned or empty.
+    /// Replaces the process by a new one, with what was learned (`keep`) or empty.
     pub fn restart(&mut self, keep: bool) -> Result<(), Refused> {
         let state = keep.then(|| {
             self.finish();
@@ -240,18 +243,18 @@ impl Worker {
     }
 }
 
-/// Workers and ledger apart.
+/// Workers, and a ledger apart from them.
 pub struct Apart {
     pub config: Arc<Config>,
     workers: Vec<Worker>,
     pub ledger: Ledger,
-    /// Requests so far.
+    /// Number of requests so far.
     requests: u64,
-    /// The last step, 0 before the first request.
+    /// Time of the last step, 0 before the first request.
     pub at: Nanos,
-    /// Batches that the ledger has heard of, if there is a hub to take them.
+    /// Batches that the ledger has applied, if there is a hub to send them to.
     pub outbox: Option<Vec<Vec<u8>>>,
-    /// What was published, and when it comes into force.
+    /// Published shards, each with the time from which it applies.
     shards: VecDeque<(Nanos, Vec<u8>)>,
     last: LastActions,
     news: Option<Vec<String>>,
@@ -285,8 +288,8 @@ impl Apart {
         decision
     }
 
-    /// All steps that are due. Where the ledger has nothing to hear of, they are as long as a minute; a long gap is crossed in
-    /// at most 500.
+    /// Runs all steps up to `now`. While no observation waits, steps are a minute long; a long gap is crossed
+    /// in at most 500.
     pub fn advance(&mut self, now: Nanos) {
         let due = Nanos(now.0 - now.0 % STEP.0);
         if self.at == Nanos(0) {
@@ -300,7 +303,7 @@ impl Apart {
         self.apply(now);
     }
 
-    /// When the next step is due that has something to hear of.
+    /// Time of the next step with observations.
     pub fn due(&self) -> Option<Nanos> {
         let waits = self.at != Nanos(0) && self.workers.iter().any(Worker::has_news);
         waits.then(|| self.at.plus(STEP))
@@ -337,7 +340,7 @@ impl Apart {
         self.at = at;
     }
 
-    /// Shards that are in force by now.
+    /// Applies the shards that are due.
     fn apply(&mut self, now: Nanos) {
         while self.shards.front().is_some_and(|(due, _)| *due <= now) {
             let Some((_, shard)) = self.shards.pop_front() else { return };
@@ -349,7 +352,7 @@ impl Apart {
         }
     }
 
-    /// A shard of the hub's is in force.
+    /// Applies a shard of the hub at all workers.
     pub fn apply_hub(&mut self, shard: &[u8]) {
         for worker in &mut self.workers {
             if let Err(e) = worker.edge.apply_hub(shard) {

@@ -1,5 +1,5 @@
-//! `weir except`: a line for `exceptions` of the configuration, signed with the policy's seed: how an error is undone on a node that has
-//! no hub.
+//! `weir except`: makes an entry of the configuration's `exceptions`, signed with the policy's seed. It
+//! undoes an error on a node without a hub.
 
 use crate::explain::words::utc;
 use crate::{OK, USAGE, check};
@@ -37,10 +37,10 @@ pub struct Args {
     config: PathBuf,
 }
 
-/// Days that an exception holds, if nobody says how long.
+/// Days for which an exception holds by default.
 pub const DAYS: u16 = 14;
 
-/// A line without its signature.
+/// An entry without its signature.
 pub struct Line<'a> {
     pub verb: &'a str,
     pub of: &'a str,
@@ -50,7 +50,7 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// The line as JSON.
+    /// The signed entry as JSON.
     pub fn signed(&self, seed: &Seed) -> String {
         let Line { verb, of, until, by, reason } = self;
         let json = |t: &str| serde_json::Value::from(t).to_string();
@@ -66,13 +66,16 @@ impl Line<'_> {
     }
 }
 
-/// So many days from now, RFC 3339.
+/// The time `days` days from now, RFC 3339.
 pub fn in_days(days: u16) -> String {
     let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
     utc(now + u64::from(days) * 86_400)
 }
 
-/// The policy's seed, if it has one of its own.
+/// The policy's seed, if the configuration or the environment has one.
+///
+/// # Errors
+/// The exit status.
 pub fn seed(config: &PathBuf) -> Result<Seed, u8> {
     let c = check::load(Some(config))?;
     if c.seed_is_derived {

@@ -1,4 +1,4 @@
-//! `weir explain`: a case id or a key, looked up in decision logs and told in plain language.
+//! `weir explain`: looks up a case id or a key in decision logs and tells its verdicts in plain language.
 
 pub mod record;
 mod story;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use story::Story;
 use weir::engine::hash::Seed;
 
-/// Malformed records that are named one by one.
+/// Malformed records that are listed, at most.
 const NAMED: u64 = 20;
 
 /// Explain a verdict from decision logs: what was done to a key, on what evidence, and how to undo it
@@ -53,7 +53,7 @@ fn wanted(text: &str) -> Result<Wanted, String> {
     }
 }
 
-/// What the logs say of any key, to find the members of a sample.
+/// Content of the logs on any key, to find the members of a sample.
 struct Seen {
     key: String,
     campaign: String,
@@ -64,15 +64,16 @@ struct Seen {
 struct Logs {
     /// By policy and key.
     stories: BTreeMap<(String, String), Story>,
-    /// What the ledger knew when it convicted, by policy and key: with several workers their records carry no evidence.
+    /// Records of convictions by the ledger, by policy and key: with several workers the workers' records
+    /// carry no evidence.
     ledger: BTreeMap<(String, String), Record>,
     /// Raw text of what was found.
     found: Vec<String>,
     /// By policy and sampling hash, then by key: a tenant's keys share one hash.
     seen: HashMap<(String, String), Vec<Seen>>,
-    /// The policy's, to sign with.
+    /// The policy's seed, to sign exceptions with.
     seed: Option<Seed>,
-    /// Records of any key.
+    /// Number of records, of any key.
     records: u64,
     malformed: u64,
 }
@@ -261,7 +262,7 @@ impl Logs {
         self.sample(policy, r, g, out);
     }
 
-    /// Whose keys the evidence was sampled from, as far as these logs tell.
+    /// The keys that the evidence was sampled from, as far as these logs show.
     fn sample(&self, policy: &str, r: &Record, g: &record::Group, out: &mut String) {
         let of = |hash: &String| self.seen.get(&(policy.to_string(), hash.clone()));
         let known: Vec<&Seen> = g.sampled_keys.iter().filter_map(of).flatten().collect();
@@ -332,7 +333,7 @@ fn behaviour(o: &Own) -> String {
     out
 }
 
-/// Prose in lines of about 100 columns, indented by two.
+/// Appends prose in lines of about 100 columns, indented by two.
 fn wrapped(text: &str, out: &mut String) {
     let mut width = 0;
     for word in text.split_whitespace() {

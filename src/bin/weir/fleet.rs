@@ -1,8 +1,10 @@
-//! Several nodes, each with workers and a ledger of its own, and a hub that hears of all of them: what `simulate --nodes` measures.
+//! Several nodes, each with workers and a ledger of its own, and a hub that hears of all of them: what
+//! `simulate --nodes` measures.
 //!
-//! The hub is that of `weir hub` without its disk, and a node tells it as the leader of a proxy does: one call at a time, again after a
-//! failure, over a network that delays and loses calls (`link`). A node that is restarted is a new process: it has forgotten everything,
-//! nothing that waited in it was sent, and its first call comes with its first tick.
+//! The hub is that of `weir hub` without its disk. A node reports to it as the leader of a proxy does: one
+//! call at a time, again after a failure, over a network that delays and loses calls (`link`). A node that is
+//! restarted is a new process: it has forgotten everything, its queue is lost, and its first call comes with
+//! its first tick.
 
 mod link;
 
@@ -18,37 +20,37 @@ use weir::engine::ledger::Ledger;
 use weir::engine::units::Nanos;
 use weir::engine::{Decision, Status, hash};
 
-/// Nodes at most.
+/// Largest number of nodes.
 pub const MOST: i64 = 64;
 /// Time between exchanges that the hub asks for, milliseconds.
 const PERIOD_MS: u32 = 500;
 const DAY: u64 = 86_400;
-/// Time from one node's restart to the next one's, where all are rolled.
+/// Time between the restarts of two nodes, if all are restarted in turn.
 const ROLL: Nanos = Nanos::from_secs(60);
 
-/// How the nodes are.
+/// Properties of the nodes and their network.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     pub nodes: u8,
-    /// Do they have a hub?
+    /// True if they have a hub.
     pub hub: bool,
     /// Nodes that must have seen a case before it is in force at all of them.
     pub quorum: u8,
-    /// A key's requests go to any node, one by one; else always to the same.
+    /// True if each request of a key may go to any node; otherwise all go to the same.
     pub roaming: bool,
-    /// The clock of a node is off by at most so much, one way or the other, and always by the same.
+    /// Largest error of a node's clock; each node's is constant, ahead or behind.
     pub skew: Nanos,
-    /// From a node to the hub, and back.
+    /// Delay from a node to the hub, and of the way back.
     pub delay: Nanos,
     /// Percent of the exchanges that are lost: half of them on the way there, half on the way back.
     pub loss: f64,
-    /// Each is restarted once a day, one after the other.
+    /// True if each node is restarted once a day, one after the other.
     pub restarts: bool,
-    /// All are restarted, one after the other, from this time on.
+    /// Time from which all nodes are restarted, one after the other.
     pub roll: Option<Nanos>,
 }
 
-/// Nodes, and their hub.
+/// Several nodes, and their hub.
 pub struct Fleet {
     layout: Layout,
     edges: u8,
@@ -63,19 +65,19 @@ pub struct Fleet {
 struct Node {
     apart: Apart,
     link: Option<Link>,
-    /// Times that it was started.
+    /// Number of times that it was started.
     lives: u64,
-    /// Its clock less the true one, nanoseconds.
+    /// Its clock minus the true one, nanoseconds.
     skew: i64,
 }
 
-/// The hub, and what it has published.
+/// The hub, and its publications.
 pub struct Post {
     hub: Hub,
     config: Arc<Config>,
-    /// It has learned, and publishes then.
+    /// Time of the next publication, if the hub has learned since the last.
     due: Option<Nanos>,
-    /// Publications, each with its time; the newest.
+    /// Times and numbers of the publications, and the newest.
     published: VecDeque<(Nanos, u64)>,
 }
 
@@ -89,7 +91,7 @@ impl Post {
         }
     }
 
-    /// An exchange has arrived: it is durable and learned at once.
+    /// Takes an exchange that has arrived: it is durable and learned at once.
     fn take(&mut self, bytes: Vec<u8>, by: &Arc<Identity>, now: Nanos) -> Option<Vec<u8>> {
         let said = Exchange::read(bytes, &self.config, Moment { now, mono: now }).and_then(|x| {
             let x = x.by(Arc::clone(by));
@@ -127,12 +129,12 @@ impl Post {
         }
     }
 
-    /// Publications so far.
+    /// Number of publications so far.
     fn published(&self) -> u64 {
         self.published.back().map_or(0, |p| p.1)
     }
 
-    /// Publications before a time.
+    /// Number of publications before a time.
     fn published_at(&self, t: Nanos) -> u64 {
         self.published.iter().rev().find(|p| p.0 < t).map_or(0, |p| p.1)
     }
@@ -149,20 +151,20 @@ impl Node {
         Node { skew, apart, link: layout.hub.then(|| Link::new(config, unique, id.0, now)), lives: id.1 }
     }
 
-    /// A true time by its own clock.
+    /// A true time, as its clock shows it.
     fn by_its_clock(&self, t: Nanos) -> Nanos {
         Nanos(t.0.saturating_add_signed(self.skew))
     }
-    /// A time of its own clock, as it truly is.
+    /// The true time at which its clock shows `t`.
     fn truly(&self, t: Nanos) -> Nanos {
         Nanos(t.0.saturating_add_signed(self.skew.saturating_neg()))
     }
-    /// When its workers' batches are due.
+    /// Time of its workers' next step with observations.
     fn due(&self) -> Option<Nanos> {
         self.apart.due().map(|t| self.truly(t))
     }
 
-    /// When something happens here next.
+    /// Time at which something is next due here.
     fn next(&self, now: Nanos, published: u64) -> Option<Nanos> {
         let link = self.link.as_ref()?.next(now, published);
         self.due().into_iter().chain(link).min()
@@ -258,7 +260,7 @@ impl Fleet {
         }
     }
 
-    /// The ledger that knows most.
+    /// The ledger that has learned most.
     pub fn ledger(&self) -> &Ledger {
         self.hub.as_ref().map_or(&self.nodes[0].apart.ledger, |h| h.hub.ledger())
     }
@@ -272,7 +274,7 @@ impl Fleet {
         hub || self.nodes.iter().any(|n| n.apart.ledger.was_convicted(key))
     }
 
-    /// Times that a node should have been started by now, but for the first.
+    /// Number of restarts of a node that are due by now.
     fn lives(&self, i: usize, now: Nanos) -> u64 {
         let days = |t: Nanos| (t.secs() + DAY * i as u64 / self.nodes.len() as u64) / DAY;
         let daily = if self.layout.restarts { days(now) - days(self.began) } else { 0 };
@@ -289,7 +291,7 @@ impl Fleet {
         }
     }
 
-    /// All that happens up to now, in order of time.
+    /// Runs everything that is due up to now, in order of time.
     fn run(&mut self, now: Nanos) {
         if self.began == Nanos(0) {
             self.began = now;

@@ -1,4 +1,5 @@
-//! `weir hub`: one ledger for many proxies, durable in a directory, or in Valkey or Redis. The ledger, the batches and the shards are the proxies' own.
+//! `weir hub`: one ledger for many proxies, durable in a directory or in Valkey or Redis. Ledger, batches and
+//! shards are those of the proxies.
 
 mod acts;
 mod admin;
@@ -388,9 +389,9 @@ fn clock(scale: u32) -> Clock {
 
 /// How a hub begins.
 enum Start {
-    /// It has its directory.
+    /// One hub, which has a directory to itself.
     Alone(Box<Hub>, Box<Journal>),
-    /// There may be others on its store.
+    /// A hub that may share its store with others.
     Beside(standby::Setup),
 }
 

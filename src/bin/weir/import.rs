@@ -1,5 +1,5 @@
-//! Logs that people have, as traces. Each record is recognised by itself, whatever stands beside it in a file; a format is one
-//! `Format` in a file of its own and a line in `FORMATS`.
+//! Logs of other systems, as traces. Each record is recognised by itself, whatever stands beside it in a
+//! file. A format is one `Format` in a file of its own and a line in `FORMATS`.
 
 mod batch_files;
 mod bedrock_invocation;
@@ -27,20 +27,20 @@ use record::Record;
 use request::{Beside, Made, Paths, Sink};
 use serde_json::value::RawValue;
 
-/// A format of records.
+/// A format of log records.
 pub trait Format: Sync {
-    /// Its name on the command line and in reports.
+    /// Name on the command line and in reports.
     fn name(&self) -> &'static str;
-    /// Is the record of this format?
+    /// True if the record is of this format.
     fn is(&self, record: &Record<'_>) -> bool;
-    /// Hands every request of the record to `out`; a record may hold none.
+    /// Hands every request of the record to `out`; there may be none.
     ///
     /// # Errors
-    /// It is of this format, and cannot be used.
+    /// The record is of this format and cannot be used.
     fn read(&self, record: &Record<'_>, out: &mut Sink<'_>) -> Result<(), Skip>;
 }
 
-/// All formats but the trace format itself. The first that knows a record reads it.
+/// All formats but the trace format itself. The first that recognises a record reads it.
 pub static FORMATS: &[&dyn Format] = &[
     &envoy_tap::Buffered,
     &envoy_tap::Streamed,
@@ -72,28 +72,29 @@ pub static FORMATS: &[&dyn Format] = &[
 /// The name of the trace format.
 pub const TRACE: &str = "trace";
 
-/// The name of the format whose records are joined.
+/// Name of the format whose records are pieces of requests.
 pub const STREAMED: &str = "envoy-tap-streamed";
 
-/// What log shippers put around a record.
+/// Fields in which log shippers wrap a record.
 const WRAPPERS: [&str; 7] = ["message", "log", "_source", "jsonPayload", "textPayload", "MESSAGE", "line"];
-/// Wrappers in each other, at most.
+/// Nested wrappers, at most.
 const DEPTH: usize = 3;
 
-/// Names for `--format`.
+/// All names for `--format`.
 pub fn names() -> Vec<&'static str> {
     std::iter::once(TRACE).chain(FORMATS.iter().map(|f| f.name())).collect()
 }
 
-/// The format of this name; none for the trace format.
+/// The format of a name; `None` for the trace format.
 pub fn named(name: &str) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|f| f.name() == name)
 }
 
-/// Reads a record that is no line of a trace: the name of its format.
+/// Reads a record that is not a line of a trace. Returns the name of its format.
 ///
 /// # Errors
-/// `fault` (why it is no line of a trace) if it looks like one or is no record at all; else that no format knows it.
+/// `fault` (why it is no line of a trace) if it looks like one or is no record at all; otherwise that no
+/// format recognises it.
 pub fn read(
     text: &str,
     forced: Option<&'static dyn Format>,
@@ -121,10 +122,11 @@ pub fn read(
     }
 }
 
-/// Hands each request of a line, of a trace or of a log that is known, to `each`. `file_time`: of requests that have none.
+/// Hands each request of a line, of a trace or of a known log, to `each`. `file_time`: time of requests that
+/// have none.
 ///
 /// # Errors
-/// The line cannot be used, `each` says so of a request, or it is a piece of one.
+/// The line cannot be used, `each` has refused a request, or the line is a piece of a request.
 pub fn requests(
     text: &[u8],
     file_time: &str,
@@ -148,7 +150,7 @@ pub fn requests(
     Ok(())
 }
 
-/// By the first format that knows it, or what is within it; `None` if none does.
+/// Reads the text by the first format that recognises it, or what it wraps; `None` if none does.
 fn unwrap(text: &str, depth: usize, out: &mut Sink<'_>) -> Option<Result<&'static str, Skip>> {
     let text = text.trim();
     if depth > 0 && Line::parse(text.as_bytes()).is_ok() {
@@ -179,7 +181,7 @@ fn unwrap(text: &str, depth: usize, out: &mut Sink<'_>) -> Option<Result<&'stati
     })
 }
 
-/// Values behind each other on one line.
+/// Reads several values on one line.
 fn several(text: &str, depth: usize, out: &mut Sink<'_>) -> Option<Result<&'static str, Skip>> {
     let mut all = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     let values: Vec<&RawValue> = all.by_ref().map_while(Result::ok).collect();

@@ -1,4 +1,5 @@
-//! `weir indicators`: what two organisations tell each other of campaigns, as signed hashes under a seed that they share for this alone.
+//! `weir indicators`: exchange of templates of campaigns between two organisations, as signed hashes under a
+//! seed that they share for this purpose alone.
 
 mod counts;
 mod export;
@@ -139,7 +140,7 @@ fn seed(path: &Path) -> Result<Seed, u8> {
         .ok_or_else(|| usage(path, "must hold 64 hexadecimal digits (`openssl rand -hex 32`)"))
 }
 
-/// The traces are read more than once.
+/// Refuses standard input, because the traces are read several times.
 fn no_stdin(traces: &[PathBuf]) -> Result<(), u8> {
     match traces.iter().any(|t| t.as_os_str() == "-") {
         true => Err(usage(Path::new("-"), "the logs are read more than once: write them to a file")),
@@ -147,7 +148,7 @@ fn no_stdin(traces: &[PathBuf]) -> Result<(), u8> {
     }
 }
 
-/// The exchange seed must not be the policy's own: who has it could tell anybody's key by its hash.
+/// Refuses an exchange seed that is the policy's own: with it a partner could recognise keys by their hashes.
 fn apart(own: &Seed, exchange: &Seed, path: &Path) -> Result<(), u8> {
     match own == exchange {
         true => Err(usage(
@@ -192,7 +193,7 @@ fn export(args: &Export) -> Result<u8, u8> {
     Ok(if found.skipped > 0 { SKIPPED } else { OK })
 }
 
-/// What is in a file, for people.
+/// Prints the content of a file for people.
 fn tell(all: &Indicators) {
     println!(
         "{} of {}, made {}, until {}, exchange seed {}",
@@ -217,7 +218,7 @@ fn tell(all: &Indicators) {
     println!("{}", rows.trim_fmt());
 }
 
-/// Reads files of a partner; those that are refused are told.
+/// Reads a partner's files. Refused ones are reported.
 fn read(files: &[PathBuf], key: &Path, exchange: Option<u32>) -> Result<Vec<Indicators>, u8> {
     let key = form::partner_key(key).map_err(|e| usage(key, e))?;
     let (mut out, mut refused) = (Vec::new(), false);

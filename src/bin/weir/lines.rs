@@ -1,10 +1,10 @@
-//! Lines of plain, .gz or .zst files, read as a stream: in blocks of whole lines, or one by one.
+//! Lines of plain, .gz or .zst files, read as a stream: in blocks of complete lines, or one by one.
 
 use crate::import::unfold::Unfold;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Result};
 use std::path::Path;
 
-/// Longest line, bytes, its end included.
+/// Longest line with its end, bytes.
 pub const MAX_LINE: usize = 16 << 20;
 
 /// Bytes of a block for who takes line by line.
@@ -13,35 +13,35 @@ const BLOCK: usize = 64 << 10;
 /// A source of bytes.
 pub type Bytes = Box<dyn Read + Send>;
 
-/// What a line was.
+/// A line, or what stood in its place.
 #[derive(Debug, PartialEq)]
 pub enum Item<'a> {
     /// A line without its end.
     Line(&'a [u8]),
-    /// Longer than `MAX_LINE`; passed over.
+    /// A line longer than `MAX_LINE`, which is skipped.
     TooLong,
 }
 
-/// Whole lines.
+/// A block of complete lines.
 #[derive(Default)]
 pub struct Block {
-    /// Room; what is filled are the first `len`.
+    /// The buffer, of which the first `len` bytes are filled.
     bytes: Vec<u8>,
     len: usize,
-    /// Instead of any line: one that was too long to keep.
+    /// True if the block stands for one line that is too long.
     too_long: bool,
-    /// The file begins here.
+    /// True if the file begins here.
     first: bool,
 }
 
 impl Block {
-    /// The lines.
+    /// Its lines.
     pub fn lines(&self) -> impl Iterator<Item = Item<'_>> {
         let mut at = 0;
         std::iter::from_fn(move || self.line(&mut at))
     }
 
-    /// The line at byte `at`, which moves behind it.
+    /// The line at byte `at`, which is moved to the next line.
     fn line(&self, at: &mut usize) -> Option<Item<'_>> {
         if self.too_long {
             return (std::mem::replace(at, 1) == 0).then_some(Item::TooLong);
@@ -64,7 +64,7 @@ impl Block {
         at >= if self.too_long { 1 } else { self.len }
     }
 
-    /// Makes room for `room` bytes. What a long line needed is given back.
+    /// Makes room for `room` bytes. Memory that a long line needed is freed.
     fn reset(&mut self, room: usize) {
         (self.len, self.too_long, self.first) = (0, false, false);
         if self.bytes.len() > 4 * room {
@@ -80,31 +80,31 @@ impl Block {
     }
 }
 
-/// A reader of blocks.
+/// Reads a file in blocks.
 pub struct Blocks {
     reader: Bytes,
-    /// The beginning of a line whose end was not in the block.
+    /// Beginning of a line whose end was not in the block.
     rest: Vec<u8>,
-    /// Nothing was read yet.
+    /// True if nothing was read yet.
     first: bool,
-    /// Bytes read, decompressed.
+    /// Bytes read so far, decompressed.
     pub bytes: u64,
 }
 
 impl Blocks {
-    /// Opens a file, or standard input for `-`. Compression is told by the first bytes.
+    /// Opens a file, or standard input for `-`. Compression is recognised by the first bytes.
     pub fn open(path: &Path, wrap: impl FnOnce(Bytes, u64) -> Bytes) -> Result<Blocks> {
         Ok(Blocks { reader: bytes(path, wrap)?, rest: Vec::new(), first: true, bytes: 0 })
     }
 
-    /// The same of a file of JSON values in any layout: a value is a line.
+    /// Opens a file of JSON values in any layout: each value is a line.
     pub fn values(path: &Path, wrap: impl FnOnce(Bytes, u64) -> Bytes) -> Result<Blocks> {
         let reader = Box::new(Unfold::new(bytes(path, wrap)?));
         Ok(Blocks { reader, rest: Vec::new(), first: true, bytes: 0 })
     }
 
-    /// Fills the block with whole lines, about `size` bytes. `false`: the file ended with them. Of a file that breaks off,
-    /// the block has the whole lines before that.
+    /// Fills the block with complete lines, about `size` bytes. False if they were the file's last. If the
+    /// file ends within compressed data, the block gets the complete lines before that.
     pub fn fill(&mut self, block: &mut Block, size: usize) -> Result<bool> {
         let mut room = size.max(self.rest.len() + size / 2);
         block.reset(room);
@@ -138,7 +138,7 @@ impl Blocks {
         }
     }
 
-    /// Reads until the block holds `room` bytes; `false` at the end.
+    /// Reads until the block holds `room` bytes. False at the end.
     fn read_full(&mut self, block: &mut Block, room: usize) -> Result<bool> {
         while block.len < room {
             match self.read(&mut block.bytes[block.len..room])? {
@@ -158,7 +158,7 @@ impl Blocks {
         }
     }
 
-    /// The rest of a line that is too long goes by in pieces.
+    /// Skips the rest of a line that is too long, piece by piece.
     fn pass_over(&mut self, block: &mut Block) -> Result<bool> {
         block.len = 0;
         loop {
@@ -195,7 +195,7 @@ fn bytes(path: &Path, wrap: impl FnOnce(Bytes, u64) -> Bytes) -> Result<Bytes> {
     Ok(reader)
 }
 
-/// A reader of lines.
+/// Reads a file line by line.
 pub struct Lines {
     blocks: Blocks,
     block: Block,

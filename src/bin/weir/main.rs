@@ -1,4 +1,5 @@
-//! `weir`: checks configurations, replays traffic, shows the filter at work. The engine is the one in the module.
+//! `weir`: checks configurations, replays traffic, explains verdicts, serves the hub, simulates campaigns.
+//! The engine is the same code as in the module.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -32,20 +33,20 @@ mod trace;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Exit status of every command: done.
+/// Exit status: done.
 pub const OK: u8 = 0;
-/// Usage, or a configuration that is refused.
+/// Exit status: wrong usage, or a configuration that is refused.
 pub const USAGE: u8 = 1;
-/// Input or output failed.
+/// Exit status: input or output failed.
 pub const IO: u8 = 2;
-/// Finished, but lines were skipped.
+/// Exit status: finished, and lines were skipped.
 pub const SKIPPED: u8 = 3;
-/// Nothing found.
+/// Exit status: nothing found.
 pub const NOTHING: u8 = 3;
-/// It is not as it was written.
+/// Exit status: the audit log was altered.
 pub const BROKEN: u8 = 4;
 
-/// Says why a file, or whatever else is named, is of no use; the exit status.
+/// Prints why a file (or whatever `what` names) cannot be used. Returns the exit status.
 pub fn fail(what: &std::path::Path, why: impl std::fmt::Display) -> u8 {
     eprintln!("weir: {}: {why}", what.display());
     IO

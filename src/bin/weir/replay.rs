@@ -1,4 +1,5 @@
-//! `weir replay`: recorded traffic through workers and ledger of the module, as it would have been judged.
+//! `weir replay`: recorded traffic through the module's workers and ledger, judged as it would have been
+//! live.
 
 pub mod batch;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `weir report`: what logs and states say, as a page for people, or the dossier of one campaign.
+//! `weir report`: decision logs and ledger states as a page for people, or the dossier of one campaign.
 
 mod chart;
 mod doc;

@@ -1,38 +1,38 @@
-//! Lines that are passed over: one message a kind of fault, however many lines have it.
+//! Lines that are skipped: one message for each kind of fault, however many lines have it.
 
 use std::path::Path;
 
-/// Kinds that are told apart in one file; further ones are told together.
+/// Kinds of faults that are reported separately for a file, at most.
 const KINDS: usize = 16;
 
-/// Why a line was passed over.
+/// Why a line was skipped.
 #[derive(Debug)]
 pub struct Skip {
-    /// In full.
+    /// The whole reason.
     pub why: String,
-    /// The same for all lines with this fault.
+    /// The kind, which is the same for all lines with this fault.
     kind: String,
 }
 
 impl Skip {
-    /// A fault that needs no details.
+    /// A fault without details of the line.
     pub fn new(why: impl Into<String>) -> Skip {
         let why = why.into();
         Skip { kind: why.clone(), why }
     }
 
-    /// A fault with details of this line.
+    /// A fault with details of this line, of a kind that other lines may share.
     pub fn of(why: String, kind: &str) -> Skip {
         Skip { why, kind: kind.into() }
     }
 
-    /// What it has in common with others.
+    /// The kind of fault.
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// A fault that the JSON parser found: of one kind are those that expect the same. What stood there instead is told by its type: it
-    /// may be a prompt or a credential, and messages go to logs.
+    /// A fault found by the JSON parser. Faults that expect the same are of one kind. What stood there
+    /// instead is described by its type only: it may be a prompt or a credential, and messages go to logs.
     pub fn json(e: &serde_json::Error) -> Skip {
         let why = if e.is_data() { without_values(&e.to_string()) } else { e.to_string() };
         let kind = if e.is_data() {
@@ -61,7 +61,8 @@ fn without_values(why: &str) -> String {
     }
 }
 
-/// The beginning of a time that cannot be read, if it looks like one; what does not may be anything.
+/// The beginning of a time that cannot be parsed, if it looks like a time; other text is not shown, as it may
+/// be anything.
 pub fn shown_time(text: &str) -> String {
     let shown: String = text.chars().take(40).collect();
     let is_time = |c: char| c.is_ascii_digit() || "+-:., \"TZUCGMe".contains(c);
@@ -76,7 +77,7 @@ struct Kind {
     count: u64,
 }
 
-/// The faults of one file so far.
+/// The faults of one file.
 #[derive(Default)]
 pub struct Skipped(Vec<Kind>);
 
@@ -93,7 +94,7 @@ impl Skipped {
         }
     }
 
-    /// A message for each kind, in the order of their first lines; forgets them.
+    /// A message for each kind, in the order of their first lines. Clears the list.
     pub fn messages(&mut self, path: &Path) -> Vec<String> {
         let full = self.0.len() == KINDS;
         let message = |(i, k): (usize, Kind)| {

@@ -1,8 +1,9 @@
-//! Tables for people: columns as wide as their widest cell.
+//! Tables for the terminal: each column as wide as its widest cell.
 
 use comfy_table::{CellAlignment, Table, presets};
 
-/// A table with these heads: `left` columns of words, then figures, which stand to the right.
+/// A table with these heads: `left` columns of words, then columns of figures, which are aligned to the
+/// right.
 pub fn new(left: usize, heads: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(heads.iter().copied());

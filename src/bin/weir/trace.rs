@@ -1,4 +1,4 @@
-//! The trace format: one JSON object a line, in the shapes that proxies and log shippers write.
+//! The trace format: one JSON object a line, in any of the shapes that proxies and log shippers write.
 
 mod headers;
 
@@ -15,7 +15,8 @@ use weir::engine::units::Nanos;
 /// Latest time of a line, seconds since the epoch.
 const LATEST_S: u64 = 4_000_000_000;
 
-/// A string of the line, borrowed where it has no escapes. (Of a bare `Cow` in an `Option` or a list serde makes an owned one.)
+/// A string of the line, borrowed if it has no escapes. (For a bare `Cow` in an `Option` or a list serde
+/// makes an owned one.)
 #[derive(Clone, Deserialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
@@ -25,7 +26,7 @@ impl AsRef<str> for Text<'_> {
     }
 }
 
-/// One line. Unknown fields are ignored: users' logs carry more than we need.
+/// One line of a trace. Unknown fields are ignored.
 #[derive(Clone, Deserialize)]
 pub struct Line<'a> {
     #[serde(borrow)]
@@ -62,7 +63,7 @@ pub struct Line<'a> {
     response: Option<Response>,
 }
 
-/// What the upstream answered.
+/// The answer of the upstream.
 #[derive(Clone, Deserialize)]
 struct Response {
     #[serde(default)]
@@ -75,7 +76,7 @@ struct Response {
     output_tokens: Option<u64>,
 }
 
-/// Properties of a line.
+/// Host properties that a line tells.
 pub struct LineProperties {
     map: HashMap<String, Option<String>>,
 }
@@ -109,8 +110,8 @@ impl<'a> Line<'a> {
         Ok(line)
     }
 
-    /// Logs tell a path in several ways: as such, as a pseudo-header, as a URL, or as the request line
-    /// (`POST /v1/messages HTTP/1.1`).
+    /// Finds the path, which logs write in several ways: as such, as a pseudo-header, as a URL, or as the
+    /// request line (`POST /v1/messages HTTP/1.1`).
     fn settle_path(&mut self) -> Result<(), Skip> {
         let pseudo = [":path", ":method", ":authority"];
         if self.headers.0.iter().any(|(n, _)| n.as_ref().starts_with(':')) {
@@ -144,25 +145,25 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// The time.
+    /// The time of the request.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be parsed.
     pub fn time(&self) -> Result<Nanos, Skip> {
         time_of(self.t.get())
     }
 
-    /// Does the answer say that somebody refused the request: 401, 403 or 429?
+    /// True if the answer's status says that the request was refused: 401, 403 or 429.
     pub fn was_refused(&self) -> bool {
         matches!(self.response.as_ref().and_then(|r| r.status), Some(401 | 403 | 429))
     }
 
-    /// The headers' bytes.
+    /// Its headers, as bytes.
     pub fn headers(&self) -> Vec<(&[u8], &[u8])> {
         self.headers.0.iter().map(|(k, v)| (k.as_ref().as_bytes(), v.as_ref().as_bytes())).collect()
     }
 
-    /// The body's bytes as they stand in the line; `None` without a body.
+    /// Its body as written in the line, as bytes; `None` without a body.
     pub fn body(&self) -> Result<Option<Cow<'_, [u8]>>, Skip> {
         use base64::Engine as _;
         if let Some(raw) = self.body {
@@ -180,7 +181,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The line's properties, `ja4` among them.
+    /// Its properties, `ja4` included.
     pub fn properties(&mut self) -> LineProperties {
         let mut map = self.properties.take().unwrap_or_default();
         if let Some(ja4) = &self.ja4 {
@@ -190,10 +191,11 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The time that a JSON value tells: RFC 3339 and its common variants, or the time since the epoch, whose unit its size tells.
+/// The time in a JSON value: RFC 3339 and its common variants, or a number since the epoch, whose unit is
+/// recognised by its magnitude.
 ///
 /// # Errors
-/// It cannot be read.
+/// It cannot be parsed.
 pub fn time_of(raw: &str) -> Result<Nanos, Skip> {
     let what = "must be RFC 3339, or seconds, ms, µs or ns since the epoch";
     let bad = || Skip::of(format!("t is {}, {what}", shown_time(raw)), "t cannot be read");
@@ -212,8 +214,8 @@ pub fn time_of(raw: &str) -> Result<Nanos, Skip> {
     u64::try_from(time.as_nanosecond()).map(Nanos).map_err(|_| bad())
 }
 
-/// Seconds with a fraction, milliseconds, microseconds or nanoseconds since the epoch: between 2001 and 2096 their sizes do not
-/// meet, and smaller numbers are seconds.
+/// A number since the epoch in seconds with a fraction, milliseconds, microseconds or nanoseconds. Between
+/// 2001 and 2096 their magnitudes do not overlap; smaller numbers are seconds.
 fn since_epoch(text: &str) -> Option<Nanos> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !fraction.bytes().all(|b| b.is_ascii_digit()) || !whole.bytes().all(|b| b.is_ascii_digit()) {
@@ -232,7 +234,8 @@ fn since_epoch(text: &str) -> Option<Nanos> {
     None
 }
 
-/// RFC 3339, also as loggers write it: without a zone or with the word for it, a space in front, more digits than nanoseconds.
+/// RFC 3339, also as loggers write it: without a zone or with its name, with a space before it, with more
+/// digits than nanoseconds.
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let (clock, rest) = text.split_at_checked(19)?;
     let zone = rest.trim_start_matches([',', '.']).trim_start_matches(|c: char| c.is_ascii_digit());

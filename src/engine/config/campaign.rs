@@ -14,44 +14,45 @@ use super::problem::Problems;
 use super::read::Object;
 use crate::engine::units::Nanos;
 
-/// `campaign` of the configuration.
+/// `campaign` of the configuration: parameters of detection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Campaign {
-    /// Distinct keys before a text group can be confirmed.
+    /// Least distinct keys of a text group that may be confirmed.
     pub d_min: u32,
-    /// The same for a network group.
+    /// The same of a network group.
     pub net_d_min: u32,
     /// Nats by which a campaign must beat the best honest explanation of a value's keys.
     pub nats: u32,
-    /// Odds, to one, at which a key is blocked; a tenth of them is watched.
+    /// Odds, to one, at which a key is blocked; it is watched at a tenth of them.
     pub block_odds: u32,
-    /// Largest fleet of timers, and largest number of keys of one owner, that is protected, keys.
+    /// Largest fleet of timers, and largest set of keys of one owner, that is taken for honest; keys.
     pub fleet_cap: u32,
-    /// A phrase in 1/dominance of a template's requests or fewer is a slot.
+    /// A phrase that stands in at most 1/`dominance` of a template's requests is a slot, not part of the
+    /// template.
     pub dominance: u32,
     /// Keys younger than this are young, seconds.
     pub young_for_s: u64,
-    /// Ageing period, seconds, aligned to wall time.
+    /// Ageing period of counters, seconds, aligned to wall time.
     pub epoch_s: u64,
-    /// Blocks by its load or by a roll-out of prompts before a key is convicted.
+    /// Blocks by load or by a roll-out of prompts after which a key is convicted.
     pub strikes: u8,
-    /// Consecutive evaluations before a group is confirmed.
+    /// Consecutive evaluations that must agree before a group is confirmed.
     pub arm: u8,
-    /// Young automatic keys in one octave of load for a profile alarm.
+    /// Young automatic keys in one octave of load that raise a profile's alarm.
     pub profile_min: u32,
-    /// Watched keys before a rollout blocks.
+    /// Keys that must have sent as many shared prompts as a roll-out before one is blocked for it.
     pub rollout_keys: u32,
-    /// A case released by an operator or by evidence is not confirmed again for this time, seconds.
+    /// Time for which a released value or case is not confirmed again, seconds.
     pub release_immunity_s: u64,
-    /// Groups (1,224 bytes each).
+    /// Capacity of the group table (1,224 bytes a group).
     pub groups: u32,
     /// log2 of the first doorkeeper's cells (4 bytes each).
     pub doorkeeper_bits: u8,
-    /// log2 of the novelty table's cells (8 bytes each).
+    /// log2 of the cells of the table of texts seen (8 bytes each).
     pub novelty_bits: u8,
-    /// Evidence switched off by `switch_off`: always 0 outside ablation runs of `weir simulate`.
+    /// Bitmap of the terms switched off by `switch_off`: 0 but in ablation runs of `weir simulate`.
     pub off: u32,
-    /// Fitted numbers: always the committed ones outside `weir simulate --leave-one-out`.
+    /// Fitted numbers: the committed ones but in `weir simulate --leave-one-out` and `--fitted`.
     pub fitted: Fitted,
 }
 
@@ -69,20 +70,20 @@ const TERMS: [(&str, u32); 10] = [
     ("opening", off::OPENING),
 ];
 
-/// Bits of `Campaign::off` that are not an explanation's (those are `1 << index`).
+/// Bits of `Campaign::off` beside those of the explanations (`1 << index`).
 pub mod off {
-    /// Slots are confirmed like skeletons.
+    /// Slots are confirmed like other phrases.
     pub const DOMINANCE: u32 = 1 << 9;
-    /// One evaluation confirms.
+    /// One evaluation is enough to confirm.
     pub const ARM: u32 = 1 << 10;
-    /// Other values of a confirmed request wait for their own evaluations.
+    /// The other values of a confirmed request are not confirmed with it.
     pub const SIBLINGS: u32 = 1 << 12;
-    /// Any assistant message makes a request a continuation.
+    /// Any assistant message makes a request a follow-up.
     pub const OPENING: u32 = 1 << 13;
 }
 
 impl Campaign {
-    /// For ablations: takes a term out. `false` if there is none of that name.
+    /// Switches a term off by its name, for ablations. False if there is no such term.
     pub fn switch_off(&mut self, term: &str) -> bool {
         match TERMS.iter().find(|t| t.0 == term) {
             Some((_, bit)) => {
@@ -92,7 +93,7 @@ impl Campaign {
             None => false,
         }
     }
-    /// Is it switched off?
+    /// True if the term of this bit is switched off.
     pub fn is_off(&self, bit: u32) -> bool {
         self.off & bit != 0
     }
@@ -123,7 +124,7 @@ impl Default for Campaign {
     }
 }
 
-/// Reads `campaign`.
+/// Reads `campaign` of the configuration.
 pub(super) fn read(mut o: Object<'_>, p: &mut Problems) -> Campaign {
     let d = Campaign::default();
     let n = |o: &mut Object<'_>, p: &mut Problems, key, default: u32, lo, hi| {

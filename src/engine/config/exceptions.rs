@@ -1,7 +1,8 @@
-//! `exceptions`: what people have decided of a key, a template, a network or a case on a node without a hub.
+//! `exceptions`: decisions of people on a key, a template, a network or a case, for a node without a hub.
 //!
-//! Each line is signed with the policy's seed (SipHash-1-3, 64 bits), says who decided it and why, and ends by itself. So whoever may
-//! write the configuration but does not have the seed cannot free or refuse anybody with one. `weir except` makes such a line.
+//! Each entry is signed with the policy's seed (SipHash-1-3, 64 bits), says who decided it and why, and
+//! expires. So whoever may write the configuration but does not have the seed cannot release or deny anybody
+//! with it. `weir except` makes entries.
 
 use super::Problems;
 use super::read::{Object, quote};
@@ -11,58 +12,61 @@ use crate::engine::time::parse_time;
 use crate::engine::verdict::{ALLOWED, DENIED, RELEASED};
 use serde_json::Value;
 
-/// Lines at most.
+/// Largest number of entries.
 pub const MOST: usize = 1_024;
-/// Bytes of `by` and `reason` at most.
+/// Longest `by` and longest `reason`, bytes.
 pub const TEXT_BYTES: usize = 256;
-/// The verbs, and what they may be of: the beginnings of its name (none: 8 hexadecimal digits, the number of a case).
+/// Verbs, the decision that each stands for, and the prefixes of ids that it may be of (`""`: 8 hexadecimal
+/// digits, the number of a case).
 const VERBS: [(&str, u32, &[&str]); 3] = [
     ("release", RELEASED, &["kid:", "tid:", "nid:", ""]),
     ("allow", ALLOWED, &["kid:", "tid:", "nid:"]),
     ("deny", DENIED, &["kid:"]),
 ];
 
-/// One line.
+/// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Exception {
-    /// Of a key or a value; of a case its number.
+    /// Id of the key or value, or the number of the case.
     id: u64,
-    /// `RELEASED`, `ALLOWED` or `DENIED`.
+    /// The decision: `RELEASED`, `ALLOWED` or `DENIED`.
     what: u32,
-    /// Seconds since the epoch.
+    /// End of the exception, seconds since the epoch.
     until_s: u32,
 }
 
-/// All lines, by id. 16 bytes each.
+/// All entries, sorted by id. 16 bytes each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exceptions(Vec<Exception>);
 
 impl Exceptions {
-    /// Is there none?
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-    /// What has been decided of an id, 0 if nothing that stands.
+    /// The decision on an id: `RELEASED`, `ALLOWED` or `DENIED` of `verdict`; 0 if there is none or it has
+    /// expired.
     pub fn of(&self, id: u64, now_s: u32) -> u32 {
         let at = self.0.binary_search_by_key(&id, |e| e.id).ok();
         at.and_then(|at| self.0.get(at)).filter(|e| e.until_s >= now_s).map_or(0, |e| e.what)
     }
-    /// The strongest of what has been decided of these ids, 0 if nothing that stands.
+    /// The strongest decision on any of these ids; 0 if there is none.
     pub fn of_any(&self, ids: &[u64], now_s: u32) -> u32 {
         if self.is_empty() { 0 } else { ids.iter().map(|id| self.of(*id, now_s)).max().unwrap_or(0) }
     }
-    /// Ids that are released or allowed now: no ledger convicts them of anything.
+    /// Ids that are released or allowed now: the ledger convicts none of them.
     pub fn freed(&self, now_s: u32) -> impl Iterator<Item = u64> {
         self.0.iter().filter(move |e| e.what != DENIED && e.until_s >= now_s).map(|e| e.id)
     }
 }
 
-/// The signature of a line: of its verb, what it is of, its end, who decided it and why, as they are written. No part has a line end.
+/// The signature of an entry: of its verb, its id, its end, its author and its reason, as they are written.
+/// No part may hold a line end.
 pub fn signature(seed: &Seed, parts: [&str; 5]) -> u64 {
     sip13(seed.key(Purpose::Exception), parts.join("\n").as_bytes())
 }
 
-/// The id of a verb's object. `None`: the verb is of nothing of that name.
+/// The id in `of`; `None` if it has none of the prefixes.
 fn id(of: &str, prefixes: &[&str]) -> Option<u64> {
     let prefix = prefixes.iter().find(|p| of.starts_with(**p))?;
     let digits = of.strip_prefix(prefix)?;
@@ -71,14 +75,14 @@ fn id(of: &str, prefixes: &[&str]) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok().filter(|_| plain)
 }
 
-/// What is wrong with `{"exceptions": […]}`.
+/// Problems of an object `{"exceptions": […]}`.
 pub fn problems(v: &Value, seed: &Seed) -> Problems {
     let mut p = Problems::default();
     read(&mut Object::new(v, String::new(), &mut p), Some(seed), &mut p);
     p
 }
 
-/// Reads the list.
+/// Reads `exceptions` of the configuration.
 pub(super) fn read(top: &mut Object<'_>, seed: Option<&Seed>, p: &mut Problems) -> Exceptions {
     let list = top.list("exceptions", p).map(Vec::as_slice).unwrap_or_default();
     if list.len() > MOST {

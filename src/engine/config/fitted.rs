@@ -1,15 +1,17 @@
-//! Numbers that were fitted, in one place: laws of follow-ups, repeats, ages, hours and pace, honest and not.
+//! Numbers that were fitted, in one place: laws of follow-ups, repeats, ages, hours and pace, of honest and
+//! of campaign keys.
 //!
-//! `weir simulate --fit` measures them on keys whose class the simulator knows, `weir simulate --leave-one-out` fits them without
-//! each honest family and judges that family. Both are reported in `tests/detection/README.md`.
+//! `weir simulate --fit` measures them on keys whose class the simulator knows. `weir simulate
+//! --leave-one-out` fits them without each honest family and judges that family. Both are reported in
+//! `tests/detection/README.md`.
 
 use crate::engine::beta_binomial::Share;
 
-/// Stands for `Fitted::silent` in a hypothesis' list of laws.
+/// Placeholder in a hypothesis' list of laws: `Fitted::silent` is used there.
 pub const SILENT: Share = Share::RARE;
-/// Stands for `Fitted::novel`.
+/// The same for `Fitted::novel`.
 pub const NOVEL: Share = Share::RARE;
-/// Laws of keys that converse, from few follow-ups to mostly follow-ups; with high and low precision.
+/// Laws of keys that converse, from few follow-ups to mostly follow-ups, each with high and low precision.
 pub const TALKERS: [Share; 8] = [
     Share::new(0.1, 2.0),
     Share::new(0.1, 14.0),
@@ -24,35 +26,39 @@ pub const TALKERS: [Share; 8] = [
 pub const REPEATERS: [Share; 4] =
     [Share::new(0.07, 6.0), Share::new(0.2, 4.0), Share::new(0.5, 3.0), Share::new(0.85, 6.0)];
 
-/// Prior laws of a template's users: those of the whole honest population, and of a campaign's accidental follow-ups and repeats.
-/// A configuration cannot set them: a value fitted to one day of one deployment would have to be fitted again.
+/// Prior laws of a template's users: those of the whole honest population, and of a campaign's accidental
+/// follow-ups and repeats. A configuration cannot set them, because values fitted to one day of one
+/// deployment would soon be wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fitted {
-    /// Share of young keys among honest users whose ages are known, ...
+    /// Share of young keys among honest users of known age.
     pub young: f64,
-    /// ... and how many keys of a template that is worth (precision between families).
+    /// Weight of `young` as a prior, in keys (precision between families).
     pub young_weight: f64,
-    /// Follow-ups among an honest user's requests with a template. Its precision also holds where a template shows its own.
+    /// Share of follow-ups in an honest user's requests with a template. A template's own mean replaces this
+    /// one's; the precision stays.
     pub talk: Share,
-    /// Repeats among an honest user's openings.
+    /// Share of repeats in an honest user's openings.
     pub repeats: Share,
-    /// A template's openings among all of an honest user's since the first of them.
+    /// Share of a template in an honest user's openings since the first that carried it.
     pub devoted: Share,
-    /// Share of honest users that sleep, ...
+    /// Share of honest users that sleep.
     pub sleep: f64,
-    /// ... and how many keys that is worth.
+    /// Weight of `sleep` as a prior, in keys.
     pub sleep_weight: f64,
-    /// Probability that an honest user stops after a request.
+    /// Probability that an honest user stops after a visit.
     pub stop: f64,
-    /// How alike honest users' rates are: shape of their gamma distribution, ...
+    /// How alike honest users' rates are: shape of their gamma distribution.
     pub shape: f64,
-    /// ... and its upper bound where it is measured on a template's own honest users, which are a biased sample.
+    /// Largest shape that is believed when measured on one template's honest users, which are a biased
+    /// sample.
     pub shape_most: f64,
-    /// Share of an honest user's requests that tell him from a campaign's account: he follows up, repeats somebody, or is old.
+    /// Share of an honest user's requests that tell him from a campaign's account: follow-ups, repeats,
+    /// openings of an old key.
     pub sign: f64,
-    /// Follow-ups of a campaign's keys: by accident, or in passing.
+    /// Share of follow-ups of a campaign's keys.
     pub silent: Share,
-    /// Repeats of a campaign's keys.
+    /// Share of repeats of a campaign's keys.
     pub novel: Share,
 }
 

@@ -1,4 +1,4 @@
-//! Configuration, valid by construction. `raw` holds the strict JSON half; nothing here knows JSON.
+//! Configuration, valid by construction. `raw` reads the JSON; nothing here knows JSON.
 
 pub mod campaign;
 pub mod exceptions;
@@ -25,32 +25,32 @@ use routes::Routes;
 /// A whole configuration. Profile 0 is the top level ("default").
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Name of the policy: prefix of everything stored or shared.
+    /// Name of the policy. Prefix of everything that is stored or shared.
     pub policy: String,
-    /// Secret of all hashes.
+    /// Secret of all keyed hashes.
     pub seed: Seed,
-    /// True when no seed was configured and the policy's name was used: predictable, warned about, and never in force with mode
-    /// enforce. A host that can gives a random one instead.
+    /// True if no seed was configured, so that it is derived from the policy's name: predictable, warned
+    /// about, and refused with mode enforce. A host with randomness replaces it by a random one.
     pub seed_is_derived: bool,
-    /// `identity.learn`: keys first seen within this time after an empty start are age unknown.
+    /// `identity.learn`: time after an empty start in which the age of a new key is unknown.
     pub learn: Nanos,
-    /// Detection parameters, one set per policy (the ledger is shared by all profiles).
+    /// Detection parameters, common to all profiles, as they share the ledger.
     pub campaign: Campaign,
-    /// At least one; at most 64 besides the default.
+    /// Profiles: the default one first, at most 64 others.
     pub profiles: Vec<Profile>,
-    /// Which request uses which profile.
+    /// Which profile applies to a request.
     pub routes: Routes,
-    /// `scope`: one ledger a node or a VM.
+    /// `scope`: one ledger for all VMs of a node, or one in each VM.
     pub scope: Scope,
-    /// `demo.time_scale`, 1 in production.
+    /// `demo.time_scale`: engine seconds a wall second, 1 in production.
     pub time_scale: u32,
     /// `keys`: capacity of the key table (entries of 64 bytes).
     pub keys: u32,
-    /// `exceptions`: what people have decided.
+    /// `exceptions`: decisions of people.
     pub exceptions: Exceptions,
-    /// `hub`: where several nodes learn together, if anywhere.
+    /// `hub`: the hub of several nodes, if there is one.
     pub hub: Option<Hub>,
-    /// Warnings: unwise, but allowed.
+    /// Problems that do not refuse the configuration.
     pub warnings: Vec<Problem>,
 }
 
@@ -68,47 +68,48 @@ pub struct Hub {
 /// Index into `Config::profiles`.
 pub type ProfileId = u8;
 
-/// What applies to one route.
+/// Settings that apply to some routes.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Name; "default" for the top level.
+    /// Name; `default` for the top level.
     pub name: String,
-    /// off, shadow or enforce.
+    /// `mode`.
     pub mode: Mode,
-    /// Share of keys that enforce applies to, 0..=100.
+    /// Percent of the keys that mode enforce applies to.
     pub enforce_percent: u8,
-    /// Where keys come from.
+    /// How a request's key is found.
     pub identity: IdentityConfig,
-    /// Body limits.
+    /// What is read and held of bodies.
     pub inspect: Inspect,
-    /// At most 8, the strictest wins: those of a key first, then those of a tenant.
+    /// Limits of keys, then those of tenants; at most 8. The one with the longest wait decides.
     pub limits: Vec<Limit>,
-    /// Ladder settings.
+    /// What is done about verdicts.
     pub actions: Actions,
-    /// Allow classes.
+    /// Requests that are always allowed.
     pub allow: List,
-    /// Always blocked.
+    /// Requests that are always blocked.
     pub deny: List,
-    /// What happens when Weir itself cannot decide.
+    /// What is done when Weir itself cannot decide.
     pub failure_mode: FailureMode,
     /// Which decisions are logged.
     pub log: LogDecisions,
 }
 
-/// Where a value comes from.
+/// Where an identity's value is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A request header (lower-case name) that holds a name, which a filter in front has written.
     Header(String),
-    /// A request header (lower-case name) whose name speaks of a secret.
+    /// A request header (lower-case name) that holds a secret, to judge by its name.
     Secret(String),
     /// The token of `authorization`, whatever its scheme.
     Bearer,
-    /// The user name of `authorization: Basic …`.
+    /// The user name in `authorization: Basic …`.
     Basic,
     /// The access key id of a request signed for AWS, in `authorization` or `X-Amz-Credential`.
     SigV4,
-    /// A claim of the token in `authorization`, by name or dotted path. Nothing here verifies the token.
+    /// A claim of the JSON Web Token in `authorization`, by name or dotted path. Its signature is not
+    /// verified here.
     Jwt(String),
     /// A cookie.
     Cookie(String),
@@ -116,7 +117,7 @@ pub enum Source {
     Query(String),
     /// A host property, dotted path.
     Property(String),
-    /// Peer address (or the trusted hop of x-forwarded-for), cut to a prefix length.
+    /// The peer's address (or that of the trusted hop), cut to a prefix length.
     Address {
         /// Prefix bits for IPv4, 8..=32.
         ipv4: u8,
@@ -126,7 +127,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// A header: one whose name has key, token, auth, secret or credential in it holds a secret, any other a name.
+    /// A header as a source. One whose name contains key, token, auth, secret or credential is taken for a
+    /// secret, any other for a name.
     pub fn header(name: &str) -> Source {
         let name = name.to_ascii_lowercase();
         let secret = ["key", "token", "auth", "secret", "credential"]
@@ -139,19 +141,21 @@ impl Source {
 /// `identity`.
 #[derive(Clone, Debug)]
 pub struct IdentityConfig {
-    /// First that yields a value wins.
+    /// Sources in order; the first that yields a value names the key.
     pub sources: Vec<Source>,
-    /// Secrets are hashed with SHA-256 before they are hashed with the seed, so that logs which hold that hash name the same key.
+    /// Hash secrets with SHA-256 before the keyed hash, so that logs which hold their SHA-256 name the same
+    /// key.
     pub hash_secrets: bool,
-    /// Owner of many keys, if the operator can name it.
+    /// Source of the tenant, who owns several keys.
     pub tenant: Option<Source>,
-    /// Header or property with the account's creation time (RFC 3339 or seconds since the epoch).
+    /// Header or property with the account's creation time (RFC 3339, or a number since the epoch).
     pub age: Option<Source>,
-    /// JA4 fingerprint, if the host exposes one.
+    /// Source of the JA4 fingerprint, if the host exposes one.
     pub ja4: Option<Source>,
-    /// Trusted proxies in front: how many entries of `hops_header`, counted from the right, to believe. 0 = use the peer address.
+    /// Number of trusted proxies in front: as many entries of `hops_header` are believed, counted from the
+    /// right. 0: the peer address is used.
     pub trusted_hops: u8,
-    /// The header that those proxies write.
+    /// Header that those proxies write.
     pub hops_header: HopsHeader,
 }
 
@@ -168,41 +172,41 @@ pub enum HopsHeader {
 /// `inspect`.
 #[derive(Clone, Debug)]
 pub struct Inspect {
-    /// Held before the body is released, bytes.
+    /// Longest part of a body that is held before it is released, bytes.
     pub max_hold_bytes: u32,
-    /// Scanned, bytes.
+    /// Longest part of a body that is scanned, bytes.
     pub max_inspect_bytes: u32,
-    /// What the host buffers of a request, bytes.
+    /// Bytes that the host buffers of a request.
     pub host_buffer_bytes: u32,
-    /// Pause at request headers (only where the host allows it).
+    /// Hold request headers until the body is decided (only where the host allows it).
     pub hold_headers: bool,
-    /// Unreadable bodies.
+    /// What is done about a body that cannot be read.
     pub on_unreadable: OnUnreadable,
-    /// Requests that carry no prompt which a dialect reads.
+    /// What is done about requests without a prompt that a dialect reads.
     pub other_paths: OtherPaths,
-    /// The operator's own paths, at most 32; they go before those that dialects claim.
+    /// The operator's own paths, at most 32. They are matched before those of the dialects.
     pub paths: Vec<OwnPath>,
 }
 
 /// An entry of `inspect.paths`.
 #[derive(Clone, Debug)]
 pub struct OwnPath {
-    /// The end of a path, whole segments, in lower case.
+    /// End of the path: whole segments, in lower case.
     pub suffix: String,
-    /// How its body is read.
+    /// Dialect that reads the body.
     pub dialect: &'static dyn Dialect,
 }
 
 impl Inspect {
-    /// How many bytes may be held of a body of this length; 0: none. A host that buffers a part of a body and is given more than its buffer
-    /// takes answers 413 by itself, and no burst has a bound (a decompressor makes 3 MB of 13 KB): so a body is held only if its length is
-    /// known and all of it fits.
+    /// Bytes of a body with this `content-length` that may be held; 0: none. A host that buffers a body and
+    /// receives more than its buffer takes answers 413 by itself, and a single burst may be of any size (a
+    /// decompressor makes 3 MB of 13 KB). So a body is held only if its length is known and all of it fits.
     pub fn holds(&self, length: Option<u64>) -> u64 {
         let most = u64::from(self.max_hold_bytes.min(self.host_buffer_bytes));
         length.filter(|n| *n <= most).map_or(0, |_| most)
     }
 
-    /// The dialect that reads this path: the operator's own word, or the one that claims it.
+    /// The dialect that reads a path: the operator's, else the one that claims it.
     pub fn dialect(&self, path: &Normal) -> Option<&'static dyn Dialect> {
         let own = self.paths.iter().find(|own| path.end().ends_with(own.suffix.as_bytes()));
         own.map(|own| own.dialect).or_else(|| dialect_for(path))
@@ -212,37 +216,37 @@ impl Inspect {
 /// `inspect.other_paths`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OtherPaths {
-    /// Lists and convictions decide; limits too, where the request may carry work.
+    /// The key decides: lists and convictions, and limits where the request may carry work.
     #[default]
     Keys,
-    /// Pass.
+    /// It passes.
     None,
-    /// A path that no dialect claims is answered 404; a claimed path without a body is as under `Keys`.
+    /// 404 if no dialect claims the path; else as `Keys`.
     Reject,
 }
 
 /// `inspect.on_unreadable`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnreadable {
-    /// Forward without charging a limit.
+    /// It passes, and no limit is charged.
     Allow,
-    /// Forward, charged to the limits like any request; key verdicts apply.
+    /// It passes, charged to the limits; verdicts on its key apply.
     #[default]
     Limit,
-    /// Reject.
+    /// It is refused.
     Reject,
 }
 
 /// One rate limit (GCRA).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Name, for logs.
+    /// Name in logs.
     pub name: String,
-    /// Quota: requests in `per`; also the burst.
+    /// Requests in `per`, which is also the largest burst.
     pub requests: u32,
-    /// Window.
+    /// Period of the quota.
     pub per: Nanos,
-    /// Whose requests it counts.
+    /// Whose requests are counted together.
     pub by: By,
     /// What a request costs.
     pub cost: Cost,
@@ -251,33 +255,33 @@ pub struct Limit {
 /// `limits[].by`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum By {
-    /// Each key's.
+    /// Those of each key.
     #[default]
     Key,
-    /// Those of all keys of a tenant together. Requests without a tenant are not counted.
+    /// Those of all keys of a tenant. Requests without a tenant are not counted.
     Tenant,
 }
 
 /// `limits[].cost`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cost {
-    /// One for each answer that it asks for: `n` (or `best_of`, …) for each of its prompts.
+    /// One for each answer asked for: `n` (or `best_of`, …) times the number of prompts.
     #[default]
     Answers,
-    /// One, whatever it asks for.
+    /// One for each request.
     Requests,
 }
 
 impl Limit {
-    /// A limit of each key by what its requests cost.
+    /// A limit of each key, in answers.
     pub fn new(name: &str, requests: u32, per: Nanos) -> Limit {
         Limit { name: name.into(), requests, per, by: By::Key, cost: Cost::Answers }
     }
-    /// Time that one cell takes: its emission interval.
+    /// Time in which one unit of the quota is regained: the emission interval of GCRA.
     pub fn interval(&self) -> Nanos {
         Nanos(self.per.0.checked_div(u64::from(self.requests)).unwrap_or(self.per.0))
     }
-    /// Cells that a request of `cost` takes.
+    /// Units of the quota that a request of `cost` takes.
     pub fn cells(&self, cost: u16) -> u32 {
         match self.cost {
             Cost::Answers => u32::from(cost).max(1),
@@ -286,7 +290,7 @@ impl Limit {
     }
 }
 
-/// The limits of keys, and those of tenants.
+/// Splits limits into those of keys and those of tenants.
 pub fn by_owner(limits: &[Limit]) -> (&[Limit], &[Limit]) {
     let n = limits.partition_point(|l| l.by == By::Key);
     limits.split_at_checked(n).unwrap_or((limits, &[]))
@@ -295,24 +299,25 @@ pub fn by_owner(limits: &[Limit]) -> (&[Limit], &[Limit]) {
 /// `actions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Actions {
-    /// `watch: tag | budget | none`: mark watched requests for the upstream.
+    /// `watch`: tag watched requests for the upstream.
     pub watch_tags: bool,
-    /// `watch: budget`: what unproven keys may send together of a template that is suspicious but not decided.
+    /// `watch: budget` with `budget`: what unproven keys may send together of a template that is suspicious
+    /// but not decided.
     pub budget: Option<Budget>,
-    /// `throttle.retry_after`, at most 60 s.
+    /// `throttle.retry_after`: longest wait that a client is told, at most 60 s.
     pub throttle_retry_after: Nanos,
-    /// `block.for`: how long a conviction lasts after the last request.
+    /// `block.for`: time for which a conviction lasts after the key's last request.
     pub block_for: Nanos,
     /// `block.status`: 400..=599, 429 by default.
     pub block_status: u16,
 }
 
-/// `actions.budget`: requests of all unproven keys together, a template.
+/// `actions.budget`: a quota of each suspicious template, for all unproven keys together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Requests in `per`; also the burst.
+    /// Requests in `per`, which is also the largest burst.
     pub requests: u32,
-    /// Window.
+    /// Period of the quota.
     pub per: Nanos,
 }
 
@@ -323,7 +328,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// As a limit of one bucket.
+    /// The same as a limit.
     pub fn limit(&self) -> Limit {
         Limit { cost: Cost::Requests, ..Limit::new("", self.requests, self.per) }
     }
@@ -332,14 +337,14 @@ impl Budget {
 /// An entry of `allow` or `deny`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListEntry {
-    /// For logs.
+    /// Name in logs.
     pub name: String,
     /// Which requests it selects.
     pub selector: Selector,
 }
 
-/// Entries of `allow` or `deny`, in the file's order, and an index by selector: the time of a look-up does not depend on the
-/// length of the list.
+/// Entries of `allow` or `deny` in the file's order, with an index by selector, so that the cost of a look-up
+/// does not depend on their number.
 #[derive(Clone, Debug)]
 pub struct List {
     entries: Vec<ListEntry>,
@@ -354,13 +359,13 @@ impl Default for List {
 }
 
 impl List {
-    /// Builds a list; of two entries with one selector the first counts.
+    /// Builds the list. Of two entries with one selector the first counts.
     pub fn new(entries: Vec<ListEntry>) -> List {
         let places = map::places(entries.iter().map(|e| e.selector), map::fixed());
         let templates = entries.iter().any(|e| matches!(e.selector, Selector::Template(_)));
         List { entries, places, templates }
     }
-    /// Numbers of the entries whose selector an earlier entry has.
+    /// Indices of entries whose selector an earlier entry has.
     pub fn twins(&self) -> impl Iterator<Item = usize> {
         let first = |e: &ListEntry| self.places.get(&e.selector).copied();
         self.entries.iter().enumerate().filter(move |(at, e)| first(e) != Some(*at)).map(|(at, _)| at)
@@ -369,11 +374,11 @@ impl List {
     pub fn entries(&self) -> &[ListEntry] {
         &self.entries
     }
-    /// The entry that selects this.
+    /// The entry with this selector.
     pub fn get(&self, what: Selector) -> Option<&ListEntry> {
         self.places.get(&what).and_then(|at| self.entries.get(*at))
     }
-    /// Does an entry select a template? (A request has up to 192 values to look up.)
+    /// True if any entry selects a template. (A request has up to 192 values to look up.)
     pub fn has_templates(&self) -> bool {
         self.templates
     }
@@ -386,16 +391,16 @@ pub enum Selector {
     Key(KeyId),
     /// `ten:` + 16 hex digits.
     Tenant(u64),
-    /// `tid:` + 16 hex digits: one fingerprint value. Requests that carry it are not learnt from.
+    /// `tid:` + 16 hex digits: one fingerprint value. The ledger learns nothing from requests that carry it.
     Template(u64),
-    /// `nid:` + 16 hex digits: a network tag. Requests that carry it are not learnt from.
+    /// `nid:` + 16 hex digits: one network value. The ledger learns nothing from requests that carry it.
     Network(u64),
 }
 
 /// `scope`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// One ledger a node, where the host has shared data; otherwise as `Vm`.
+    /// One ledger for all VMs of a node, if the host has shared data; otherwise as `Vm`.
     #[default]
     Node,
     /// One ledger in each VM.
@@ -405,10 +410,10 @@ pub enum Scope {
 /// `failure_mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailureMode {
-    /// Serve.
+    /// The request passes.
     #[default]
     Open,
-    /// Reject.
+    /// The request is answered with 503.
     Closed,
 }
 
@@ -425,7 +430,7 @@ pub enum LogDecisions {
 }
 
 impl Config {
-    /// The profile at `id`; the default profile for an id that does not exist.
+    /// The profile of an id; the default profile for an id that does not exist.
     pub fn profile(&self, id: ProfileId) -> Option<&Profile> {
         self.profiles.get(usize::from(id)).or_else(|| self.profiles.first())
     }

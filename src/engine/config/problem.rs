@@ -1,11 +1,11 @@
-//! What is wrong with a configuration: every problem at once, each with its path and the fix.
+//! Problems of a configuration: all of them at once, each with its JSON path and the fix.
 
 use std::fmt::Display;
 
-/// Something wrong (or, as a warning, unwise) in a file.
+/// One problem (an error or a warning) of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// JSON path; empty for the file itself.
+    /// JSON path; empty for the whole file.
     pub path: String,
     /// What is wrong, and the fix.
     pub message: String,

@@ -1,5 +1,5 @@
-//! The strict JSON half: unknown keys, wrong units, empty selectors and contradictions are problems that name the JSON
-//! path, the value, what is allowed and the fix. All problems of a file are told at once.
+//! Reads the JSON strictly: unknown keys, wrong units, empty selectors and contradictions are problems that
+//! name the JSON path, the value, what is allowed and the fix. All problems of a file are reported at once.
 
 use super::read::{Object, leaf, of_text, quote, show};
 use super::routes::{Match, Pattern, Routes, Rule};
@@ -29,18 +29,18 @@ const TOP_ONLY: [&str; 12] = [
     "exceptions",
 ];
 
-/// Parses and validates. Without a seed in the file, one is derived from the policy's name.
+/// Parses and validates a configuration. Without a seed in the file, one is derived from the policy's name.
 ///
 /// # Errors
-/// Every problem of the file.
+/// All problems of the file.
 pub fn parse(json: &str) -> Result<Config, ConfigError> {
     parse_with_env(json, None)
 }
 
-/// The same, with the seed of the environment (`WEIR_SEED`) where the file has none.
+/// The same with `env_seed` (`WEIR_SEED`) where the file has no seed.
 ///
 /// # Errors
-/// Every problem of the file.
+/// All problems of the file.
 pub fn parse_with_env(json: &str, env_seed: Option<&str>) -> Result<Config, ConfigError> {
     let mut p = Problems::default();
     // Some editors put a byte order mark in front.
@@ -139,7 +139,7 @@ fn seed(
     (Seed::from_text(policy), true)
 }
 
-/// The hub, if there is one.
+/// Reads `hub`; `None` if it is absent.
 fn hub(top: &mut Object<'_>, scope: Scope, w: &mut Problems, p: &mut Problems) -> Option<Hub> {
     let present = top.get("hub").is_some();
     let mut hub = top.object("hub", p);
@@ -260,7 +260,8 @@ fn identity(mut o: Object<'_>, p: &mut Problems, w: &mut Problems) -> (IdentityC
     (IdentityConfig { sources, hash_secrets, tenant, age, ja4, trusted_hops, hops_header }, learn)
 }
 
-/// Credentials only: a name that a filter in front writes (`x-client-id`) could be made up anew by each request where none does.
+/// Credentials only. A name that a filter in front writes (`x-client-id`) is no default: where no filter
+/// does, a client could make one up for each request.
 fn default_sources() -> Vec<Source> {
     vec![
         Source::Bearer,
@@ -534,7 +535,8 @@ fn entries(o: &mut Object<'_>, key: &'static str, p: &mut Problems) -> List {
     out
 }
 
-/// `base` with the merge patch applied (RFC 7396). Builds new maps: removal from a map is 5 KB of the module.
+/// `base` with a JSON merge patch applied (RFC 7396). It builds new maps, because removal from a map is 5 KB
+/// of the module.
 pub fn merged(base: Option<&Value>, patch: &Value) -> Value {
     let (Some(Value::Object(base)), Value::Object(changes)) = (base, patch) else { return patch.clone() };
     let kept = base.iter().filter(|(k, _)| !changes.contains_key(*k)).map(|(k, v)| (k.clone(), v.clone()));
@@ -544,7 +546,7 @@ pub fn merged(base: Option<&Value>, patch: &Value) -> Value {
     Value::Object(out)
 }
 
-/// The object without some of its keys.
+/// A copy of the object without some of its keys.
 fn without(v: &Value, keys: &[&str]) -> Value {
     let mut out = Map::new();
     for (k, v) in v.as_object().into_iter().flatten().filter(|(k, _)| !keys.contains(&k.as_str())) {
@@ -553,7 +555,7 @@ fn without(v: &Value, keys: &[&str]) -> Value {
     Value::Object(out)
 }
 
-/// A profile as a patch over the top level. Problems are told at the patch's own path.
+/// Reads a profile, which is a patch over the top level. Problems carry the patch's own path.
 fn patched(top: &Value, patch: &Value, name: &str, path: &str, p: &mut Problems) -> Option<Profile> {
     let Value::Object(keys) = patch else {
         p.add(path, format_args!("is {}, must be an object {{…}}", show(patch)));

@@ -1,4 +1,4 @@
-//! Typed reading of a JSON value that collects every problem instead of stopping at the first.
+//! Typed reading of JSON values that collects all problems instead of stopping at the first.
 
 use super::{Nanos, Problems};
 use crate::engine::decimal::exact;
@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::{Map, Value};
 use std::fmt::Display;
 
-/// One object of the configuration: every key must be asked for, or it is unknown.
+/// One object of the configuration. Keys that nobody asked for are reported as unknown by `finish`.
 #[derive(Debug)]
 pub struct Object<'a> {
     map: Option<&'a Map<String, Value>>,
@@ -15,7 +15,8 @@ pub struct Object<'a> {
     asked: Vec<&'static str>,
 }
 
-/// A short rendering of a value for messages. Strings are cut: a secret in the wrong place must not reach a log whole.
+/// A value as messages show it. Strings are cut, so that a secret in the wrong place does not reach a log
+/// whole.
 pub fn show(v: &Value) -> String {
     match v {
         Value::String(s) if s.chars().count() > 24 => {
@@ -35,18 +36,18 @@ pub fn show(v: &Value) -> String {
     }
 }
 
-/// A string of JSON.
+/// A text as a JSON string, with quotes.
 pub fn quote(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// The path of a key.
+/// JSON path of a key below `path`.
 pub fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_string() } else { format!("{path}.{key}") }
 }
 
 impl<'a> Object<'a> {
-    /// Reads `v` as an object; something else is a problem and reads as empty.
+    /// Reads `v` as an object. Any other value is a problem and reads as an empty object.
     pub fn new(v: &'a Value, path: String, p: &mut Problems) -> Object<'a> {
         let map = match v {
             Value::Object(m) => Some(m),
@@ -57,26 +58,26 @@ impl<'a> Object<'a> {
         };
         Object { map, path, asked: Vec::new() }
     }
-    /// The path of a key.
+    /// JSON path of a key of this object.
     pub fn at(&self, key: &str) -> String {
         join(&self.path, key)
     }
-    /// Notes a problem of a key.
+    /// Adds a problem of a key.
     pub fn problem(&self, key: &str, message: impl Display, p: &mut Problems) {
         p.push(self.at(key), &message);
     }
-    /// The value of a key is not what it must be.
+    /// Adds the problem that the value of a key is not `what` it must be.
     pub fn must_be(&self, key: &str, v: &Value, what: impl Display, p: &mut Problems) {
         self.problem(key, format_args!("is {}, must be {what}", show(v)), p);
     }
-    /// The value of a key, if present.
+    /// The value of a key. Marks the key as known.
     pub fn get(&mut self, key: &'static str) -> Option<&'a Value> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
         self.map?.get(key)
     }
-    /// Is the key present?
+    /// True if the key is present. Does not mark it as known.
     pub fn has(&self, key: &str) -> bool {
         self.map.is_some_and(|m| m.contains_key(key))
     }
@@ -84,7 +85,7 @@ impl<'a> Object<'a> {
     pub fn number_of_keys(&self) -> usize {
         self.map.map_or(0, Map::len)
     }
-    /// An inner object; absent reads as empty.
+    /// The object under a key; empty if absent.
     pub fn object(&mut self, key: &'static str, p: &mut Problems) -> Object<'a> {
         let path = self.at(key);
         match self.get(key) {
@@ -92,7 +93,7 @@ impl<'a> Object<'a> {
             None => Object { map: None, path, asked: Vec::new() },
         }
     }
-    /// A string.
+    /// The string under a key.
     pub fn string(&mut self, key: &'static str, p: &mut Problems) -> Option<&'a str> {
         match self.get(key)? {
             Value::String(s) => Some(s),
@@ -102,7 +103,7 @@ impl<'a> Object<'a> {
             }
         }
     }
-    /// A boolean.
+    /// The boolean under a key.
     pub fn boolean(&mut self, key: &'static str, default: bool, p: &mut Problems) -> bool {
         match self.get(key) {
             None => default,
@@ -113,7 +114,7 @@ impl<'a> Object<'a> {
             }
         }
     }
-    /// A whole number in a range.
+    /// The whole number under a key, from `lo` to `hi`.
     pub fn number(&mut self, key: &'static str, default: u64, lo: u64, hi: u64, p: &mut Problems) -> u64 {
         match self.get(key) {
             None => default,
@@ -126,7 +127,7 @@ impl<'a> Object<'a> {
             },
         }
     }
-    /// A duration with a unit, in a range.
+    /// The duration (a number with a unit) under a key, within a range.
     pub fn duration(
         &mut self,
         key: &'static str,
@@ -144,7 +145,7 @@ impl<'a> Object<'a> {
         }
         default
     }
-    /// A size with a unit, in a range.
+    /// The size (a number with a unit) under a key, from `lo` to `hi` bytes.
     pub fn size(&mut self, key: &'static str, default: u64, lo: u64, hi: u64, p: &mut Problems) -> u64 {
         let Some(v) = self.get(key) else { return default };
         match leaf(v) {
@@ -153,7 +154,7 @@ impl<'a> Object<'a> {
         }
         default
     }
-    /// One of some words.
+    /// The value that belongs to the word under a key.
     pub fn word<T: Copy>(
         &mut self,
         key: &'static str,
@@ -164,7 +165,7 @@ impl<'a> Object<'a> {
         let at = self.one_of(key, &mut words.iter().map(|(w, _)| *w), p);
         at.and_then(|at| words.get(at)).map_or(default, |(_, t)| *t)
     }
-    /// Which of some words it is, if it is one.
+    /// Index of the word under a key among those allowed.
     // One piece of code for every type of `word`.
     #[inline(never)]
     fn one_of(
@@ -185,7 +186,7 @@ impl<'a> Object<'a> {
         self.must_be(key, v, format_args!("one of {all}\""), p);
         None
     }
-    /// A list; absent reads as `None`.
+    /// The list under a key; `None` if absent.
     pub fn list(&mut self, key: &'static str, p: &mut Problems) -> Option<&'a Vec<Value>> {
         match self.get(key)? {
             Value::Array(a) => Some(a),
@@ -195,7 +196,7 @@ impl<'a> Object<'a> {
             }
         }
     }
-    /// Call last: keys that nobody asked for are unknown.
+    /// Reports unknown keys. Call it last.
     pub fn finish(self, p: &mut Problems) {
         let Some(map) = self.map else { return };
         for key in map.keys().filter(|k| !self.asked.contains(&k.as_str())) {
@@ -213,32 +214,32 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What is said of a key that is gone.
+/// Message for a key that was removed.
 const STATUS: &str = "is no key any more: the status page is the hub's, see `weir hub --admin`";
 
-/// A value that is written as a text.
+/// Deserializes a value that the configuration writes as a string.
 ///
 /// # Errors
-/// What it must be.
+/// A description of what it must be.
 pub fn leaf<T: for<'de> Deserialize<'de>>(v: &Value) -> Result<T, LeafError> {
     T::deserialize(StrDeserializer::new(v.as_str().unwrap_or_default()))
 }
 
-/// A unit and its size.
+/// Name of a unit, and its size.
 type Unit = (&'static str, u64);
-/// Durations, ms.
+/// Units of durations, in milliseconds.
 const DURATIONS: [Unit; 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-/// Sizes, bytes.
+/// Units of sizes, in bytes.
 const SIZES: [Unit; 5] = [("B", 1), ("KB", 1_000), ("KiB", 1_024), ("MB", 1_000_000), ("MiB", 1_048_576)];
 
-/// A whole number and its unit, in units of size 1.
+/// A whole number with a unit, as a multiple of the unit of size 1.
 fn with_unit(text: &str, units: &[Unit]) -> Option<u64> {
     let (n, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
     let (_, size) = units.iter().find(|(name, _)| *name == unit)?;
     n.parse::<u64>().ok()?.checked_mul(*size)
 }
 
-/// What `read` makes of a text; what it must be otherwise.
+/// Deserializes a string with `read`. The error says `what` it must be.
 pub fn of_text<'de, D: Deserializer<'de>, T>(
     d: D,
     must_be: &'static str,

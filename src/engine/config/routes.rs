@@ -1,4 +1,5 @@
-//! Selectors to profile: first match wins. A profile named by the route's own metadata wins over all selectors.
+//! Which profile applies to a request: the one that the route's own metadata names, else that of the first
+//! rule whose selectors match.
 
 use super::ProfileId;
 use crate::engine::dialect::path;
@@ -20,29 +21,29 @@ pub struct RouteQuery<'a> {
     pub metadata_profile: &'a [u8],
 }
 
-/// A name with `*` as "anything".
+/// A pattern of names in which `*` matches anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     parts: Vec<Vec<u8>>,
 }
 
 impl Pattern {
-    /// `*` stands for any run of bytes.
+    /// A pattern in which `*` matches any run of bytes.
     pub fn glob(text: &str) -> Pattern {
         Pattern { parts: text.split('*').map(|p| p.as_bytes().to_vec()).collect() }
     }
-    /// This name only.
+    /// A pattern that matches this name only.
     pub fn exact(text: &str) -> Pattern {
         Pattern { parts: vec![text.as_bytes().to_vec()] }
     }
-    /// Names that start so.
+    /// A pattern that matches names with this prefix.
     pub fn prefix(text: &str) -> Pattern {
         Pattern { parts: vec![text.as_bytes().to_vec(), Vec::new()] }
     }
     fn is_any(&self) -> bool {
         self.parts.len() > 1 && self.parts.iter().all(Vec::is_empty)
     }
-    /// Does the name match? Cost: linear in its length.
+    /// True if the name matches. Cost: linear in its length.
     pub fn matches(&self, name: &[u8]) -> bool {
         let Some((first, rest)) = self.parts.split_first() else { return name.is_empty() };
         let Some((last, middle)) = rest.split_last() else { return name == first.as_slice() };
@@ -57,7 +58,7 @@ impl Pattern {
     }
 }
 
-/// One condition.
+/// One condition of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {
     /// Route name.
@@ -70,7 +71,7 @@ pub enum Match {
     Service(Pattern),
     /// Prefix of the normalised path.
     Path(String),
-    /// Any of these.
+    /// One of these holds.
     Any(Vec<Match>),
 }
 
@@ -116,17 +117,17 @@ fn list(matches: &[Match], word: &str) -> String {
     matches.iter().map(ToString::to_string).collect::<Vec<_>>().join(word)
 }
 
-/// Conditions that must all hold, and the profile they give.
+/// Conditions that must all hold, and the profile that then applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// All must hold.
+    /// Conditions that must all hold.
     pub matches: Vec<Match>,
-    /// The profile.
+    /// Profile that applies.
     pub profile: ProfileId,
 }
 
 impl Rule {
-    /// Does it match every request?
+    /// True if it matches every request.
     pub fn matches_all(&self) -> bool {
         self.matches.iter().all(|m| match m {
             Match::Route(p) | Match::VirtualHost(p) | Match::Domain(p) | Match::Service(p) => p.is_any(),
@@ -136,7 +137,7 @@ impl Rule {
     }
 }
 
-/// The routing table.
+/// The rules in order.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     rules: Vec<Rule>,
@@ -147,7 +148,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// `names`: the profiles' names, by id.
+    /// `names`: names of the profiles, by id.
     pub fn new(rules: Vec<Rule>, names: Vec<String>) -> Routes {
         fn uses(ms: &[Match], f: &dyn Fn(&Match) -> bool) -> bool {
             ms.iter().any(|m| f(m) || matches!(m, Match::Any(inner) if uses(inner, f)))
@@ -160,11 +161,11 @@ impl Routes {
         );
         Routes { rules, names, route, virtual_host, service }
     }
-    /// Rules.
+    /// Number of rules.
     pub fn len(&self) -> usize {
         self.rules.len()
     }
-    /// No rules?
+    /// True if there are no rules.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -172,7 +173,7 @@ impl Routes {
     pub fn select(&self, query: &RouteQuery<'_>) -> ProfileId {
         self.find(query).map_or(0, |(id, _)| id)
     }
-    /// Each step on the way to the profile, in order and in words, and the profile: for `weir check`.
+    /// For `weir check`: the profile of a request, and each step on the way to it, in words.
     pub fn explain(&self, q: &RouteQuery<'_>) -> (ProfileId, Vec<String>) {
         let found = self.find(q);
         let mut steps = Vec::new();
@@ -199,7 +200,7 @@ impl Routes {
             }
         }
     }
-    /// Why each of the first `n` selectors does not match.
+    /// For each of the first `n` rules why it does not match.
     fn misses(&self, q: &RouteQuery<'_>, n: usize) -> Vec<String> {
         let mut host = [0u8; 256];
         let host = lower_host(q.authority, &mut host);
@@ -213,24 +214,24 @@ impl Routes {
         };
         self.rules.iter().take(n).enumerate().filter_map(why).collect()
     }
-    /// Where the selector stands in the file. Only Higress's form has lists of names.
+    /// JSON path of a rule in the file. Only Higress's form has lists of names.
     fn place(&self, i: usize) -> String {
         let higress = self.rules.iter().any(|r| r.matches.iter().any(|m| matches!(m, Match::Any(_))));
         format!("{}[{i}]", if higress { "_rules_" } else { "routes" })
     }
-    /// Does any selector need the route's name? (Each property costs a host call.)
+    /// True if a rule needs the route's name. (Each property costs a host call.)
     pub fn needs_route_name(&self) -> bool {
         self.route
     }
-    /// ... the virtual host's name?
+    /// True if a rule needs the virtual host's name.
     pub fn needs_virtual_host(&self) -> bool {
         self.virtual_host
     }
-    /// ... the cluster's name?
+    /// True if a rule needs the cluster's name.
     pub fn needs_service(&self) -> bool {
         self.service
     }
-    /// Can the route's metadata name a profile?
+    /// True if the route's metadata may name a profile.
     pub fn needs_metadata(&self) -> bool {
         self.names.len() > 1
     }

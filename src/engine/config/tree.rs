@@ -1,14 +1,15 @@
-//! JSON as a tree of `serde_json`'s values, with duplicate keys reported: the second value would silently win.
+//! A JSON document as a tree of `serde_json`'s values. Duplicate keys are reported, because the second value
+//! would win in silence.
 
 use super::problem::Problems;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// Reads a document; duplicate keys go to `problems`, with their paths.
+/// Reads a document. Duplicate keys are added to `problems`, with their paths.
 ///
 /// # Errors
-/// The text is not JSON: what is wrong, with line and column.
+/// The text is not JSON: the parser's message, with line and column.
 pub fn read(json: &str, problems: &mut Problems) -> serde_json::Result<Value> {
     let mut path = String::new();
     let mut text = serde_json::Deserializer::from_str(json);
@@ -17,7 +18,7 @@ pub fn read(json: &str, problems: &mut Problems) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// Reads the value at `path`.
+/// Deserializes the value at `path`.
 struct Tree<'a> {
     path: &'a mut String,
     problems: &'a mut Problems,

@@ -1,11 +1,11 @@
-//! Is a key a program? It never sleeps, sends at any minute of the hour, starts a new conversation each time, and repeats
-//! no text. Asked for load profiles (`birth_burst`) and reports.
+//! Whether a key is a program: it never sleeps, sends at any minute of the hour, starts a new conversation
+//! each time, and repeats no text. Used for load profiles (`birth_burst`) and reports.
 
 use crate::engine::math;
 use crate::engine::tables::keys::KeyState;
 
-/// Number of hours with openings within the quietest seven hours in a row. For a person who sleeps it is 0 in any time
-/// zone; for a queue it is more.
+/// Number of hours with openings within the quietest seven consecutive hours. 0 for a person who sleeps, in
+/// any time zone; more for a work queue.
 fn quietest(hours: u32) -> u32 {
     let hours_of_day = u64::from(hours & 0x00ff_ffff);
     let twice = hours_of_day | hours_of_day << 24;
@@ -16,8 +16,9 @@ fn one_shot(key: &KeyState) -> bool {
     key.single_percent() >= 95 && key.dup_percent() <= 10 && !key.is_regular()
 }
 
-/// Does this key look like a queue's within its first day? The answer only raises the profile's alarm. `tick` is now. In
-/// simulation 97 of 100 queues pass, and 20 to 50 of 100 people (n draws from a flat day and from a person's).
+/// True if the key looks like a work queue within its first day. It only counts for a load profile's alarm.
+/// `tick`: now. In simulation it holds for 97 of 100 queues and for 20 to 50 of 100 people (n draws of hours
+/// from a flat day and from a person's).
 pub fn is_tireless(key: &KeyState, tick: u16) -> bool {
     let n = key.map_n();
     // 19 hours of exposure: a night must have passed.
@@ -38,7 +39,8 @@ fn awake_hours(n: u8) -> u32 {
     }
 }
 
-/// Does the key never sleep, beyond doubt? 86 of 100 queues pass after 41 openings and 97 after 63; 2 of 100 people do.
+/// True if the key never sleeps, beyond doubt: 86 of 100 queues after 41 openings and 97 after 63; 2 of 100
+/// people.
 pub fn is_sleepless(key: &KeyState) -> bool {
     let awake = match key.map_n() {
         0..24 => return false,
@@ -50,7 +52,7 @@ pub fn is_sleepless(key: &KeyState) -> bool {
         && one_shot(key)
 }
 
-/// Is this key automatic? `None` while fewer than 24 openings are known.
+/// True if the key is automatic: see the module. `None` with fewer than 24 openings.
 pub fn is_automatic(key: &KeyState) -> Option<bool> {
     let n = key.map_n();
     if n < 24 {

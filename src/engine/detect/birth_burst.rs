@@ -1,8 +1,10 @@
-//! Bursts: keys of one octave of load that never sleep and were made within a few days of each other.
+//! Bursts of births: keys of one octave of load that never sleep and were made within a few days of each
+//! other.
 //!
-//! Input: a large sample of all young keys of the octave. Output: when the keys of the burst were made, and the load they
-//! share. Honest accounts of one age range arrive evenly; a campaign's are bought or registered together. Cost: one sort of
-//! at most a large sample. This is no hypothesis beside the others: a load profile is judged by it alone.
+//! Input: a large sample of all young keys of the octave. Output: when the keys of the burst were made, and
+//! their common load. Honest accounts of one age range arrive evenly; a campaign's are bought or registered
+//! together. Cost: one sort of the sample. This is not one of the hypotheses of `HONEST`: a load profile is
+//! judged by it alone.
 
 use super::Sampled;
 use crate::engine::config::Campaign;
@@ -13,20 +15,20 @@ use crate::engine::tables::large_samples::KEYS;
 /// Keys of a load profile that were made in one burst.
 #[derive(Clone, Copy, Debug)]
 pub struct Burst {
-    /// Ages of the oldest and the youngest key of the burst, ticks.
+    /// Age of the oldest key of the burst, ticks.
     pub oldest: u32,
-    /// See `oldest`.
+    /// Age of the youngest, ticks.
     pub youngest: u32,
-    /// Their common load, requests a tick.
+    /// Their common load: requests a tick of one key.
     pub load: f64,
 }
 
 /// Longest burst, ticks: five days.
 const BURST_TICKS: u32 = 720;
 
-/// Is there a burst among the young keys of one octave of load, of those with enough openings to tell? It takes two
-/// independent signals: half of these keys never sleep, and 70 % of those were made within five days (a young account is up
-/// to 14 days old).
+/// The burst among the young keys of one octave of load, of those with enough openings to tell; `None` if
+/// there is none. It takes two independent signals: half of these keys never sleep, and 70 % of those were
+/// made within five days (young accounts are up to 14 days old). `tick`: now.
 pub fn burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     let mut room = [Sample::default(); KEYS];
     let queue = select(keys.items, &mut room);
@@ -54,7 +56,7 @@ pub fn burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     })
 }
 
-/// The automatic keys, copied into `room`.
+/// Copies the automatic keys into `room`.
 fn select<'a>(keys: &[Sample], room: &'a mut [Sample; KEYS]) -> &'a [Sample] {
     let mut n = 0usize;
     for (slot, s) in room.iter_mut().zip(keys.iter().filter(|s| s.automatic())) {
@@ -64,7 +66,7 @@ fn select<'a>(keys: &[Sample], room: &'a mut [Sample; KEYS]) -> &'a [Sample] {
     room.get(..n).unwrap_or_default()
 }
 
-/// Openings a tick of one key.
+/// Openings a tick of one key, mean.
 fn rate(keys: &[Sample]) -> f64 {
     let (n, ticks) = keys.iter().fold((0.0, 0.0), |(n, ticks), s| {
         let seen = f64::from(s.last.wrapping_sub(s.key_first)).max(0.5);

@@ -1,22 +1,23 @@
-//! Do the keys keep coming, and alike? The law of a key's requests that all hypotheses share.
+//! When a key sends: the law of requests and dropout that all hypotheses share.
 //!
-//! A key sends at a rate of its own, and stops after each visit with a probability that is the same for all keys. Requests
-//! within ten minutes are one visit. A key has `n` requests and `v` visits after its first, `l` ticks from the first to the
-//! last and `r` ticks of silence since. At rate p and stop probability s this has the likelihood
-//! `(1-s)^v p^n e^(-pl) (s + (1-s) e^(-pr))`, averaged over a gamma distribution of the rates, whose shape says how alike they
-//! are. The average has a closed form. Source: the gamma-Poisson model with dropout (BG/NBD) of Fader, Hardie & Lee 2005, here
-//! with one dropout for all keys. Cost: two logarithms and an exponential a key.
+//! A key sends at a rate of its own, and stops after each visit with a probability that is the same for all
+//! keys. Requests within ten minutes are one visit. A key has `n` requests and `v` visits after its first,
+//! `l` ticks from the first to the last and `r` ticks of silence since. At rate p and stop probability s this
+//! has the likelihood `(1-s)^v p^n e^(-pl) (s + (1-s) e^(-pr))`, averaged over a gamma distribution of the
+//! rates. The distribution's shape says how alike the keys are. The average has a closed form. Source: the
+//! gamma-Poisson model with dropout (BG/NBD) of Fader, Hardie & Lee 2005, here with one dropout for all keys.
+//! Cost: two logarithms and an exponential a key.
 
 use crate::engine::math::{clamp, exp, ln, ln_rising};
 use crate::engine::tables::large_samples::KEYS;
 use crate::engine::tables::numbers::Rhythm;
 
-/// Keys that are read.
+/// Number of keys that are read.
 pub const MOST: usize = KEYS;
-/// Weight of each key, 0 to 1: how much of it a fit is about.
+/// Weight of each key in a fit, 0 to 1.
 pub type Weights = [f64; MOST];
 
-/// The requests of one key, as the law sees them.
+/// The requests of one key, as the law needs them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Visit {
     /// Requests after the first, at most `MOST_REQUESTS`. A key with more is counted by its last ones.
@@ -33,22 +34,22 @@ pub struct Visit {
 const MOST_REQUESTS: u32 = 200;
 
 impl Visit {
-    /// From `n` requests and `v` visits after the first, `l` ticks from first to last, and `r` ticks since the last.
+    /// `n` requests and `v` visits after the first, `l` ticks from first to last, `r` ticks since the last.
     pub fn new(n: u32, v: u32, l: f64, r: f64) -> Visit {
         let kept = n.min(MOST_REQUESTS);
         let scale = if n > kept { f64::from(kept) / f64::from(n) } else { 1.0 };
         Visit { n: kept, v: f64::from(v.min(n)) * scale, l: l * scale, r }
     }
-    /// The same where visits were not counted: as many as there can be, one a tick.
+    /// The same where visits were not counted: as many as possible, one a tick.
     pub fn uncounted(n: u32, ticks: u32, r: f64) -> Visit {
         Visit::new(n, n.min(ticks), f64::from(ticks), r)
     }
 }
 
-/// A law of coming: how soon keys stop, how often they send, and how alike they are.
+/// Parameters of the law: how soon keys stop, how often they send, and how alike they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pace {
-    /// Probability to stop after a request.
+    /// Probability to stop after a visit.
     pub stop: f64,
     /// Mean ticks between two requests of the mean rate.
     pub gap: f64,
@@ -57,7 +58,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// ln P of a key's requests.
+    /// ln P of a key's requests under this law.
     pub fn ln_likelihood(&self, v: &Visit) -> f64 {
         self.of(v, ln_rising(self.shape, v.n))
     }
@@ -70,27 +71,27 @@ impl Pace {
     }
 }
 
-/// What a hypothesis allows.
+/// Parameters that a hypothesis allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
     /// Probabilities to stop.
     pub stops: &'static [f64],
-    /// Shapes.
+    /// Shapes of the gamma distribution.
     pub shapes: &'static [f64],
 }
 
-/// Keys with similar requests in bins: requests in steps of a fifth or more, times in octaves. Filled once an evaluation;
-/// the laws are then fitted to bins, not to keys.
+/// Keys with similar requests in bins: requests in steps of a fifth or more, times in octaves. Filled once an
+/// evaluation; laws are then fitted to bins instead of keys.
 #[derive(Debug)]
 pub struct Bins {
     bins: [Visit; MOST],
     used: usize,
-    /// Which bin each key is in.
+    /// Index of each key's bin.
     of: [u8; MOST],
 }
 
 impl Bins {
-    /// The bins of these keys, at most `MOST` of them.
+    /// Sorts keys into bins, at most `MOST` of them.
     pub fn new(visits: &[Visit]) -> Bins {
         let mut b = Bins { bins: [Visit::default(); MOST], used: 0, of: [0; MOST] };
         let mut codes = [0u32; MOST];
@@ -123,7 +124,7 @@ impl Bins {
     }
 }
 
-/// The weights of so many keys, summed for those that are in the same place.
+/// Sums of the weights of the first `keys` keys by `places`: the weight of each bin.
 pub fn together(weights: &Weights, places: &[u8; MOST], keys: usize) -> Weights {
     let mut out = [0.0; MOST];
     for (w, at) in weights.iter().zip(places).take(keys) {
@@ -134,7 +135,7 @@ pub fn together(weights: &Weights, places: &[u8; MOST], keys: usize) -> Weights 
     out
 }
 
-/// Requests: each up to 8, then in steps of a fifth.
+/// Rounds requests: up to 8 exactly, then in steps of a fifth.
 fn step(n: f64) -> u32 {
     if n <= 8.0 { n as u32 } else { ((ln(n / 8.0) * 5.0) as u32).saturating_add(8) }
 }
@@ -143,9 +144,9 @@ fn octave(ticks: f64) -> u32 {
     (ln(ticks + 1.0) * std::f64::consts::LOG2_E) as u32
 }
 
-/// The likeliest law for the weighted keys within a range, and ln of its likelihood. For each shape the mean gap is found
-/// by golden-section search on its logarithm, each time with the best probability to stop. With `near`, only shapes next to
-/// that law are tried.
+/// The likeliest law for the weighted keys within a range, with ln of its likelihood. For each shape the mean
+/// gap is found by golden-section search on its logarithm, each time with the best stop probability. With
+/// `near`, only shapes next to that law's are tried.
 pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Option<Pace>) -> (f64, Pace) {
     let by_bin = together(weights, &bins.of, keys);
     let used = bins.bins.get(..bins.used).unwrap_or_default();
@@ -197,7 +198,7 @@ pub fn fit(bins: &Bins, weights: &Weights, keys: usize, range: &Range, near: Opt
     best
 }
 
-/// Probabilities to stop that a hypothesis tries, at most.
+/// Stop probabilities that a hypothesis tries, at most.
 const STOPS: usize = 6;
 
 /// The maximum of a function with one peak within `e^±width` of `from`, by golden-section search in `steps` steps.

@@ -1,17 +1,19 @@
-//! Follow-ups and repeats: how many of a key's requests are of a kind. Each key has a share of its own.
+//! Follow-ups and repeats: how many of a key's requests are of one kind, where each key has a share of its
+//! own.
 //!
-//! The beta-binomial law: shares are spread as a beta distribution with a mean and a precision (high: all keys alike). Source:
-//! Skellam 1948. Cost: three rising factorials for each distinct count.
+//! The beta-binomial law: shares follow a beta distribution with a mean and a precision (high: all keys
+//! alike). Source: Skellam 1948. Cost: three rising factorials for each distinct count.
 
 use super::coming::{MOST, Weights, together};
 use crate::engine::beta_binomial::Share;
 
-/// Counts of keys, equal ones together. Filled once an evaluation: laws are fitted to the distinct counts, not to the keys.
+/// Counts of keys, equal ones together. Filled once an evaluation; laws are fitted to distinct counts instead
+/// of keys.
 #[derive(Debug)]
 pub struct Counts {
     distinct: [(u32, u32); MOST],
     used: usize,
-    /// Which of them each key has.
+    /// Index of each key's count in `distinct`.
     of: [u8; MOST],
     keys: usize,
 }
@@ -23,7 +25,7 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// Adds a key's; of more than `MOST` keys the first ones are kept.
+    /// Adds a key's count, `(k, n)`: k of its n requests are of the kind. Keys beyond `MOST` are dropped.
     #[inline(never)]
     pub fn push(&mut self, count: (u32, u32)) {
         let Some(of) = self.of.get_mut(self.keys) else { return };
@@ -37,14 +39,14 @@ impl Counts {
         self.keys = self.keys.saturating_add(1);
     }
 
-    /// Each key's.
+    /// The count of each key, in order.
     pub fn each(&self) -> impl Iterator<Item = (u32, u32)> {
         let of = |at: &u8| self.distinct.get(usize::from(*at)).copied().unwrap_or_default();
         self.of.iter().take(self.keys).map(of)
     }
 
-    /// The likeliest of several laws for the weighted keys, and ln of its likelihood. Where a law is `Share::RARE`, `rare` is used
-    /// in its place.
+    /// The likeliest of the laws `among` for the weighted keys, with ln of its likelihood. `rare` replaces
+    /// `Share::RARE`.
     #[inline(never)]
     pub fn fit(&self, weights: &Weights, among: &[Share], rare: Share) -> (f64, Share) {
         let by = together(weights, &self.of, self.keys);
@@ -61,7 +63,7 @@ impl Counts {
         best
     }
 
-    /// Adds ln P of each key's counts to its sum.
+    /// Adds to each sum ln P of that key's count.
     #[inline(never)]
     pub fn add_each(&self, law: &Share, sums: &mut Weights) {
         let mut lns = [0.0; MOST];

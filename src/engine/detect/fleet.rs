@@ -1,7 +1,8 @@
 //! A fleet: the keys are on timers. Cron jobs and devices, up to `campaign.fleet_cap` keys.
 //!
-//! A timer fires at the same minute of the hour, and each gap repeats the last one or the fleet's; a queue does neither.
-//! Both are scored in nats, and the larger score counts. It fades out between one and two times the cap.
+//! A timer fires at the same minute of the hour, and each gap repeats the last one or the fleet's; a work
+//! queue does neither. Both are scored in nats, and the larger score counts. The score fades out between one
+//! and two times the cap.
 
 use super::coming::{MOST, Weights};
 use super::hypothesis::Hypothesis;
@@ -13,10 +14,10 @@ use crate::engine::math;
 use crate::engine::sort::sort;
 use crate::engine::tables::groups::Sample;
 
-/// The hypothesis.
+/// The fleet hypothesis.
 pub static FLEET: Hypothesis = MACHINES;
 
-/// Keys of machines, all alike in how often they come. `owner` is another.
+/// Laws of machines: all alike in how often they send. The base of `FLEET` and `OWNER`.
 pub const MACHINES: Hypothesis = Hypothesis {
     name: "fleet",
     coming: ALIKE,
@@ -43,7 +44,8 @@ const ONE_FLEET: f64 = 0.9;
 /// Nats a key against a fleet of twice the cap or more.
 const TOO_MANY: f64 = 4.0;
 
-/// Number of keys whose gaps are known. With fewer than twelve nothing is confirmed, as timers could not be told.
+/// Number of keys whose gaps are known. With fewer than twelve nothing is confirmed, as a timer could not be
+/// told.
 pub fn known(keys: &Keys<'_>) -> usize {
     keys.samples.iter().filter(|s| s.gap > 0).count()
 }

@@ -1,8 +1,8 @@
-//! Sleep: does a key's map of the hours of the day look like one that never sleeps, or like a person's?
+//! Sleep: whether the hours of the day in which a key sends look like a person's or like a program's.
 //!
-//! The map has one bit an hour, set by n openings. With weights w of the hours, P(bit) = 1 - e^(-n w): a person sleeps seven hours in
-//! a row, whatever his time zone, and sends hardly anything in them. Keys that have not lived through a whole day say nothing.
-//! Cost: 24 population counts and a logarithm.
+//! The map has one bit an hour, set by n openings. With weights w of the hours, P(bit) = 1 - e^(-n w): a
+//! person sleeps seven hours in a row, in any time zone, and hardly sends in them. Keys that have not lived
+//! through a whole day say nothing. Cost: 24 population counts and a logarithm.
 
 use crate::engine::math::{exp, ln, ln_sum};
 
@@ -13,7 +13,8 @@ const RESTLESS: f64 = 0.06;
 /// Fewer openings say nothing about sleep.
 const LEAST: u8 = 6;
 
-/// ln P(map | sleeps) - ln P(map | never sleeps); 0 below `LEAST` openings, and within the key's first day.
+/// ln P(map | sleeps) - ln P(map | never sleeps) of one key. `hours`: the map; `n`: openings in it; `ticks`:
+/// age of the key here. 0 below `LEAST` openings, and within the key's first day.
 pub fn sleeper(hours: u32, n: u8, ticks: u32) -> f64 {
     if n < LEAST || ticks < 144 {
         return 0.0;

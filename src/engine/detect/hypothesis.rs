@@ -1,7 +1,7 @@
-//! A hypothesis about a value's keys, and the law under which they are likeliest within it.
+//! A hypothesis about a value's keys, and the law within it under which the keys are likeliest.
 //!
-//! All hypotheses explain the same facts of each key (when it came, follow-ups, repeats, sleep, age), so that the difference of
-//! two is a log-likelihood ratio. What differs is what each allows.
+//! All hypotheses explain the same facts of each key (when it sends, follow-ups, repeats, sleep, age), so the
+//! difference of two is a log-likelihood ratio. They differ in the parameters that each allows.
 
 use super::coming::{self, MOST, Pace, Range, Weights};
 use super::keys::{Age, Keys};
@@ -9,63 +9,64 @@ use crate::engine::beta_binomial::Share;
 use crate::engine::config::Campaign;
 use crate::engine::math::{exp, ln};
 
-/// What a hypothesis allows.
+/// Parameters that a hypothesis allows.
 #[derive(Debug)]
 pub struct Hypothesis {
     /// Name in reports.
     pub name: &'static str,
-    /// How keys come.
+    /// When keys send: see `coming`.
     pub coming: Range,
-    /// Their follow-ups.
+    /// Laws of the share of follow-ups.
     pub talk: &'static [Share],
-    /// Their repeats.
+    /// Laws of the share of repeats.
     pub repeats: &'static [Share],
-    /// Precisions that are tried for the template's share of a key's traffic (high: all keys have about the same share).
-    /// Asked where the template is a small part of it.
+    /// Precisions of the template's share of a key's traffic (high: all keys have about the same share). Used
+    /// where the template is a small part of it.
     pub alike: &'static [f64],
-    /// Share of keys that sleep.
+    /// Shares of keys that sleep.
     pub sleep: &'static [f64],
-    /// Shares of young keys (among those of known age) that are allowed, each with its cost in nats; empty: any share.
+    /// Shares of young keys among those of known age, each with its cost in nats; empty: any share.
     pub young: &'static [(f64, f64)],
-    /// What else speaks for it, asked of all weighted keys together, nats. Very negative where the hypothesis is
+    /// Further evidence for it, from all weighted keys together, nats. Very negative where the hypothesis is
     /// impossible.
     pub besides: fn(&Keys<'_>, &Weights, &Campaign) -> f64,
 }
 
-/// A hypothesis with its parameters.
+/// A hypothesis with its fitted parameters.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Law {
-    /// How keys come.
+    /// When keys send.
     pub pace: Pace,
-    /// Their follow-ups.
+    /// Share of follow-ups.
     pub talk: Share,
-    /// Their repeats.
+    /// Share of repeats.
     pub repeats: Share,
-    /// The template's share of their traffic, where that is a smaller part.
+    /// Share of the template in the keys' traffic, where it is a small part.
     pub part: Option<Share>,
     /// Share of keys that sleep.
     pub sleep: f64,
     /// Share of young keys.
     pub young: f64,
-    /// What that share costs, nats.
+    /// Cost of `young`, nats.
     pub cost: f64,
 }
 
 /// Mean shares of a template in its keys' traffic that are tried.
 const PARTS: [f64; 7] = [0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 0.8];
 
-/// For hypotheses with nothing else to ask: 0 nats.
+/// `Hypothesis::besides` where there is no further evidence: 0 nats.
 pub fn nothing(_: &Keys<'_>, _: &Weights, _: &Campaign) -> f64 {
     0.0
 }
 
 impl Hypothesis {
-    /// The likeliest law for the weighted keys, and ln of its likelihood. `besides` is not in it.
+    /// The likeliest law for the weighted keys, with ln of its likelihood. `besides` is not in it. `near`:
+    /// see `coming::fit`.
     pub fn fit(&self, keys: &Keys<'_>, weights: &Weights, near: Option<Pace>) -> (f64, Law) {
         self.fit_with(keys, weights, coming::fit(&keys.bins, weights, keys.len(), &self.coming, near))
     }
 
-    /// The same where the law of coming is already fitted.
+    /// The same with a fitted law of `coming` and ln of its likelihood.
     pub fn fit_with(&self, keys: &Keys<'_>, weights: &Weights, (coming, pace): (f64, Pace)) -> (f64, Law) {
         let (talk_ln, talk) = keys.talk.fit(weights, self.talk, keys.fitted.silent);
         let (repeats_ln, repeats) = keys.repeats.fit(weights, self.repeats, keys.fitted.novel);
@@ -87,7 +88,7 @@ impl Hypothesis {
 }
 
 impl Law {
-    /// ln P of each key.
+    /// ln P of each key under this law.
     pub fn each(&self, keys: &Keys<'_>) -> Weights {
         let mut out = [0.0; MOST];
         let facts = keys.visits().iter().zip(keys.sleep()).zip(keys.ages());
@@ -103,12 +104,13 @@ impl Law {
     }
 }
 
-/// ln of P(map of hours) over P(map | never sleeps), where a share of the keys sleeps. `nats`: what the map says for sleep.
+/// ln of P(map of hours) over P(map | never sleeps), if a share `share` of the keys sleeps. `nats`:
+/// `hours::sleeper` of the key.
 pub fn ln_sleep(share: f64, nats: f64) -> f64 {
     if nats == 0.0 { 0.0 } else { ln(share * exp(nats.min(300.0)) + 1.0 - share) }
 }
 
-/// ln P of an age.
+/// ln P of an age, if a share `young` of the keys is young.
 pub fn ln_age(young: f64, age: Age) -> f64 {
     match age {
         Age::Unknown => 0.0,

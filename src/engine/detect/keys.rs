@@ -8,37 +8,37 @@ use crate::engine::tables::groups::Sample;
 use crate::engine::tables::homes::Homes;
 use crate::engine::value::Axis;
 
-/// How old a key was when it came.
+/// A key's age at its first request here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Age {
-    /// Unknown. It speaks neither for nor against a key.
+    /// Unknown: no evidence for or against a key.
     #[default]
     Unknown,
     /// Younger than `campaign.young_for`.
     Young,
-    /// Not younger.
+    /// Older.
     Old,
 }
 
-/// The keys of a large sample.
+/// The keys of a large sample, with the facts that hypotheses need.
 #[derive(Debug)]
 pub struct Keys<'a> {
     /// As sampled.
     pub samples: &'a [Sample],
-    /// Estimated distinct keys of the value.
+    /// Estimated distinct keys that have sent the value.
     pub distinct: f64,
     /// Now, in ticks.
     pub tick: u16,
-    /// Laws of the whole population, for what keys have not shown yet.
+    /// Fitted laws of the whole population, for what keys have not shown yet.
     pub fitted: Fitted,
-    /// Where all keys come from.
+    /// Address prefixes of all keys.
     pub homes: &'a Homes,
     visits: [Visit; MOST],
     whole: [Visit; MOST],
-    /// The template is a small part of the keys' traffic. Then all of their traffic is read, and the template's share of
-    /// it.
+    /// True if the template is a small part of the keys' traffic. Then their whole traffic is read, and the
+    /// template's share of it.
     pub partly: bool,
-    /// When they came, in bins.
+    /// When they sent, in bins.
     pub bins: Bins,
     /// Their follow-ups among their requests.
     pub talk: Counts,
@@ -50,7 +50,7 @@ pub struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Reads a sample.
+    /// Reads the facts of a sample.
     pub fn new(
         samples: &'a [Sample],
         distinct: f64,
@@ -128,23 +128,23 @@ impl<'a> Keys<'a> {
     pub fn len(&self) -> usize {
         self.samples.len()
     }
-    /// None?
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }
-    /// When they came.
+    /// The requests of each key that are read: with the template, or all if `partly`.
     pub fn visits(&self) -> &[Visit] {
         self.visits.get(..self.len()).unwrap_or_default()
     }
-    /// When they sent anything at all.
+    /// All requests of each key.
     pub fn whole(&self) -> &[Visit] {
         self.whole.get(..self.len()).unwrap_or_default()
     }
-    /// What their maps of hours say for sleep, nats.
+    /// Evidence for sleep of each key, nats: `hours::sleeper`.
     pub fn sleep(&self) -> &[f64] {
         self.sleep.get(..self.len()).unwrap_or_default()
     }
-    /// The keys with a weight above one half.
+    /// Keys with a weight above one half.
     pub fn meant(&self, weights: &Weights) -> impl Iterator<Item = &'a Sample> {
         self.samples.iter().zip(weights).filter(|(_, w)| **w > 0.5).map(|(s, _)| s)
     }
@@ -152,7 +152,7 @@ impl<'a> Keys<'a> {
     pub fn ages(&self) -> impl Iterator<Item = Age> {
         self.samples.iter().map(age)
     }
-    /// Mean requests after the first.
+    /// Mean requests after the first, of those in `visits`.
     pub fn mean_further(&self) -> f64 {
         let n = self.visits().iter().fold(0.0, |n, v| n + f64::from(v.n));
         n / self.len().max(1) as f64

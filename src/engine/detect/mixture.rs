@@ -1,7 +1,9 @@
-//! The first question, asked of a mixture: are some of the keys a campaign's, and what share?
+//! Whether some of a value's keys are a campaign's, and what share: a mixture of the campaign with honest
+//! keys.
 //!
-//! Each key is the campaign's with probability `share`, else honest by the best honest explanation. The likeliest mixture is found by
-//! expectation and maximisation from a high share (Dempster, Laird & Rubin 1977), at most eight steps over a large sample.
+//! Each key is the campaign's with probability `share`, else honest by the best honest explanation. The
+//! likeliest mixture is found by expectation maximisation from a high share (Dempster, Laird & Rubin 1977),
+//! at most eight steps over a large sample.
 
 use super::coming::{self, MOST, Visit, Weights};
 use super::fleet::FLEET;
@@ -18,15 +20,15 @@ use crate::engine::config::Campaign;
 use crate::engine::math::{exp, ln, ln_sum};
 use crate::engine::sort;
 
-/// Steps of expectation and maximisation, at most.
+/// Largest number of steps of expectation maximisation.
 const STEPS: u32 = 8;
-/// A step that gains fewer nats is the last.
+/// Least gain of a step, nats, after which another is made.
 const ENOUGH: f64 = 0.5;
-/// If a share is better than "nearly all" by fewer nats than this, it is taken as nearly all.
+/// If a share is better than "nearly all" by fewer nats than this, "nearly all" is taken.
 const UNDECIDED: f64 = 2.0;
 /// A mixture that is this many nats behind, and gains less than half of it in a step, is given up.
 const HOPELESS: f64 = 20.0;
-/// With more honest keys than this the honest part is fitted to them; with fewer the law of all keys stands for it.
+/// Honest keys above which the honest part has a law of its own; with fewer the law of all keys is used.
 pub const OWN: f64 = 6.0;
 
 /// A campaign among honest keys.
@@ -36,18 +38,19 @@ pub struct Mixture {
     pub ln: f64,
     /// ln of the likelihood if nearly all keys are the campaign's.
     pub ln_alone: f64,
-    /// Share of the campaign's keys.
+    /// Share of keys that are the campaign's.
     pub share: f64,
-    /// The campaign.
+    /// Law of the campaign's keys.
     pub queue: Law,
-    /// The others.
+    /// Law of the honest keys.
     pub honest: Law,
-    /// Probability of each key to be the campaign's.
+    /// Probability of each key that it is the campaign's.
     pub weights: Weights,
 }
 
-/// The likeliest mixture of a campaign with keys of `honest`, whose law for all keys is `all`. Before a night has passed there is one form
-/// of campaign; then sleep tells the others from staff, annotators and people of a narrow service, who are alike, too.
+/// The likeliest mixture of a campaign with keys of `honest`, whose law for all keys is `all`. Until a night
+/// has passed one form of campaign is tried. Later sleep tells the other forms from staff, annotators and
+/// people of a narrow service, who are alike, too.
 pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture {
     let fit = |form: &Hypothesis| mixture(keys, form, honest, all, [0.9; MOST]);
     if !nights(keys) {
@@ -66,22 +69,22 @@ pub fn with_campaign(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> Mixture 
     if sleeping.ln > waking.ln { sleeping } else { waking }
 }
 
-/// Are repeats likelier those of a queue that hands some prompts out twice?
+/// True if the keys' repeats are more likely those of a queue that hands some prompts out twice.
 fn repeats_often(keys: &Keys<'_>) -> bool {
     let among = [Share::RARE, OFTEN];
     keys.repeats.fit(&[1.0; MOST], &among, keys.fitted.novel).1 == OFTEN
 }
 
-/// Keys that must have lived through a night before it is said that they converse or repeat and never sleep. If they were people, so
-/// many would show it.
+/// Keys that must have lived through a night before the forms that converse or repeat and never sleep are
+/// tried. If the keys were people, so many would show sleep.
 const NIGHTS: usize = 24;
 
 fn nights(keys: &Keys<'_>) -> bool {
     keys.sleep().iter().filter(|s| **s != 0.0).count() >= NIGHTS
 }
 
-/// ln of the likelihood of two kinds of honest keys, busy and idle ones. Rates that one law does not explain, two may.
-/// Without this, people with very different rates look like a queue among people.
+/// ln of the likelihood of two kinds of honest keys, busy and idle ones. One law may not explain rates that
+/// two explain: without this, people with very different rates look like a work queue among people.
 pub fn two_kinds(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> f64 {
     let rate = |v: &Visit| f64::from(v.n) / (v.l + v.r + 1.0);
     let mut rates = [0.0; MOST];
@@ -98,7 +101,8 @@ pub fn two_kinds(keys: &Keys<'_>, honest: &Hypothesis, all: Law) -> f64 {
     })
 }
 
-/// Nats by which an honest law of keys that are alike explains the mixture's campaign keys better than the queue does.
+/// Nats by which the best honest law of keys that are alike explains the mixture's campaign keys better than
+/// the campaign does.
 pub fn honest_alike(keys: &Keys<'_>, m: &Mixture, c: &Campaign) -> f64 {
     let queue = coming::fit(&keys.bins, &m.weights, keys.len(), &QUEUE.coming, Some(m.queue.pace));
     let forms: &[&Hypothesis] =

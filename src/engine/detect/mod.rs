@@ -1,9 +1,10 @@
-//! The first question, of a recurring value: which explanation fits its keys best, and what share of them is a campaign's?
+//! Evidence about a recurring value: which explanation fits its keys best, and what share of them is a
+//! campaign's.
 //!
-//! One hypothesis a file. All are fitted to the same facts of the same keys; a value is a campaign's when a mixture with the
-//! queue beats the best honest explanation by `campaign.nats`, and by enough a key. The second question, of a key, is in
-//! `rules`. All arithmetic is exact IEEE addition, multiplication and division: every target computes the same bits.
-//! Cost of an evaluation: see `make bench-micro`.
+//! One hypothesis a file. All are fitted to the same facts of the same keys. A value is a campaign's when a
+//! mixture with the campaign beats the best honest explanation by `campaign.nats`, and by enough a key.
+//! `rules` then judges each key. All arithmetic is exact IEEE addition, multiplication and division, so every
+//! target computes the same bits. Cost of an evaluation: see `make bench-micro`.
 
 pub mod automation;
 mod birth_burst;
@@ -36,7 +37,7 @@ pub use birth_burst::{Burst, burst};
 pub use keys::{Age, Keys};
 pub use numbers::{CONVERSES, Traits, honest_talk, newcomer, prior};
 
-/// How many honest explanations there are.
+/// Number of honest explanations.
 const EXPLANATIONS: usize = 6;
 
 /// The honest explanations.
@@ -49,39 +50,41 @@ pub static HONEST: [&Hypothesis; EXPLANATIONS] = [
     &owner::OWNER,
 ];
 
-/// Nats a key that a difference must be worth: a large sample makes a small one certain.
+/// Nats that the difference must be worth for each key: with a large sample even a small difference is
+/// certain.
 const NATS_A_KEY: f64 = 0.1;
-/// Ticks of observation before anything is said, two hours, ...
+/// Least observation before an evaluation concludes anything, ticks: two hours.
 const PATIENCE: u16 = 12;
-/// ... a day if the large sample did not see the group begin, ...
+/// The same if the large sample started after the group, ticks: a day.
 const DAY: u16 = 144;
-/// ... requests of a key after its first, ...
+/// Least mean number of requests after a key's first.
 const FURTHER: f64 = 1.0;
-/// ... with the template, where that is a smaller part of their traffic, ...
+/// The same of openings with the template, where it is a small part of the traffic.
 const HERE: f64 = 0.3;
-/// ... and keys that have shown a gap.
+/// Least number of keys with a known gap.
 const GAPS: usize = 12;
-/// Share of keys that were blocked before, of honest users.
+/// Share of honest users' keys that were blocked before.
 const STRUCK: f64 = 0.01;
 
-/// What an evaluation found.
+/// Result of an evaluation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Finding {
     /// Nats of the mixture with a campaign over the best honest explanation.
     pub nats: f64,
-    /// Nats of each honest explanation under the best one of all, in the order of `HONEST`; 0 for the best.
+    /// Nats by which each honest explanation is worse than the best one of all, in the order of `HONEST`; 0
+    /// for the best.
     pub behind: [f64; EXPLANATIONS],
-    /// The best honest explanation, an index into `HONEST`.
+    /// Index of the best honest explanation in `HONEST`.
     pub best: usize,
-    /// Estimated distinct keys.
+    /// Estimated distinct keys that have sent the value.
     pub distinct: f64,
-    /// Share of the keys that is the campaign's.
+    /// Share of the keys that are the campaign's.
     pub share: f64,
-    /// There are enough keys, requests and hours to tell.
+    /// True if there are enough keys, requests and hours to conclude anything.
     pub ready: bool,
-    /// It is a campaign's: all conditions of a confirmation but those of other values.
+    /// True if all conditions of a confirmation hold but those on other values.
     pub campaign: bool,
-    /// What a key is judged by.
+    /// Numbers by which a key that sends it is judged.
     pub numbers: Numbers,
 }
 
@@ -162,7 +165,7 @@ pub fn judge(
     f
 }
 
-/// What keys say that were blocked before: of a campaign's any share was.
+/// Nats for a campaign from keys that were blocked before: any share of a campaign's keys may have been.
 fn struck_nats(struck: usize, of: usize) -> f64 {
     let (k, n) = (struck as f64, of as f64);
     let p = clamp(k / n.max(1.0), STRUCK, 0.99);

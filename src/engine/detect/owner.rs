@@ -1,7 +1,8 @@
 //! One owner: the keys share an egress. Workers, ingestion, back ends of a service.
 //!
-//! Their keys first came from at most three address prefixes, but for one in twenty: somebody who tried it at home, or a worker that
-//! moved. An owner has at most `campaign.fleet_cap` keys, like a fleet; a campaign of thousands behind one prefix is no owner.
+//! The keys first came from at most three address prefixes, but for one in twenty: somebody's own machine, or
+//! a worker that was moved. An owner has at most `campaign.fleet_cap` keys, like a fleet; a campaign of
+//! thousands behind one prefix is no owner.
 
 use super::coming::{MOST, Weights};
 use super::fleet::MACHINES;
@@ -10,12 +11,12 @@ use super::keys::Keys;
 use crate::engine::config::Campaign;
 use crate::engine::sort::sort;
 
-/// The hypothesis.
+/// The one-owner hypothesis.
 pub static OWNER: Hypothesis = Hypothesis { name: "one owner", besides: few_homes, ..MACHINES };
 
-/// If more than this share of all other keys has the same homes, homes say nothing.
+/// If more than this share of all other keys has the same address prefixes, they are no evidence.
 const COMMON: f64 = 0.2;
-/// Prefixes of one owner.
+/// Largest number of address prefixes of one owner.
 const HOMES: usize = 3;
 /// Nats of a key whose home is one of them: ln of 1/3 against about 1/20.
 const EACH: f64 = 2.0;

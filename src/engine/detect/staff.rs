@@ -1,11 +1,12 @@
-//! Staff: they stay, are alike within an order, sleep, and follow up. Roll-outs, classes, support desks.
+//! Staff: they stay, send alike within a factor of ten, sleep, and follow up. Roll-outs, classes, support
+//! desks.
 
 use super::hypothesis::{Hypothesis, nothing};
 use super::people;
 use super::repeaters::ALIKE;
 use crate::engine::config::fitted::TALKERS;
 
-/// The hypothesis.
+/// The staff hypothesis.
 pub static STAFF: Hypothesis = Hypothesis {
     name: "staff",
     coming: ALIKE,

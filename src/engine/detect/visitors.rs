@@ -4,7 +4,7 @@ use super::coming::Range;
 use super::hypothesis::{Hypothesis, nothing};
 use super::people;
 
-/// The hypothesis.
+/// The visitors hypothesis.
 pub static VISITORS: Hypothesis = Hypothesis {
     name: "visitors",
     coming: Range { stops: &[0.15, 0.3, 0.7], shapes: &[0.4, 1.5, 8.0] },

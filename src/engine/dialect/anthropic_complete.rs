@@ -3,7 +3,7 @@ use super::Dialect;
 use super::anthropic_messages::Messages;
 use super::tables::{Plain, ends_with_any};
 
-/// The format.
+/// The dialect.
 pub static COMPLETE: Plain = Plain {
     errors: |reply, out| Messages.body(reply, out),
     ..Plain::new("anthropic_complete", |path| ends_with_any(path, &["/complete", ":complete"]))

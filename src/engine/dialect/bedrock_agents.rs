@@ -2,7 +2,7 @@
 use super::tables::{Plain, always, any, bare_message, ends_with_any, holds, under};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static AGENTS: Plain = Plain {
     fields,
     streams: |path| path.ends_with(b"stream"),

@@ -8,7 +8,7 @@ use super::{CHAT_MESSAGE, Dialect, Field, Reply, Row, common, row};
 #[derive(Debug)]
 pub struct Converse;
 
-/// The error type travels in a header.
+/// Appends the header that carries AWS's error type.
 pub(super) fn error_type(reply: &Reply<'_>, out: &mut Vec<(&'static str, String)>) {
     let kind = match reply.status {
         400 => "ValidationException",
@@ -18,7 +18,7 @@ pub(super) fn error_type(reply: &Reply<'_>, out: &mut Vec<(&'static str, String)
     out.push(("x-amzn-errortype", kind.to_string()));
 }
 
-/// Is `path` `…/model/ID/VERB`? An id may be an ARN, which has slashes of its own.
+/// True if `path` is `…/model/ID/VERB`. The id may be an ARN, which contains slashes.
 pub(super) fn is_model_path(path: &[u8], verbs: &[&[u8]]) -> bool {
     let (before, verb) = split_last(path);
     verbs.contains(&verb) && holds(before, "/model/")

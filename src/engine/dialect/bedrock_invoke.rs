@@ -1,4 +1,5 @@
-//! Bedrock invoke and invoke-with-response-stream: the body is the model family's own, so the table is their union.
+//! Bedrock invoke and invoke-with-response-stream. The body is in the format of the model's family, so the
+//! table is the union of all.
 
 use super::bedrock_converse::{error_type, is_model_path};
 use super::{COHERE_MESSAGE, COHERE_TOOL, DOCUMENT, Dialect, Field, Reply, Row, common, row};

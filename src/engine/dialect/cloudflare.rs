@@ -1,5 +1,5 @@
 //! Cloudflare Workers AI.
 use super::tables::{Plain, holds};
 
-/// The format.
+/// The dialect.
 pub static RUN: Plain = Plain::new("cloudflare", |path| holds(path, "/ai/run/"));

@@ -2,7 +2,7 @@
 use super::tables::{Plain, always, any, ends_with_any, holds, under};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static CONVERSATIONS: Plain = Plain {
     fields,
     empty: always,

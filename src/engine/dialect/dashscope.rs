@@ -1,7 +1,7 @@
 //! DashScope: all fields are in `input`.
 use super::tables::{Plain, ends_with_any, holds};
 
-/// The format.
+/// The dialect.
 pub static SERVICES: Plain = Plain {
     one_call: |path| ends_with_any(path, &["/text-embedding", "/text-rerank"]),
     ..Plain::new("dashscope", |path| {

@@ -1,7 +1,7 @@
 //! Embeddings beside OpenAI's: TEI, Cohere, Ollama, llama.cpp, vLLM, Voyage.
 use super::tables::{Plain, always, ends_with_any};
 
-/// The format.
+/// The dialect.
 pub static EMBED: Plain = Plain {
     one_call: always,
     ..Plain::new("embed", |path| {

@@ -1,4 +1,5 @@
-//! What is known of one request body, in bounded memory: about 12 KiB a request in flight, 30 KiB at most, nothing afterwards.
+//! Facts of one request body, in bounded memory: about 12 KiB a request in flight, at most 30 KiB, nothing
+//! afterwards.
 
 use super::sampler::{Pick, Sampler};
 use crate::engine::hash;
@@ -12,8 +13,8 @@ pub const TAIL: usize = 1_024;
 /// Bytes kept of all instructions together.
 pub const INSTRUCTIONS: usize = 2_048;
 
-/// Head and tail of a text: whole up to 3,072 bytes, else the first 2,048 and the last 1,024. Stored as in JSON, with one-letter
-/// escapes, and unescaped on demand: most texts of a conversation are never used.
+/// Start and end of a text: whole up to 3,072 bytes, else the first 2,048 and the last 1,024. Stored as JSON
+/// writes it, with one-letter escapes, and unescaped on demand: most texts of a conversation are never used.
 #[derive(Clone, Default)]
 pub struct Window {
     head: Vec<u8>,
@@ -67,7 +68,8 @@ fn unescape(bytes: &mut Vec<u8>) {
     *bytes = out;
 }
 
-/// Plain text as JSON string content, in pieces: only backslashes are escaped. Each piece comes with its number of escapes.
+/// Writes plain text as the content of a JSON string, in pieces: only backslashes are escaped. `each` gets
+/// each piece with its number of escapes.
 pub fn escape(bytes: &[u8], mut each: impl FnMut(&[u8], usize)) {
     for (i, part) in bytes.split(|b| *b == b'\\').enumerate() {
         if i > 0 {
@@ -78,11 +80,12 @@ pub fn escape(bytes: &[u8], mut each: impl FnMut(&[u8], usize)) {
 }
 
 impl Window {
-    /// Appends text that is already unescaped. `gone` receives the bytes that are dropped.
+    /// Appends text that is already unescaped. Bytes that the window drops go to `gone`.
     pub fn push(&mut self, bytes: &[u8], mut gone: Option<&mut Sampler>) {
         escape(bytes, |raw, escapes| self.push_raw(raw, escapes, gone.as_deref_mut()));
     }
-    /// Appends JSON string content with `escapes` one-letter escapes, none of them split. `gone` receives the bytes that are dropped.
+    /// Appends the content of a JSON string with `escapes` one-letter escapes, none of them split. Bytes that
+    /// the window drops go to `gone`.
     #[inline(never)]
     pub fn push_raw(&mut self, bytes: &[u8], escapes: usize, gone: Option<&mut Sampler>) {
         debug_assert!(!self.plain, "push after regions");
@@ -101,7 +104,7 @@ impl Window {
             self.push_tail(rest, gone);
         }
     }
-    /// Ends one of several texts, so that what is kept does not depend on how the text was split into pieces.
+    /// Ends one of several texts, so that what is kept does not depend on how they were split into pieces.
     #[inline(never)]
     pub fn pause(&mut self, gone: Option<&mut Sampler>) {
         let from = between(&self.tail, self.tail.len().saturating_sub(TAIL.saturating_mul(2)));
@@ -112,13 +115,13 @@ impl Window {
             self.tail.drain(..from);
         }
     }
-    /// Ends the text and keeps it: the bytes between head and tail go to the sample.
+    /// Ends the text. The bytes between start and end of the window go to `gone`.
     #[inline(never)]
     pub fn keep(&self, gone: &mut Sampler) {
         gone.feed(self.tail.get(..self.tail.len().saturating_sub(TAIL)).unwrap_or_default());
         gone.end();
     }
-    /// Drops the text, or all but its head: the rest goes to the sample.
+    /// Drops the text, or (`head`) all but its start. What is dropped goes to `gone`.
     #[inline(never)]
     pub fn leave(&self, head: bool, gone: &mut Sampler) {
         gone.feed(&self.tail);
@@ -148,7 +151,7 @@ impl Window {
         }
         self.tail.extend_from_slice(bytes);
     }
-    /// Appends another text, on a line of its own.
+    /// Appends the text of another window, after a line break.
     #[inline(never)]
     pub fn absorb(&mut self, other: &mut Window, gone: &mut Sampler) {
         other.keep(gone);
@@ -158,29 +161,30 @@ impl Window {
         }
         self.pause(Some(gone));
     }
-    /// Is the head full?
+    /// True if the start is full.
     pub fn is_full(&self) -> bool {
         self.head_len >= HEAD
     }
-    /// Hash of the length and of the last 64 bytes of the head: tells such texts apart, roughly.
+    /// Hash of the length and of the last 64 bytes of the start: tells long texts with equal beginnings
+    /// apart, roughly.
     pub fn tell(&self) -> u64 {
         hash::text(self.len, self.head.get(self.head.len().saturating_sub(64)..).unwrap_or_default())
     }
-    /// Forgets everything, keeps the memory.
+    /// Clears the text and keeps the memory.
     pub fn clear(&mut self) {
         self.head.clear();
         self.tail.clear();
         (self.head_len, self.len, self.plain) = (0, 0, false);
     }
-    /// Bytes pushed so far (of the decoded text).
+    /// Bytes of text pushed so far, unescaped.
     pub fn text_len(&self) -> u64 {
         self.len
     }
-    /// Nothing pushed?
+    /// True if nothing was pushed.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-    /// The one or two regions to fingerprint. Nothing may be pushed afterwards.
+    /// The kept text, unescaped: one region, or start and end. Nothing may be pushed afterwards.
     pub fn regions(&mut self) -> (&[u8], &[u8]) {
         if !self.plain {
             self.plain = true;
@@ -209,7 +213,7 @@ impl Window {
         self.head.shrink_to_fit();
         self.tail.shrink_to_fit();
     }
-    /// Keyed hash of the kept bytes and the length: equal texts have equal hashes.
+    /// Keyed hash of the kept bytes and the length. Equal texts have equal hashes.
     pub fn digest(&mut self, key: (u64, u64)) -> u64 {
         let len = self.len;
         let (head, tail) = self.regions();
@@ -218,51 +222,53 @@ impl Window {
     }
 }
 
-/// What a dialect found in a body. Values, not text, except for the bounded windows, which end in `fingerprint`.
+/// What a dialect found in a body: values, and text only in bounded windows, which `fingerprint` consumes.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// System and developer texts, joined by one space, first 2,048 bytes.
+    /// System and developer texts, joined by spaces: the first 2,048 bytes.
     pub instructions: Vec<u8>,
-    /// The last user message (tool results count as user text).
+    /// The last user message (results of tools count as user text).
     pub user: Window,
     /// The first user message, if there is more than one; empty when the first is the last.
     pub first_user: Window,
     /// Sample of all other text up to the end of the first user message: at most 16 snippets.
     pub picks: Vec<Pick>,
-    /// The same of the text behind it.
+    /// The same of the text after it.
     pub later: Vec<Pick>,
-    /// Sample of text beside the messages: as many.
+    /// The same of the text beside the messages.
     pub beside: Vec<Pick>,
-    /// An assistant or tool message is present: the request continues a conversation.
+    /// True if an assistant or tool message is present: the request continues a conversation.
     pub conversation: bool,
     /// Messages seen.
     pub messages: u32,
-    /// Prompts in the request: those of a list (`prompt: [..]`, `input: [..]`), else 1; 0 where no body was read.
+    /// Prompts in the request: the length of a list (`prompt: [..]`, `input: [..]`), else 1; 0 if no body was
+    /// read.
     pub prompts: u16,
     /// Hash of the model's name (0 = absent).
     pub model: u64,
     /// Hash of the set of body fields used and of the values of temperature, top_p, n, max_tokens, seed, logprobs, stream.
     pub shape: u64,
-    /// Answers requested for each prompt (`n`, `best_of`); 0 counts as 1.
+    /// Answers asked for with each prompt (`n`, `best_of`); 0 counts as 1.
     pub answers: u16,
-    /// The caller asked for a stream.
+    /// True if the caller asked for a stream.
     pub stream: bool,
-    /// The body is longer than `max_inspect_bytes`: the facts cover its first bytes only.
+    /// True if the body is longer than `max_inspect_bytes`: the facts cover its first bytes only.
     pub beyond_window: bool,
-    /// Requests in the body, if it is a batch; 0 if it is one request.
+    /// Requests in the body if it is a batch, 0 if it is not.
     pub items: u16,
     /// Facts of a uniform sample of the other requests of a batch: at most 7.
     pub sample: Vec<Facts>,
-    /// Images, audio or files are present: content that is not looked at.
+    /// True if images, audio or files are present that are not read.
     pub media: bool,
-    /// The body could not be read (the other fields hold what was seen before).
+    /// Why the body could not be read. The other fields hold what was read before.
     pub unreadable: Option<Unreadable>,
-    /// Hash of the first bytes and the length of an unreadable body; tells such bodies apart.
+    /// Hash of the first bytes and the length of an unreadable body, to tell such bodies apart.
     pub body: u64,
 }
 
 impl Facts {
-    /// Appends to the instructions, up to their limit, with a space between texts. Returns the bytes of the text that were taken.
+    /// Appends to the instructions, up to their bound, with a space between texts. Returns the bytes that
+    /// were taken.
     pub fn push_instructions(&mut self, text: &[u8], first_piece: bool) -> usize {
         if first_piece && !self.instructions.is_empty() && self.instructions.len() < INSTRUCTIONS {
             self.instructions.push(b' ');
@@ -271,7 +277,7 @@ impl Facts {
         self.instructions.extend_from_slice(text.get(..room).unwrap_or_default());
         room
     }
-    /// Drops all text: called once the fingerprint is taken.
+    /// Drops all text. Called once the fingerprint is taken.
     pub fn wipe(&mut self) {
         self.instructions = Vec::new();
         self.user = Window::default();

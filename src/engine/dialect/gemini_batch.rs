@@ -1,4 +1,4 @@
-//! Gemini batches: `requests`, in the body or deeper in it, or a file that was uploaded before.
+//! Gemini batches: `requests`, in the body or nested in it, or a file uploaded before.
 
 use super::gemini_generate::Generate;
 use super::tables::{Plain, always, ends_with_any};
@@ -7,7 +7,7 @@ use super::{Dialect, Field, Row, row};
 /// Texts to embed.
 const EMBEDS: &[&str] = &[":batchembedcontents", ":asyncbatchembedcontent"];
 
-/// The format.
+/// The dialect.
 pub static BATCH: Plain = Plain {
     fields,
     errors: |reply, out| Generate.body(reply, out),

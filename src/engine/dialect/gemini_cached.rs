@@ -1,10 +1,10 @@
-//! Gemini: cached contents, which later requests start with, and the embedding of one content.
+//! Gemini: cached contents, with which later requests begin, and the embedding of one content.
 
 use super::gemini_generate::Generate;
 use super::tables::{Plain, always, ends_with_any};
 use super::{Dialect, Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static CACHED: Plain = Plain {
     fields,
     errors: |reply, out| Generate.body(reply, out),

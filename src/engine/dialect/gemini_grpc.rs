@@ -1,7 +1,9 @@
-//! Gemini and Vertex over gRPC: `GenerateContent` and `StreamGenerateContent`, a message of protobuf in a frame.
+//! Gemini and Vertex over gRPC: `GenerateContent` and `StreamGenerateContent`, each a protobuf message in a
+//! frame.
 //!
-//! The message is parsed as it streams, by tables of field numbers, and gives the reader the same events as the JSON of
-//! `gemini_generate`. Memory: `LEVELS` levels and one number. Not read: tools, arguments of calls, files.
+//! The message is parsed as it streams, by tables of field numbers, and gives the reader the same events as
+//! the JSON of `gemini_generate`. Memory: `LEVELS` levels and one number. Not read: tools, arguments of
+//! calls, files.
 
 use super::gemini_generate::Generate;
 use super::path::split_last;
@@ -37,7 +39,7 @@ impl Dialect for Grpc {
     }
 }
 
-/// A field of a message that is of interest.
+/// A field of a protobuf message that is read.
 #[derive(Debug)]
 pub struct Entry {
     field: u64,
@@ -46,16 +48,16 @@ pub struct Entry {
     node: Node,
 }
 
-/// What it holds.
+/// What a field holds.
 #[derive(Debug)]
 enum Node {
     Text,
     Number,
-    /// Only its presence matters.
+    /// Its presence is enough.
     Mark,
     Message(&'static [Entry]),
     Messages(&'static [Entry]),
-    /// A message whose texts are a list.
+    /// A message whose texts form a list.
     Texts(&'static [Entry]),
     /// A message whose texts belong to the list around it.
     Inner(&'static [Entry]),
@@ -114,7 +116,7 @@ enum State {
     Tag,
     Varint,
     Length,
-    /// Position at which the current text, or the skipped bytes, end.
+    /// The current text, or the skipped bytes, end at this position.
     Bytes(u64),
     Done,
 }
@@ -123,9 +125,9 @@ enum State {
 struct Level {
     table: &'static [Entry],
     end: u64,
-    /// A list is open around repeated messages of this field.
+    /// Number of the repeated field whose list is open, 0 = none.
     list: u64,
-    /// Does the end of this message close a container in the reader?
+    /// True if the end of this message closes a container in the reader.
     closes: bool,
 }
 
@@ -144,7 +146,7 @@ pub struct Walker {
 }
 
 impl Walker {
-    /// By the table of the request.
+    /// A walker of the message that `table` describes.
     pub fn new(table: &'static [Entry]) -> Walker {
         let level = Level { table, end: 0, list: 0, closes: true };
         Walker {
@@ -160,6 +162,8 @@ impl Walker {
         }
     }
 
+    /// Takes a piece of the body.
+    ///
     /// # Errors
     /// The message is malformed or compressed; the rest cannot be read.
     #[inline(never)]
@@ -212,10 +216,10 @@ impl Walker {
         Ok(())
     }
 
-    /// No more will come.
+    /// Ends the body.
     ///
     /// # Errors
-    /// The message is not whole.
+    /// The message is incomplete.
     pub fn finish(&self) -> Result<(), Unreadable> {
         if self.state == State::Done { Ok(()) } else { Err(Unreadable::Truncated) }
     }

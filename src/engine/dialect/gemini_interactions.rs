@@ -2,7 +2,7 @@
 use super::tables::{Plain, any};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static INTERACTIONS: Plain =
     Plain { fields, ..Plain::new("gemini_interactions", |path| path.ends_with(b"/interactions")) };
 

@@ -2,7 +2,7 @@
 use super::path::split_last;
 use super::tables::{Plain, bare_error, holds, under};
 
-/// The format.
+/// The dialect.
 pub static MODELS: Plain = Plain {
     errors: bare_error,
     ..Plain::new("huggingface", |path| {

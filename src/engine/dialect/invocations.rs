@@ -1,8 +1,9 @@
-//! SageMaker's path, which vLLM, TGI, MLflow and Databricks serve, too: chat, completion, or a table of inputs.
+//! SageMaker's path, which vLLM, TGI, MLflow and Databricks also serve: chat, completion, or a table of
+//! inputs.
 use super::tables::{Plain, any, bare_message, ends_with_any};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static INVOCATIONS: Plain = Plain {
     fields,
     streams: |path| path.ends_with(b"-stream"),

@@ -2,7 +2,7 @@
 use super::tables::{Plain, any, bare_error};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static INFER: Plain =
     Plain { fields, errors: bare_error, ..Plain::new("kserve_infer", |path| path.ends_with(b"/infer")) };
 

@@ -2,7 +2,7 @@
 use super::tables::{Plain, any, ends_with_any};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static COMPLETION: Plain = Plain {
     fields,
     ..Plain::new("llamacpp_completion", |path| ends_with_any(path, &["/completion", "/infill"]))

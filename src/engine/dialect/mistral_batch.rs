@@ -1,8 +1,8 @@
-//! Batch jobs whose requests stand in the body, or in a file that was uploaded before.
+//! Batch jobs whose requests are in the body, or in a file uploaded before.
 use super::tables::{Plain, always, any, ends_with_any};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static JOBS: Plain = Plain {
     fields,
     empty: always,

@@ -1,5 +1,6 @@
-//! Request wire formats. A dialect is a set of tables that steer the reader, the paths it claims, and its error bodies; it
-//! never decides anything. To add one: a file, a line in `DIALECTS`, fixtures, rows in `envoy/README.md`.
+//! Request wire formats. A dialect is a set of tables that steer the reader, the paths it claims, and its
+//! error bodies; it decides nothing. To add one: a file, a line in `DIALECTS`, fixtures, rows in
+//! `envoy/README.md`.
 
 mod anthropic_batches;
 mod anthropic_complete;
@@ -52,12 +53,12 @@ pub use crate::engine::json::unreadable::Unreadable;
 pub use facts::{Facts, Window};
 pub use reply::Reply;
 
-/// What a value in a body is, to the reader.
+/// What the value of a JSON key means to the reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Field {
-    /// The document.
+    /// The whole document.
     Root,
-    /// Of no interest.
+    /// Ignored.
     #[default]
     Ignore,
     /// The model's name.
@@ -66,7 +67,7 @@ pub enum Field {
     Stream,
     /// A sampling parameter: its value belongs to the request shape.
     Param,
-    /// The number of answers asked for; part of the request shape, too.
+    /// The number of answers asked for; also part of the request shape.
     Count,
     /// An object of sampling parameters.
     Params,
@@ -78,50 +79,50 @@ pub enum Field {
     Input,
     /// A list of messages.
     Messages,
-    /// The messages before a prompt that stands beside them.
+    /// The messages before a prompt that is a field of its own.
     History,
     /// One message.
     Message,
-    /// Its role.
+    /// The role of a message.
     Role,
-    /// Its role, where servers ignore its case.
+    /// The same where servers ignore its case.
     Speaker,
-    /// Its text: a string, or parts.
+    /// The text of a message: a string, or parts.
     Content,
-    /// The answer of a tool: user text that makes the request a conversation.
+    /// The result of a tool: user text that makes the request a conversation.
     ToolText,
-    /// A tool call of the model: makes the request a conversation.
+    /// A tool call by the model: makes the request a conversation.
     ToolCall,
-    /// Images, audio, files: strings that decode from base64 to text are read, others skipped.
+    /// Images, audio, files: strings that decode from base64 to text are read, others are skipped.
     Media,
     /// The content of a file: text, or base64 as in `Media`.
     Data,
-    /// What kind of `Data` or of part stands beside it.
+    /// The type of the `Data` beside it, or of the part that it stands in.
     Kind,
     /// The media type of a message or part that is a file itself.
     MediaType,
-    /// A prompt string, a list of messages, or a document of its own.
+    /// A prompt string, a list of messages, or a whole document.
     Body,
-    /// A list of requests: each is a document of its own, or a prompt.
+    /// A list of requests: each a whole document, or a prompt.
     Items,
-    /// A stored prompt with `variables`.
+    /// A reference to a stored prompt, with `variables`.
     Template,
-    /// Text beside the prompt: documents, titles, variables of a template. Strings, also in objects whose keys the caller
-    /// chooses; read as far as the instructions leave room.
+    /// Text beside the prompt: documents, titles, variables of a template. Strings, also in objects whose
+    /// keys the caller chooses. Read as far as the instructions leave room.
     Context,
-    /// Text beside the messages that is sampled only, at any depth: tools, arguments of calls, schemas.
+    /// Text beside the messages that is only sampled, at any depth: tools, arguments of calls, schemas.
     Other,
 }
 
-/// What the value of a key is. The first four bytes of its name are kept as a number, so that a table is searched quickly. There are
-/// about 600 rows of 16 bytes.
+/// Meaning of one JSON key. The first four bytes of its name are kept as a number, for a quick search. There
+/// are about 600 rows of 16 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The name, in lower case.
+    /// Name of the key, in lower case.
     pub name: &'static str,
-    /// Its first four bytes.
+    /// First four bytes of the name.
     pub start: u32,
-    /// What the value is.
+    /// Meaning of the value.
     pub field: Field,
 }
 
@@ -139,42 +140,44 @@ pub(crate) const fn row(name: &'static str, field: Field) -> Row {
     Row { name, start, field }
 }
 
-/// A wire format.
+/// A dialect: one wire format of requests.
 pub trait Dialect: Sync {
     /// Name in reports, metrics and fixtures.
     fn name(&self) -> &'static str;
-    /// Does it claim this path (normalised: see `path::Normal`)?
+    /// True if it claims this path (normalised: `path::Normal`).
     fn claims(&self, path: &[u8]) -> bool;
-    /// The table of keys of an object whose own meaning is `of`. The name `*` stands for all keys that are not in the table.
+    /// The table of keys of an object whose own meaning is `of`. A row named `*` stands for all keys that
+    /// have none.
     fn fields(&self, of: Field) -> &'static [Row];
-    /// Is each prompt of a list charged as a request of its own on this path? `false` where a list is one call: texts to embed, or
-    /// to rank.
+    /// True if each prompt of a list is charged like a request of its own on this path. False if a list is
+    /// one call: texts to embed, or to rank.
     fn charges_items(&self, _path: &[u8]) -> bool {
         true
     }
-    /// Does the path itself ask for a stream?
+    /// True if the path itself asks for a stream.
     fn streams(&self, _path: &[u8]) -> bool {
         false
     }
-    /// May bodies be JSON lines, also within a multipart form? Each line is a document.
+    /// True if bodies may be JSON lines, also within a multipart form. Each line is a document.
     fn lines(&self) -> bool {
         false
     }
-    /// The fields of the message, where bodies are protobuf in a gRPC frame.
+    /// The fields of the message, if bodies are protobuf in a gRPC frame.
     fn protobuf(&self, _path: &[u8]) -> Option<&'static [gemini_grpc::Entry]> {
         None
     }
-    /// Is a body without a prompt valid on this path? It creates an object that later prompts refer to, or names a file.
+    /// True if a body without a prompt is valid on this path: it creates an object that later prompts refer
+    /// to, or names a file.
     fn may_be_empty(&self, _path: &[u8]) -> bool {
         false
     }
-    /// The dialect of WebSocket messages on its paths: events of Realtime, Responses and Gemini Live.
+    /// The dialect of WebSocket messages on its paths. Realtime, Responses and Gemini Live share one.
     fn frames(&self) -> &'static dyn Dialect {
         &openai_realtime::REALTIME
     }
-    /// Appends the error body.
+    /// Appends the body of an error reply.
     fn body(&self, reply: &Reply<'_>, out: &mut Vec<u8>);
-    /// Appends headers of its own.
+    /// Appends headers of an error reply.
     fn headers(&self, _reply: &Reply<'_>, _out: &mut Vec<(&'static str, String)>) {}
 }
 
@@ -185,7 +188,7 @@ impl std::fmt::Debug for dyn Dialect {
     }
 }
 
-/// All wire formats, most specific first.
+/// All dialects, the most specific first.
 pub static DIALECTS: &[&dyn Dialect] = &[
     &openai_chat::Chat,
     &openai_completions::Completions,
@@ -268,7 +271,7 @@ pub(crate) const PARTS: &[Row] = &[
     row("tool_use_id", Field::ToolCall),
 ];
 
-/// Parts of an answer of a tool.
+/// Parts of the result of a tool.
 pub(crate) const TOOL_PARTS: &[Row] = &[
     row("text", Field::ToolText),
     row("content", Field::ToolText),
@@ -287,7 +290,7 @@ pub(crate) const TOOL_PARTS: &[Row] = &[
     row("document", Field::Media),
 ];
 
-/// Keys beside a file: its type, its name. Any other key may hold the file.
+/// Keys beside a file: its type and name. Any other key may hold the file itself.
 pub(crate) const MEDIA: &[Row] = &[
     row("type", Field::Kind),
     row("format", Field::Kind),
@@ -364,7 +367,8 @@ pub(crate) fn common(of: Field) -> &'static [Row] {
     }
 }
 
-/// A chat message of most formats. Holds only keys that servers read: text under an ignored key would fill the window.
+/// A chat message of most formats. It lists only keys that servers read: text under an ignored key would
+/// displace the prompt from the window.
 pub(crate) const CHAT_MESSAGE: &[Row] = &[
     row("role", Field::Role),
     row("content", Field::Content),
@@ -374,7 +378,7 @@ pub(crate) const CHAT_MESSAGE: &[Row] = &[
     row("function_call", Field::ToolCall),
 ];
 
-/// A chat message of Cohere, whose first version says `message` for `content`.
+/// A chat message of Cohere, whose first version names the content `message`.
 pub(crate) const COHERE_MESSAGE: &[Row] = &[
     row("role", Field::Speaker),
     row("content", Field::Content),
@@ -393,7 +397,7 @@ pub(crate) const COHERE_PARTS: &[Row] = &[
     row("image_url", Field::Media),
 ];
 
-/// Answers of tools of Cohere, under names that the caller chooses.
+/// Results of tools of Cohere, under names that the caller chooses.
 pub(crate) const COHERE_TOOL: &[Row] = &[
     row("id", Field::Ignore),
     row("type", Field::Ignore),

@@ -2,7 +2,7 @@
 use super::tables::{Plain, always, any, ends_with_any, holds, under};
 use super::{Field, Row, TOOL_PARTS, row};
 
-/// The format.
+/// The dialect.
 pub static THREADS: Plain = Plain {
     fields,
     empty: always,

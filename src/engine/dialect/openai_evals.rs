@@ -2,7 +2,7 @@
 use super::tables::{Plain, always, any, holds};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static EVALS: Plain = Plain {
     fields,
     empty: always,

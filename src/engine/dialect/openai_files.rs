@@ -1,7 +1,8 @@
-//! Files that are uploaded: lines of JSON, perhaps in a form. Each line is a request, as batches have it, or an example of a conversation.
+//! Uploaded files of JSON lines, possibly in a form. Each line is a request, as in a batch, or an example
+//! conversation.
 use super::tables::{Plain, always, ends_with_any, holds};
 
-/// The format.
+/// The dialect.
 pub static FILES: Plain = Plain {
     lines: true,
     empty: always,

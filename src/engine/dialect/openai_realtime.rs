@@ -1,8 +1,9 @@
-//! OpenAI Realtime: sessions, and the events that clients send over WebSocket. Responses over WebSocket are the same events.
+//! OpenAI Realtime: sessions, and the messages that clients send over WebSocket. Responses over WebSocket use
+//! the same messages.
 use super::tables::{Plain, always, any, ends_with_any, holds, under};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static REALTIME: Plain = Plain {
     fields,
     empty: always,

@@ -1,8 +1,8 @@
-//! Oracle's generative AI, and Snowflake's agents: the request is the value of one key.
+//! Oracle's generative AI, and Snowflake's agents: the request is nested under one key.
 use super::tables::{Plain, any, ends_with_any};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static ACTIONS: Plain = Plain {
     fields,
     one_call: |path| path.ends_with(b"/actions/embedtext"),

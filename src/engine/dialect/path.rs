@@ -1,13 +1,14 @@
-//! Paths as upstream servers read them: query and parameters cut, `%xx` decoded once, `//`, `.` and `..` resolved, lower case.
-//! Two paths that a server treats alike must be one path here.
+//! Paths as upstream servers interpret them: query and parameters removed, `%xx` decoded once, `//`, `.` and
+//! `..` resolved, lower case. Paths that a server treats alike must be one path here.
 
-/// Bytes kept at either end of a longer path, at least.
+/// Bytes that are kept of each end of a longer path, at least.
 pub const MAX: usize = 256;
 
-/// A normalised path. Selectors look at its start, dialects at its end; up to twice `MAX` bytes both are the whole path.
+/// A normalised path. Routes look at its start, dialects at its end; up to twice `MAX` bytes both are the
+/// whole path.
 ///
-/// It is read from right to left: `..` removes the next segment that is not removed yet, of any length, and a long path loses
-/// its middle.
+/// It is read from right to left: `..` removes the next segment not removed yet, of any length, and a long
+/// path loses its middle.
 #[derive(Debug)]
 pub struct Normal {
     /// Filled from the back.
@@ -60,12 +61,12 @@ impl Normal {
         normal
     }
 
-    /// The path from its start.
+    /// The path from its start, possibly cut.
     pub fn start(&self) -> &[u8] {
         self.front.get(self.at..).unwrap_or_default()
     }
 
-    /// The path up to its end.
+    /// The path up to its end, possibly without its start.
     pub fn end(&self) -> &[u8] {
         if self.cut { &self.tail } else { self.start() }
     }
@@ -87,7 +88,7 @@ impl Normal {
     }
 }
 
-/// Is the path in its normal form already?
+/// True if the path is in its normal form already.
 fn is_simple(path: &[u8]) -> bool {
     let mut last = 0u8;
     for b in path {
@@ -143,13 +144,13 @@ impl Iterator for Back<'_> {
     }
 }
 
-/// Does the path end with this sequence of whole segments?
+/// True if the path ends with these whole segments.
 #[inline(never)]
 pub fn ends_with(path: &[u8], tail: &str) -> bool {
     path.ends_with(tail.as_bytes())
 }
 
-/// The last segment, and what stands before it.
+/// The last segment, and the path before it.
 #[inline(never)]
 pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|b| *b == b'/') {

@@ -1,4 +1,4 @@
-//! Scanner events to `Facts`, by a dialect's tables. Parsing never decides: a malformed body is a fact, too.
+//! Scanner events to `Facts`, by a dialect's tables. It decides nothing: a malformed body is a fact, too.
 
 use super::facts::{Facts, INSTRUCTIONS, Window, escape};
 use super::sampler::Sampler;
@@ -8,7 +8,7 @@ use crate::engine::json::files::{File, is_text_type};
 use crate::engine::json::scan::{DEPTH, KEY, Sink};
 use crate::engine::json::unreadable::Unreadable;
 
-/// Messages beyond this make a request unreadable.
+/// Largest number of messages in a readable request.
 pub const MESSAGES: u32 = 4_096;
 
 /// Bytes kept of a role, a model's name or a parameter.
@@ -16,7 +16,7 @@ const WORD: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Role {
-    /// No role: a user's message, as in formats without roles.
+    /// None: a user's message, as in formats without roles.
     #[default]
     User,
     System,
@@ -24,7 +24,8 @@ enum Role {
     Tool,
 }
 
-/// Bits of `met` above those of the tables: the part has a `text`, but a type other than text. Some servers skip such a part.
+/// Bit of `met`, above those of the tables: the part has a `text` and a type other than text. Some servers
+/// skip such a part.
 const PART_TEXT: u64 = 1 << 59;
 const OTHER_KIND: u64 = 1 << 60;
 /// Bit of `met`: the container is a list.
@@ -77,7 +78,7 @@ enum Place {
     Message,
 }
 
-/// Reads one body.
+/// The reader of one body.
 #[derive(Debug)]
 pub struct Reader {
     dialect: &'static dyn Dialect,
@@ -94,13 +95,13 @@ pub struct Reader {
     key_hash: u64,
     message: Window,
     role: Role,
-    /// The string of a role, model or parameter, assembled from its pieces: these depend on the chunks.
+    /// The string of a role, model or parameter, assembled from its pieces, which depend on the chunks.
     word: [u8; WORD],
     /// Bytes of that string, kept or not.
     word_len: usize,
-    /// Strings of `Data` in the innermost object, as long as it is unknown whether they are text.
+    /// Strings of `Data` in the innermost object, while it is unknown whether they are text.
     data: Window,
-    /// They are text: a key beside them says so, or they have a byte outside of base64.
+    /// True if they are text: a key beside them says so, or they contain a byte outside of base64.
     plain: bool,
     /// Decoder of a string in `Media` or `Data`, and the text read from it.
     file: File,
@@ -115,7 +116,7 @@ pub struct Reader {
     prefill: Window,
     /// Texts of the request outside of messages (`prompt`, `message`).
     prompt: Window,
-    /// The next prompt of a list goes to the sample only.
+    /// True if the next prompt of a list is only sampled.
     passed_prompt: bool,
     /// Texts beside the prompt (`Context`); their length when the last key of the document began; the number of keys before it that
     /// gave some.
@@ -124,16 +125,17 @@ pub struct Reader {
     contexts: u32,
     wrote_instructions: bool,
     open_message: bool,
-    /// An assistant message came since the last user message.
+    /// True if an assistant message came after the last user message.
     fresh_turn: bool,
-    /// Roles of the system's side so far: 1 = system, 2 = developer.
+    /// Roles of the system's side so far, bits: 1 = system, 2 = developer.
     above: u8,
-    /// A tool may answer: the last message was the model's or a tool's.
+    /// True if a tool may answer: the last message was the model's or a tool's.
     asked_tool: bool,
     last: Window,
     /// Sample of text that the windows drop.
     sampler: Sampler,
-    /// The same of all up to the end of the first user message, once that has ended: a follow-up brings it again, whatever came since.
+    /// Sample of everything up to the end of the first user message, once that has ended. A follow-up
+    /// contains the same text, whatever was added.
     opening: Option<Sampler>,
     /// Sample of text beside the messages.
     beside: Sampler,
@@ -151,7 +153,7 @@ pub struct Reader {
     unread: Option<Unreadable>,
 }
 
-/// Requests of a batch whose facts are kept: 64 KiB at most.
+/// Requests of a batch whose facts are kept (64 KiB at most).
 pub const SAMPLE: usize = 8;
 
 impl Reader {
@@ -202,20 +204,20 @@ impl Reader {
         }
     }
 
-    /// Sets the secrets that decide which items of a batch (`items`, by client) and which snippets (`text`, by policy) are kept, so
-    /// that a client cannot predict it.
+    /// Sets the secrets that decide which items of a batch (`items`, by client) and which snippets (`text`,
+    /// by policy) are kept, so that a client cannot predict it.
     pub fn seed(&mut self, items: u64, text: u64) {
         self.seed = items;
         self.sampler.key(text);
         self.beside.key(text);
     }
 
-    /// Turns the sample of text beside the messages off: it teaches nothing, and nothing would look its snippets up.
+    /// Stops sampling the text beside the messages: it teaches nothing, and nothing would match its snippets.
     pub fn leave_beside(&mut self) {
         self.beside.leave();
     }
 
-    /// The facts so far; the reader is empty afterwards. `lines`: a file of lines, which need not hold a prompt.
+    /// The facts read. `lines`: the body is a file of lines, which need not hold a prompt.
     pub fn into_facts(mut self, lines: bool) -> Facts {
         let own = self.take_facts();
         if self.items == 0 {
@@ -260,13 +262,13 @@ impl Reader {
         }
     }
 
-    /// Drops what was read of an item that is not JSON.
+    /// Drops what was read of an item that turned out not to be JSON.
     pub fn drop_item(&mut self) {
         let _ = self.take_facts();
         (self.depth, self.next, self.claim) = (0, Field::Root, 0);
     }
 
-    /// Reservoir sampling: every item is in the sample with the same probability.
+    /// Keeps or drops an item by reservoir sampling: every item is in the sample with the same probability.
     fn keep(&mut self, facts: Facts) {
         if self.sample.len() < SAMPLE {
             return self.sample.push(facts);
@@ -343,12 +345,12 @@ impl Reader {
         facts
     }
 
-    /// Notes why the body is unreadable; the first reason stays.
+    /// Records why the body is unreadable. The first reason stays.
     pub fn fail(&mut self, what: Unreadable) {
         self.facts.unreadable.get_or_insert(what);
     }
 
-    /// Notes that the facts do not cover the whole body.
+    /// Records that the facts do not cover the whole body.
     pub fn beyond(&mut self) {
         self.facts.beyond_window = true;
         self.fail(Unreadable::BeyondWindow);
@@ -526,7 +528,7 @@ impl Reader {
         }
     }
 
-    /// Bytes of files that were skipped as not text.
+    /// Bytes of files that were skipped because they are not text.
     pub fn passed(&self) -> u64 {
         self.passed.saturating_add(if self.next == Field::Media { self.file.passed() } else { 0 })
     }
@@ -624,13 +626,13 @@ impl Reader {
         self.context_start = len;
     }
 
-    /// Is the innermost container the document's list of prompts?
+    /// True if the innermost container is the document's list of prompts.
     fn in_list(&self) -> bool {
         self.depth == 2 && self.here() == Field::Prompt && self.met.get(1).is_some_and(|met| met & LIST != 0)
     }
 
-    /// Starts a further prompt of a list. A full window may start anew: each prompt is as likely as another to be looked at, and the
-    /// choice depends on their content, so that no position in the list hides a prompt.
+    /// Starts another prompt of a list. A full window may start again: each prompt is read with the same
+    /// probability, and the choice depends on their content, so that no position in the list hides a prompt.
     #[inline(never)]
     fn begin_prompt(&mut self) {
         let n = self.facts.prompts.saturating_add(1);
@@ -648,7 +650,7 @@ impl Reader {
         }
     }
 
-    /// Notes a duplicate key, or two that exclude each other: servers differ in which one they read.
+    /// Notes a duplicate key, or two keys that exclude each other: servers differ in which one they read.
     fn meet(&mut self, bits: u64) {
         if let Some(met) = self.depth.checked_sub(1).and_then(|i| self.met.get_mut(i)) {
             let twice = *met & bits != 0;
@@ -967,7 +969,7 @@ fn whole(text: &[u8]) -> Option<u64> {
     Some(n)
 }
 
-/// Is it text, for a window or for the sample?
+/// True if it is text, for a window or for the sample.
 fn is_text(field: Field) -> bool {
     matches!(
         field,
@@ -981,12 +983,12 @@ fn is_text(field: Field) -> bool {
     )
 }
 
-/// Is it text that goes to the sample only?
+/// True if it is text that is only sampled.
 fn is_sampled(field: Field) -> bool {
     matches!(field, Field::Other | Field::ToolCall)
 }
 
-/// Is it a value of one word? Those are stored until their strings end.
+/// True if it is a value of one word. Words are stored until their strings end.
 fn is_word(field: Field) -> bool {
     matches!(
         field,
@@ -1017,7 +1019,7 @@ fn claim(here: Field, field: Field) -> u64 {
     }
 }
 
-/// Eight bytes of ASCII in lower case.
+/// Eight ASCII bytes in lower case.
 fn lowercase(x: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let at_least = |n: u64| x.wrapping_add(ONES.wrapping_mul(0x80u64.wrapping_sub(n)));

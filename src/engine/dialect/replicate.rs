@@ -2,7 +2,7 @@
 use super::tables::{Plain, any, holds, under};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static PREDICTIONS: Plain = Plain {
     fields,
     ..Plain::new("replicate", |path| {

@@ -1,24 +1,24 @@
-//! Bodies of refusals: a generic text and an opaque case id, never the signal.
+//! Bodies of refusals: a generic sentence and an opaque case id, never the signal.
 
 use std::io::Write;
 
-/// The content of a refusal, before a dialect gives it its form.
+/// Content of a refusal, before a dialect formats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply<'a> {
-    /// HTTP status: 429, a configured one, or 400 for an unreadable body.
+    /// HTTP status: 429 or the configured one, or 400 for an unreadable body.
     pub status: u16,
-    /// Opaque case id.
+    /// Case id, as text.
     pub case: &'a str,
-    /// Seconds the caller should wait, for throttles.
+    /// Seconds that the caller should wait, for throttles.
     pub retry_after_s: Option<u64>,
 }
 
 impl Reply<'_> {
-    /// Is the refusal due to an unreadable body? It is reported as the caller's error.
+    /// True if the body was unreadable, which is reported as the caller's error.
     pub fn is_bad_request(&self) -> bool {
         self.status == 400
     }
-    /// The generic sentence.
+    /// The generic sentence, with the case id.
     pub fn message(&self) -> String {
         let what = match self.status {
             400 => "The request body could not be read.",
@@ -42,7 +42,7 @@ impl Reply<'_> {
             ),
         );
     }
-    /// A bare message, as several servers send it.
+    /// An object with the message in one field, as several servers send it.
     pub fn bare(&self, field: &str, out: &mut Vec<u8>) {
         put(out, format_args!(r#"{{"{field}":"{}"}}"#, self.message()));
     }
@@ -59,7 +59,7 @@ impl Reply<'_> {
     }
 }
 
-/// Appends formatted text. A `Vec` cannot fail to take it.
+/// Appends formatted text. Writing to a `Vec` cannot fail.
 pub fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }

@@ -2,7 +2,7 @@
 use super::tables::{Plain, any, ends_with_any};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static RERANK: Plain = Plain {
     fields,
     one_call: |path| ends_with_any(path, &["/rerank", "/score", "/classify", "/similarity"]),

@@ -1,35 +1,36 @@
-//! A few snippets of a text of any length, picked by their content: for text that no window keeps.
+//! Samples a few snippets of a text of any length by their content: for text that no window keeps.
 //!
-//! A snippet starts at a letter that the policy's seed chooses, where a keyed hash of the eight bytes from there is among the
-//! least of the request. So the same phrase is picked wherever it stands, whatever the chunks; case does not matter. Of a phrase of
-//! 400 bytes some three places may be picked: it is met among as much text as the sample holds (about 1.5 KiB of its own, the text of
-//! the windows aside), seldom among more than four times as much. Not met: what is put in between the eight bytes (spaces, invisible
-//! characters) or written as other letters hides that place, and another place must hold.
-//! Cost: 64 bytes at a time, about half of reading them again (`make bench-micro`); 1.2 KiB of snippets.
+//! A snippet starts at a letter that the policy's seed selects, where a keyed hash of the next eight bytes is
+//! among the smallest of the request. So the same phrase is picked wherever it stands and however the text is
+//! chunked; case does not matter. Of a phrase of 400 bytes about three places may be picked. It is found
+//! among as much other text as the sample holds (about 1.5 KiB beside the windows), and seldom among more
+//! than four times as much. Not found at a place: a phrase with something inserted within its eight bytes
+//! (spaces, invisible characters) or with other letters there. Cost: 64 bytes at a time, about half of
+//! reading them again (`make bench-micro`). Memory: 1.2 KiB.
 
 use crate::engine::json::string_bits::letters;
 
-/// Bytes of a snippet: ten words or so.
+/// Bytes of a snippet: about ten words.
 pub const SNIPPET: usize = 64;
-/// Where a snippet starts within the first of them, it is at hand.
+/// Bytes at hand, so that a snippet may start within the first `SNIPPET` of them.
 const TWO: usize = SNIPPET * 2;
-/// Snippets of a request.
+/// Largest number of snippets of a request.
 pub const PICKS: usize = 16;
 /// Letters that are no letter of an escape, each common in text, by their last five bits. (So they are in either case; in other
 /// scripts they stand for bytes as common.)
 const LETTERS: [u8; 6] = [b'c' & 31, b'm' & 31, b'w' & 31, b'y' & 31, b'g' & 31, b'p' & 31];
 
-/// A piece of text as JSON has it, with escapes of one letter.
+/// A snippet, as JSON writes it, with one-letter escapes.
 #[derive(Clone, Copy)]
 pub struct Pick {
-    /// The hash by which it was picked.
+    /// Hash by which it was picked.
     hash: u64,
     /// It starts within a word, and may end within one; zeros behind the end of a text.
     text: [u8; SNIPPET],
 }
 
 impl Pick {
-    /// The text. What a letter behind a backslash stands for is no part of a word, whichever it is: both are blanks.
+    /// The snippet's text. An escaped letter is part of no word, so both it and its backslash are blanks.
     pub fn text(&self) -> [u8; SNIPPET] {
         let mut text = self.text;
         let mut found = letters(&text, b'\\' & 31);
@@ -54,12 +55,12 @@ impl std::fmt::Debug for Pick {
     }
 }
 
-/// Picks from the texts of one request.
+/// The sampler of one request's texts.
 #[derive(Debug, Default)]
 pub struct Sampler {
     key: u64,
     letter: u8,
-    /// Picking is off: nothing would look the snippets up.
+    /// True if sampling is stopped.
     off: bool,
     /// Text that has not been scanned yet.
     text: Vec<u8>,
@@ -68,7 +69,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// `key`: the policy's.
+    /// Sets the policy's key.
     pub fn key(&mut self, key: u64) {
         self.key = key;
         let at = key.checked_rem(LETTERS.len() as u64).unwrap_or(0);
@@ -80,18 +81,18 @@ impl Sampler {
         self.key
     }
 
-    /// Goes on with another sample under the same key. Returns the one so far.
+    /// Starts another sample under the same key and returns the one so far.
     pub fn split(&mut self) -> Sampler {
         let next = Sampler { key: self.key, letter: self.letter, off: self.off, ..Sampler::default() };
         std::mem::replace(self, next)
     }
 
-    /// From now on nothing is picked.
+    /// Stops sampling.
     pub fn leave(&mut self) {
         self.off = true;
     }
 
-    /// Text as JSON has it, in any pieces.
+    /// Takes a piece of text, as JSON writes it.
     #[inline(never)]
     pub fn feed(&mut self, text: &[u8]) {
         if self.off {
@@ -169,12 +170,13 @@ impl Sampler {
         }
     }
 
-    /// Least hash that is not picked. While there is room it is half of the range: half of the places are enough.
+    /// Least hash that is not picked. While there is room it is half of the range, as half of the places are
+    /// enough.
     fn bound(&self) -> u64 {
         self.picks.get(PICKS.saturating_sub(1)).map_or(u64::MAX / 2, |p| p.hash)
     }
 
-    /// Takes the snippets; the sampler is empty afterwards.
+    /// Returns the snippets. The sampler is empty afterwards.
     pub fn take(&mut self) -> Vec<Pick> {
         self.end();
         std::mem::take(&mut self.picks)

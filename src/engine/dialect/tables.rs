@@ -1,31 +1,31 @@
-//! Formats that are told by tables alone, and the tables that many of them share.
+//! Dialects that are described by tables alone, and tables that many dialects share.
 
 use super::path::{ends_with, split_last};
 use super::{COHERE_TOOL, DOCUMENT, Dialect, Field, PARTS, Reply, Row, common, row};
 
-/// A format without code of its own.
+/// A dialect without code of its own.
 #[derive(Debug)]
 pub struct Plain {
     /// Name in reports, metrics and fixtures.
     pub name: &'static str,
-    /// Does it claim this path (normalised)?
+    /// True for a path that it claims (normalised).
     pub claims: fn(&[u8]) -> bool,
-    /// What the keys of an object are.
+    /// Meanings of the keys of an object.
     pub fields: fn(Field) -> &'static [Row],
-    /// Does the path ask for a stream?
+    /// True for a path that asks for a stream.
     pub streams: fn(&[u8]) -> bool,
-    /// Is a body without a prompt sound on this path?
+    /// True for a path on which a body without a prompt is valid.
     pub empty: fn(&[u8]) -> bool,
-    /// Is a list of texts one call on this path?
+    /// True for a path on which a list of texts is one call.
     pub one_call: fn(&[u8]) -> bool,
-    /// Are bodies lines of JSON, perhaps in a form?
+    /// True if bodies are lines of JSON, possibly in a form.
     pub lines: bool,
-    /// Appends the error body.
+    /// Appends the body of an error reply.
     pub errors: fn(&Reply<'_>, &mut Vec<u8>),
 }
 
 impl Plain {
-    /// Defaults: the tables of `any`, no streams, one document, errors in OpenAI's form.
+    /// A dialect with defaults: the tables of `any`, no streams, one document, errors in OpenAI's form.
     pub const fn new(name: &'static str, claims: fn(&[u8]) -> bool) -> Plain {
         Plain {
             name,
@@ -67,7 +67,7 @@ impl Dialect for Plain {
     }
 }
 
-/// Predicate: on every path.
+/// The predicate that holds for every path.
 pub fn always(_: &[u8]) -> bool {
     true
 }
@@ -81,37 +81,38 @@ pub fn openai(reply: &Reply<'_>, out: &mut Vec<u8>) {
     reply.openai(out);
 }
 
-/// A bare `error`.
+/// Errors as an object with the message in `error`.
 pub fn bare_error(reply: &Reply<'_>, out: &mut Vec<u8>) {
     reply.bare("error", out);
 }
 
-/// A bare `message`.
+/// Errors as an object with the message in `message`.
 pub fn bare_message(reply: &Reply<'_>, out: &mut Vec<u8>) {
     reply.bare("message", out);
 }
 
-/// Does the path end with one of these?
+/// True if the path ends with one of these.
 #[inline(never)]
 pub fn ends_with_any(path: &[u8], tails: &[&str]) -> bool {
     tails.iter().any(|tail| ends_with(path, tail))
 }
 
-/// Does the path contain this, with something after it?
+/// True if the path contains `part` with something after it.
 #[inline(never)]
 pub fn holds(path: &[u8], part: &str) -> bool {
     let n = part.len();
     path.windows(n).position(|w| w == part.as_bytes()).is_some_and(|at| at.saturating_add(n) < path.len())
 }
 
-/// Is the segment before the last one this?
+/// True if the last segment but one is `parent`.
 #[inline(never)]
 pub fn under(path: &[u8], parent: &str) -> bool {
     let (before, last) = split_last(path);
     !last.is_empty() && split_last(before).1 == parent.as_bytes()
 }
 
-/// The union of the fields that servers read on one path. Two fields that exclude each other make the body unreadable.
+/// The union of the fields that servers read on one path. Two fields of it that exclude each other make the
+/// body unreadable.
 pub const ANY_ROOT: &[Row] = &[
     row("messages", Field::Messages),
     row("contents", Field::Messages),
@@ -165,7 +166,7 @@ pub const ANY_ROOT: &[Row] = &[
     row("seed", Field::Param),
 ];
 
-/// A message of any of them.
+/// A message with the fields of all formats.
 pub const ANY_MESSAGE: &[Row] = &[
     row("role", Field::Speaker),
     row("content", Field::Content),
@@ -183,7 +184,7 @@ pub const ANY_MESSAGE: &[Row] = &[
     row("result", Field::ToolText),
 ];
 
-/// The tables of `ANY_ROOT`.
+/// The table that belongs to `ANY_ROOT` for an object with meaning `of`.
 #[inline(never)]
 pub fn any(of: Field) -> &'static [Row] {
     match of {

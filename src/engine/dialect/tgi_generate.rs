@@ -1,7 +1,8 @@
-//! Generation in the form of TGI, SGLang, vLLM, Triton and others; also Cohere's first version, and TGI at the root path.
+//! Generation in the form of TGI, SGLang, vLLM, Triton and others; also Cohere's first version, and TGI on
+//! the root path.
 use super::tables::{Plain, bare_error, ends_with_any};
 
-/// The format.
+/// The dialect.
 pub static GENERATE: Plain = Plain {
     streams: |path| path.ends_with(b"stream"),
     errors: bare_error,

@@ -1,8 +1,8 @@
-//! Batch jobs of Vertex: their inputs lie in a store that Weir does not see.
+//! Batch jobs of Vertex. Their inputs are in a store that Weir does not see.
 use super::tables::{Plain, always, any};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static JOBS: Plain = Plain {
     fields,
     empty: always,

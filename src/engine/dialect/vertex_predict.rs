@@ -1,7 +1,7 @@
 //! Prediction: Vertex, KServe's first protocol, TensorFlow Serving.
 use super::tables::{Plain, ends_with_any};
 
-/// The format.
+/// The dialect.
 pub static PREDICT: Plain = Plain::new("vertex_predict", |path| {
     ends_with_any(path, &[":predict", ":predictlongrunning", ":serverstreamingpredict", ":explain"])
 });

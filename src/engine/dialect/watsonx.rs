@@ -2,7 +2,7 @@
 use super::tables::{Plain, any, ends_with_any, holds};
 use super::{Field, Row, row};
 
-/// The format.
+/// The dialect.
 pub static TEXT: Plain = Plain {
     fields,
     streams: |path| path.ends_with(b"_stream"),

@@ -1,11 +1,11 @@
-//! Which decisions are logged: does a key's action differ from its last one, and are there not too many lines?
+//! Which decisions are logged: those that differ from the key's last action, within a rate of lines.
 
 use crate::engine::hash;
 use crate::engine::sketch::gcra;
 use crate::engine::units::Nanos;
 use crate::engine::verdict::{Action, Reason};
 
-/// The last action of recent keys, to log changes only: 4,096 cells, overwritten.
+/// Last action of recent keys, for `log.decisions: changes`: 4,096 cells, overwritten.
 #[derive(Debug)]
 pub struct LastActions(Vec<u32>);
 
@@ -16,7 +16,7 @@ impl Default for LastActions {
 }
 
 impl LastActions {
-    /// Notes a key's action. Does it differ from the key's last one?
+    /// Records a key's action. True if it differs from the key's last one.
     pub fn changed(&mut self, key: u64, action: Action) -> bool {
         let h = hash::mix(key);
         let want = ((h >> 32) as u32 & !3) | action as u32;
@@ -28,16 +28,16 @@ impl LastActions {
     }
 }
 
-/// Lines of one key at once, and then one a second.
+/// Burst of lines of one key; after that one a second.
 pub const KEY_LINES: u64 = 60;
-/// Lines of a VM at once, and then a hundred a second.
+/// Burst of lines of one VM; after that a hundred a second.
 pub const LINES: u64 = 1_000;
 const KEY_EVERY_NS: u64 = 1_000_000_000;
 const EVERY_NS: u64 = 10_000_000;
 
-/// Limits the rate of decision lines, so that a flood of requests is no flood of lines. Memory: 8 KiB. Keys that share a
-/// cell share its rate. All requests with several credentials count as one key, because a made-up second credential would
-/// be a new key each time.
+/// Limits the rate of decision lines, so that a flood of requests does not flood the log. Memory: 8 KiB. Keys
+/// that share a cell share its rate. All requests with several credentials count as one key, because each
+/// made-up second credential makes a new key.
 #[derive(Debug)]
 pub struct Lines {
     keys: Vec<u64>,
@@ -51,7 +51,7 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// May a line be written? `now` never steps back.
+    /// True if a line may be written. `now` must not step back.
     pub fn allow(&mut self, now: Nanos, key: u64, reason: Reason) -> bool {
         let place = if reason == Reason::Ambiguous { 0 } else { hash::mix(key) as usize & 1_023 };
         let Some(cell) = self.keys.get_mut(place) else { return false };

@@ -1,25 +1,26 @@
-//! Where a request comes from: the peer, or what trusted proxies in front say.
+//! The client's address: the peer's, or what trusted proxies in front report.
 //!
-//! A host may report an address that it took from a header of the client (Envoy without `use_remote_address`). Such an
-//! address has port 0, which no connection has. It is believed only where hops are trusted.
+//! A host may report an address that it took from a header of the client (Envoy without
+//! `use_remote_address`). Such an address has port 0, which no connection has. It is believed only where hops
+//! are trusted.
 
 use super::head::Head;
 use crate::engine::config::{HopsHeader, IdentityConfig};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Filter state in which a filter in front may put the address of the connection itself.
+/// Filter state in which a filter in front may store the address of the connection itself.
 pub const PEER: &str = "filter_state.weir.peer";
 
 /// A client's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// `None`: not told, or not by anyone who is believed.
+    /// The address; `None` if it is not told, or only by headers that are not trusted.
     pub address: Option<IpAddr>,
-    /// The host's address came from a header, and no hop is trusted.
+    /// True if the host's address came from a header and no hop is trusted.
     pub disbelieved: bool,
 }
 
-/// Reads the client's address.
+/// Finds the client's address.
 pub fn client(config: &IdentityConfig, head: &Head<'_>) -> Client {
     let believed = port(head.source) != Some(0);
     let peer = || match believed {
@@ -67,7 +68,7 @@ fn port(text: &[u8]) -> Option<u16> {
     port.parse().ok()
 }
 
-/// `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]:5`; IPv4 mapped into IPv6 reads as IPv4.
+/// Parses `1.2.3.4`, `1.2.3.4:5`, `::1` or `[::1]:5`. IPv4 mapped into IPv6 is read as IPv4.
 pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let host = match text.strip_prefix('[') {
@@ -81,7 +82,7 @@ pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// The address cut to a prefix, with its family, as bytes.
+/// An address cut to a prefix length (bits, by family), with a byte for its family.
 pub fn masked(address: IpAddr, ipv4: u8, ipv6: u8) -> Vec<u8> {
     match address {
         IpAddr::V4(a) => {

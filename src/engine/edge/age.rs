@@ -1,13 +1,13 @@
-//! When an account can have been created.
+//! Which creation times of accounts are possible.
 
 use crate::engine::units::Nanos;
 
-/// No account of a model is older: 2010-01-01, seconds since the epoch.
+/// Earliest creation of an account: 2010-01-01, seconds since the epoch. There was no model before.
 pub const EARLIEST_S: u64 = 1_262_304_000;
-/// A clock may be ahead by so much.
+/// Largest lead of a clock that writes creation times, seconds.
 pub const AHEAD_S: u64 = 86_400;
 
-/// Is it possible that an account was created then?
+/// True if an account may have been created at this time.
 pub fn is_possible(created: Nanos, now: Nanos) -> bool {
     (EARLIEST_S..=now.secs().saturating_add(AHEAD_S)).contains(&created.secs())
 }

@@ -1,8 +1,8 @@
-//! Finds in a request's head what tells who sends it: secrets behind schemes, names in tokens and cookies. Reads bytes,
-//! hashes nothing.
+//! Reads credentials from a request's headers: secrets behind schemes, names in tokens and cookies. It does
+//! not hash them.
 //!
-//! Guarantee: a secret gives the same value whatever its scheme, case of the scheme, spaces and place. Cost: linear in the
-//! header; a token's claims are read up to `MAX_CLAIMS` bytes.
+//! Guarantee: a secret gives the same value whatever its scheme, the scheme's case, spaces and the header it
+//! stands in. Cost: linear in the header; a token's claims are read up to `MAX_CLAIMS` bytes.
 
 use crate::engine::config::Problems;
 use crate::engine::config::read::show;
@@ -10,25 +10,25 @@ use crate::engine::config::tree;
 use crate::engine::json::files::base64_digit;
 use serde_json::Value;
 
-/// Longest claims of a token that are read, bytes; longer ones name nobody.
+/// Longest claims of a token that are read, bytes. A token with longer ones names nobody.
 pub const MAX_CLAIMS: usize = 8 << 10;
 
 /// Schemes whose parameter is the secret itself.
 const TOKEN_SCHEMES: [&str; 9] =
     ["bearer", "token", "apikey", "api-key", "api_key", "key", "jwt", "dpop", "oauth"];
 
-/// What an `authorization` header holds.
+/// A credential in an `authorization` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential<'a> {
     /// A secret, without its scheme.
     Token(&'a [u8]),
     /// User name and password, in base64.
     Basic(&'a [u8]),
-    /// The id of the key that signed the request (AWS signature 4 or 2).
+    /// Id of the access key that signed the request (AWS signature 4 or 2).
     AccessKey(&'a [u8]),
 }
 
-/// Scheme and the rest, both trimmed.
+/// Scheme and parameter, both trimmed.
 fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = value.iter().position(u8::is_ascii_whitespace)?;
     let (scheme, rest) = value.split_at_checked(at)?;
@@ -39,7 +39,7 @@ fn is_token_scheme(scheme: &[u8]) -> bool {
     TOKEN_SCHEMES.iter().any(|s| scheme.eq_ignore_ascii_case(s.as_bytes()))
 }
 
-/// A secret behind any number of schemes.
+/// The secret behind any number of schemes.
 pub fn bare(value: &[u8]) -> &[u8] {
     let mut value = value.trim_ascii();
     while let Some((scheme, rest)) = split(value).filter(|(scheme, _)| is_token_scheme(scheme)) {
@@ -49,7 +49,8 @@ pub fn bare(value: &[u8]) -> &[u8] {
     value
 }
 
-/// Hands each credential of an `authorization` header to `each`. Proxies may have joined two headers with a comma.
+/// Hands each credential of an `authorization` header to `each`. Proxies may have joined several headers with
+/// commas.
 pub fn authorization<'a>(value: &'a [u8], each: &mut dyn FnMut(Credential<'a>)) {
     let known = |part: &[u8]| {
         split(part.trim_ascii_start())
@@ -111,12 +112,12 @@ fn one<'a>(value: &'a [u8], each: &mut dyn FnMut(Credential<'a>)) {
     }
 }
 
-/// The key's id of `AKIA…/date/region/service/aws4_request`.
+/// Id of the access key in `AKIA…/date/region/service/aws4_request`.
 pub fn access_key(credential: &[u8]) -> Option<&[u8]> {
     credential.split(|b| *b == b'/').next().map(<[u8]>::trim_ascii).filter(|id| !id.is_empty())
 }
 
-/// User name and password of a `Basic` credential. Without a colon all of it is the name.
+/// User name and password of a `Basic` credential. Without a colon all of it is the user name.
 pub fn basic(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut user = base64(text, usize::MAX)?;
     let Some(at) = user.iter().position(|b| *b == b':') else { return Some((user, Vec::new())) };
@@ -125,7 +126,7 @@ pub fn basic(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((user, password))
 }
 
-/// The values of a cookie in a `cookie` header.
+/// Hands each value of a named cookie in a `cookie` header to `each`.
 pub fn cookie<'a>(header: &'a [u8], name: &str, each: &mut dyn FnMut(&'a [u8])) {
     for pair in header.split(|b| *b == b';') {
         let mut parts = pair.splitn(2, |b| *b == b'=');
@@ -137,9 +138,9 @@ pub fn cookie<'a>(header: &'a [u8], name: &str, each: &mut dyn FnMut(&'a [u8])) 
     }
 }
 
-/// A claim of a JSON Web Token. Nothing here verifies the token; a filter in front must. `path`: the claim's name, or names
-/// with dots between them. Returns text, whole numbers of 64 bits and truth values; `None` for a token that is damaged, too
-/// long or has a name twice.
+/// A claim of a JSON Web Token. The signature is not verified here; a filter in front must do that. `path`:
+/// the claim's name, or names with dots between them. Returns the text of strings, whole 64-bit numbers and
+/// booleans; `None` for a token that is damaged, too long or has a name twice.
 pub fn claim(token: &[u8], path: &str) -> Option<Vec<u8>> {
     let mut parts = token.split(|b| *b == b'.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -174,7 +175,8 @@ fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// Base64 of either alphabet, padded or not; `None` for other bytes, or more than `most` of them.
+/// Decodes base64 of either alphabet, padded or not; `None` for other bytes, or if the result is longer than
+/// `most`.
 fn base64(text: &[u8], most: usize) -> Option<Vec<u8>> {
     let text = text.trim_ascii_end();
     let digits = text.iter().rposition(|b| *b != b'=').map_or(0, |at| at.saturating_add(1));

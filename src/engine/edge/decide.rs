@@ -1,4 +1,4 @@
-//! The edge's own ladder: lists, then the ledger's verdicts as the snapshot holds them, then limits.
+//! The edge's ladder: lists, then the published verdicts of the ledger, then limits.
 
 use crate::engine::config::{Campaign, List, ListEntry, OnUnreadable, Profile, Selector};
 use crate::engine::dialect::Unreadable;
@@ -12,7 +12,7 @@ use crate::engine::value::KeyId;
 use crate::engine::value::bucket;
 use crate::engine::verdict::{Action, CaseId, Evidence, Reason, Verdict};
 
-/// The entry that selects the request, if any. `others`: further keys that the request may belong to.
+/// The list entry that selects the request, if any. `others`: further keys that the request may belong to.
 pub fn listed<'a>(
     list: &'a List,
     obs: &Observation,
@@ -31,14 +31,16 @@ pub fn listed<'a>(
         .or_else(|| obs.nets.iter().find_map(|v| list.get(Selector::Network(*v))))
 }
 
-/// Nothing is held against a request that matches this.
+/// The outcome of a request that nothing speaks against.
 pub fn nothing(obs: &Observation, m: Match<'_>) -> Outcome {
     let evidence =
         Evidence { matched: m.pieces.count.min(255) as u8, values: obs.value_count, ..Evidence::default() };
     Outcome { evidence, ..Outcome::default() }
 }
 
-/// What a worker can say without the ledger of a key that is not convicted: the rule for one that nobody has seen before. A key with a state, here or `beside`, waits for the ledger, which sees this request within 100 ms.
+/// The outcome of a request whose key is not convicted, without the ledger: `rules` for a key at its first
+/// request. A key that the ledger has a state of (or one in `beside`) is left to the ledger, which sees this
+/// request within 100 ms.
 pub fn from_snapshot(
     s: &Snapshot,
     obs: &Observation,
@@ -69,8 +71,8 @@ pub fn from_snapshot(
     }
 }
 
-/// The budget's bucket that a request which nothing blocks is charged to, 0 if none. Keys that are proven, or told to be
-/// old, are not charged.
+/// Bucket of the template budget that a request which nothing blocks is charged to, 0 if none. Keys that are
+/// proven, or told to be old, are not charged.
 pub fn budget(s: &Snapshot, obs: &Observation, values: &[u64], m: Match<'_>, c: &Campaign) -> u64 {
     let bucket = bucket(m.case.map_or(0, |c| c.case), s.suspect(values));
     let age_s = obs.time.secs().saturating_sub(u64::from(obs.created_s));
@@ -78,17 +80,17 @@ pub fn budget(s: &Snapshot, obs: &Observation, values: &[u64], m: Match<'_>, c: 
     if bucket == 0 || obs.key == 0 || old || s.is_proven(obs.key) { 0 } else { bucket }
 }
 
-/// The answer of limits and budget: why a request must wait, and how long.
+/// Refusal by a limit or a budget: its reason, and the wait.
 pub type Denied = Option<(Reason, Wait)>;
-/// The wait told when a budget is used up: seconds for people, the volume for a campaign.
+/// Wait that is told when a budget is used up: short for people, and still slow for a campaign.
 pub const BUDGET_WAIT: Nanos = Nanos::from_secs(5);
 
-/// Does no limit count the request?
+/// True if no limit counts the request.
 pub fn is_free(profile: &Profile, unreadable: Option<Unreadable>) -> bool {
     unreadable.is_some() && profile.inspect.on_unreadable == OnUnreadable::Allow
 }
 
-/// Turns what is known into a verdict. `charge` runs only if nothing decides before the limits.
+/// The verdict on a request. `charge` charges the limits and is called only if nothing before them decides.
 pub fn verdict(
     secret: u64,
     profile: &Profile,
@@ -137,12 +139,13 @@ pub fn verdict(
     Verdict { reason: Reason::None, ..base }
 }
 
-/// What a client is told of a wait: clients obey short waits and give up on long ones, so never more than is configured.
+/// The wait that a client is told: at most what is configured, because client libraries obey short waits and
+/// give up on long ones.
 pub fn told(wait: Wait, profile: &Profile) -> Nanos {
     wait.wait.min(profile.actions.throttle_retry_after.max(Nanos::from_secs(1)))
 }
 
-/// The verdict of a list entry.
+/// The verdict on a request that a list entry selects.
 pub fn on_list(reason: Reason, secret: u64, obs: &Observation, profile: &Profile) -> Verdict {
     if reason == Reason::AllowList {
         return Verdict { reason, ..Verdict::default() };

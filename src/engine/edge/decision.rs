@@ -1,4 +1,5 @@
-//! Makes `Decision`s: of requests that need no judging, of the ledger's later verdicts, and of a batch (the strictest).
+//! Builds `Decision`s: of requests that need no judging, of later verdicts of the ledger, and of batches (the
+//! strictest counts).
 
 use super::actions::LastActions;
 use super::extract::Extracted;
@@ -12,8 +13,8 @@ use crate::engine::value::KeyId;
 use crate::engine::verdict::{self, Action, Mode, Reason, Verdict};
 
 impl Decision {
-    /// The decision of a request that needs no look at its content: it was decided before, the mode is off, or its path
-    /// passes. If `None`, the facts are final after this.
+    /// The decision on a request whose content does not matter: it was decided before, the mode is off, or
+    /// its path passes. If `None`, the facts are final after this call.
     pub(in crate::engine) fn early(config: &Config, session: &mut Session) -> Option<Decision> {
         let mode = config.profile(session.profile).map_or(Mode::Off, |p| p.mode);
         let base =
@@ -29,7 +30,8 @@ impl Decision {
         None
     }
 
-    /// The decision that the ledger reached on an observation, if it is news: the evidence behind what edges do.
+    /// The ledger's decision on an observation, if it differs from the key's last: it carries the evidence
+    /// that edges lack.
     pub fn at_ledger(
         config: &Config,
         last: &mut LastActions,
@@ -49,7 +51,8 @@ impl Decision {
         Some(Decision::of(config, last, verdict, KeyId(obs.key), obs.profile)).filter(|d| d.changed)
     }
 
-    /// The strictest decision of a batch: its first request's or, if that would be served, that of one of the sample.
+    /// The decision on a batch: its first request's or, if that would be served, the strictest of the sampled
+    /// items.
     pub(in crate::engine) fn or_of_items(
         self,
         x: &mut Extracted,
@@ -66,7 +69,7 @@ impl Decision {
         worst
     }
 
-    /// What is done about a verdict, by the mode of its profile.
+    /// The decision that a verdict gives in its profile's mode.
     pub(in crate::engine) fn of(
         config: &Config,
         last: &mut LastActions,

@@ -1,4 +1,5 @@
-//! Turns a finished session into hashes and counts. Prompt text ends here; the result may cross threads and VMs.
+//! Turns a finished session into hashes and counts. Prompt text ends here; the result may be sent to other
+//! threads and VMs.
 
 use super::session::{Other, Session};
 use crate::engine::config::ProfileId;
@@ -12,43 +13,43 @@ use crate::engine::units::Nanos;
 use crate::engine::value::Axis;
 use crate::engine::value::KeyId;
 
-/// Values of a request, at most.
+/// Largest number of values of a request.
 pub const VALUES: usize = 192;
 
-/// Values made for a request that cannot be read: as many as a short template has.
+/// Values derived for a request that cannot be read: as many as a short template has.
 const UNREAD: u64 = 4;
-/// What is left of a request without its text: about 600 bytes, and 8 for each value.
+/// A request without its text, to be judged: about 600 bytes, and 8 for each value.
 #[derive(Clone, Debug, Default)]
 pub struct Extracted {
-    /// What the ledger is told; `matched` is filled at the decision.
+    /// What the ledger is told. `matched` is filled by the decision.
     pub obs: Observation,
-    /// All values of the request, sorted, unique: at most `VALUES`.
+    /// All fingerprint values of the request, sorted, unique: at most `VALUES`.
     pub values: Vec<u64>,
     /// Key of the request.
     pub key: KeyId,
     /// The profile that applies.
     pub profile: ProfileId,
-    /// Two different credentials in one request.
+    /// True if the request has two different credentials.
     pub ambiguous: bool,
-    /// The key of each of these credentials alone.
+    /// Keys of these credentials, one by one.
     pub parts: Vec<u64>,
-    /// The key of the address of such a request, 0 if none.
+    /// Key of the address of such a request, 0 if unknown.
     pub address: u64,
-    /// It has more credentials than any client sends.
+    /// True if it has more credentials than any client sends.
     pub crowded: bool,
-    /// Further keys whose list entries and convictions hold for the request.
+    /// Further keys whose list entries and convictions apply to the request.
     pub also: Vec<u64>,
     /// Why the body could not be read.
     pub unreadable: Option<Unreadable>,
-    /// What decides the request if it carries no prompt.
+    /// How it is decided if it carries no prompt.
     pub other: Other,
-    /// Of a batch, the sample of its other requests: at most 7.
+    /// A sample of the other requests of a batch: at most 7.
     pub others: Vec<Extracted>,
 }
 
 impl Extracted {
-    /// Moves a request that was extracted early to the time at which it is judged; the account's creation moves with it if
-    /// it was told as an age.
+    /// Sets the time at which the request is judged, if it was extracted before. `created` replaces the
+    /// account's creation time if that was told as an age.
     pub fn set_time(&mut self, now: Nanos, created: Option<Nanos>) {
         self.others.iter_mut().for_each(|item| item.set_time(now, created));
         self.obs.time = now;
@@ -64,7 +65,7 @@ fn created_s(at: Nanos) -> u32 {
     u32::try_from(at.secs()).unwrap_or(u32::MAX).max(1)
 }
 
-/// Takes fingerprints. Holds only keys and working memory (about 10 KiB), so make one a thread.
+/// Takes fingerprints. It holds only keys and working memory (about 10 KiB), so make one for each thread.
 #[derive(Debug)]
 pub struct Extractor {
     text_key: (u64, u64),
@@ -76,7 +77,7 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// For one policy's seed.
+    /// An extractor for a policy's seed.
     pub fn new(seed: &Seed) -> Extractor {
         let text_key = seed.key(Purpose::Text);
         Extractor {
@@ -89,7 +90,8 @@ impl Extractor {
         }
     }
 
-    /// Replaces what `out` holds. The session's text stays until its owner wipes it.
+    /// Extracts a session into `out`, replacing what it holds. The session's text stays until its owner wipes
+    /// it.
     #[inline(never)]
     pub fn take(&mut self, now: Nanos, session: &mut Session, out: &mut Extracted) {
         // A creation time in the future, or before all models, is written in an unknown unit.

@@ -1,8 +1,8 @@
-//! Reads what a client sends over a WebSocket (RFC 6455): frames in any chunks become messages, and each message becomes
-//! facts.
+//! Reads what a client sends over a WebSocket (RFC 6455): frames in any chunks become messages, and each
+//! message becomes facts.
 //!
-//! Memory: a frame's head and one reader, about 12 KiB a connection while a message is under way, 100 bytes between
-//! messages. Fragments of a message are joined, control frames between them skipped, masks removed.
+//! Memory: a frame's head and one reader, about 12 KiB a connection within a message and 100 bytes between
+//! messages. Fragments of a message are joined, control frames between them skipped, and masks removed.
 
 use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
@@ -13,11 +13,11 @@ const HEAD: usize = 14;
 /// Bytes that are unmasked at once.
 const PIECE: usize = 1_024;
 
-/// The client's side of one connection.
+/// The frames that one client sends.
 #[derive(Debug)]
 pub struct Frames {
     dialect: &'static dyn Dialect,
-    /// Bytes of a message that are looked at.
+    /// Bytes of a message that are read, at most.
     inspect: u64,
     /// Picks snippets of long texts.
     key: u64,
@@ -25,7 +25,7 @@ pub struct Frames {
     head_len: usize,
     /// Bytes of the frame's payload that are still to come.
     left: u64,
-    /// Within its payload: how far.
+    /// Position within the frame's payload.
     at: usize,
     message: Option<Box<Message>>,
 }
@@ -40,18 +40,19 @@ struct Message {
 }
 
 impl Frames {
-    /// A connection whose messages `dialect` reads, each up to `inspect` bytes.
+    /// Frames whose messages `dialect` reads, each up to `inspect` bytes. `key`: seed of the sample of
+    /// snippets.
     pub fn new(dialect: &'static dyn Dialect, inspect: u64, key: u64) -> Frames {
         Frames { dialect, inspect, key, head: [0; HEAD], head_len: 0, left: 0, at: 0, message: None }
     }
 
-    /// How the messages are read.
+    /// The dialect of the messages.
     pub fn dialect(&self) -> &'static dyn Dialect {
         self.dialect
     }
 
-    /// Reads up to the end of a message. Returns the bytes behind it and its facts; `None` if all was read and no message
-    /// has ended.
+    /// Reads up to the end of one message. Returns the bytes behind it and its facts, or `None` if all bytes
+    /// were read and no message has ended.
     ///
     /// A binary message that is not JSON is no error: its only fact is `media`.
     pub fn next<'a>(&mut self, bytes: &'a [u8]) -> (&'a [u8], Option<Facts>) {
@@ -92,7 +93,7 @@ impl Frames {
         self.head.get(at).copied().unwrap_or(0)
     }
 
-    /// Bytes of the head, as far as it says.
+    /// Bytes of the head, as far as it tells.
     fn head_size(&self) -> usize {
         let length = match self.byte(1) & 0x7f {
             _ if self.head_len < 2 => 0,
@@ -112,12 +113,12 @@ impl Frames {
         }
     }
 
-    /// Is the frame a part of a message?
+    /// True if the frame is part of a message.
     fn is_data(&self) -> bool {
         self.byte(0) & 0x0f < 8
     }
 
-    /// A frame's head is complete.
+    /// Starts a frame whose head is complete.
     fn begin(&mut self) {
         let bytes = |n: usize| (2..n.saturating_add(2)).fold(0u64, |v, i| v << 8 | u64::from(self.byte(i)));
         self.left = match self.byte(1) & 0x7f {
@@ -181,7 +182,7 @@ impl Frames {
         }
     }
 
-    /// A frame is over; the facts of its message, if that is.
+    /// Ends a frame. Returns the facts of its message, if that has ended, too.
     fn end(&mut self) -> Option<Facts> {
         if !self.is_data() || self.byte(0) & 0x80 == 0 {
             return None;

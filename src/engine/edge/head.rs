@@ -1,15 +1,15 @@
 //! The head of a request as the host hands it over.
 
-/// Header pairs that are looked at.
+/// Header pairs that are read, at most.
 pub const MAX_PAIRS: usize = 128;
 
-/// Host properties (JWT claims, dynamic metadata, filter state), by dotted path.
+/// Properties of the host (JWT claims, dynamic metadata, filter state), by dotted path.
 pub trait Properties {
-    /// The raw bytes, or `None` when the host does not know the property.
+    /// The raw bytes of a property; `None` if the host does not know it.
     fn get(&self, path: &str) -> Option<Vec<u8>>;
 }
 
-/// No properties at all.
+/// A host without properties.
 #[derive(Clone, Copy, Debug)]
 pub struct NoProperties;
 
@@ -42,7 +42,7 @@ pub struct Head<'a> {
     pub metadata_profile: &'a [u8],
     /// Other properties.
     pub properties: &'a dyn Properties,
-    /// No body follows.
+    /// True if no body follows.
     pub end_of_stream: bool,
 }
 

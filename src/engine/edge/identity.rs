@@ -1,9 +1,10 @@
-//! Credential to `KeyId`: the raw credential ends here.
+//! Credential to `KeyId`: the raw credential is not used or kept after this.
 //!
-//! Sources are tried in order; the first that yields a value names the key. A secret gives one key wherever it stands. All
-//! headers are read, so a second, different credential is seen. Such a request is `ambiguous`: its key is that of the set
-//! of values, in any order and number. The keys of the single values are kept beside it, because it is not known which of
-//! them the server will believe. Memory: 8 bytes a value, at most `CREDENTIALS` of them; none for a request with one.
+//! Sources are tried in order; the first that yields a value names the key. A secret gives one key wherever
+//! it stands. All headers are read, so a second, different credential is noticed. Such a request is
+//! `ambiguous`: its key is a hash of the set of its values, in any order and number. The keys of the single
+//! values are kept beside it, because it is not known which of them the server will believe. Memory: 8 bytes
+//! a value, at most `CREDENTIALS` of them; none for a request with one.
 
 use super::address::{self, masked};
 use super::credentials::{self, Credential};
@@ -19,40 +20,41 @@ pub use super::head::{Head, NoProperties, Properties};
 pub use crate::engine::time::parse_time;
 use crate::engine::value::KeyId;
 
-/// Who sends a request.
+/// Who a request is counted for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The key; `KeyId(0)` when no source yields a value (`anonymous`).
     pub key: KeyId,
-    /// No source yielded a value.
+    /// True if no source yielded a value.
     pub anonymous: bool,
     /// Keyed hash of the tenant, 0 if none.
     pub tenant: u64,
-    /// When the account was created, if the request says so.
+    /// Creation time of the account, if the request tells it.
     pub created: Option<Nanos>,
-    /// The request says when, but the time cannot be read or cannot be true.
+    /// True if the request tells one that cannot be read or cannot be true.
     pub age_unread: bool,
     /// Keyed hash of the address prefix (IPv4 /24, IPv6 /48), 0 if none.
     pub prefix: u64,
     /// Keyed hash of JA4, header-name order and user agent.
     pub client: u64,
-    /// The host's address came from a header, and no hop is trusted.
+    /// True if the host's address came from a header and no hop is trusted.
     pub disbelieved: bool,
-    /// Two different credentials in one request.
+    /// True if the request has two different credentials.
     pub ambiguous: bool,
-    /// The key of each of these credentials alone. At most `CREDENTIALS`; never 0.
+    /// Keys of these credentials, one by one. At most `CREDENTIALS`; never 0.
     pub parts: Vec<u64>,
-    /// The key of the address of such a request, 0 if unknown.
+    /// Key of the address of such a request, 0 if unknown.
     pub address: u64,
-    /// More than `CREDENTIALS` different ones: no client sends that.
+    /// True if it has more than `CREDENTIALS` different ones, which no client sends.
     pub crowded: bool,
-    /// Keys of values that do not name this request but may name another one (a credential behind a name, a password).
-    /// Their list entries and convictions hold, too. At most `CREDENTIALS`.
+    /// Keys of values that do not name this request but may name another (a credential behind a name, a
+    /// password). Their list entries and convictions apply, too. At most `CREDENTIALS`.
     pub also: Vec<u64>,
 }
 
 impl Identity {
-    /// A log says who sent it: a value of the first source that is no address, or (`is_hash`) the SHA-256 of a secret.
+    /// Sets the key from what a log tells: a value of the first source that is no address, or (`is_hash`) the
+    /// SHA-256 of a secret.
     pub fn name(&mut self, config: &IdentityConfig, keys: &Keys, value: &[u8], is_hash: bool) {
         let source = config.sources.iter().find(|s| !matches!(s, Source::Address { .. }));
         let value = value.trim_ascii();
@@ -72,16 +74,16 @@ impl Identity {
     }
 }
 
-/// Different credentials in one request, at most: as many as there are header pairs.
+/// Largest number of different credentials in one request: as many as there are header pairs.
 pub const CREDENTIALS: usize = MAX_PAIRS;
 
-/// Keys derived from the seed once.
+/// Hash keys, derived from the seed once.
 #[derive(Clone, Copy)]
 pub struct Keys {
     key: (u64, u64),
     tenant: (u64, u64),
     network: (u64, u64),
-    /// Which snippets of a long text are picked.
+    /// Key that decides which snippets of a long text are sampled.
     pub(super) text: u64,
 }
 
@@ -101,7 +103,7 @@ impl Keys {
             text: hash::mix(seed.key(Purpose::Text).1),
         }
     }
-    /// The hash of a tenant's name.
+    /// Keyed hash of a tenant's name.
     pub fn tenant(&self, name: &[u8]) -> u64 {
         sip13(self.tenant, name).max(1)
     }
@@ -137,7 +139,7 @@ fn sha256_hex(secret: &[u8]) -> [u8; 64] {
 /// Mixed into the hash of names, so that it differs from that of secrets.
 const NAMES: u64 = 0x6e61_6d65_6e61_6d65;
 
-/// Does the source yield secrets? Two different ones in one request are two identities.
+/// True if the source yields secrets. Two different secrets in one request are two identities.
 fn is_credential(source: &Source) -> bool {
     match source {
         Source::Bearer
@@ -150,7 +152,7 @@ fn is_credential(source: &Source) -> bool {
     }
 }
 
-/// Adds a value that is not there yet; `false` if there is no room.
+/// Adds a value that is not in the list; false if there is no room.
 fn add(list: &mut Vec<u64>, value: u64) -> bool {
     if list.contains(&value) {
         return true;
@@ -162,7 +164,7 @@ fn add(list: &mut Vec<u64>, value: u64) -> bool {
     room
 }
 
-/// Reads who sends a request.
+/// Finds who a request is counted for.
 pub fn identify(config: &IdentityConfig, keys: &Keys, head: &Head<'_>) -> Identity {
     let client = address::client(config, head);
     let mut id = Identity { anonymous: true, disbelieved: client.disbelieved, ..Identity::default() };
@@ -217,9 +219,9 @@ struct Known<'a> {
 /// What a value is used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
-    /// It says who sends the request.
+    /// It names the request.
     Names,
-    /// It is a secret that does not say so.
+    /// It is a secret that does not name the request.
     Beside,
 }
 

@@ -1,4 +1,4 @@
-//! Who is who, table by table.
+//! Which credentials and names give which key: tables of requests.
 
 use super::*;
 use crate::engine::config::HopsHeader;

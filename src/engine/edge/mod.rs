@@ -1,4 +1,5 @@
-//! The per-worker half: parse, fingerprint, look up, limit, decide. Allocates a few hundred KiB per worker.
+//! One worker's half: reads, fingerprints, looks up verdicts, charges limits, decides. Memory: a few hundred
+//! KiB a worker.
 
 pub mod actions;
 pub mod address;
@@ -33,22 +34,22 @@ use session::{Other, Session};
 use std::sync::Arc;
 use verdicts::Verdicts;
 
-/// Keys whose limits a worker remembers.
+/// Keys whose limits a worker keeps.
 const LIMITED_KEYS: usize = 4_096;
-/// Most credentials of an honest request: a gateway's and its client's.
+/// Credentials in an honest request, at most: a gateway's and its client's.
 const FEW: usize = 2;
-/// Budgets that a worker remembers: 24 KiB, where a profile has one.
+/// Template budgets that a worker keeps, if a profile has a budget: 24 KiB.
 const BUDGETS: usize = 1_024;
-/// Bytes of observations a worker holds until they are drained. With the last one (at most 589 bytes) and the headers of
-/// batch and cell a batch stays within 16 KiB.
+/// Bytes of observations that a worker holds until `drain`. With the last one (at most 589 bytes) and the
+/// headers of batch and cell a batch stays within 16 KiB.
 pub const PENDING_BYTES: usize = 15 << 10;
 
-/// Limits that a profile of the configuration has, at most.
+/// Largest number of limits of any profile.
 fn limits(config: &Config) -> usize {
     config.profiles.iter().map(|p| p.limits.len()).max().unwrap_or(0).max(1)
 }
 
-/// A worker's buckets of budgets, if any profile has one.
+/// The worker's template budgets, if any profile has one.
 fn budgets(config: &Config) -> Option<Limiter> {
     config.profiles.iter().any(|p| p.actions.budget.is_some()).then(|| Limiter::new(BUDGETS, 1))
 }
@@ -93,7 +94,7 @@ impl Edge {
         }
     }
 
-    /// A new configuration of the same policy; limits and snapshot stay.
+    /// Sets a new configuration of the same policy. Limits and snapshot stay.
     pub fn reconfigure(&mut self, config: Arc<Config>) {
         if Arc::ptr_eq(&config, &self.config) {
             return;
@@ -118,13 +119,13 @@ impl Edge {
             .saturating_add(PENDING_BYTES)
     }
 
-    /// Observations that found no room and were not sent.
+    /// Observations that were lost for want of room.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Starts a request. Snippets of text beside its messages are taken only where a list or what the ledger has published could name
-    /// them: what goes live while a request is under way is looked up in the next. Those of messages teach, too.
+    /// Starts a request. Text beside the messages is sampled only if a list or the published verdicts could
+    /// match it, as of now. Samples of the messages' own text are always taken, because they teach.
     pub fn open(&self, config: &Config, keys: &Keys, head: &Head<'_>) -> Session {
         let mut session = Session::open(config, keys, head);
         let listed = |p: &Profile| p.allow.has_templates() || p.deny.has_templates();
@@ -134,7 +135,7 @@ impl Edge {
         session
     }
 
-    /// Looks up values and lists. Returns the verdict of a list that names the request.
+    /// Looks up values and lists. Returns the verdict of a list entry that selects the request.
     #[inline(never)]
     pub(super) fn prepare(&mut self, x: &mut Extracted) -> Option<Verdict> {
         if self.config.profile(x.profile).is_some_and(|p| decide::is_free(p, x.unreadable)) {
@@ -182,15 +183,15 @@ impl Edge {
         list
     }
 
-    /// Queues what the ledger is told.
+    /// Queues an observation for the ledger.
     pub(super) fn queue(&mut self, obs: &Observation) {
         if !self.pending.push(obs, PENDING_BYTES) {
             self.dropped = self.dropped.saturating_add(1);
         }
     }
 
-    /// Turns an outcome (the ledger's, or the snapshot's) into a verdict; charges the limits if nothing decides before
-    /// them.
+    /// Turns an outcome (the ledger's, or the snapshot's) into a verdict. Charges the limits if nothing
+    /// before them decides.
     #[inline(never)]
     pub(super) fn settle(
         &mut self,
@@ -267,7 +268,7 @@ impl Edge {
         verdict
     }
 
-    /// Decides with what the ledger has published so far: for workers that do not hold the ledger.
+    /// Decides a request by the ledger's published verdicts: for workers that do not hold the ledger.
     pub fn decide(&mut self, now: Nanos, session: &mut Session) -> Verdict {
         self.read(now, session).verdict
     }
@@ -281,13 +282,15 @@ impl Edge {
         decision
     }
 
-    /// Decides what an extractor of the same policy (perhaps on another thread) left of a request. Exactly once a request.
+    /// Decides an extracted request, whose extractor has the same policy and may have run on another thread.
+    /// Call it exactly once a request.
     pub fn judge(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let first = self.judge_one(now, x);
         first.or_of_items(x, |item| self.look_up(now, item))
     }
 
-    /// Of a request that somebody else has decided: queues what the ledger is told, if it teaches anything.
+    /// Queues the observation of a request that was decided elsewhere, if it teaches anything. True if it
+    /// did.
     pub fn hear(&mut self, x: &mut Extracted, refused: bool) -> bool {
         let _ = self.prepare(x);
         if x.other != Other::No {
@@ -298,8 +301,8 @@ impl Edge {
         true
     }
 
-    /// Another request of a batch: looked up in lists and in what is published. It teaches nothing: requests of one moment are one
-    /// visit, and the one that was drawn to teach stands for all.
+    /// Decides one of the other requests of a batch by lists and published verdicts. It teaches nothing:
+    /// requests of one moment are one visit, and one of the batch was drawn to teach.
     pub(super) fn look_up(&mut self, now: Nanos, x: &mut Extracted) -> Decision {
         let list = self.prepare(x);
         let (outcome, _) = self.verdicts.outcome(&x.obs, &x.values, &self.config.campaign);
@@ -332,8 +335,8 @@ impl Edge {
         Decision::of(&self.config, &mut self.last, verdict, x.key, x.profile)
     }
 
-    /// Decides a request without a prompt by its key: lists, then the campaign that the key is convicted of, then limits.
-    /// If it is charged, the ledger is told its cost and nothing else.
+    /// Decides a request without a prompt by its key: lists, then a conviction, then limits. If it is
+    /// charged, the ledger is told its cost and nothing else.
     pub(super) fn judge_other(
         &mut self,
         now: Nanos,
@@ -364,8 +367,8 @@ impl Edge {
         Decision::early(&self.config, session).unwrap_or_else(|| self.read(now, session))
     }
 
-    /// Since when, by the host's clock, the key of a decision, or its tenant, is refused by its limits: `at`, if this refusal is the
-    /// first. A burst that reaches several workers is known in whole to none of them.
+    /// Host time from which the key of a decision, or its tenant, has been refused by its limits; `at` if
+    /// this refusal is the first. No single worker sees all of a burst that reaches several.
     pub fn refused_since(&mut self, now: Nanos, at: u64, tenant: u64, d: &Decision) -> u64 {
         let of_keys = self.config.profile(d.profile).map_or(0, |p| by_owner(&p.limits).0.len());
         let Wait { wait, limit } = d.verdict.wait;
@@ -374,7 +377,7 @@ impl Edge {
         self.refusals.since(now, at, id, wait)
     }
 
-    /// The decision tells how long its key, and its tenant, must wait over all workers, as far as the ledger has said.
+    /// Lengthens the decision's wait to the longest that the ledger has published for its key and its tenant.
     pub fn hear_wait(&self, now: Nanos, tenant: u64, d: &mut Decision) {
         let of_tenant = of_tenant(tenant, d.profile);
         let ids = std::iter::once(d.key.0).chain((tenant != 0).then_some(of_tenant));
@@ -385,17 +388,17 @@ impl Edge {
         }
     }
 
-    /// Observations waiting.
+    /// Number of queued observations.
     pub fn waiting(&self) -> u16 {
         self.pending.len()
     }
 
-    /// Would the next observation be dropped for want of room?
+    /// True if the next observation would be lost for want of room.
     pub fn is_full(&self) -> bool {
         self.pending.is_full(PENDING_BYTES)
     }
 
-    /// Pending observations, encoded into `out` (replacing it). Empty when there are none.
+    /// Encodes the queued observations into `out`, replacing what it holds; empty if there are none.
     pub fn drain(&mut self, out: &mut Vec<u8>) {
         out.clear();
         if !self.pending.is_empty() {
@@ -403,28 +406,28 @@ impl Edge {
         }
     }
 
-    /// Takes over one shard of the ledger's snapshot.
+    /// Replaces one shard of the ledger's snapshot.
     ///
     /// # Errors
-    /// A refused shard leaves the one before in force.
+    /// The shard is refused; the one before stays in force.
     pub fn apply(&mut self, shard: &[u8]) -> Result<(), Refused> {
         self.verdicts.apply(shard)
     }
 
-    /// Takes over one shard of the hub's snapshot.
+    /// Replaces one shard of the hub's snapshot.
     ///
     /// # Errors
-    /// A refused shard leaves the one before in force.
+    /// The shard is refused; the one before stays in force.
     pub fn apply_hub(&mut self, shard: &[u8]) -> Result<(), Refused> {
         self.verdicts.apply_hub(shard, self.seed_check)
     }
 
-    /// Sets the hub's clock less the node's, milliseconds.
+    /// Sets the difference of the hub's clock and the node's (hub minus node), milliseconds.
     pub fn set_hub_ahead(&mut self, ms: i64) {
         self.verdicts.set_ahead(ms);
     }
 
-    /// Drops what the hub has published.
+    /// Drops the hub's snapshot.
     pub fn forget_hub(&mut self) {
         self.verdicts.forget_hub();
     }

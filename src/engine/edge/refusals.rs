@@ -1,7 +1,8 @@
-//! Since when keys and tenants are refused by their limits: the first refusals of a burst wait until the ledger has heard what every
-//! worker served of it.
+//! Since when keys and tenants have been refused by their limits. The replies to the first refusals of a
+//! burst are delayed until the ledger has heard what every worker served of it.
 //!
-//! Memory: 256 places of 24 bytes, overwritten. Who loses its place begins anew: its next refusal waits once more.
+//! Memory: 256 entries of 24 bytes, overwritten. A key whose entry is lost starts again: its next refusal is
+//! delayed once more.
 
 use crate::engine::hash;
 use crate::engine::units::Nanos;
@@ -11,13 +12,13 @@ const PLACES: usize = 256;
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     id: u64,
-    /// The first refusal, nanoseconds of the host's clock.
+    /// Time of the first refusal, nanoseconds of the host's clock.
     since: u64,
-    /// The longest wait told ends.
+    /// End of the longest wait that was told.
     until: Nanos,
 }
 
-/// The places.
+/// The entries.
 #[derive(Debug)]
 pub struct Refusals(Vec<Place>);
 
@@ -38,7 +39,8 @@ impl Refusals {
         self.0.get_mut((hash::mix(id) as usize).checked_rem(n)?)
     }
 
-    /// Notes a refusal at `at` of the host's clock, with the wait that is known. The time of the first one since the id was served.
+    /// Records a refusal at host time `at`, with the known wait. Returns the time of the first refusal since
+    /// the id was last served.
     pub fn since(&mut self, now: Nanos, at: u64, id: u64, wait: Nanos) -> u64 {
         let Some(place) = self.place(id) else { return at };
         if place.id != id || now >= place.until {
@@ -50,7 +52,7 @@ impl Refusals {
         place.since
     }
 
-    /// The id was served.
+    /// Records that the id was served.
     pub fn end(&mut self, id: u64) {
         if let Some(place) = self.place(id).filter(|p| p.id == id) {
             *place = Place::default();

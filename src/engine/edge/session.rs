@@ -1,8 +1,8 @@
-//! One request in flight: takes head and chunks, answers with `Next`. Decides nothing. Memory: about 30 KiB at most (a
-//! batch: 100 KiB).
+//! One request in flight: takes head and chunks, answers with `Next`. It decides nothing. Memory: at most
+//! about 30 KiB (a batch: 100 KiB).
 //!
-//! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so. The host's empty
-//! last call alone would come too late to hold the request back.
+//! The body is complete when the JSON is, when `content-length` bytes have come, or when the host says so.
+//! The last of these alone would be too late: by then the host has sent the request on.
 
 use super::frames::Frames;
 use super::head::{Head, MAX_PAIRS};
@@ -15,36 +15,37 @@ use crate::engine::dialect::reader::Reader;
 use crate::engine::dialect::{Dialect, Facts, Unreadable};
 use crate::engine::hash;
 use crate::engine::json::scan::Scanner;
-use crate::engine::json::transcode::Wide;
+use crate::engine::json::transcode::Transcoder;
 use crate::engine::verdict::Mode;
 
-/// Bytes of headers that are looked at.
+/// Bytes of headers that are read, at most.
 pub const MAX_HEADER_BYTES: usize = 64 << 10;
 
-/// What the host does with the body so far.
+/// What the host does with the body it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Keep holding, send more.
+    /// Keep holding and send more.
     More,
     /// Call `decide` now.
     Ready,
-    /// Too much to hold: let the held bytes go, keep sending more (later answers are `Release` or `Ready`).
+    /// It is too much to hold: release the held bytes and keep sending more (later answers are `Release` or
+    /// `Ready`).
     Release,
 }
 
-/// What decides a request without a prompt that a dialect reads.
+/// How a request without a prompt that a dialect reads is decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Other {
-    /// It carries a prompt, or its profile is off.
+    /// Does not apply: it carries a prompt, or its profile is off.
     #[default]
     No,
-    /// Nothing decides: it passes.
+    /// It passes.
     Passed,
-    /// Lists and convictions. It asks for no work: reading methods, preflights, deletions.
+    /// By lists and convictions. Its method asks for no work: reading, preflights, deletions.
     Free,
-    /// Lists, convictions and limits: its method carries a body, or it is a handshake or a tunnel.
+    /// By lists, convictions and limits: its method carries a body, or it is a handshake or a tunnel.
     Charged,
-    /// Lists; else it is refused.
+    /// By lists; otherwise it is refused.
     Refused,
 }
 
@@ -53,14 +54,14 @@ pub enum Other {
 enum Line {
     /// At the start of a line.
     Start,
-    /// In a line that is a document.
+    /// In a line that is a JSON document.
     In,
-    /// In a line that is none: the form around the file, or another file.
+    /// In a line that is none: part of the form around the file, or of another file.
     Skip,
 }
 
 impl Line {
-    /// Reads a piece of a file of lines, in a form or not. No document has a line break in it.
+    /// Reads a piece of a file of lines, in a form or not. No document contains a line break.
     fn feed(&mut self, mut text: &[u8], scanner: &mut Scanner, reader: &mut Reader) {
         while !text.is_empty() {
             let end = text.iter().position(|b| *b == b'\n');
@@ -104,34 +105,35 @@ impl Line {
 
 #[derive(Debug)]
 struct Body {
-    wide: Wide,
+    transcoder: Transcoder,
     scanner: Scanner,
-    /// The body is protobuf.
+    /// Reader of a protobuf body.
     walker: Option<Box<Walker>>,
-    /// The body may be lines of JSON: where in a line the next byte stands.
+    /// Position in the line, if the body may be lines of JSON.
     lines: Option<Line>,
     reader: Reader,
     received: u64,
     length: Option<u64>,
-    /// A complete document in a body of unknown length could be followed by more: so many bytes wait for the end.
+    /// Bytes of a body of unknown length that may be held: a complete document in it could be followed by
+    /// more.
     most: u64,
     inspect: u64,
     failed: bool,
     first: FirstBytes,
-    /// The path asks for a stream.
+    /// True if the path asks for a stream.
     streams: bool,
-    /// A body without a prompt is sound.
+    /// True if a body without a prompt is valid.
     may_be_empty: bool,
-    /// The connection has no end of a body: it goes on after a handshake.
+    /// True if the connection has no end of a body: it continues after a handshake.
     upgrade: bool,
 }
 
-/// Strings that no dialect reads do not count towards the bytes that are looked at, up to this many times those: they are
-/// skipped at the speed of a byte search, and the prompt may stand behind them.
+/// Factor on the bytes that are read, up to which strings that no dialect reads are not counted. They are
+/// skipped at the speed of a byte search, and the prompt may be behind them.
 const PASSED: u64 = 16;
 
 impl Body {
-    /// Bytes of the body that may be looked at, by what is known so far.
+    /// Bytes of the body that may be read, by what is known so far.
     fn limit(&self) -> u64 {
         let passed = self.scanner.skipped().saturating_add(self.reader.passed());
         let passed = passed.min(self.inspect.saturating_mul(PASSED));
@@ -139,7 +141,7 @@ impl Body {
     }
 
     fn read(&mut self, seen: &[u8]) {
-        let Body { wide, scanner, walker, reader, failed, lines, first, .. } = self;
+        let Body { transcoder, scanner, walker, reader, failed, lines, first, .. } = self;
         first.take(seen);
         if let Some(walker) = walker {
             if !*failed && let Err(what) = walker.feed(seen, reader) {
@@ -148,7 +150,7 @@ impl Body {
             }
             return;
         }
-        wide.feed(seen, &mut |text| {
+        transcoder.feed(seen, &mut |text| {
             if *failed {
                 return;
             }
@@ -169,32 +171,32 @@ impl Body {
     }
 }
 
-/// State between callbacks.
+/// State of a request between callbacks.
 #[derive(Debug)]
 pub struct Session {
     /// The profile that applies.
     pub profile: ProfileId,
-    /// Who sends it.
+    /// Who the request is counted for.
     pub identity: Identity,
-    /// The dialect that claims the path (`None`: not inference, see `other`).
+    /// Dialect that claims the path (`None`: not inference, see `other`).
     pub dialect: Option<&'static dyn Dialect>,
-    /// Each prompt of a list costs a limit as much as a request of its own.
+    /// True if each prompt of a list is charged like a request of its own.
     pub by_item: bool,
-    /// What decides the request if no dialect claims its path.
+    /// How the request is decided if no dialect claims its path.
     pub other: Other,
-    /// What the body said; complete after `finish`.
+    /// Facts of the body; complete after `finish`.
     pub facts: Facts,
-    /// The request is gRPC: replies carry a status in trailers.
+    /// True if it is gRPC: replies carry a status in trailers.
     pub grpc: bool,
-    /// `accept` asks for problem details.
+    /// True if `accept` asks for problem details (RFC 9457).
     pub problem_json: bool,
-    /// `decide` ran.
+    /// True once `decide` has run.
     pub decided: bool,
-    /// All `content-length` bytes have come, and the host has not said that the body has ended.
+    /// True while all `content-length` bytes have come and the host has not reported the end of the body.
     pub end_due: bool,
-    /// Bytes that may be held of its body while more are to come (`Inspect::holds`).
+    /// Bytes of its body that may be held while more are to come (`Inspect::holds`).
     pub holds: u64,
-    /// After a WebSocket handshake on a known path: reads the client's frames.
+    /// Reader of the client's frames, after a WebSocket handshake on a known path.
     pub frames: Option<Box<Frames>>,
     body: Option<Box<Body>>,
 }
@@ -239,7 +241,7 @@ impl Session {
             if let Some(dialect) = claimed.filter(|_| facts.websocket && session.other == Other::Charged)
                 && p.inspect.max_inspect_bytes > 0
             {
-                // Whatever the path: the events of the servers that have them share one table.
+                // On any path: all servers that take WebSocket messages share one table.
                 let inspect = u64::from(p.inspect.max_inspect_bytes);
                 session.frames = Some(Box::new(Frames::new(dialect.frames(), inspect, keys.text)));
                 // How much the client will send is not known, whatever the handshake's headers say.
@@ -271,7 +273,7 @@ impl Session {
             reader.fail(Unreadable::Headers);
         }
         session.body = Some(Box::new(Body {
-            wide: Wide::default(),
+            transcoder: Transcoder::default(),
             scanner: Scanner::default(),
             walker: dialect.protobuf(path.end()).map(|table| Box::new(Walker::new(table))),
             lines: dialect.lines().then_some(Line::Start),
@@ -289,14 +291,14 @@ impl Session {
         session
     }
 
-    /// Turns the sample of text beside the messages off: nothing would look its snippets up.
+    /// Stops sampling the text beside the messages: nothing would match its snippets.
     pub fn leave_beside(&mut self) {
         if let Some(body) = &mut self.body {
             body.reader.leave_beside();
         }
     }
 
-    /// A session whose body was read elsewhere: the simulator makes facts without a wire format.
+    /// A session for given facts: the simulator makes facts without a wire format.
     pub fn from_facts(profile: ProfileId, identity: Identity, facts: Facts) -> Session {
         Session {
             profile,
@@ -315,8 +317,8 @@ impl Session {
         }
     }
 
-    /// A WebSocket message as a request of its own, of the key of the handshake. Without a prompt it is decided by its key
-    /// alone.
+    /// A session for a WebSocket message, which is a request of its own with the key of the handshake.
+    /// Without a prompt it is decided by its key alone.
     pub fn of_message(&self, dialect: &'static dyn Dialect, facts: Facts) -> Session {
         let prompt = facts.unreadable != Some(Unreadable::Empty)
             && !(facts.user.is_empty() && facts.instructions.is_empty() && facts.unreadable.is_none());
@@ -330,12 +332,12 @@ impl Session {
         session
     }
 
-    /// Can the request be decided without a body?
+    /// True if the request can be decided without a body.
     pub fn is_ready(&self) -> bool {
         self.body.is_none()
     }
 
-    /// Feeds a chunk; `end` on the last one (an empty last chunk is fine; trailers count as the end).
+    /// Takes a chunk of the body. `end`: the last one, which may be empty (trailers count as the end).
     pub fn push(&mut self, chunk: &[u8], end: bool) -> Next {
         let Some(body) = &mut self.body else { return Next::Ready };
         let mut rest = chunk;
@@ -364,14 +366,14 @@ impl Session {
         if self.holds == 0 || body.received > self.holds { Next::Release } else { Next::More }
     }
 
-    /// The host reported bytes that it did not hand over: the body was not read whole.
+    /// Notes that the host reported bytes which it did not hand over: the body was not read whole.
     pub fn miss(&mut self) {
         if let Some(body) = &mut self.body {
             body.reader.fail(Unreadable::Truncated);
         }
     }
 
-    /// No more body will come: the facts are final. Idempotent.
+    /// Ends the body: the facts are final. A second call does nothing.
     #[inline(never)]
     pub fn finish(&mut self) {
         let Some(mut body) = self.body.take() else { return };
@@ -409,14 +411,14 @@ impl Session {
     }
 }
 
-/// The first two bytes of a body tell whether it is compressed, whatever `content-encoding` says: no document begins like
-/// that. Brotli (and deflate without its header) may begin with any byte: a body that is said to be brotli, and is not
-/// JSON, counts as compressed.
+/// The first two bytes of a body. They tell whether it is compressed, whatever `content-encoding` says,
+/// because no document begins like that. Brotli (and deflate without its header) may begin with any byte: a
+/// body that is said to be brotli, and is not JSON, counts as compressed.
 #[derive(Clone, Copy, Debug)]
 struct FirstBytes {
     bytes: [u8; 64],
     len: usize,
-    /// The headers name a coding that is not told by its first bytes.
+    /// True if the headers name a coding that first bytes do not tell.
     no_magic: bool,
 }
 
@@ -428,7 +430,8 @@ impl FirstBytes {
         }
     }
 
-    /// Asked only of bodies that are not JSON, so a false header changes nothing.
+    /// True if the body is compressed. Asked only of bodies that are not JSON, so a false header changes
+    /// nothing.
     fn is_packed(self) -> bool {
         let [a, b, ..] = self.bytes;
         match [a, b] {
@@ -445,14 +448,14 @@ impl FirstBytes {
 struct HeaderFacts {
     length: Option<u64>,
     failure: Option<Unreadable>,
-    /// More pairs or bytes than are looked at.
+    /// True if there are more pairs or bytes than are read.
     crowded: bool,
-    /// `content-encoding` names brotli or deflate.
+    /// True if `content-encoding` names brotli or deflate.
     no_magic: bool,
     upgrade: bool,
-    /// The request asks for an upgrade to WebSocket.
+    /// True if the request asks for an upgrade to WebSocket.
     websocket: bool,
-    /// A header overrides the method (`x-http-method-override`).
+    /// True if a header overrides the method (`x-http-method-override`).
     overrides: bool,
     grpc: bool,
     problem_json: bool,

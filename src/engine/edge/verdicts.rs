@@ -1,8 +1,9 @@
-//! The published verdicts that a worker decides by: those of its node's ledger, and of the hub's where there is one.
+//! The published verdicts that a worker decides by: those of its node's ledger, and those of the hub if there
+//! is one.
 //!
-//! A key that either ledger has convicted is denied. A key that either has a record of is no newcomer: only a ledger judges it. A limit
-//! that either sees exceeded holds, with the longer wait. What people have decided, on the hub or in the configuration, goes before
-//! both. Times in the hub's shards are those of the hub's clock.
+//! A key that either has convicted is blocked. A key that either has a state of is judged by a ledger only. A
+//! limit that either reports as exceeded applies, with the longer wait. Decisions of people, on the hub or in
+//! the configuration, come before both. Times in the hub's shards are those of the hub's clock.
 
 use super::decide;
 use crate::engine::config::{Campaign, Exceptions};
@@ -14,7 +15,7 @@ use crate::engine::units::{Nanos, Wait};
 use crate::engine::verdict::Reason;
 use crate::engine::wire::Refused;
 
-/// The two snapshots of an edge, and the configuration's exceptions.
+/// The two snapshots, and the configuration's exceptions.
 #[derive(Debug)]
 pub struct Verdicts {
     own: Snapshot,
@@ -22,11 +23,11 @@ pub struct Verdicts {
     people: Exceptions,
 }
 
-/// What the hub has published.
+/// What the hub has published, and the difference of clocks.
 #[derive(Debug)]
 struct Hub {
     snapshot: Snapshot,
-    /// The hub's clock less the node's, milliseconds.
+    /// The hub's clock minus the node's, milliseconds.
     ahead_ms: i64,
 }
 
@@ -46,7 +47,7 @@ impl Verdicts {
     pub fn new(seed_check: u32) -> Verdicts {
         Verdicts { own: Snapshot::new(seed_check), hub: None, people: Exceptions::default() }
     }
-    /// Sets what people have decided in the configuration.
+    /// Sets the configuration's exceptions.
     pub fn set_people(&mut self, people: &Exceptions) {
         self.people.clone_from(people);
     }
@@ -55,57 +56,57 @@ impl Verdicts {
         let hub = self.hub.as_ref().map_or(0, |h| h.snapshot.size_bytes());
         self.own.size_bytes().saturating_add(hub)
     }
-    /// Takes over one shard of the own ledger's.
+    /// Replaces one shard of the own ledger's snapshot.
     ///
     /// # Errors
-    /// A refused shard leaves the one before in force.
+    /// The shard is refused; the one before stays in force.
     pub fn apply(&mut self, shard: &[u8]) -> Result<(), Refused> {
         self.own.apply(shard)
     }
-    /// Takes over one shard of the hub's.
+    /// Replaces one shard of the hub's snapshot.
     ///
     /// # Errors
-    /// A refused shard leaves the one before in force.
+    /// The shard is refused; the one before stays in force.
     pub fn apply_hub(&mut self, shard: &[u8], seed_check: u32) -> Result<(), Refused> {
         let fresh = || Box::new(Hub { snapshot: Snapshot::new(seed_check), ahead_ms: 0 });
         self.hub.get_or_insert_with(fresh).snapshot.apply(shard)
     }
-    /// Sets the hub's clock less the node's, milliseconds.
+    /// Sets the difference of the hub's clock and the node's (hub minus node), milliseconds.
     pub fn set_ahead(&mut self, ms: i64) {
         if let Some(hub) = &mut self.hub {
             hub.ahead_ms = ms;
         }
     }
-    /// Drops what the hub has published.
+    /// Drops the hub's snapshot.
     pub fn forget_hub(&mut self) {
         self.hub = None;
     }
-    /// Is no value confirmed at all?
+    /// True if no value is confirmed.
     pub fn is_empty(&self) -> bool {
         self.own.is_empty() && self.hub.as_ref().is_none_or(|h| h.snapshot.is_empty())
     }
-    /// Is anything said of values: confirmed, or suspicious?
+    /// True if any value is confirmed or suspicious.
     pub fn tells(&self) -> bool {
         self.own.tells() || self.hub.as_ref().is_some_and(|h| h.snapshot.tells())
     }
-    /// Is the value confirmed?
+    /// The entry of a confirmed value.
     pub fn value(&self, value: u64) -> Option<&ValueEntry> {
         self.own.value(value).or_else(|| self.hub.as_ref()?.snapshot.value(value))
     }
-    /// Verdict on a key. None, if it or the campaign is released.
+    /// The conviction of a key. `None` if people have released the key or its campaign.
     pub fn key(&self, key: u64, now: Nanos) -> Option<&KeyEntry> {
         let of_hub = self.hub.as_ref().and_then(|h| h.snapshot.key(key, secs(h.time(now))));
         let found = [self.own.key(key, secs(now)), of_hub];
         let freed = |id: u64| !matches!(self.decided(id, now), 0 | DENIED);
         found.into_iter().flatten().find(|k| !freed(k.campaign.into())).filter(|_| !freed(key))
     }
-    /// What people have decided of an id: the stronger of hub and configuration.
+    /// The decision of people on an id: the stronger of hub and configuration.
     fn decided(&self, id: u64, now: Nanos) -> u32 {
         let of_hub = self.hub.as_ref().map_or(0, |h| h.snapshot.exception(id, secs(h.time(now))));
         of_hub.max(self.people.of(id, secs(now)))
     }
-    /// What people have decided of a request: the strongest of what names it, 0 if nothing does. Of credentials beside its own only a
-    /// denial counts.
+    /// The strongest decision of people on anything that names the request, 0 if there is none. Of `others`
+    /// (credentials beside its own key) only denials count.
     #[inline(never)]
     pub fn exception(&self, obs: &Observation, others: [&[u64]; 2], values: &[u64]) -> u32 {
         if self.hub.is_none() && self.people.is_empty() {
@@ -121,21 +122,21 @@ impl Verdicts {
         });
         carried.into_iter().fold(self.decided(obs.key, obs.time), u32::max)
     }
-    /// Time until the key's next request conforms to the profile's limits over all workers, and over all nodes.
+    /// Time until the key's next request conforms to the profile's limits over all workers and all nodes.
     pub fn over(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
         let of_hub = self.hub.as_ref().and_then(|h| h.snapshot.over(key, profile, h.time(now)));
         longest(self.own.over(key, profile, now).into_iter().chain(of_hub))
     }
-    /// See `Snapshot`: budgets are a node's own.
+    /// See `Snapshot::suspect`. Budgets are a node's own, so the hub is not asked.
     pub fn suspect(&self, values: &[u64]) -> u64 {
         self.own.suspect(values)
     }
-    /// Has the own ledger a state of the key?
+    /// True if the own ledger has a state of the key.
     #[cfg(test)]
     pub fn is_known(&self, key: u64) -> bool {
         self.own.is_known(key)
     }
-    /// What either ledger says of a request, and the own ledger's match.
+    /// The outcome of a request by either ledger, and its match in the own one.
     pub fn outcome(&self, obs: &Observation, values: &[u64], c: &Campaign) -> (Outcome, Match<'_>) {
         // What is released matches nothing; only another campaign's conviction holds.
         let released = obs.flags & NO_PROMPT != 0;
@@ -156,7 +157,7 @@ impl Verdicts {
         let milder = !theirs.block && (own.watch || !theirs.watch);
         (if milder { own } else { theirs }, m)
     }
-    /// The bucket that a request which nothing blocks is charged to.
+    /// Bucket of the template budget that a request which nothing blocks is charged to, 0 if none.
     pub fn budget(&self, obs: &Observation, values: &[u64], m: Match<'_>, c: &Campaign) -> u64 {
         decide::budget(&self.own, obs, values, m, c)
     }

@@ -1,16 +1,17 @@
-//! Class of each of 64 bytes for the folding: letter, digit, or not ASCII. Vectors in the module, plain words natively.
+//! Classes of 64 bytes at a time for the folding: letter, digit, not ASCII. Vectors in the module, plain
+//! words natively.
 
-/// Bytes that are looked at together.
+/// Bytes in a block.
 pub const BLOCK: usize = 64;
 
-/// Bit `i` stands for byte `i`.
+/// Classes of the bytes of a block: bit `i` is about byte `i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classes {
-    /// Letters and digits of ASCII.
+    /// ASCII letters and digits.
     pub words: u64,
-    /// Digits.
+    /// ASCII digits.
     pub digits: u64,
-    /// Beyond ASCII.
+    /// Bytes beyond ASCII.
     pub wide: u64,
 }
 
@@ -52,7 +53,7 @@ mod vectors {
 use plain as vectors;
 pub use vectors::classify;
 
-/// Plain words: the native build, and the reference for the vectors.
+/// Plain words: used natively, and the reference for the vectors.
 #[cfg_attr(target_feature = "simd128", allow(dead_code, reason = "the twin of the vectors"))]
 pub mod plain {
     use super::{BLOCK, Classes};
@@ -65,7 +66,7 @@ pub mod plain {
         (x >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
     }
 
-    /// Classes of each byte.
+    /// Classes of the bytes of a block.
     pub fn classify(block: &[u8; BLOCK]) -> Classes {
         let mut out = Classes { words: 0, digits: 0, wide: 0 };
         for part in block.as_chunks::<8>().0.iter().rev() {

@@ -1,20 +1,21 @@
-//! Code points to folded text: look-alikes fold to the same bytes, invisible ones are dropped. Latin, Greek, Cyrillic and Han are
-//! decided here, all others by Unicode's data (`tables.rs`). Cost of the latter: a binary search in fewer than 200 runs.
+//! Folds code points: look-alikes fold to the same bytes, invisible ones are dropped. Latin, Greek, Cyrillic
+//! and Han are decided here, all others by Unicode's data (`tables.rs`). Cost of the latter: a binary search
+//! in fewer than 200 runs.
 
 use super::tables::{DROPPED, LETTERS, RUNS_0, RUNS_1, SEVERAL};
 
-/// What a code point folds to.
+/// What a code point is folded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fold {
-    /// Nothing.
+    /// Nothing: it is dropped.
     Drop,
     /// A word boundary.
     Break,
-    /// This ASCII letter or digit.
+    /// An ASCII letter or digit.
     Ascii(u8),
-    /// These letters of ASCII: ligatures, Roman numerals.
+    /// Several ASCII letters: ligatures, Roman numerals.
     Several(&'static str),
-    /// This code point, as UTF-8.
+    /// This code point.
     Keep(u32),
     /// A word of its own (Han, kana, Hangul).
     Alone(u32),
@@ -198,7 +199,8 @@ fn cyrillic(c: u32) -> Fold {
     Fold::Ascii(to)
 }
 
-/// Decodes one code point from the front of non-empty `bytes`, leniently: its value (`None`: a broken byte) and length.
+/// Decodes the first code point of non-empty `bytes`, leniently. Returns it (`None`: an invalid byte) and its
+/// length.
 pub fn decode(bytes: &[u8]) -> (Option<u32>, usize) {
     let Some(&first) = bytes.first() else { return (None, 1) };
     let (len, mut c, min) = match first {

@@ -1,9 +1,10 @@
-//! Text to fingerprint: sampled 4-word shingles. Text ends here.
+//! Text to fingerprint: sampled shingles of four words. Text ends here.
 //!
-//! A value stands for four consecutive folded words. Values are sampled by their own hash (one in four), so the same phrase
-//! is kept or dropped everywhere, whatever surrounds it. Guarantee: changing case, spacing, punctuation, invisible
-//! characters, look-alike letters, numbers or ids changes nothing; inserting a word touches only the shingles across it.
-//! Memory: none beside the result. Cost: one pass, eight bytes at a time, about 1 ns a byte natively (`make bench-micro`). Source: Broder 1997 (shingles), Manber 1994
+//! A value stands for four consecutive folded words. Values are sampled by their own hash (one in four), so
+//! the same phrase is kept or dropped everywhere, whatever surrounds it. Guarantee: case, spacing,
+//! punctuation, invisible characters, look-alike letters, numbers and ids change nothing; inserting a word
+//! changes only the shingles across it. Memory: none beside the result. Cost: one pass, eight bytes at a
+//! time, about 1 ns a byte natively (`make bench-micro`). Source: Broder 1997 (shingles), Manber 1994
 //! (sampling by hash). Not for: texts below four words, paraphrases.
 
 mod classes;
@@ -17,7 +18,7 @@ use fold::{Fold, decode, fold};
 /// Bytes of a block, and of what may be read after it.
 const AHEAD: usize = BLOCK + 8;
 
-/// Adds a sorted list to another, each value once.
+/// Adds the values of one sorted list to another, each once.
 #[inline(never)]
 pub fn unite(to: &mut Vec<u64>, more: &[u64]) {
     if to.is_empty() {
@@ -44,7 +45,7 @@ pub fn unite(to: &mut Vec<u64>, more: &[u64]) {
 const WORDS: usize = 4;
 /// One value in this many is kept.
 const SAMPLE: u64 = 4;
-/// Values kept per region.
+/// Values that are kept of a region, at most.
 pub const CAP: usize = 24;
 /// Values of a request that the ledger learns from, at most.
 pub const ANCHORS: usize = 12;
@@ -52,16 +53,16 @@ const P: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Longest word that counts, bytes.
 const MAX_WORD: u32 = 24;
 
-/// Fingerprint of some regions of text.
+/// Fingerprint of one or more regions of text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Sorted, unique; top two bits 00 (the text axis). At most `CAP` per region.
+    /// Sorted, unique; the top two bits are 00 (the text axis). At most `CAP` a region.
     pub values: Vec<u64>,
-    /// Order-dependent mix of all word hashes; `None` below 4 words.
+    /// Hash of all words in order; `None` below four words.
     pub exact: Option<u64>,
 }
 
-/// Takes fingerprints. Holds only the hash key; a text leaves at most `CAP` values, on the stack.
+/// Takes fingerprints. It holds only the hash key; at most `CAP` values of a text, on the stack.
 #[derive(Debug)]
 pub struct Fingerprinter {
     seed: u64,
@@ -71,14 +72,15 @@ pub struct Fingerprinter {
 /// Buckets of `Least`: values are hashes, so each gets as many.
 const BUCKETS: usize = 16;
 
-/// The `CAP` least of the values offered, sorted, each once: in buckets by their first bits, of which only the first ones count.
+/// The `CAP` smallest of the values offered, sorted, each once. They are in buckets by their first bits, of
+/// which only the first ones are in use.
 #[derive(Debug)]
 struct Least {
-    /// Least hash that is not kept: at first the bound of the sample.
+    /// Smallest hash that is not kept: at first the bound of the sample.
     bound: u64,
     values: [[u64; CAP]; BUCKETS],
     lens: [u8; BUCKETS],
-    /// Buckets that count, and the values in them.
+    /// Buckets in use, and the values in them.
     open: usize,
     total: usize,
 }
@@ -94,12 +96,12 @@ impl Least {
         }
     }
 
-    /// Starts anew; the buckets need not be cleared.
+    /// Clears the list; the buckets need not be.
     fn clear(&mut self) {
         (self.bound, self.lens, self.open, self.total) = (u64::MAX / SAMPLE, [0; BUCKETS], BUCKETS, 0);
     }
 
-    /// Takes a value below `bound`.
+    /// Adds a value below `bound`.
     #[inline(never)]
     fn insert(&mut self, value: u64) {
         let bucket = (value >> 58) as usize;
@@ -138,7 +140,7 @@ impl Least {
         }
     }
 
-    /// Sorted.
+    /// Copies the values to `out`, sorted. Returns their number.
     fn take(&self, out: &mut [u64; CAP]) -> usize {
         let mut n = 0usize;
         for (values, len) in self.values.iter().zip(self.lens).take(self.open) {
@@ -180,7 +182,7 @@ struct Roll {
 }
 
 impl Roll {
-    /// Takes a word's hash; gives that of the shingle which it ends.
+    /// Adds a word's hash. Returns the hash of the shingle that it ends.
     #[inline(always)]
     fn word(&mut self, seed: u64, word: u64) -> u64 {
         self.exact = (self.exact ^ word).wrapping_mul(0x9FB2_1C65_1E98_DF25).rotate_left(29);
@@ -300,7 +302,7 @@ impl Words<'_> {
         self.end();
     }
 
-    /// The words of ASCII that end within the block; the bytes up to the first that does not.
+    /// Takes the ASCII words that end within the block. Returns the bytes up to the first that does not.
     #[inline(never)]
     fn block(&mut self, block: &[u8; AHEAD]) -> usize {
         let Some(bytes) = block.first_chunk::<BLOCK>() else { return 0 };
@@ -349,7 +351,8 @@ impl Words<'_> {
         used as usize
     }
 
-    /// From the start of a word, or a code point beyond ASCII, to where the next word of ASCII may begin.
+    /// Takes the text from the start of a word, or from a code point beyond ASCII, to where the next ASCII
+    /// word may begin.
     fn slowly<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
         let mut at = 0usize;
         while let Some(rest) = text.get(at..).filter(|r| !r.is_empty()) {
@@ -384,7 +387,7 @@ impl Words<'_> {
         &[]
     }
 
-    /// One code point beyond ASCII at the front of `rest`; its length.
+    /// Takes one code point beyond ASCII at the front of `rest`. Returns its length.
     fn wide(&mut self, rest: &[u8]) -> usize {
         let (c, n) = decode(rest);
         match c.map(fold) {
@@ -404,12 +407,13 @@ impl Words<'_> {
 }
 
 impl Fingerprinter {
-    /// `seed`: the policy's text key.
+    /// `seed`: the policy's key for text.
     pub fn new(seed: u64) -> Fingerprinter {
         Fingerprinter { seed, least: Least::new() }
     }
 
-    /// Takes the fingerprint of `regions` (each folded and sampled alone) into `out`, replacing what it holds.
+    /// Takes the fingerprint of `regions` (each folded and sampled alone) into `out`, replacing what it
+    /// holds.
     pub fn take(&mut self, regions: &[&[u8]], out: &mut Fingerprint) {
         out.values.clear();
         let (mut exact, mut total) = (self.seed, 0u32);
@@ -424,8 +428,8 @@ impl Fingerprinter {
         out.exact = (total >= WORDS as u32).then_some(exact.max(1));
     }
 
-    /// Takes the least values of all snippets together into `out`, as those that the texts themselves would give; `each` is told the
-    /// least of each. Snippets start within a word and may end within one.
+    /// Takes the smallest values of all snippets together into `out`; they are among those that the whole
+    /// texts would give. `each` gets the smallest of each snippet. A snippet may start and end within a word.
     pub fn sample(
         &mut self,
         snippets: impl Iterator<Item = [u8; BLOCK]>,

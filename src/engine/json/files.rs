@@ -1,13 +1,14 @@
-//! Files within JSON strings (base64, data URLs): their text, piece by piece, where they are text.
+//! Files within JSON strings (base64, data URLs): the text of those that are text, piece by piece.
 //!
-//! The first bytes decide, not the claimed type: bytes that decode to UTF-8 or UTF-16 without control characters are text. A string
-//! that is claimed to be text is read as text in any case. Images, audio and PDF are skipped.
-//! As lenient as all common decoders together: both alphabets; line breaks and foreign characters are skipped; padding is optional;
-//! bytes after it are read and reported (`is_odd`). Memory: 150 bytes a file. Cost: 54 wasm instructions a byte of
-//! text with all that reads it, five to ten times that of plain text (`tests/bench/README.md`); skipped bytes cost nothing.
+//! The first bytes decide, not the claimed type: bytes that decode to UTF-8 or UTF-16 without control
+//! characters are text. A string that is claimed to be text is read as text in any case. Images, audio and
+//! PDF are skipped. The decoder accepts whatever any common decoder accepts: both alphabets; line breaks and
+//! foreign characters are skipped; padding is optional; bytes after it are read and reported (`is_odd`).
+//! Memory: 150 bytes a file. Cost: 54 wasm instructions a byte of text with all that reads it, five to ten
+//! times that of plain text (`tests/bench/README.md`); skipped bytes cost nothing.
 
 use super::string_bits::letter;
-use super::transcode::Wide;
+use super::transcode::Transcoder;
 
 /// Characters of base64 that decide whether a file is text.
 const FIRST: usize = 96;
@@ -21,15 +22,15 @@ enum State {
     /// Start of the string: it may be a data URL.
     #[default]
     Start,
-    /// Before the comma of a data URL.
+    /// In the head of a data URL, before its comma.
     Url,
-    /// The first characters of base64, not judged yet.
+    /// In the first characters of base64, not recognised yet.
     First,
-    /// In base64 of a text.
+    /// In base64 that holds text.
     Base64,
-    /// In a data URL whose text is percent-encoded.
+    /// In a percent-encoded data URL that holds text.
     Percent,
-    /// Not text.
+    /// In something other than text, which is skipped.
     Passed,
 }
 
@@ -57,18 +58,18 @@ const DIGITS: [u8; 256] = {
     table
 };
 
-/// See `DIGITS`.
+/// The six bits of a base64 digit; see `DIGITS` for other bytes.
 pub fn base64_digit(b: u8) -> u8 {
     DIGITS.get(usize::from(b)).copied().unwrap_or(255)
 }
 
-/// Base64 to bytes, in any pieces.
+/// Decoder of base64, in any pieces.
 #[derive(Clone, Copy, Debug, Default)]
 struct Decoder {
     bits: u32,
     digits: u32,
     pads: u32,
-    /// Padding has ended it; characters have followed.
+    /// True if padding has ended it and more characters have followed.
     ended: bool,
     more: bool,
 }
@@ -108,7 +109,7 @@ impl Decoder {
 
 /// Output buffer: decoded bytes to UTF-8.
 struct Out<'a> {
-    wide: &'a mut Wide,
+    transcoder: &'a mut Transcoder,
     buf: [u8; PIECE],
     len: usize,
     to: &'a mut dyn FnMut(&[u8]),
@@ -124,7 +125,7 @@ impl Out<'_> {
             self.len = self.len.wrapping_add(1);
         }
     }
-    /// Decodes as many groups of four digits as stand at the start and fit: so many characters.
+    /// Decodes the groups of four digits at the start, as many as fit. Returns the number of characters.
     fn fours(&mut self, piece: &[u8]) -> usize {
         let room = self.buf.get_mut(self.len..).unwrap_or_default();
         let mut n = 0usize;
@@ -144,16 +145,16 @@ impl Out<'_> {
     fn flush(&mut self) {
         let n = std::mem::take(&mut self.len);
         if n > 0 {
-            self.wide.feed(self.buf.get(..n).unwrap_or_default(), self.to);
+            self.transcoder.feed(self.buf.get(..n).unwrap_or_default(), self.to);
         }
     }
 }
 
-/// The file of one string.
+/// Reader of the file in one string.
 #[derive(Clone, Debug)]
 pub struct File {
     state: State,
-    /// It is claimed to be a text.
+    /// True if it is claimed to be a text.
     claimed: bool,
     /// The first characters: of a data URL, else of base64.
     first: [u8; FIRST],
@@ -163,9 +164,9 @@ pub struct File {
     decoder: Decoder,
     /// After a `%`: hexadecimal digits so far, with a one in front.
     hex: u32,
-    wide: Wide,
+    transcoder: Transcoder,
     bytes: u64,
-    /// Is the part of the string that was looked at base64?
+    /// True if the part of the string that was looked at is base64.
     coded: bool,
 }
 
@@ -179,7 +180,7 @@ impl Default for File {
             last: 0,
             decoder: Decoder::default(),
             hex: 0,
-            wide: Wide::default(),
+            transcoder: Transcoder::default(),
             bytes: 0,
             coded: false,
         }
@@ -187,7 +188,7 @@ impl Default for File {
 }
 
 impl File {
-    /// Starts a string that is claimed to be text.
+    /// Starts a string. `claimed`: its type says that it is text.
     pub fn claimed(claimed: bool) -> File {
         File { claimed, ..File::default() }
     }
@@ -197,17 +198,18 @@ impl File {
         if self.state == State::Passed { self.bytes } else { 0 }
     }
 
-    /// Was the string skipped as base64 of something other than text?
+    /// True if the string was skipped as base64 of something other than text.
     pub fn is_binary(&self) -> bool {
         self.state == State::Passed && self.coded
     }
 
-    /// Do decoders differ on this string? Some stop where this one has read on.
+    /// True if common decoders would read this string differently: some stop where this one goes on.
     pub fn is_odd(&self) -> bool {
         self.state == State::Base64 && self.decoder.more
     }
 
-    /// Takes a piece of the string. `raw`: it may have one-letter escapes, none of them split. `to` receives text.
+    /// Takes a piece of the string. `raw`: it may hold one-letter escapes, none of them split. Text goes to
+    /// `to`.
     pub fn feed(&mut self, piece: &[u8], raw: bool, to: &mut dyn FnMut(&[u8])) {
         self.bytes = self.bytes.saturating_add(piece.len() as u64);
         let mut rest = piece;
@@ -227,14 +229,14 @@ impl File {
         }
     }
 
-    /// Ends the string.
+    /// Ends the string. Remaining text goes to `to`.
     pub fn end(&mut self, to: &mut dyn FnMut(&[u8])) {
         if matches!(self.state, State::Start | State::First) {
             self.judge(to);
         }
         if self.state == State::Base64 {
-            let File { decoder, wide, .. } = self;
-            let mut out = Out { wide, buf: [0; PIECE], len: 0, to };
+            let File { decoder, transcoder, .. } = self;
+            let mut out = Out { transcoder, buf: [0; PIECE], len: 0, to };
             decoder.flush(&mut out);
             out.flush();
         } else if self.state == State::Url {
@@ -244,8 +246,8 @@ impl File {
 
     #[inline(never)]
     fn base64<'a>(&mut self, piece: &'a [u8], raw: bool, to: &mut dyn FnMut(&[u8])) -> &'a [u8] {
-        let File { decoder, wide, .. } = self;
-        let mut out = Out { wide, buf: [0; PIECE], len: 0, to };
+        let File { decoder, transcoder, .. } = self;
+        let mut out = Out { transcoder, buf: [0; PIECE], len: 0, to };
         let mut rest = piece;
         while let Some((&b, after)) = rest.split_first() {
             if decoder.digits == 0 && !decoder.ended {
@@ -340,9 +342,9 @@ impl File {
         let claimed = self.claimed && n >= LEAST && !first.windows(3).any(|w| w == b"://");
         let mut text = Vec::new();
         if !claimed {
-            let (mut wide, mut decoder) = (Wide::default(), Decoder::default());
+            let (mut transcoder, mut decoder) = (Transcoder::default(), Decoder::default());
             let mut push = |b: &[u8]| text.extend_from_slice(b);
-            let mut out = Out { wide: &mut wide, buf: [0; PIECE], len: 0, to: &mut push };
+            let mut out = Out { transcoder: &mut transcoder, buf: [0; PIECE], len: 0, to: &mut push };
             first.iter().for_each(|b| decoder.push(*b, &mut out));
             decoder.flush(&mut out);
             out.flush();
@@ -356,7 +358,7 @@ impl File {
     }
 }
 
-/// The last character may be cut.
+/// True if the bytes are text. The last character may be incomplete.
 #[inline(never)]
 fn looks_like_text(bytes: &[u8]) -> bool {
     let cut = std::str::from_utf8(bytes).err().map_or(0, |e| e.error_len().map_or(0, |_| 1));
@@ -366,7 +368,8 @@ fn looks_like_text(bytes: &[u8]) -> bool {
     bytes.len() >= LEAST && cut == 0 && !pdf && !bytes.iter().any(odd) && !bytes.windows(3).any(replaced)
 }
 
-/// Is this the name of a kind of text: a media type (`text/csv`, `application/json; charset=utf-8`), or the ending of a file's name?
+/// True if this is the name of a text type: a media type (`text/csv`, `application/json; charset=utf-8`), or
+/// the extension of a file's name.
 #[inline(never)]
 pub fn is_text_type(name: &[u8]) -> bool {
     const KINDS: &[u8] = b" txt text md markdown csv tsv html htm xhtml json jsonl ndjson xml yaml yml toml ini log rtf tex rst \

@@ -1,5 +1,5 @@
-//! Request bodies as they stream: Unicode encodings to UTF-8 (also of files in base64), strings and structure 64 bytes at a time.
-//! One pass, bounded memory. Dialects say what a field means.
+//! Reading request bodies as they stream: Unicode encodings to UTF-8, files in base64, JSON to events. One
+//! pass, bounded memory. What a field means is said by `dialect`.
 
 pub mod files;
 pub mod scan;

@@ -1,35 +1,37 @@
-//! A streaming JSON scanner: bytes in any chunks to events, in bounded memory (64 levels, 64-byte keys, 40-byte scalars).
+//! A streaming JSON scanner: bytes in any chunks to events, in bounded memory (64 levels, 64-byte keys,
+//! 40-byte scalars).
 //!
-//! Guarantee: the events depend on the bytes, not on the chunks. Strict about structure; strings may hold raw bytes that
-//! are not UTF-8, because serving stacks differ there and the text folds leniently later. What some servers accept and JSON does
-//! not (raw control characters in strings, NaN, Infinity, any depth) is reported as `odd` and scanning goes on, so that one such
-//! value does not hide the prompt after it. Comments and trailing commas end the scan with an error.
-//! Cost: one pass; unwanted strings are skipped at the speed of a byte search.
+//! Guarantee: the events depend on the bytes, not on the chunks. It is strict about structure. Strings may
+//! hold bytes that are not UTF-8, because servers differ there; the fingerprint folds them leniently later.
+//! What some servers accept although JSON does not (raw control characters in strings, NaN, Infinity, any
+//! depth) is reported as `odd` and scanning continues, so that one such value does not hide the prompt behind
+//! it. Comments and trailing commas end the scan with an error. Cost: one pass; unwanted strings are skipped
+//! at the speed of a byte search.
 
 use super::string_bits::{BLOCK, letter, special, stretch};
 use super::unreadable::Unreadable;
 
-/// Nesting allowed.
+/// Deepest nesting that is read.
 pub const DEPTH: usize = 64;
-/// Longest key that is compared; longer ones match nothing.
+/// Longest key that is compared, bytes. Longer ones match nothing.
 pub const KEY: usize = 64;
 const SCALAR: usize = 40;
 /// Unescaped text that is collected before the sink gets it.
 const TEXT: usize = 512;
 
-/// Receives events.
+/// Receives the events of a scan.
 pub trait Sink {
-    /// An object or array starts; its key came before.
+    /// An object or array starts. Its key was reported before.
     fn open(&mut self, array: bool);
     /// The innermost object or array ends.
     fn close(&mut self);
     /// A key of the innermost object, unescaped (empty if longer than `KEY`).
     fn key(&mut self, key: &[u8]);
-    /// A string value starts. `false`: its pieces are not wanted.
+    /// A string value starts. Return false if its pieces are not wanted.
     fn string(&mut self) -> bool;
-    /// A piece of the wanted string, unescaped.
+    /// A piece of a wanted string, unescaped.
     fn piece(&mut self, bytes: &[u8]);
-    /// Should pieces of the wanted string go to `raw` where possible?
+    /// True if pieces of the wanted string should go to `raw` where possible.
     fn takes_raw(&self) -> bool {
         false
     }
@@ -39,7 +41,8 @@ pub trait Sink {
     fn string_end(&mut self);
     /// A number, `true`, `false` or `null`, as written (cut at 40 bytes).
     fn scalar(&mut self, text: &[u8]);
-    /// Something that JSON or the limits do not allow and that is skipped. A value that is too deep has no other event.
+    /// Something that JSON or the bounds do not allow and that is skipped. A value that is too deep has no
+    /// other event.
     fn odd(&mut self, what: Unreadable);
 }
 
@@ -57,7 +60,7 @@ enum State {
     Colon,
     /// After a value.
     After,
-    /// In a string; `key` tells which kind.
+    /// In a string; `key` says whether it is a key.
     Text,
     /// After a backslash.
     Escape,
@@ -65,7 +68,7 @@ enum State {
     Unicode,
     /// In a number or word.
     Scalar,
-    /// In a value that is nested too deep: passed over.
+    /// In a value that is nested too deep, which is skipped.
     Deep,
     /// The document is complete.
     Done,
@@ -123,20 +126,20 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// Is the document complete?
+    /// True if the document is complete.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// Bytes of unwanted strings, which cost almost nothing.
+    /// Bytes of unwanted strings so far, which cost almost nothing.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// Scans a chunk. `Ok(rest)`: the bytes behind the document once it is complete, else empty.
+    /// Scans a chunk. Returns the bytes behind the document once it is complete, else none.
     ///
     /// # Errors
-    /// `NotJson`; scanning must stop.
+    /// `NotJson`: the scan cannot go on.
     pub fn feed<'a>(&mut self, chunk: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
         let rest = self.scan(chunk, sink);
         // Nothing stays behind: what was seen counts even if the rest never comes.
@@ -172,7 +175,7 @@ impl Scanner {
         Ok(rest)
     }
 
-    /// No more bytes will come. A number at the top level ends here.
+    /// Ends the input. A number at the top level ends here.
     ///
     /// # Errors
     /// `Truncated` if the document is not complete.
@@ -264,7 +267,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// A byte of a value that is nested too deep: only quotes and brackets count.
+    /// Takes a byte of a value that is nested too deep: only quotes and brackets count.
     fn pass(&mut self, b: u8) {
         match (self.deep_text, b) {
             (2, _) | (0, b'"') => self.deep_text = 1,
@@ -313,7 +316,7 @@ impl Scanner {
         self.state = State::Text;
     }
 
-    /// Runs to the closing quote or to an escape that is not one letter, or to the end of the chunk.
+    /// Takes a string up to its closing quote, an escape that is not one letter, or the end of the chunk.
     fn text<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Unreadable> {
         if self.wanted && !self.in_key && sink.takes_raw() {
             return self.raw(rest, sink);
@@ -477,7 +480,7 @@ impl Scanner {
         self.give(bytes, sink);
     }
 
-    /// A few bytes of the string.
+    /// Adds a few bytes to the string.
     fn give(&mut self, bytes: &[u8], sink: &mut impl Sink) {
         if self.in_key {
             match self.buf.get_mut(self.len..self.len.saturating_add(bytes.len())) {

@@ -1,28 +1,29 @@
-//! Where JSON strings stop, many bytes at a time: quotes, backslashes and control characters as bits.
+//! Finds where a stretch of a JSON string ends, many bytes at a time: quotes, backslashes and control
+//! characters as bits.
 //!
-//! With vectors in the module (`simd128`), with plain words natively; each is checked against a search byte by byte.
+//! Vectors in the module (`simd128`), plain words natively. Each is tested against a search byte by byte.
 
-/// Bytes that are looked at together.
+/// Bytes in a block.
 pub const BLOCK: usize = 16;
 /// Bytes handled in one round.
 const ROUND: usize = 64;
 
-/// Bit `i` stands for byte `i` of a block.
+/// Kinds of the bytes of a block: bit `i` is about byte `i`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
-    /// `"`.
+pub struct StringBits {
+    /// Quotes.
     pub quotes: u64,
-    /// `\`.
+    /// Backslashes.
     pub slashes: u64,
-    /// Below 0x20.
+    /// Control characters, below 0x20.
     pub controls: u64,
-    /// `n`, the usual letter of an escape besides those two.
+    /// Letters `n`: the most frequent escape beside those of the first two.
     pub ens: u64,
 }
 
 #[cfg(target_feature = "simd128")]
 mod vectors {
-    use super::{BLOCK, Marks, ROUND, Round, halves};
+    use super::{BLOCK, ROUND, Round, StringBits, halves};
     use core::arch::wasm32::{
         u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_min, u8x16_splat, u64x2, v128, v128_and, v128_any_true,
         v128_or,
@@ -89,18 +90,18 @@ mod vectors {
     }
     /// See `plain`.
     #[inline(always)]
-    pub fn marks(block: &[u8; BLOCK]) -> Marks {
+    pub fn string_bits(block: &[u8; BLOCK]) -> StringBits {
         let [quotes, slashes, controls, ens] = find(block).map(|v| u64::from(u8x16_bitmask(v)));
-        Marks { quotes, slashes, controls, ens }
+        StringBits { quotes, slashes, controls, ens }
     }
 }
 
 #[cfg(not(target_feature = "simd128"))]
 use plain as vectors;
 use vectors::round;
-pub use vectors::{any, letters, marks};
+pub use vectors::{any, letters, string_bits};
 
-/// Bytes that stop a stretch of a string, and escapes; bit `i` stands for byte `i` of a round.
+/// Bytes of a round that end a stretch of a string, and escapes. Bit `i` is about byte `i`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round {
     /// Quotes and control characters.
@@ -111,9 +112,9 @@ pub struct Round {
     usual: u64,
 }
 
-/// Plain words: the native build, and the reference for the vectors.
+/// Plain words: used natively, and the reference for the vectors.
 pub mod plain {
-    use super::{BLOCK, Marks, ROUND, Round, halves};
+    use super::{BLOCK, ROUND, Round, StringBits, halves};
 
     const ONES: u64 = 0x0101_0101_0101_0101;
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
@@ -131,17 +132,17 @@ pub mod plain {
         let is = |b: u8| zeros(x ^ ONES.wrapping_mul(b.into()));
         [is(b'"'), is(b'\\'), zeros(x & ONES.wrapping_mul(0xe0)), is(b'n')]
     }
-    /// What each byte is.
+    /// Kinds of the bytes of a block.
     #[inline(always)]
-    pub fn marks(block: &[u8; BLOCK]) -> Marks {
+    pub fn string_bits(block: &[u8; BLOCK]) -> StringBits {
         let [low, high] = halves(block).map(|x| find(x).map(gather));
         let [quotes, slashes, controls, ens] = [0, 1, 2, 3].map(|i: usize| {
             let bits = |half: &[u64; 4]| half.get(i).copied().unwrap_or(0);
             bits(&low) | bits(&high) << 8
         });
-        Marks { quotes, slashes, controls, ens }
+        StringBits { quotes, slashes, controls, ens }
     }
-    /// The marks of a round.
+    /// Kinds of the bytes of a round.
     #[inline(always)]
     #[cfg_attr(target_feature = "simd128", allow(dead_code, reason = "the twin of the vectors"))]
     pub fn round(block: &[u8; ROUND]) -> Round {
@@ -150,7 +151,7 @@ pub mod plain {
             return Round::default();
         }
         parts.iter().rev().fold(Round::default(), |all, part| {
-            let m = marks(part);
+            let m = string_bits(part);
             Round {
                 stops: all.stops << BLOCK | m.quotes | m.controls,
                 slashes: all.slashes << BLOCK | m.slashes,
@@ -158,7 +159,7 @@ pub mod plain {
             }
         })
     }
-    /// The bytes whose last five bits are those of a letter; bit `i` is about byte `i`.
+    /// Bytes whose low five bits are those of `letter`; bit `i` is about byte `i`.
     #[cfg_attr(target_feature = "simd128", allow(dead_code, reason = "the twin of the vectors"))]
     pub fn letters(block: &[u8; ROUND], letter: u8) -> u64 {
         block.as_chunks::<8>().0.iter().rev().fold(0, |all, part| {
@@ -166,7 +167,7 @@ pub mod plain {
             all << 8 | gather(zeros(x ^ ONES.wrapping_mul(letter.into())))
         })
     }
-    /// Quotes, backslashes and control characters alike.
+    /// Bytes that are quotes, backslashes or control characters; bit `i` is about byte `i`.
     #[inline(always)]
     pub fn any(block: &[u8; BLOCK]) -> u16 {
         let [low, high] = halves(block).map(|x| find(x).iter().take(3).fold(0, |all, f| all | f));
@@ -174,7 +175,7 @@ pub mod plain {
     }
 }
 
-/// Place of the first quote, backslash or control character in a block; its length if there is none.
+/// Position of the first quote, backslash or control character in a block; `BLOCK` if there is none.
 #[inline(always)]
 pub fn special(block: &[u8; BLOCK]) -> usize {
     (u32::from(any(block)) | 1 << BLOCK).trailing_zeros() as usize
@@ -187,13 +188,13 @@ fn halves(block: &[u8; BLOCK]) -> [u64; 2] {
     [u64::from_le_bytes(low), u64::from_le_bytes(high)]
 }
 
-/// Place of the first backslash in a block; its length if there is none.
+/// Position of the first backslash in a block; `BLOCK` if there is none.
 #[inline(always)]
 pub fn slash(block: &[u8; BLOCK]) -> usize {
-    (marks(block).slashes | 1 << BLOCK).trailing_zeros() as usize
+    (string_bits(block).slashes | 1 << BLOCK).trailing_zeros() as usize
 }
 
-/// Escapes in a text in which none is cut.
+/// Number of escapes in a text in which none is cut.
 pub fn escapes_in(bytes: &[u8]) -> usize {
     let (rounds, rest) = bytes.as_chunks::<ROUND>();
     let mut last = [0; ROUND];
@@ -207,7 +208,7 @@ pub fn escapes_in(bytes: &[u8]) -> usize {
     escapes
 }
 
-/// What a backslash and this letter stand for.
+/// The character that a backslash and this letter stand for.
 pub fn letter(b: u8) -> Option<u8> {
     Some(match b {
         b'"' | b'\\' | b'/' => b,
@@ -229,16 +230,16 @@ fn starts(slashes: u64) -> u64 {
     from_even & EVEN | slashes & !from_even & !EVEN
 }
 
-/// A stretch of a string up to a byte that needs more work.
+/// The bytes of a string up to one that needs more work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stretch {
-    /// Its bytes.
+    /// Number of bytes.
     pub bytes: usize,
-    /// Escapes in it, all of one letter: unescaped it is shorter by so many bytes.
+    /// One-letter escapes among them: unescaped the stretch is shorter by this number.
     pub escapes: usize,
 }
 
-/// The stretch before the closing quote, a control character, an escape that is not one letter, or the end.
+/// The stretch before the closing quote, a control character, an escape of more than one letter, or the end.
 pub fn stretch(bytes: &[u8]) -> Stretch {
     let (rounds, rest) = bytes.as_chunks::<ROUND>();
     // The last round is filled up with what stops, after a backslash, too.
@@ -308,14 +309,14 @@ mod tests {
         fn vectors_find_what_plain_words_find(wild: [u8; BLOCK], near in prop::array::uniform16(prop_oneof![0x1eu8..0x24, Just(b'\\'), 0x5bu8..0x5e])) {
             for block in [wild, near, [b'x'; BLOCK], [0xff; BLOCK]] {
                 let bits = |is: fn(&u8) -> bool| block.iter().rev().fold(0u64, |all, b| all << 1 | u64::from(is(b)));
-                let want = Marks {
+                let want = StringBits {
                     quotes: bits(|b| *b == b'"'),
                     slashes: bits(|b| *b == b'\\'),
                     controls: bits(|b| *b < 0x20),
                     ens: bits(|b| *b == b'n'),
                 };
-                prop_assert_eq!(marks(&block), want);
-                prop_assert_eq!(plain::marks(&block), want);
+                prop_assert_eq!(string_bits(&block), want);
+                prop_assert_eq!(plain::string_bits(&block), want);
                 prop_assert_eq!(any(&block), plain::any(&block));
                 let place = block.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20);
                 prop_assert_eq!(special(&block), place.unwrap_or(BLOCK));

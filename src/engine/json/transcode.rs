@@ -1,10 +1,12 @@
-//! Bodies in UTF-16 and UTF-32 as UTF-8, chunk by chunk: Python's `json.loads` takes them, and with it most servers of models.
+//! UTF-16 and UTF-32 bodies to UTF-8, chunk by chunk: Python's `json.loads` accepts them, and so do most
+//! model servers.
 //!
-//! The first four bytes tell the encoding, as in Python; a byte order mark is optional. UTF-8 passes without a copy.
+//! The encoding is told by the first four bytes, as in Python; a byte order mark is optional. UTF-8 passes
+//! without a copy.
 
-/// The decoder of one body.
+/// The transcoder of one body.
 #[derive(Clone, Debug, Default)]
-pub struct Wide {
+pub struct Transcoder {
     /// Bytes of a code unit; 0 = not known yet.
     unit: u32,
     big: bool,
@@ -17,8 +19,8 @@ pub struct Wide {
     high: u32,
 }
 
-impl Wide {
-    /// Hands `chunk` to `out` in UTF-8. A body of one byte and an incomplete last code unit are dropped.
+impl Transcoder {
+    /// Hands `chunk` to `out` as UTF-8. A body of one byte, and an incomplete last code unit, are dropped.
     pub fn feed(&mut self, chunk: &[u8], out: &mut dyn FnMut(&[u8])) {
         let mut rest = chunk;
         while self.unit == 0 {

@@ -1,37 +1,37 @@
-//! Reasons why a body could not be read: one word each, for metrics, records and rules.
+//! Reasons why a body could not be read: one word each, for metrics, records and configuration.
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unreadable {
     /// More than 128 header pairs or 64 KiB of headers.
     Headers,
-    /// Compressed, as the first bytes of the body tell, whatever the headers say.
+    /// It is compressed, as its first bytes tell, whatever the headers say.
     Compressed,
-    /// Not JSON.
+    /// It is not JSON.
     NotJson,
-    /// JSON that ends too early, or a body shorter than its content-length.
+    /// The JSON, or a body with a content-length, ends too early.
     Truncated,
     /// Something follows the JSON value.
     Trailing,
-    /// A key that decides the meaning stands twice (`model`, `messages`, `role`, `content`, …), or two stand together that
-    /// exclude each other (`text` and `content` of a part, `prompt` and `messages`).
+    /// A key that decides the meaning stands twice (`model`, `messages`, `role`, `content`, …), or two keys
+    /// that exclude each other stand together (`text` and `content` of a part, `prompt` and `messages`).
     DuplicateKey,
     /// Nesting deeper than 64.
     Depth,
     /// More than 4,096 messages.
     Messages,
-    /// `inspect.max_inspect_bytes` was reached before the facts were complete, or texts beside the prompt stand in several
-    /// places and are longer than what is kept of them.
+    /// `inspect.max_inspect_bytes` was reached before the facts were complete; or texts beside the prompt
+    /// stand in several places and are longer than what is kept of them.
     BeyondWindow,
-    /// The dialect's own fields have the wrong type (say `messages` is a number), or a role or a kind of part that
-    /// some servers pass over.
+    /// A field of the dialect has the wrong type (a number as `messages`), or a message has a role or a part
+    /// that some servers ignore.
     Shape,
-    /// No prompt in a request that should carry one.
+    /// A request that should carry a prompt has none.
     Empty,
 }
 
 impl Unreadable {
-    /// All kinds.
+    /// All reasons.
     pub const ALL: [Unreadable; 11] = [
         Unreadable::Headers,
         Unreadable::Compressed,

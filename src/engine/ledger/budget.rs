@@ -20,9 +20,9 @@ use crate::engine::units::Nanos;
 
 const BUCKETS: usize = 1_024;
 const WAYS: usize = 8;
-/// So many requests of something else prove a key.
+/// Requests of something else that prove a key.
 const OTHERS: u8 = 5;
-/// Bit of a key's mark: edges are told that it is proven.
+/// Bit of a key's mark: the key was published as proven.
 const PROVEN: u8 = 0x80;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +31,7 @@ struct Bucket {
     tat: u64,
 }
 
-/// Budgets by profile, and the buckets over all workers.
+/// Template budgets by profile, and their buckets, charged over all workers.
 #[derive(Debug, Default)]
 pub(super) struct Budgets {
     of: Vec<Option<Limit>>,
@@ -40,35 +40,38 @@ pub(super) struct Budgets {
 }
 
 impl Budgets {
-    /// Takes the budgets of a configuration; what was charged stays.
+    /// Sets the budgets of a configuration. What the buckets were charged stays.
     pub(super) fn configure(&mut self, config: &Config) {
         self.of = config.profiles.iter().map(|p| p.actions.budget.map(|b| b.limit())).collect();
         self.buckets.resize(if self.exist() { BUCKETS } else { 0 }, Bucket::default());
         self.version = self.version.wrapping_add(1);
     }
-    /// Has any profile a budget?
+    /// True if any profile has a budget.
     pub(super) fn exist(&self) -> bool {
         self.of.iter().any(Option::is_some)
     }
     pub(super) fn size_bytes(&self) -> usize {
         self.buckets.len().saturating_mul(std::mem::size_of::<Bucket>())
     }
-    /// Changes with the configuration: values are published as suspicious only where there are budgets.
+    /// A number that changes with the configuration. Suspicious values are published only where there are
+    /// budgets.
     pub(super) fn version(&self) -> u64 {
         self.version
     }
-    /// Has this profile a budget?
+    /// True if this profile has a budget.
     pub(super) fn has(&self, profile: u8) -> bool {
         self.of.get(usize::from(profile)).is_some_and(Option::is_some)
     }
-    /// Charges a request that was served already; the bucket's debt where there is no room for another.
+    /// Charges a request that was served. Returns the bucket and its debt if the next request would not
+    /// conform.
     pub(super) fn pay(&mut self, id: u64, profile: u8, now: Nanos) -> Option<(u64, Debt)> {
         let limit = self.of.get(usize::from(profile)).cloned().flatten()?;
         let id = hash::combine(id, u64::from(profile));
         let until = self.charge(id, &limit, now)?;
         Some((id, Debt { limit: 0, until }))
     }
-    /// When there is room for the next request, if not now. A full set gives up the bucket that owes least.
+    /// Charges one request. Returns when the next one conforms, if not now. A full set drops the bucket that
+    /// owes least.
     fn charge(&mut self, id: u64, limit: &Limit, now: Nanos) -> Option<Nanos> {
         let interval = limit.per.0.checked_div(u64::from(limit.requests)).unwrap_or(limit.per.0);
         let base = (hash::mix(id) as usize % (BUCKETS / WAYS)).saturating_mul(WAYS);
@@ -88,16 +91,16 @@ impl Budgets {
     }
 }
 
-/// Is a key proven?
+/// Whether a key is proven (see the module).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Proof {
     pub(super) proven: bool,
-    /// This has changed: edges are to be told.
+    /// True if that has changed, so edges must be told.
     pub(super) is_news: bool,
 }
 
-/// Notes in a key's mark what a request that nothing blocks says of it, and answers whether the key is proven. `other`:
-/// none of the request's values has a large sample. `old`: the key is known to be old.
+/// Records in a key's mark a request that nothing blocks. Returns whether the key is proven. `other`: none of
+/// the request's values has a large sample. `old`: the key is known to be old.
 pub(super) fn prove(key: &KeyState, mark: &mut u8, other: bool, old: bool) -> Proof {
     if other {
         let others = (*mark & !PROVEN).saturating_add(1).min(OTHERS);
@@ -113,7 +116,7 @@ pub(super) fn prove(key: &KeyState, mark: &mut u8, other: bool, old: bool) -> Pr
     Proof { proven, is_news }
 }
 
-/// Does a key's mark say that it is proven?
+/// True if a mark says that its key is proven.
 pub(super) fn is_marked(mark: u8) -> bool {
     mark & PROVEN != 0
 }

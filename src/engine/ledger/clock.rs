@@ -1,23 +1,27 @@
-//! The ledger's time: what most of its witnesses say. It neither leaps nor freezes.
+//! The ledger's time: the time that most of its witnesses report. It neither leaps nor freezes.
 //!
-//! Witnesses are the host's ticks and, where no host ticks, the times of observations. A time within ten minutes of the
-//! last one is believed at once, also an observation's. Any other time starts a doubt: it is believed, forward or back,
-//! once it has gone on for a minute of its own time with no tick in between that says otherwise; until then time stands
-//! still. If witnesses come more than ten minutes apart (a host without a timer, a night without requests), time moves as
-//! far as two of them in a row agree. So one request that is stamped a month ahead changes nothing, and late observations
-//! set nothing back. A host that was asleep and a log with a quiet night go on. A clock that was set back is followed: what
-//! the tables hold of the future counts as now. A clock that was saved in the future is left behind the same way.
+//! Witnesses are the host's ticks and, where no host ticks, the times of observations. A time within ten
+//! minutes of the last believed one is believed at once, also an observation's. Any other time starts a
+//! doubt: it is believed, forward or back, once it has gone on for a minute of its own time with no tick in
+//! between that contradicts it. Until then the ledger's time stands still. If witnesses come more than ten
+//! minutes apart (a host without a timer, a night without requests), time moves as far as two of them in a
+//! row agree.
+//!
+//! So one request with a time stamp a month ahead changes nothing, and late observations set nothing back.
+//! After a pause (a suspended host, a log with a quiet night) time continues. A clock that was set back is
+//! followed: times in the tables that are later than now count as now. A saved clock from the future is left
+//! behind in the same way.
 
 use crate::engine::config::Config;
 use crate::engine::wire::{Reader, Writer};
 
-/// Two times that differ by less may both be right, seconds.
+/// Largest difference of two times that may both be right, seconds.
 const NEAR_S: u32 = 600;
 
 /// Seconds from one sweep of the tables to the next.
 const SWEEP_S: u32 = 60;
 
-/// The time, and what is known of its witnesses.
+/// The time, and the state of its witnesses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock {
     /// Latest time believed, seconds.
@@ -26,13 +30,13 @@ pub(super) struct Clock {
     started_s: u32,
     /// Number of the present epoch: `now_s / epoch_s`.
     epoch: u32,
-    /// Times a witness was earlier than one before it by more than a second.
+    /// Number of times that a witness was more than a second earlier than one before it.
     steps_back: u64,
     /// Last expiry sweep, seconds.
     swept_s: u32,
     /// A time that is not believed yet (not saved).
     doubt: Doubt,
-    /// The host has ticked (not saved).
+    /// True once the host has ticked (not saved).
     ticked: bool,
     /// Length of an epoch, seconds (configured).
     epoch_s: u64,
@@ -43,9 +47,9 @@ pub(super) struct Clock {
 /// How the time moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moved {
-    /// It stands, or went on within its epoch.
+    /// It stands still, or advanced within its epoch.
     On,
-    /// An epoch has ended.
+    /// It advanced into a new epoch.
     Epoch,
     /// It was set back.
     Back,
@@ -101,7 +105,7 @@ impl Clock {
         }
     }
 
-    /// New parameters; the time stays.
+    /// Sets the parameters. The time stays.
     pub(super) fn configure(&mut self, config: &Config) {
         (self.epoch_s, self.time_scale) = (config.campaign.epoch_s, config.time_scale);
     }
@@ -130,7 +134,7 @@ impl Clock {
         (u64::from(now_s).checked_div(self.epoch_s).unwrap_or(0)) as u32
     }
 
-    /// Latest time believed, seconds since the epoch of Unix.
+    /// Latest time that is believed, seconds since the Unix epoch.
     pub(super) fn now_s(&self) -> u32 {
         self.now_s
     }
@@ -138,7 +142,7 @@ impl Clock {
     pub(super) fn running_s(&self) -> u32 {
         self.now_s.saturating_sub(self.started_s)
     }
-    /// Number of the epoch.
+    /// Number of the ageing epoch: `now_s / epoch_s`.
     pub(super) fn epoch(&self) -> u32 {
         self.epoch
     }
@@ -146,7 +150,7 @@ impl Clock {
     pub(super) fn steps_back(&self) -> u64 {
         self.steps_back
     }
-    /// Is it time to sweep the tables? Once a minute.
+    /// True once a minute, when the tables must be swept.
     pub(super) fn is_sweep(&mut self) -> bool {
         let due = self.now_s.saturating_sub(self.swept_s) >= SWEEP_S;
         if due {
@@ -155,13 +159,13 @@ impl Clock {
         due
     }
 
-    /// Saves what `restore` reads.
+    /// Writes what `take` reads.
     pub(super) fn put(&self, w: &mut Writer<'_>) {
         for v in [self.now_s, self.started_s, self.epoch, self.swept_s] {
             w.u32(v);
         }
     }
-    /// A time that was saved; the parameters stay.
+    /// Reads a saved time into a clock with these parameters. `None` if the bytes end.
     pub(super) fn take(&self, r: &mut Reader<'_>) -> Option<Clock> {
         Some(Clock {
             now_s: r.u32()?,
@@ -175,7 +179,7 @@ impl Clock {
     }
 }
 
-/// For tests that set the scene.
+/// Setters for tests.
 #[cfg(test)]
 impl Clock {
     pub(super) fn at(now_s: u32, started_s: u32, epoch: u32) -> Clock {

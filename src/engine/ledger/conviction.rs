@@ -1,5 +1,5 @@
-//! The verdict on a key. The ladder asks the rule for each case that a request matched, then looks at loads; the first rung
-//! that applies wins.
+//! The verdict on a key. The ladder applies `rules` to each case that a request matched, then checks load
+//! profiles. The first rung that applies decides.
 
 use super::matched::Matched;
 use super::values::{Values, octave};
@@ -16,7 +16,7 @@ use crate::engine::verdict::{Evidence, Reason};
 /// Nats for sleep below which a key's hours leave no doubt that it never sleeps.
 const SLEEPLESS: f64 = -4.0;
 
-/// A request as the ladder sees it.
+/// A request as the ladder gets it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     pub(super) obs: &'a Observation,
@@ -32,31 +32,31 @@ pub(super) struct Ladder {
     block_odds: u32,
     young_for_s: u64,
     strikes: u8,
-    /// Keys that must have shown a rollout's breadth before one is blocked for it.
+    /// Keys that must have sent as many shared prompts as a roll-out before one is blocked for it.
     rollout_least: u32,
-    /// Keys that have shown it.
+    /// Number of keys that have.
     rollout_keys: u32,
 }
 
 impl Ladder {
-    /// Takes new parameters; what was counted stays.
+    /// Sets the parameters. Counts stay.
     pub(super) fn configure(&mut self, c: &Campaign) {
         (self.block_odds, self.young_for_s, self.strikes) = (c.block_odds, c.young_for_s, c.strikes);
         self.rollout_least = c.rollout_keys;
     }
 
-    /// Keys that have shown a rollout's breadth.
+    /// Number of keys that have sent as many shared prompts as a roll-out (`KeyState::shared`).
     pub(super) fn rollout_keys(&self) -> u32 {
         self.rollout_keys
     }
 
-    /// Takes the saved number of keys that have shown it.
+    /// Restores that number from saved state.
     pub(super) fn restore(&mut self, rollout_keys: u32) {
         self.rollout_keys = rollout_keys;
     }
 
-    /// Notes the match in its cases, runs the ladder, and counts a block against the key. Returns the outcome, and whether
-    /// the key's standing changed, so that edges are to be told.
+    /// Records the match in its cases, runs the ladder, and counts a block against the key. Returns the
+    /// outcome, and whether edges must be told because the key's standing has changed.
     pub(super) fn settle(
         &mut self,
         values: &mut Values,
@@ -102,19 +102,21 @@ impl Ladder {
         (out, was != key.has(flag::CONVICTED) || key.total == 1)
     }
 
-    /// The rule's answer for a key and a case, and the sum of the key's own factors, nats. `pieces`: the matched values.
+    /// The ruling on a key for a case, and the sum of the key's own factors, nats. `pieces`: the matched
+    /// values.
     fn rule(&self, key: &KeyState, t: &Touch, case: &Case, pieces: &Pieces) -> (Ruling, f32) {
         let odds = self.odds(key, t.now_s, t.tick, case, pieces);
         (rules::rule(&odds, self.block_odds), odds.nats() as f32 - case.numbers.prior)
     }
 
-    /// The odds that a key is one of a case's campaign.
+    /// The odds that a key belongs to a case's campaign.
     pub(super) fn odds(&self, key: &KeyState, now_s: u32, tick: u16, case: &Case, pieces: &Pieces) -> Odds {
         let facts = Facts::of(key, now_s, tick, self.young_for_s, pieces, case.shows());
         rules::odds(&facts, &case.numbers)
     }
 
-    /// The outcome, and the sum of the key's own factors (nats) by which it is convicted, if it is.
+    /// The outcome of the ladder, and the sum of the key's own factors (nats) by which it is convicted, if it
+    /// is.
     fn climb(
         &mut self,
         values: &mut Values,
@@ -171,7 +173,7 @@ impl Ladder {
         (self.by_load(values, out, key, request, watch), 0.0)
     }
 
-    /// The rungs of a key that no case blocks: its load, the breadth of its prompts, and what is only watched.
+    /// The rungs for a key that no case blocks: its load, its shared prompts, and what is only watched.
     fn by_load(
         &mut self,
         values: &Values,

@@ -1,6 +1,6 @@
-//! Keys: their states, the texts they have sent, and which key may succeed which.
+//! Keys: their states, the texts they have sent, and which key may be another one's successor.
 //!
-//! The tables are this part's own. Memory: fixed, see `Sizes`; a key's state is 64 bytes.
+//! Memory: fixed, see `Sizes`; 64 bytes a key.
 
 use super::Sizes;
 use super::budget;
@@ -23,28 +23,28 @@ use crate::engine::tables::origins::Origin;
 use crate::engine::tables::texts::{Seen, Texts};
 use crate::engine::units::{past, tick_of};
 
-/// A request that cannot be read, later than this after the key's last one, is taken to be an opening, seconds.
+/// Time after a key's last request from which a request that cannot be read is taken for an opening, seconds.
 const SOON_S: u32 = 1_800;
 const ORIGINS: usize = 1 << 13;
-/// Tables that are saved, see `tables`.
+/// Number of tables that are saved, see `tables`.
 pub(super) const TABLES: usize = 5;
 
-/// What a request's texts say, before its key's state is brought up to date.
+/// What is known of a request's texts before its key's state is updated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     key_hash: u32,
-    /// It is an opening.
+    /// True if it is an opening.
     single: bool,
     seen: Seen,
 }
 
-/// The states of keys, and what is remembered of their texts and origins.
+/// The states of all keys, the texts seen, and the origins of keys.
 #[derive(Debug)]
 pub(super) struct Keys {
     young_for_s: u64,
     learn_s: u32,
     block_for_s: u32,
-    /// An invented history does not hide an opening.
+    /// True if an invented history makes no request a follow-up.
     openings_count: bool,
     table: KeyTable,
     texts: Texts,
@@ -65,7 +65,7 @@ impl Keys {
         }
     }
 
-    /// New parameters over the tables as they are. `budgets`: keys have marks.
+    /// Sets the parameters. The tables stay as they are. `budgets`: each key gets a mark for `budget`.
     pub(super) fn configure(&mut self, config: &Config, budgets: bool) {
         self.young_for_s = config.campaign.young_for_s;
         self.openings_count = !config.campaign.is_off(off::OPENING);
@@ -81,7 +81,7 @@ impl Keys {
         self.table.size_bytes().saturating_add(self.texts.size_bytes()).saturating_add(origins)
     }
 
-    /// The states, to be read.
+    /// The key table.
     pub(super) fn table(&self) -> &KeyTable {
         &self.table
     }
@@ -96,24 +96,26 @@ impl Keys {
         self.table.get_mut(key)
     }
 
-    /// Is the key of this state young now?
+    /// True if the key of this state is young now.
     pub(super) fn is_young(&self, key: &KeyState, now_s: u32) -> bool {
         key.is_young(now_s, self.young_for_s)
     }
 
-    /// The case (unresolved, 0: none) of a conviction that has not expired.
+    /// The case of the key's conviction, if it has not expired. It is not resolved (`Cases::resolve`); 0:
+    /// none.
     pub(super) fn convicted(&self, key: u64, now_s: u32) -> Option<u16> {
         let k = self.table.get(key).filter(|k| k.has(flag::CONVICTED))?;
         (now_s.saturating_sub(k.last_s) <= self.block_for_s).then_some(k.case)
     }
 
-    /// See `lives`. A table of few keys tells nothing, and is not looked through.
+    /// See `lives`. 0 without a look at the table while it holds few keys.
     pub(super) fn short_lived_percent(&self, now_s: u32) -> u8 {
         let few = self.table.used() < lives::LEAST;
         if few { 0 } else { lives::short_percent(self.table.slots(), tick_of(now_s)) }
     }
 
-    /// The key's state exists after this (unless its bucket is damaged). Returns the home of a key that had none.
+    /// Makes a state for the key if there is none (and its bucket has room). Returns the home of a key that
+    /// had none.
     pub(super) fn ensure(&mut self, obs: &Observation, clock: &Clock) -> Option<u16> {
         let now_s = clock.now_s();
         let created_min = if obs.created_s == 0 { None } else { Some(obs.created_s.min(now_s) / 60) };
@@ -155,8 +157,8 @@ impl Keys {
         Some(fresh.home)
     }
 
-    /// Rotated credentials: a new key from the origin of a trusted key gets an unknown age in place of a young one. A key
-    /// has one heir, and an heir has one only after `keys::CHAIN_TICKS`.
+    /// True if the new key may be a rotated credential: one from the origin of a trusted key gets an unknown
+    /// age in place of a young one. A key has one heir, and an heir has one only after `keys::CHAIN_TICKS`.
     fn is_heir(&mut self, obs: &Observation, now_s: u32) -> bool {
         let Some(at) = origin_of(obs) else { return false };
         let Some(o) = self.origins.get_mut(at.0).filter(|o| o.tag == at.1 && o.key != obs.key && o.key != 0)
@@ -173,7 +175,7 @@ impl Keys {
         true
     }
 
-    /// What the request's texts say: is it an opening, and was its text sent before? Remembers them.
+    /// Tells whether the request is an opening and whether its text was sent before, and remembers its texts.
     pub(super) fn read(&mut self, obs: &Observation, now_s: u32) -> Reading {
         let key_hash = (hash::mix(if obs.tenant != 0 { obs.tenant } else { obs.key }) >> 32) as u32;
         let conversation = obs.flags & observation::CONVERSATION != 0;
@@ -192,8 +194,8 @@ impl Keys {
         Reading { key_hash, single, seen }
     }
 
-    /// Brings the key's state up to date and returns what its groups should know. `refused`: a worker refused the request,
-    /// or would have.
+    /// Updates the key's state and returns the `Touch` that its groups get. `refused`: a worker refused the
+    /// request, or would have in enforce mode.
     pub(super) fn update(
         &mut self,
         obs: &Observation,
@@ -274,16 +276,16 @@ impl Keys {
         touch
     }
 
-    /// Is the key proven? Notes this request, which nothing blocks, in its mark; `None` without budgets. `other`: none of
-    /// its values has a large sample.
+    /// Records a request that nothing blocks in the key's mark, and returns whether the key is proven; `None`
+    /// without budgets. `other`: none of its values has a large sample.
     pub(super) fn prove(&mut self, key: u64, other: bool, now_s: u32) -> Option<budget::Proof> {
         let young_for_s = self.young_for_s;
         let (key, mark) = self.table.marked(key)?;
         Some(budget::prove(key, mark, other, key.is_old(now_s, young_for_s)))
     }
 
-    /// After the clock was set back: makes no time in the states later than now. One pass over them. Debts of limits are relative and
-    /// stay.
+    /// After the clock was set back: moves times in the states that are later than now to now. Cost: one pass
+    /// over the states. Debts of limits are relative and stay.
     pub(super) fn step_back(&mut self, clock: &Clock) {
         let now_s = clock.now_s();
         let (now_min, now) = (now_s / 60, tick_of(now_s));
@@ -294,7 +296,7 @@ impl Keys {
         }
     }
 
-    /// Convicted keys, and who is known and proven, into the shards that are published.
+    /// Writes convicted keys, known keys and proven keys into the shards that are published.
     pub(super) fn place(&self, cases: &Cases, now_s: u32, shards: &mut [Option<Shard>]) {
         let proven_bytes = self.proven_bytes();
         for (at, key) in self.table.slots().iter().enumerate().filter(|(_, k)| k.id != 0) {
@@ -329,13 +331,13 @@ impl Keys {
         filter_bytes(self.table.marks().iter().filter(|mark| budget::is_marked(**mark)).count())
     }
 
-    /// After the last page: leaves each key one state.
+    /// After the last page was restored: removes the second state of a key that has two.
     pub(super) fn part_twins(&mut self) {
         self.table.part_twins();
     }
 
-    /// After the last page and `Values::mend`: a key whose case is gone is not convicted by it. One strike stays, as when a
-    /// case is released.
+    /// After `Values::mend`, at the end of a restore: a key whose case is gone is not convicted of it any
+    /// more. One strike stays, as when a case is released.
     pub(super) fn follow(&mut self, cases: &Cases) {
         for k in self.table.slots_mut().iter_mut().filter(|k| k.id != 0 && k.case != 0) {
             if cases.case(k.case).is_some() {
@@ -350,13 +352,13 @@ impl Keys {
         self.table.recount();
     }
 
-    /// The tables that are saved. Their order is part of the layout, here and in `table_mut`.
+    /// The tables that are saved. Their order here and in `table_mut` is part of the layout.
     pub(super) fn tables(&self) -> [&dyn Table; TABLES] {
         let [seen, sent] = self.texts.tables();
         [self.table.slots(), seen, sent, &self.origins, self.table.ghosts().cells()]
     }
 
-    /// One of `tables`, to restore it. Call `part_twins` and `follow` after the last.
+    /// One of `tables`, to restore it. Call `part_twins` and `follow` after the last page.
     pub(super) fn table_mut(&mut self, at: usize) -> &mut dyn Table {
         let [seen, sent] = self.texts.tables_mut();
         match at {
@@ -369,7 +371,7 @@ impl Keys {
     }
 }
 
-/// For tests that set the scene.
+/// Setters for tests.
 #[cfg(test)]
 impl Keys {
     pub(super) fn fill(&mut self, state: impl Fn(usize) -> KeyState, cell: impl Fn(usize) -> u64) {

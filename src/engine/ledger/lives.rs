@@ -1,18 +1,19 @@
-//! How long keys live. A credential that rotates is a new key each time, so no limit and no verdict holds it for long.
+//! How long keys live. A credential that rotates makes a new key each time, so no limit and no verdict lasts.
 //!
-//! One pass over the key table every ten minutes; keys that had to leave the table are not counted. Ages are in ticks of ten minutes.
+//! Cost: one pass over the key table every ten minutes. Keys that were evicted from the table are not
+//! counted.
 
 use crate::engine::tables::keys::KeyState;
 
-/// Keys that are looked at: those first seen 2 to 24 hours ago, ticks.
+/// Ages of the keys that are counted, ticks: first seen 2 to 24 hours ago.
 const SEEN: std::ops::Range<u16> = 12..144;
-/// A shorter life is short: 2 hours, ticks.
+/// A life below this is short, ticks: 2 hours.
 const SHORT: u16 = 12;
-/// Fewer keys tell nothing.
+/// Keys that the percentage needs; with fewer it is 0.
 pub const LEAST: u32 = 100;
 
-/// Percent of the keys first seen 2 to 24 hours ago that were last seen within 2 hours of that; 0 while they are fewer than
-/// `LEAST`.
+/// Percent of the keys first seen 2 to 24 hours ago whose last request came less than 2 hours after their
+/// first; 0 if there are fewer than `LEAST`. `tick`: now.
 pub fn short_percent(keys: &[KeyState], tick: u16) -> u8 {
     let (mut all, mut short) = (0u32, 0u32);
     for key in keys.iter().filter(|k| k.id != 0 && SEEN.contains(&tick.wrapping_sub(k.born))) {

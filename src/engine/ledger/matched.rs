@@ -4,19 +4,19 @@ use crate::engine::observation::{Few, Observation};
 use crate::engine::rules::Pieces;
 use crate::engine::tables::cases::Cases;
 
-/// Confirmed values that a request carries, and the case of which they say most.
+/// The confirmed values in a request, and the case that they support best.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Matched {
     values: Few<40>,
-    /// The case of which these values say most, 0 if none.
+    /// That case, 0 if none.
     pub case: u16,
-    /// How many of its values are in this request.
+    /// Number of its values in this request.
     pub count: u32,
-    /// A bit for each of them, by hash.
+    /// A bitmap of those values, by hash.
     pub bits: u16,
-    /// Odds of the best of them.
+    /// Odds of the best of those values.
     pub pieces: Pieces,
-    /// The case of the request's network, 0 if none.
+    /// Case of the request's network, 0 if none.
     pub network: u16,
     /// The confirmed network value.
     pub network_value: u64,
@@ -30,7 +30,8 @@ impl Matched {
         self.values.as_slice()
     }
 
-    /// Notes the matches in their cases, which keeps them alive; cases that keep meeting are merged.
+    /// Records the matches in their cases, which keeps them from expiry. Cases that keep occurring together
+    /// are merged.
     pub(super) fn note(&self, cases: &mut Cases, now_s: u32) {
         if self.count > 0 {
             self.note_texts(cases, now_s);

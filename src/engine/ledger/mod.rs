@@ -1,6 +1,6 @@
 //! The half that learns: consumes observations, owns every table, runs the whole ladder, publishes verdicts.
 //!
-//! One ledger a node. Memory is allocated in `new` and does not grow. Time: see `clock`.
+//! One ledger a node. Memory is allocated in `new` and does not grow. For its time see `clock`.
 
 mod budget;
 mod clock;
@@ -35,18 +35,18 @@ pub use matched::Matched;
 /// Sizes of the tables that are configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// `keys`.
+    /// Keys of the key table: `keys`.
     pub keys: u32,
-    /// `campaign.groups`.
+    /// Groups: `campaign.groups`.
     pub groups: u32,
-    /// `campaign.doorkeeper_bits`.
+    /// log2 of the doorkeeper's cells: `campaign.doorkeeper_bits`.
     pub doorkeeper_bits: u8,
-    /// `campaign.novelty_bits`.
+    /// log2 of the cells of `Texts`: `campaign.novelty_bits`.
     pub novelty_bits: u8,
 }
 
 impl Sizes {
-    /// As configured.
+    /// The sizes of a configuration.
     pub fn of(c: &Config) -> Sizes {
         Sizes {
             keys: c.keys,
@@ -55,7 +55,7 @@ impl Sizes {
             novelty_bits: c.campaign.novelty_bits,
         }
     }
-    /// May a configuration ask for them?
+    /// True if a configuration may ask for these sizes.
     pub fn is_sound(&self) -> bool {
         self.keys.is_power_of_two()
             && (1_024..=131_072).contains(&self.keys)
@@ -65,7 +65,7 @@ impl Sizes {
     }
 }
 
-/// The learning half, composed of parts. Each has tables of its own and knows of the others only what it is handed.
+/// The learning half. Its parts have private tables and exchange data only through arguments.
 #[derive(Debug)]
 pub struct Ledger {
     seed_check: u32,
@@ -78,7 +78,7 @@ pub struct Ledger {
     publisher: Publisher,
     people: Exceptions,
     short_lived_percent: u8,
-    /// When it was counted.
+    /// Tick in which it was counted.
     lives_tick: u16,
     changes: u64,
 }
@@ -89,7 +89,7 @@ impl Ledger {
         Ledger::sized(config, Sizes::of(config))
     }
 
-    /// Allocates tables of these sizes, whatever the configuration says.
+    /// Allocates tables of these sizes, in place of the configuration's.
     #[inline(never)]
     pub fn sized(config: &Config, sizes: Sizes) -> Ledger {
         let mut ledger = Ledger {
@@ -110,7 +110,7 @@ impl Ledger {
         ledger
     }
 
-    /// Grows with all that may change `status`.
+    /// Number of changes so far to anything that `status` counts.
     pub fn changes(&self) -> u64 {
         self.changes
     }
@@ -119,7 +119,7 @@ impl Ledger {
         self.changes = self.changes.wrapping_add(1);
     }
 
-    /// New parameters over the tables as they are (their sizes stay).
+    /// Sets the parameters of a configuration. The tables stay, and so do their sizes.
     pub fn reconfigure(&mut self, config: &Config) {
         self.changed();
         self.clock.configure(config);
@@ -138,8 +138,8 @@ impl Ledger {
             .fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// Applies a batch from an edge, and hands each observation with its outcome to `each`. Returns the number of
-    /// observations.
+    /// Applies a batch from an edge, and hands each observation with its outcome to `each`. Returns the
+    /// number of observations.
     ///
     /// # Errors
     /// A batch that is damaged, or of another seed or layout, is refused whole.
@@ -151,7 +151,8 @@ impl Ledger {
         self.observe_each(batch, &mut each)
     }
 
-    /// Applies a batch from another clock's domain: `here` says what an observation of it is here.
+    /// Applies a batch whose clock or identities are of another domain (a node's, at the hub): `here`
+    /// converts each observation.
     ///
     /// # Errors
     /// See `observe`.
@@ -169,7 +170,8 @@ impl Ledger {
         })
     }
 
-    /// People have released these keys, values and numbers of cases: the keys are not convicted, the cases end.
+    /// Applies people's releases. `ids` are keys, values or campaign numbers: the keys are not convicted any
+    /// more, and the cases end.
     pub fn pardon(&mut self, ids: &[u64]) {
         ids.iter().for_each(|id| self.pardon_one(*id));
     }
@@ -190,7 +192,8 @@ impl Ledger {
         self.observe_one(obs)
     }
 
-    /// Not generic, so there is one copy of what it calls: a tenth of the module.
+    /// Applies one observation. Not generic, so that there is one copy of what it calls: a tenth of the
+    /// module.
     #[inline(never)]
     fn observe_each(
         &mut self,
@@ -204,7 +207,7 @@ impl Ledger {
         })
     }
 
-    /// The host's time. Call it at any rate; expiry and ageing run once a minute.
+    /// Advances the time, from the host's clock. Any rate is fine; expiry and ageing run once a minute.
     pub fn tick(&mut self, now: Nanos) {
         self.advance(u32::try_from(now.secs()).unwrap_or(u32::MAX), true);
         if !self.people.is_empty() {
@@ -224,8 +227,8 @@ impl Ledger {
         }
     }
 
-    /// Takes the time of a witness (see `clock`). At the end of an epoch the tables age; if the clock was set back, times in them that
-    /// are later than now become now.
+    /// Advances the clock by the time of a witness (see `clock`). At the end of an epoch the tables age. If
+    /// the clock was set back, times in the tables that are later than now are set to now.
     fn advance(&mut self, now_s: u32, tick: bool) {
         let moved = self.clock.advance(now_s, tick);
         if moved != Moved::On {
@@ -243,7 +246,7 @@ impl Ledger {
         }
     }
 
-    /// The campaign that a key is convicted of, if its conviction stands.
+    /// Campaign number of a key's conviction, if it stands.
     pub fn conviction(&self, key: u64) -> Option<u32> {
         let number = self.keys.convicted(key, self.clock.now_s())?;
         let cases = self.values.cases();
@@ -251,27 +254,30 @@ impl Ledger {
         (case != 0 || number == 0).then(|| cases.case(case).map_or(0, |c| c.id))
     }
 
-    /// Was the key convicted at its last request? This does not expire: for reports at the end of a run.
+    /// True if the key was convicted at its last request. This does not expire: it is for reports at the end
+    /// of a run.
     pub fn was_convicted(&self, key: u64) -> bool {
         self.keys.get(key).is_some_and(|k| k.has(flag::CONVICTED))
     }
 
-    /// Does an edge that has applied all earlier shards lack confirmed values?
+    /// True if an edge that has applied all published shards lacks changes of confirmed values.
     pub fn values_changed(&self) -> bool {
         self.publisher.lacks(self.version())
     }
 
-    /// Changes with the confirmed values, and with those that have a budget.
+    /// A number that changes with the confirmed values, and with those that have a budget.
     fn version(&self) -> u64 {
         self.values.version().wrapping_add(self.budgets.version())
     }
 
-    /// The shards of `mask` go out again, because their cells do not hold what was published.
+    /// Marks the shards of `mask` (bit per shard) to be published again, because their cells do not hold what
+    /// was published.
     pub fn republish(&mut self, mask: u64) {
         self.publisher.again(mask);
     }
 
-    /// Hands each changed shard to `sink`, encoded. Cost: one pass over the key table, and over 1/64 of it a changed shard.
+    /// Encodes each changed shard and hands it to `sink` with its index. Cost: one pass over the key table,
+    /// and over 1/64 of it for each changed shard.
     pub fn publish(&mut self, mut sink: impl FnMut(u8, &[u8])) {
         self.publish_each(&mut sink);
     }

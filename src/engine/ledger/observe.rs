@@ -1,8 +1,9 @@
-//! One observation, start to end: the key's state is found or made, brought up to date, and turned into a `Touch`.
+//! One observation from start to end: the key's state is found or made, updated, and turned into a `Touch`
+//! for groups.
 //!
-//! The order matters. Limits are charged and matches looked up with the key's old state; groups learn from the new one; the
-//! ladder judges last. A request that is allowed, anonymous or without a prompt moves the clock and leaves no other trace
-//! but what its key and tenant owe.
+//! The order matters. Limits are charged and matches looked up with the key's old state; groups learn from
+//! the new one; the ladder judges last. A request that is allowed, anonymous or without a prompt advances the
+//! clock and is charged to the limits of its key and tenant; nothing else of it is kept.
 
 use super::Ledger;
 use super::conviction::Request;
@@ -43,17 +44,18 @@ impl Ledger {
         Outcome { over, budget, ..settled }
     }
 
-    /// Limits: charges a request that was served; returns the wait of one that is not decided yet.
+    /// Charges a request that was served; returns the wait of one that is not decided yet.
     fn charge(&mut self, obs: &Observation) -> Option<Wait> {
         self.rates.charge(obs, self.keys.get_mut(obs.key), self.clock.now_s(), &mut self.publisher)
     }
 
-    /// Charges a request that was not decided when it was observed, and was served afterwards.
+    /// Charges a request that was not decided when it was observed and was served afterwards.
     pub(in crate::engine) fn served(&mut self, obs: &Observation) {
         self.rates.served(obs, self.keys.get_mut(obs.key), self.clock.now_s(), &mut self.publisher);
     }
 
-    /// Did a worker refuse the request? One that is not decided yet counts as refused if its key is convicted.
+    /// True if a worker has refused the request. One that is not decided yet counts as refused if its key is
+    /// convicted.
     fn is_refused(&self, obs: &Observation) -> bool {
         match obs.flags & (observation::SERVED | observation::REFUSED) {
             0 => self.conviction(obs.key).is_some(),
@@ -61,8 +63,8 @@ impl Ledger {
         }
     }
 
-    /// The budget's bucket that a request which nothing blocks pays from, 0 if none. It is charged if a worker has served
-    /// the request.
+    /// Bucket of the template budget that a request which nothing blocks is charged to, 0 if none. It is
+    /// charged here if a worker has served the request.
     #[inline(never)]
     fn pay(&mut self, obs: &Observation, m: &Matched) -> u64 {
         if !self.budgets.exist() {

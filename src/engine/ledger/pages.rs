@@ -1,7 +1,8 @@
-//! How a page writes a slice of a table: sparse or dense, whichever is shorter. Which page holds what: `state`.
+//! How a page encodes a slice of a table: sparse (slots in use, with places) or dense, whichever is shorter.
+//! Which page holds which slice: see `state`.
 //!
-//! A page names its layout, seed and slice and carries a checksum, so each is accepted or refused alone. Cost: one pass over the
-//! slice; nothing is allocated but the page.
+//! A page names its layout, seed and slice and carries a checksum, so each page is accepted or refused alone.
+//! Cost: one pass over the slice; only the page is allocated.
 
 use crate::engine::tables::cases::{Case, Confirmed, Pair};
 use crate::engine::tables::doorkeeper::{Candidate, Doorkeeper};
@@ -14,10 +15,10 @@ use std::ops::Range;
 
 /// Bytes of a page at most.
 pub const PAGE: usize = 16_384;
-/// Header and checksum.
+/// Bytes of header and checksum.
 const AROUND: usize = 32;
 
-/// What a table is made of.
+/// A slot of a table.
 trait Slot: Encoded + Clone + Default {
     fn is_live(&self) -> bool;
 }
@@ -45,15 +46,16 @@ slots! {
     u64: |c| *c != 0,
 }
 
-/// A table of slots of any type. Not generic, so all tables are written and read by one copy of the code (9 KB less
-/// module); but for what is done with each slot, of which a checkpoint passes hundreds of thousands.
+/// A table of slots of any type. It is used as a trait object, so one copy of the code writes and reads all
+/// tables (9 KB less module). Only the inner loops are generic: a checkpoint passes hundreds of thousands of
+/// slots.
 pub(super) trait Table {
     fn len(&self) -> usize;
     fn slot_bytes(&self) -> usize;
     fn live(&self, slots: Range<usize>) -> usize;
-    /// Writes all of these slots, or those in use with their places.
+    /// Writes all slots of a range (`all`), or those in use with their places.
     fn put(&self, slots: Range<usize>, all: bool, w: &mut Writer<'_>);
-    /// Reads a slot, with or without effect.
+    /// Reads one slot and, with `apply`, stores it. `None` if the bytes end or are no slot.
     fn take(&mut self, at: usize, apply: bool, r: &mut Reader<'_>) -> Option<()>;
     fn clear(&mut self, slots: Range<usize>);
 }
@@ -92,7 +94,7 @@ impl<T: Slot> Table for Vec<T> {
     }
 }
 
-/// Slots that a page holds. No row is longer when encoded than in memory, and a slot's index takes two bytes.
+/// Slots in a page. No slot is longer encoded than in memory, and its index takes two bytes.
 pub(super) fn per_page(table: &dyn Table) -> usize {
     PAGE.saturating_sub(AROUND).checked_div(table.slot_bytes().saturating_add(2)).unwrap_or(0).max(1)
 }
@@ -102,7 +104,8 @@ fn slots_of(table: &dyn Table, from: usize) -> Range<usize> {
     from..from.saturating_add(per_page(table)).min(table.len())
 }
 
-/// Table length and slots in use, then the slots in use with their places; or all slots without, if that is shorter.
+/// Writes the table's length and the number of slots in use, then the slots in use with their places, or all
+/// slots without places if that is shorter.
 pub(super) fn put_slice(w: &mut Writer<'_>, table: &dyn Table, from: usize) {
     let slots = slots_of(table, from);
     let used = table.live(slots.clone());
@@ -116,7 +119,8 @@ pub(super) fn put_slice(w: &mut Writer<'_>, table: &dyn Table, from: usize) {
     }
 }
 
-/// Reads what `put_slice` wrote: first without effect, then into the table.
+/// Reads what `put_slice` wrote: first without effect, then into the table. `None` and no effect if it is
+/// damaged.
 pub(super) fn take_slice(r: &mut Reader<'_>, table: &mut dyn Table, from: usize) -> Option<()> {
     let slots = slots_of(table, from);
     if r.u32()? as usize != table.len() || usize::from(r.u16()?) != slots.len() {

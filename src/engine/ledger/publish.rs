@@ -1,9 +1,10 @@
-//! What changed since the last publication, by shard. Each part places its own in the shards that go out.
+//! What has changed since the last publication, by shard. Each part of the ledger writes its own entries into
+//! the shards that are published.
 
 use crate::engine::snapshot::{SHARDS, Shard, shard_of};
 use crate::engine::sort;
 
-/// Which shards differ from what was published.
+/// Which shards differ from what was last published.
 #[derive(Debug)]
 pub(super) struct Publisher {
     keys_dirty: u64,
@@ -18,25 +19,27 @@ impl Default for Publisher {
 }
 
 impl Publisher {
-    /// A key's standing changed.
+    /// Notes that a key's standing has changed.
     pub(super) fn note(&mut self, key: u64) {
         self.keys_dirty |= 1u64 << (shard_of(key) as u32 & 63);
     }
-    /// The shards of `mask` go out again.
+    /// Marks the shards of `mask` (bit per shard) to be published again.
     pub(super) fn again(&mut self, mask: u64) {
         self.keys_dirty |= mask;
     }
-    /// Were the values last published in another version?
+    /// True if the values were last published in another version than this.
     pub(super) fn lacks(&self, version: u64) -> bool {
         self.values_version != version
     }
-    /// A list of all shards, with an empty shard at each that is to go out; `None` if nothing has changed.
+    /// One empty shard for each that must be published, `None` in place of the others; `None` if nothing has
+    /// changed.
     pub(super) fn open(&self, version: u64) -> Option<Vec<Option<Shard>>> {
         let dirty = if self.lacks(version) { u64::MAX } else { self.keys_dirty };
         let shards = || (0..SHARDS).map(|i| (dirty >> (i as u32 & 63) & 1 == 1).then(Shard::default));
         (dirty != 0).then(|| shards().collect())
     }
-    /// Encodes each shard and hands it to `sink`. From now on it is published.
+    /// Sorts and encodes each shard and hands it to `sink` with its index. Afterwards nothing is marked as
+    /// changed.
     pub(super) fn close(
         &mut self,
         mut shards: Vec<Option<Shard>>,
@@ -57,7 +60,7 @@ impl Publisher {
     }
 }
 
-/// The shard of an id, if it goes out.
+/// The shard of an id, if it is among those to be published.
 pub(super) fn of(shards: &mut [Option<Shard>], id: u64) -> Option<&mut Shard> {
     shards.get_mut(shard_of(id))?.as_mut()
 }

@@ -1,11 +1,11 @@
-//! Limits over all workers together. What was served is charged here; keys and tenants that have used up a limit are
-//! published (`overdrawn`).
+//! Limits over all workers together. Served requests are charged here; keys and tenants that have used up a
+//! limit are published (`overdrawn`).
 //!
-//! Memory: the 4,096 keys and tenants that owe most, 16 bytes and 8 a limit each (128 KiB with two limits, 320 KiB at
-//! most), where any profile has a limit. A key needs no state to owe, as requests without a prompt make none, and a flood
-//! of keys displaces only those that owe less. A key that has no room is still held by each worker's own limits. Not saved:
-//! after a restart these debts are gone. The first two limits of a key are kept in its state, too (`quota`). Those are
-//! saved, and there are as many as states, but only requests with a prompt are charged there.
+//! Memory: the 4,096 keys and tenants that owe most, 16 bytes and 8 a limit each (128 KiB with two limits,
+//! 320 KiB at most), if any profile has a limit. A key without a state can owe, as requests without a prompt
+//! make no state. A flood of keys displaces only those that owe less; a displaced key is still held by each
+//! worker's own limits. These debts are not saved. The first two limits of a key are also kept in its state
+//! (`quota`): those are saved, but only requests with a prompt are charged there.
 
 use super::publish::{self, Publisher};
 use crate::engine::config::{Config, Limit, by_owner};
@@ -13,11 +13,11 @@ use crate::engine::limiter::{Limiter, longest, of_key, of_tenant};
 use crate::engine::observation::{self, Observation};
 use crate::engine::snapshot::Shard;
 use crate::engine::tables::keys::KeyState;
-use crate::engine::tables::overdrawn::Over;
+use crate::engine::tables::overdrawn::Overdrawn;
 use crate::engine::tables::quota::{self, Debt};
 use crate::engine::units::{Nanos, Wait};
 
-/// Keys and tenants whose debts are remembered.
+/// Keys and tenants whose debts are kept.
 pub const RATES: usize = 4_096;
 
 /// A profile's limits by where they are kept.
@@ -43,16 +43,16 @@ impl Limits {
     }
 }
 
-/// The limits by profile, the debts beside the states, and what is published of them.
+/// Limits by profile, debts of keys and tenants, and what is published of them.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     of: Vec<Limits>,
     debts: Option<Limiter>,
-    over: Over,
+    over: Overdrawn,
 }
 
 impl Rates {
-    /// As configured; what was charged stays.
+    /// Sets the limits of a configuration. What was charged stays.
     pub(super) fn configure(&mut self, config: &Config) {
         self.of = config.profiles.iter().map(|p| Limits { all: p.limits.clone() }).collect();
         let room = |l: &Limits| l.of_keys().len().max(l.of_tenants().len());
@@ -62,13 +62,14 @@ impl Rates {
             (n, none) => *none = Some(Limiter::new(RATES, n).of_several()),
         }
     }
-    /// Bytes.
+    /// Bytes of the tables.
     pub(super) fn size_bytes(&self) -> usize {
         self.debts.as_ref().map_or(0, Limiter::size_bytes).saturating_add(self.over.size_bytes())
     }
 
-    /// Lets time pass for a key's limits. A request that a worker has served is charged. Of one that is not decided yet the
-    /// wait is returned, if it does not conform; `served` charges it later. `key`: the key's state, if it has one.
+    /// Charges a request that a worker has served. Of a request that is not decided yet, returns the wait if
+    /// it does not conform; `served` charges it later. In both cases lets time pass for the key's limits.
+    /// `key`: the key's state, if it has one.
     pub(super) fn charge(
         &mut self,
         obs: &Observation,
@@ -98,7 +99,7 @@ impl Rates {
         longest(in_state.into_iter().chain(over).chain(of_tenant))
     }
 
-    /// Charges a request that was not decided when it was observed, and was served afterwards.
+    /// Charges a request that was not decided when it was observed and was served afterwards.
     pub(super) fn served(
         &mut self,
         obs: &Observation,
@@ -149,19 +150,20 @@ impl Rates {
         }
     }
 
-    /// Notes what a key, tenant or bucket owes; it is published until that is paid off.
+    /// Records the debt of a key, tenant or bucket. It is published until it is paid off.
     pub(super) fn note(&mut self, id: u64, profile: u8, debt: Debt, publisher: &mut Publisher) {
         if self.over.note(id, profile, debt) {
             publisher.note(id);
         }
     }
 
-    /// After the clock was set back: debts are relative and stay; published ones are absolute and are published again.
+    /// After the clock was set back: debts are relative and stay; published ones are absolute and are
+    /// computed again.
     pub(super) fn step_back(&mut self) {
-        self.over = Over::default();
+        self.over = Overdrawn::default();
     }
 
-    /// Who owes, into the shards that are published.
+    /// Writes keys and tenants with a debt into the shards that are published.
     pub(super) fn place(&self, now_s: u32, shards: &mut [Option<Shard>]) {
         for over in self.over.live(now_s) {
             if let Some(s) = publish::of(shards, over.key) {
@@ -172,7 +174,8 @@ impl Rates {
     }
 }
 
-/// The time of a charge, at most a second ahead of the ledger's: a debt from the future would be held that long.
+/// The time of a charge, limited to one second after the ledger's: a debt from the future would last until
+/// then.
 pub(super) fn no_later(time: Nanos, now_s: u32) -> Nanos {
     time.min(Nanos::from_secs(u64::from(now_s).saturating_add(1)))
 }

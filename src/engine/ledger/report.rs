@@ -28,7 +28,7 @@ impl Ledger {
         }
     }
 
-    /// Groups that are confirmed, watched or in alarm, strongest first.
+    /// Groups that are confirmed, watched or in alarm, those with the highest score first.
     pub fn groups_report(&self) -> Vec<GroupReport> {
         let told = |g: &&Group| {
             g.tag != 0 && (g.has(flag::CONFIRMED | flag::WATCH) || self.values.alarms().of(g.tag))
@@ -39,7 +39,8 @@ impl Ledger {
         out
     }
 
-    /// Groups of text on at least so many keys, whatever their state, those on most keys first: what is usual here.
+    /// Groups of text on at least `keys` keys, in any state, those on most keys first: what honest traffic
+    /// shares here.
     pub fn common_groups(&self, keys: u32) -> Vec<GroupReport> {
         let is_common =
             |g: &&Group| g.tag != 0 && Axis::of(g.tag) == Axis::Text && g.distinct() >= f64::from(keys);
@@ -80,7 +81,7 @@ impl Ledger {
         }
     }
 
-    /// Open cases, those with most convicted keys first. One pass over the key table.
+    /// Open cases, those with most convicted keys first. Cost: one pass over the key table.
     pub fn cases_report(&self) -> Vec<CaseReport> {
         let (cases, now_s) = (self.values.cases(), self.clock.now_s());
         let mut out: Vec<CaseReport> = Vec::new();
@@ -112,14 +113,14 @@ impl Ledger {
         out
     }
 
-    /// Confirmed values of a campaign's case, in order.
+    /// Confirmed values of a campaign's case, sorted.
     pub fn values_of(&self, campaign: u32) -> Vec<u64> {
         let mut out = self.values.cases().values_numbered(campaign);
         out.sort_unstable();
         out
     }
 
-    /// One group as it is now, for diagnosis.
+    /// One group in its present state, for diagnosis.
     pub fn inspect(&self, value: u64) -> Option<Inspection> {
         let g = self.values.groups().get(value)?;
         Some(Inspection {
@@ -131,9 +132,9 @@ impl Ledger {
         })
     }
 
-    /// The group that a verdict rests on, as it is now. A convicted key is judged by its case: if its request matched no
-    /// group of the case, this is the case's strongest confirmed group. Cost: one pass over the groups, so call it only for
-    /// a line that is written.
+    /// The group that a verdict rests on, in its present state. A convicted key is judged by its case: if its
+    /// request matched no group of the case, this is the case's strongest confirmed group. Cost: one pass
+    /// over the groups, so call it only for a line that is written.
     pub fn evidence_group(&self, key: u64, v: &Verdict) -> Option<GroupReport> {
         if !v.reason.is_campaign() {
             return None;
@@ -150,7 +151,7 @@ impl Ledger {
         Some(self.describe(group?))
     }
 
-    /// What was known of a key when it got this verdict.
+    /// The key's facts and odds in its present state, for the record of this verdict.
     pub fn key_report(&self, key: u64, v: &Verdict) -> Option<KeyReport> {
         let k = self.keys.get(key)?;
         let now_s = self.clock.now_s();

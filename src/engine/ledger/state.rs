@@ -1,9 +1,10 @@
-//! Everything learned, saved and read back: as pages of at most 16 KiB, of which a checkpoint writes a few at a time, or as one block
-//! (`weir replay --write-state`).
+//! Everything learned, saved and restored: as pages of at most 16 KiB, of which a checkpoint writes a few at
+//! a time, or as one block (`weir replay --write-state`).
 //!
-//! Page 0 holds the clock; each other page holds a slice of one table (`pages`). Pages of different moments fit together:
-//! `finish_restore` mends what refers to nothing (`values/repair.rs`). The block: magic, version, seed check, all pages with their
-//! lengths, checksum; of another version, seed or table size it is refused whole. Hashes and counts only.
+//! Page 0 holds the clock; each other page holds a slice of one table (`pages`). Pages of different moments
+//! can be combined: `finish_restore` repairs references that lead nowhere (`values/repair.rs`). The block
+//! holds magic, version, seed check, all pages with their lengths, and a checksum; one of another version,
+//! seed or table size is refused whole. Hashes and counts only.
 
 use super::pages::{PAGE, Table, per_page, put_slice, take_slice};
 use super::publish::Publisher;
@@ -18,13 +19,14 @@ const PAGE_MAGIC: u16 = 0x5057;
 const VERSION: u16 = 12;
 
 impl Ledger {
-    /// Pages of this configuration: a fixed number.
+    /// Number of pages; fixed for a configuration.
     pub fn page_count(&self) -> u32 {
         let pages = self.tables().into_iter().map(|t| t.len().div_ceil(per_page(t)));
         u32::try_from(pages.fold(1usize, usize::saturating_add)).unwrap_or(u32::MAX)
     }
 
-    /// Writes page `index` into `out`, replacing it; an index out of range writes nothing. Of its index a page bears the low half.
+    /// Writes page `index` into `out`, replacing what it holds; an index out of range writes nothing. A page
+    /// stores the low 16 bits of its index.
     pub fn write_page(&self, index: u32, out: &mut Vec<u8>) {
         out.clear();
         let Some((table, from)) = self.place_of(index) else { return };
@@ -44,10 +46,11 @@ impl Ledger {
         wire::seal(out);
     }
 
-    /// Reads what `write_page` wrote for `index` into its place. Call `finish_restore` after the last.
+    /// Restores page `index` from what `write_page` wrote. Call `finish_restore` after the last page.
     ///
     /// # Errors
-    /// A page that is damaged, foreign, of another index, layout, seed or table size is refused; its slice stays as it was.
+    /// A page that is damaged, or of another index, layout, seed or table size, is refused; its slice of the
+    /// table stays as it was.
     pub fn read_page(&mut self, index: u32, bytes: &[u8]) -> Result<(), Refused> {
         let mut r = self.open(bytes, &PAGE_MAGIC.to_le_bytes())?;
         let named = r.u16().ok_or(Refused::Malformed)? == index as u16;
@@ -81,8 +84,8 @@ impl Ledger {
         take_slice(r, table, from)
     }
 
-    /// After the last page: counts again, and mends references between pages of different moments. Everything will be
-    /// published again.
+    /// Ends a restore: recounts, and repairs references between pages of different moments. All shards will
+    /// be published again.
     pub fn finish_restore(&mut self) {
         self.changed();
         self.keys.part_twins();
@@ -113,7 +116,7 @@ impl Ledger {
         ]
     }
 
-    /// The table (0: the clock) and the first slot of a page; `None` beyond the last page.
+    /// Table (0: the clock) and first slot of a page; `None` beyond the last page.
     pub(super) fn place_of(&self, index: u32) -> Option<(usize, usize)> {
         let Some(mut page) = (index as usize).checked_sub(1) else { return Some((0, 0)) };
         for (i, t) in self.tables().into_iter().enumerate() {
@@ -125,7 +128,7 @@ impl Ledger {
         None
     }
 
-    /// Writes everything learned.
+    /// Writes everything learned as one block.
     pub fn write_state(&self) -> Vec<u8> {
         let (mut out, mut page) = (Vec::new(), Vec::with_capacity(PAGE));
         let mut w = Writer(&mut out);
@@ -144,7 +147,7 @@ impl Ledger {
     /// Replaces everything learned, in a ledger made by `new` for the same configuration.
     ///
     /// # Errors
-    /// See `Refused`; on an error `self` must be thrown away.
+    /// See `Refused`. After an error the ledger must be discarded.
     pub fn read_state(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         let mut r = self.open(bytes, &MAGIC.to_le_bytes())?;
         for index in 0..self.page_count() {

@@ -1,12 +1,12 @@
-//! The facts of a key that the rule asks for: from its state, or of one that nobody has seen before.
+//! The facts of a key that the rule uses: from its state, or of a key at its first request.
 
 use crate::engine::detect::Age;
 use crate::engine::tables::keys::{KeyState, flag};
 
-/// The confirmed values in a request: how many, and the odds of the best three.
+/// The confirmed values in a request: their number, and the odds of the best three.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pieces {
-    /// How many.
+    /// Number of values.
     pub count: u32,
     /// Odds of the best three, highest first, nats.
     pub best: [f32; 3],
@@ -23,9 +23,10 @@ impl Pieces {
     pub fn of(count: u32) -> Pieces {
         Pieces { count, ..Pieces::default() }
     }
-    /// What the matched values are worth, nats, as two factors: the odds of `prior` as far as the values' own support them, and
-    /// the chance to meet so few by accident (one phrase is met a hundred times as often as three). Of one, two or three values
-    /// the number with the highest sum counts. `count`: values that the key has shown, `best`: odds of the best of them.
+    /// Evidence of the matched values, nats, as two factors: the odds `prior`, limited to what the values'
+    /// own odds support, and the probability to match so few by accident (one phrase is met by accident a
+    /// hundred times as often as three). Of one, two or three values the number with the highest sum counts.
+    /// `count`: values that the key has shown; `best`: odds of the best of them, nats.
     #[inline(never)]
     pub fn worth(count: u32, best: [f32; 3], prior: f64) -> (f64, f64) {
         let mut most = (prior, -6.9);
@@ -37,8 +38,8 @@ impl Pieces {
         }
         most
     }
-    /// Does this match say more than another? What its values are worth decides, then how many they are: a popular text beside a
-    /// campaign's own has more values, and says nothing.
+    /// True if this match is stronger evidence than another. The worth of its values decides, then their
+    /// number: a popular text beside a campaign's own has more values and is no evidence.
     #[inline(never)]
     pub fn says_more_than(&self, other: &Pieces) -> bool {
         let rank = |p: &Pieces| {
@@ -47,7 +48,7 @@ impl Pieces {
         };
         rank(self) > rank(other)
     }
-    /// Adds a value with these odds.
+    /// Adds a value with these odds, nats.
     pub fn add(&mut self, prior: f32) {
         if self.count == 0 {
             self.best = [f32::NEG_INFINITY; 3];
@@ -62,47 +63,48 @@ impl Pieces {
     }
 }
 
-/// What is known of a key, its present request included.
+/// Facts of a key, its present request included.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// Its age when it came.
+    /// Age at its first request.
     pub age: Age,
-    /// Its birth, minutes since the epoch; 0 if unknown.
+    /// Time of its birth, minutes since the epoch; 0 if unknown.
     pub born_min: u32,
     /// Its first request, minutes since the epoch.
     pub came_min: u32,
-    /// Openings after its first.
+    /// Openings after the first.
     pub further: u32,
     /// Ticks since its first request.
     pub ticks: u32,
-    /// Openings that carried the template, and all openings since the first of them.
+    /// Openings that carried the template.
     pub hits: u32,
-    /// See `hits`.
+    /// All openings since the first of those.
     pub after: u32,
-    /// Follow-ups that carried it.
+    /// Follow-ups that carried the template.
     pub talk: u32,
     /// Repeats among its recent openings.
     pub repeats: u32,
-    /// See `repeats`.
+    /// Number of those recent openings.
     pub recent: u32,
-    /// Map of the hours of its openings, and the number of openings in it.
+    /// Hours of the day of its openings, a bit each.
     pub hours: u32,
-    /// See `hours`.
+    /// Openings in `hours`.
     pub hours_n: u8,
-    /// It is on a timer.
+    /// True if it is on a timer.
     pub regular: bool,
-    /// It was blocked before, in another case.
+    /// True if it was blocked before, in another case.
     pub struck: bool,
-    /// Distinct confirmed values that it has shown, in this request or over all of them; the larger.
+    /// Distinct confirmed values that it has shown: in this request, or over all of them if that is more.
     pub pieces: u32,
     /// Odds of the best values in this request, nats.
     pub best: [f32; 3],
-    /// Mean number of confirmed values in a request of the campaign.
+    /// Confirmed values in a request of the campaign, mean.
     pub usual: f32,
 }
 
 impl Facts {
-    /// Facts of a key at its first request. An edge knows the key's age only if the request tells it.
+    /// Facts of a key at its first request. An edge knows the key's age only if the request tells it
+    /// (`created_s`, else 0).
     pub fn first(created_s: u32, now_s: u32, young_for_s: u64, pieces: &Pieces, usual: f32) -> Facts {
         let age = match created_s {
             0 => Age::Unknown,

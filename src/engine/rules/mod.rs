@@ -1,8 +1,9 @@
-//! The second question, of a key: how do its own facts multiply the odds that it is one of the campaign's?
+//! The verdict on a key: how its own facts multiply the odds that it belongs to a campaign.
 //!
-//! One pure function over (facts of a key, what its request matched, what is published of the case), called by the ledger with
-//! all that it knows and by an edge with a key that nobody has seen before. Odds are kept as natural logarithms (nats); each
-//! factor is P(fact | campaign's key) / P(fact | honest user of this template), bounded so that no single fact decides.
+//! One pure function of a key's facts, what its request matched, and the published numbers of the case. The
+//! ledger calls it with all that it knows of the key, an edge with a key that the ledger has no state of.
+//! Odds are natural logarithms (nats). Each factor is P(fact | campaign's key) / P(fact | honest user of this
+//! template), bounded so that no single fact decides.
 
 mod facts;
 mod odds;
@@ -15,11 +16,11 @@ use crate::engine::math::ln;
 /// What follows from the odds, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ruling {
-    /// Nothing.
+    /// Odds below the watch threshold.
     Allow,
-    /// A tag: a tenth of the odds that block.
+    /// Tag: odds at a tenth of `block_odds` or above.
     Watch,
-    /// A block.
+    /// Block: odds at `block_odds` or above.
     Block,
 }
 

@@ -31,18 +31,18 @@ const ELSEWHEN: f64 = -4.6;
 /// Nats of a key that was blocked before, in another case.
 const STRUCK: f64 = 2.0;
 
-/// Factors in the order of `FACTORS`, nats.
+/// The factors of one key in the order of `FACTORS`, nats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Odds(pub [f32; 12]);
 
 impl Odds {
-    /// The sum of all factors.
+    /// Their sum: the odds, nats.
     pub fn nats(&self) -> f64 {
         self.0.iter().map(|f| f64::from(*f)).sum()
     }
 }
 
-/// The odds that a key is one of the campaign's.
+/// The odds that a key belongs to the campaign with these numbers.
 pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     let share = |a: Share, b: Share, k: u32, of: u32| a.ln_likelihood(k, of) - b.ln_likelihood(k, of);
     let visit = Visit::uncounted(key.further, key.ticks, 0.0);
@@ -80,7 +80,7 @@ pub fn odds(key: &Facts, n: &Numbers) -> Odds {
     ])
 }
 
-/// The number of matched values against the campaign's usual number.
+/// Evidence of the number of matched values, compared to the campaign's usual number, nats.
 fn whole(pieces: u32, usual: f64) -> f64 {
     let part = f64::from(pieces) / usual.max(1.0);
     if part >= 0.5 { 0.0 } else { (ln(part.max(0.01) / 0.5) * 2.0).max(-BOUND) }

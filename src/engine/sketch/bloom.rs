@@ -11,7 +11,7 @@ pub fn add(bits: &mut [u8], hash: u64) {
     }
 }
 
-/// Are all of the item's bits set?
+/// True if all of the item's bits are set. `bits.len()` must be a power of two.
 pub fn has(bits: &[u8], hash: u64) -> bool {
     !bits.is_empty()
         && probes(bits.len(), hash).all(|bit| bits.get(bit / 8).is_some_and(|b| b & (1 << (bit % 8)) != 0))

@@ -8,8 +8,8 @@ pub trait Hashed: Copy + Default {
     fn hash(&self) -> u32;
 }
 
-/// The K items with the smallest hashes. The threshold is the largest hash kept once an item had to be left out, and the
-/// largest possible hash before: `theta()` is the share of all items that is in the sample.
+/// The K items with the smallest hashes. Threshold: the largest hash kept once an item had to be left out;
+/// before that the largest possible hash. `theta()` is the share of all items that is in the sample.
 #[derive(Clone, Copy, Debug)]
 pub struct BottomK<T, const K: usize> {
     items: [T; K],
@@ -26,15 +26,15 @@ impl<T: Hashed, const K: usize> Default for BottomK<T, K> {
 }
 
 impl<T: Hashed, const K: usize> BottomK<T, K> {
-    /// The sample, in no particular order.
+    /// The sampled items, in no particular order.
     pub fn items(&self) -> &[T] {
         self.items.get(..usize::from(self.n)).unwrap_or_default()
     }
-    /// The sample, to change all but the hashes.
+    /// The sampled items, to change all but their hashes.
     pub fn items_mut(&mut self) -> &mut [T] {
         self.items.get_mut(..usize::from(self.n)).unwrap_or_default()
     }
-    /// Is `hash` within the sample's range?
+    /// True if an item of this hash belongs in the sample.
     pub fn admits(&self, hash: u32) -> bool {
         hash <= self.threshold
     }
@@ -46,15 +46,16 @@ impl<T: Hashed, const K: usize> BottomK<T, K> {
     pub fn estimate(&self) -> f64 {
         f64::from(self.n) * 4_294_967_296.0 / (f64::from(self.threshold) + 1.0)
     }
-    /// The item of `hash`, if it is in the sample.
+    /// The sampled item with this hash.
     pub fn get_mut(&mut self, hash: u32) -> Option<&mut T> {
         self.items.get_mut(..usize::from(self.n))?.iter_mut().find(|t| t.hash() == hash)
     }
-    /// Is an item of `hash` in the sample?
+    /// True if an item of this hash is in the sample.
     pub fn contains(&self, hash: u32) -> bool {
         self.items().iter().any(|t| t.hash() == hash)
     }
-    /// Adds an item that is not in the sample; drops the largest when full.
+    /// Adds an item whose hash is not in the sample. If it is full, the item with the largest hash is
+    /// dropped.
     pub fn insert(&mut self, item: T) {
         if !self.admits(item.hash()) {
             return;
@@ -72,7 +73,8 @@ impl<T: Hashed, const K: usize> BottomK<T, K> {
         }
         self.threshold = self.items.iter().map(Hashed::hash).max().unwrap_or(u32::MAX);
     }
-    /// Drops items; a sample that lost more than half of its places opens its threshold again, so that it can refill.
+    /// Drops items. A sample that lost more than half of its places is opened for all hashes again, so that
+    /// it can refill.
     pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         let mut kept = 0u16;
         for i in 0..usize::from(self.n) {

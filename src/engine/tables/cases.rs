@@ -1,4 +1,5 @@
-//! Confirmed values and the cases they belong to. A case is one template (or one network): values that co-occur.
+//! Confirmed values and the cases they belong to. A case is what is kept of one campaign: the confirmed
+//! values of one template (or one network) that occur together.
 
 use super::numbers::Numbers;
 use crate::engine::hash;
@@ -14,40 +15,40 @@ pub struct Confirmed {
     pub since_min: u32,
     /// Last match, seconds since the epoch.
     pub last_s: u32,
-    /// Odds that a key which sends it is the campaign's, nats: by the value's own counters, and by the large sample of its keys or
-    /// of those that nearly all are its keys.
+    /// Odds that a key which sends it is the campaign's, nats: from the value's own counters, and at most
+    /// what its large sample says (or one of nearly the same keys).
     pub prior: f32,
-    /// Case number (unresolved).
+    /// Case number; `resolve` follows merges.
     pub case: u16,
 }
 
 encoded!(Confirmed { value: u64, since_min: u32, last_s: u32, prior: f32, case: u16 });
 
-/// One campaign.
+/// A case: what is kept of one campaign.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Case {
-    /// Public number, derived from its first value; 0 = free.
+    /// Public number of the campaign, derived from the case's first value; 0 = free slot.
     pub id: u32,
     /// Confirmed values that belong to it now.
     pub values: u32,
     /// Requests that matched it.
     pub seen: u32,
-    /// First confirmation, seconds since the epoch.
+    /// Time of the first confirmation, seconds since the epoch.
     pub first_s: u32,
-    /// Last match, seconds since the epoch.
+    /// Time of the last match, seconds since the epoch.
     pub last_s: u32,
-    /// Running mean of matched values a request, in 1/16.
+    /// Running mean of matched values in a request, in 1/16.
     pub usual: u32,
-    /// Case this one was merged into, 0 = none.
+    /// Number of the case that this one was merged into, 0 = none.
     pub merged: u16,
-    /// How often the slot was used before. It is part of the case's number, so that an old number (keys convicted long ago
-    /// still hold it) never names another case.
+    /// How often the slot was used before. It is part of the case's number, so the number of a closed case
+    /// (convicted keys may still hold it) never names another case.
     pub turn: u16,
-    /// The value that the numbers are of, and its estimated keys.
+    /// The value that `numbers` were fitted to, 0 = none.
     pub by: u64,
-    /// See `by`.
+    /// Estimated keys of that value.
     pub keys: f32,
-    /// What a key is judged by.
+    /// Numbers by which a key is judged.
     pub numbers: Numbers,
 }
 
@@ -79,10 +80,10 @@ impl Encoded for Case {
     }
 }
 
-/// Turns of a slot before a number comes again.
+/// Turns of a slot before its numbers repeat.
 const TURNS: u16 = 127;
 
-/// Number of the case in a slot.
+/// Number of the case in slot `at`.
 pub(in crate::engine) fn number_of(at: usize, turn: u16) -> u16 {
     (turn % TURNS).saturating_mul(CASES as u16).saturating_add(at as u16).saturating_add(1)
 }
@@ -95,31 +96,31 @@ pub(in crate::engine) fn place_of(case: u16) -> Option<(usize, u16)> {
 }
 
 impl Pair {
-    /// Is a counter in use?
+    /// True if the counter is in use.
     pub fn live(&self) -> bool {
         self.a != 0
     }
 }
 
 impl Case {
-    /// Values of it that a request of the campaign shows, mean.
+    /// Values of the case in a request of the campaign, mean.
     pub fn shows(&self) -> f32 {
         self.usual as f32 / 16.0
     }
-    /// The rank of the value that is believed.
+    /// Rank of the value that gives the numbers.
     fn spoken_for(&self) -> (bool, bool, f32, f32) {
         spokesman(self.by, self.numbers.prior, self.keys)
     }
 }
 
-/// Who of a case's values is believed, the greatest: what the case says stands before where it comes from, as others come from
-/// there, too; then the value with the fewest others among its keys, to two nats; then the one with the most keys. (A value that
-/// others send, too, is not worth more for that: see `Confirmed::prior`.)
+/// Rank of a value as the one that gives its case's numbers, the greatest first: a text before a network, as
+/// others share the network; then the value with the fewest others among its keys, to two nats; then the one
+/// with most keys. (A value that others also send is not worth more for that: see `Confirmed::prior`.)
 fn spokesman(value: u64, prior: f32, keys: f32) -> (bool, bool, f32, f32) {
     (value != 0, Axis::of(value) == Axis::Text, (prior / 2.0).floor(), keys)
 }
 
-/// How often two cases met in one request.
+/// A counter of requests in which two cases occurred together.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pair {
     a: u16,
@@ -158,7 +159,7 @@ impl Default for Cases {
 }
 
 impl Cases {
-    /// Bytes.
+    /// Bytes of the tables.
     pub fn size_bytes(&self) -> usize {
         self.values
             .len()
@@ -166,11 +167,11 @@ impl Cases {
             .saturating_add(self.cases.len().saturating_mul(std::mem::size_of::<Case>()))
             .saturating_add(self.pairs.len().saturating_mul(std::mem::size_of::<Pair>()))
     }
-    /// Confirmed values.
+    /// Number of confirmed values.
     pub fn live(&self) -> u32 {
         self.live
     }
-    /// Changes whenever a value is confirmed, released or flagged: time to publish.
+    /// A number that changes whenever what is published of values or cases has changed.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -190,11 +191,11 @@ impl Cases {
     pub fn pairs_mut(&mut self) -> &mut Vec<Pair> {
         &mut self.pairs
     }
-    /// Tables, to restore them. Call `recount` afterwards.
+    /// Values and cases, to restore them. Call `recount` afterwards.
     pub fn tables_mut(&mut self) -> (&mut Vec<Confirmed>, &mut Vec<Case>) {
         (&mut self.values, &mut self.cases)
     }
-    /// Counts again after a restore.
+    /// Recomputes all counts after a restore.
     pub fn recount(&mut self) {
         self.live = self.values.iter().filter(|v| v.value != 0).count() as u32;
         self.version = self.version.wrapping_add(1);
@@ -210,8 +211,9 @@ impl Cases {
         let at = (hash::mix(value ^ 0x6361_7365) as usize % (VALUES / WAYS)).wrapping_mul(WAYS);
         at..at.wrapping_add(WAYS)
     }
-    /// Takes the numbers of a case from the large sample of one of its values, with about `keys` keys. Of the confirmed values
-    /// one is believed: see `spokesman`.
+    /// Offers numbers for a case, fitted to the large sample of one of its values, which about `keys` keys
+    /// have sent. They are taken if that value outranks the one that the present numbers are of: see
+    /// `spokesman`.
     pub fn describe(&mut self, case: u16, value: u64, keys: f32, numbers: &Numbers) {
         let mine = spokesman(value, numbers.prior, keys);
         let Some(c) = self.case_mut(case).filter(|c| c.by == value || mine >= c.spoken_for()) else { return };
@@ -223,28 +225,29 @@ impl Cases {
         c.numbers = numbers;
         self.version = self.version.wrapping_add(1);
     }
-    /// The numbers of a case; of one that has no confirmed value left, those that accuse nobody.
+    /// The numbers of a case. Without any confirmed value: the default, which accuses nobody.
     pub fn numbers(&self, case: u16) -> Numbers {
         self.case(self.resolve(case)).map(|c| c.numbers).unwrap_or_default()
     }
-    /// The value that speaks for a case, 0 if none does.
+    /// The value that the case's numbers were fitted to, 0 if none.
     pub fn speaker(&self, case: u16) -> u64 {
         self.case(self.root(case)).map_or(0, |c| c.by)
     }
-    /// Takes what is said of newcomers.
+    /// Sets the numbers on keys that came after a given minute: that minute, and their factor in nats.
     pub fn describe_newcomers(&mut self, case: u16, (came_to_min, nats): (u32, f64)) {
         let case = self.root(case);
         let Some(c) = self.case(case) else { return };
         self.take_numbers(case, Numbers { came_to_min, newcomer: nats as f32, ..c.numbers });
     }
-    /// A value has no large sample any more, or is no longer confirmed: the next one that has is believed.
+    /// Notes that a value has no large sample any more or is not confirmed any more. The next value that has
+    /// one gives the numbers.
     pub fn falls_silent(&mut self, case: u16, value: u64) {
         let case = self.root(case);
         if let Some(c) = self.case_mut(case).filter(|c| c.by == value) {
             (c.by, c.keys) = (0, 0.0);
         }
     }
-    /// Looks a value up.
+    /// The entry of a confirmed value.
     pub fn get(&self, value: u64) -> Option<&Confirmed> {
         if self.live == 0 {
             return None;
@@ -254,20 +257,21 @@ impl Cases {
     fn get_mut(&mut self, value: u64) -> Option<&mut Confirmed> {
         self.values.get_mut(Self::bucket(value))?.iter_mut().find(|v| v.value == value)
     }
-    /// Notes a match.
+    /// Notes that a request matched the value.
     pub fn touch(&mut self, value: u64, now_s: u32) {
         if let Some(v) = self.get_mut(value) {
             v.last_s = now_s;
         }
     }
-    /// Notes what a value's counters say.
+    /// Sets the odds of a value, nats. A change of half a nat or less is ignored.
     pub fn set_prior(&mut self, value: u64, prior: f32) {
         if let Some(v) = self.get_mut(value).filter(|v| (v.prior - prior).abs() > 0.5) {
             v.prior = prior;
             self.version = self.version.wrapping_add(1);
         }
     }
-    /// The case a number stands for today; 0 if it has no confirmed value left.
+    /// The number of the case that this number stands for after merges; 0 if that case has no confirmed value
+    /// left.
     pub fn resolve(&self, case: u16) -> u16 {
         let at = self.root(case);
         if self.case(at).is_some_and(|c| c.values > 0) { at } else { 0 }
@@ -276,7 +280,8 @@ impl Cases {
     pub fn values_in(&self, case: u16) -> Vec<u64> {
         self.values_where(|root| root == case && case != 0)
     }
-    /// The confirmed values of the cases with this public number. Without any it costs a look at each case, not at each value.
+    /// The confirmed values of cases with this public number. If there are none, the cost is one look at each
+    /// case, not at each value.
     pub fn values_numbered(&self, id: u32) -> Vec<u64> {
         if !self.cases.iter().any(|c| c.id == id && c.values > 0) {
             return Vec::new();
@@ -286,7 +291,8 @@ impl Cases {
     fn values_where(&self, of: impl Fn(u16) -> bool) -> Vec<u64> {
         self.values.iter().filter(|v| v.value != 0 && of(self.root(v.case))).map(|v| v.value).collect()
     }
-    /// The case a number stands for today, with values or without; 0 if there is none.
+    /// The number of the case that this number stands for after merges, with values or without; 0 if there is
+    /// none.
     pub fn root(&self, case: u16) -> u16 {
         let mut at = case;
         // Merges form a tree; the bound only guards against damage.
@@ -299,7 +305,7 @@ impl Cases {
         }
         0
     }
-    /// A case by number; none if its slot is another case's by now.
+    /// A case by number; `None` if its slot holds another case by now.
     pub fn case(&self, case: u16) -> Option<&Case> {
         let (at, turn) = place_of(case)?;
         self.cases.get(at).filter(|c| c.id != 0 && c.turn == turn)
@@ -308,11 +314,11 @@ impl Cases {
         let (at, turn) = place_of(case)?;
         self.cases.get_mut(at).filter(|c| c.id != 0 && c.turn == turn)
     }
-    /// The public number of a case that begins with `value`.
+    /// Public number of a case whose first value is `value`.
     pub fn id_of(value: u64) -> u32 {
         ((hash::mix(value ^ 0x6361_6d70) >> 32) as u32).max(1)
     }
-    /// Opens a case in a free slot, or in place of the least seen one without values.
+    /// Opens a case in a free slot, or in place of the least seen case without values. Returns its number.
     pub fn open(&mut self, value: u64, now_s: u32) -> u16 {
         let id = Cases::id_of(value);
         let found = self
@@ -331,7 +337,7 @@ impl Cases {
         }
         number_of(i, turn)
     }
-    /// Confirms a value into a case. Returns the value that had to give way, if any.
+    /// Confirms a value into a case. Returns the value that was evicted for it, if any.
     pub fn confirm(&mut self, value: u64, case: u16, now_s: u32) -> Option<u64> {
         let slot =
             self.values.get_mut(Self::bucket(value))?.iter_mut().min_by_key(|v| (v.value != 0, v.last_s))?;
@@ -363,19 +369,19 @@ impl Cases {
             self.forget(&gone);
         }
     }
-    /// Notes that keys of a case still send.
+    /// Notes that keys of a case still send, so it does not expire.
     pub fn keep(&mut self, case: u16, now_s: u32) {
         if let Some(c) = self.case_mut(case) {
             c.last_s = now_s;
         }
     }
-    /// Values to be released: neither they nor their case were matched within `expiry_s`.
+    /// Values to be released: neither they nor their case were matched within `expiry_s` seconds.
     pub fn expired(&self, now_s: u32, expiry_s: u32) -> Vec<u64> {
         let kept = |v: &Confirmed| self.case(self.root(v.case)).map_or(0, |c| c.last_s);
         let old = |v: &&Confirmed| v.value != 0 && now_s.saturating_sub(v.last_s.max(kept(v))) > expiry_s;
         self.values.iter().filter(old).map(|v| v.value).collect()
     }
-    /// A request matched `count` values of a case.
+    /// Notes that a request matched `count` values of a case.
     pub fn matched(&mut self, case: u16, count: u32, now_s: u32) {
         if let Some(c) = self.case_mut(case) {
             c.seen = c.seen.saturating_add(1);
@@ -385,7 +391,7 @@ impl Cases {
                 if c.usual == 0 { shown } else { c.usual.saturating_mul(15).saturating_add(shown) / 16 };
         }
     }
-    /// Notes that two cases met in one request; merges them if they do so often enough.
+    /// Notes that two cases occurred in one request, and merges them if they do so often enough.
     pub fn meet(&mut self, a: u16, b: u16) {
         // The later slot is merged into the earlier.
         let slot = |case: u16| place_of(case).map_or(0, |p| p.0);
@@ -423,7 +429,7 @@ impl Cases {
         }
         self.version = self.version.wrapping_add(1);
     }
-    /// Epoch boundary.
+    /// Ages the counters at the end of an epoch.
     pub fn age(&mut self) {
         self.pairs.fill(Pair::default());
     }

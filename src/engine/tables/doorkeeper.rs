@@ -1,8 +1,9 @@
-//! Two stages in front of the groups, so that values seen from one or two keys cost four bytes, not a kilobyte.
+//! A filter in front of the groups: a value that only one or two keys have sent costs four bytes, not a
+//! kilobyte.
 //!
-//! Stage 1: direct-mapped cells (20-bit tag of the value, 12-bit tag of the last key); overwritten. A value that comes back
-//! from another key enters stage 2: buckets of eight entries with a 64-bit bitmap of keys; ten bits set make a group.
-//! After Einziger, Friedman & Manes 2017 (TinyLFU doorkeeper).
+//! Stage 1: direct-mapped cells (20-bit tag of the value, 12-bit tag of the last key), overwritten. A value
+//! that comes from a second key enters stage 2: buckets of eight entries with a 64-bit bitmap of keys; ten
+//! set bits make a group. Source: Einziger, Friedman & Manes 2017 (TinyLFU doorkeeper).
 
 use crate::engine::hash;
 use crate::engine::wire::encoded;
@@ -12,7 +13,7 @@ const L2_WAYS: usize = 8;
 /// Bits of the key bitmap that make a group: about ten distinct keys.
 pub const KEYS_FOR_GROUP: u32 = 10;
 
-/// A stage 2 entry.
+/// An entry of stage 2.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Candidate {
     tag: u32,
@@ -30,34 +31,35 @@ pub struct Doorkeeper {
 }
 
 impl Doorkeeper {
-    /// 2^`bits` cells (4 bytes each) and 16,384 candidates (16 bytes each).
+    /// Allocates 2^`bits` cells (4 bytes each) and 16,384 candidates (16 bytes each).
     pub fn new(bits: u8) -> Doorkeeper {
         Doorkeeper {
             cells: vec![0; 1usize << bits.clamp(8, 24)],
             candidates: vec![Candidate::default(); L2_BUCKETS.saturating_mul(L2_WAYS)],
         }
     }
-    /// Bytes.
+    /// Bytes of both stages.
     pub fn size_bytes(&self) -> usize {
         self.cells.len().saturating_mul(4).saturating_add(self.candidates.len().saturating_mul(16))
     }
-    /// The tables, for saving.
+    /// Both stages, to save them.
     pub fn tables(&self) -> (&Vec<u32>, &Vec<Candidate>) {
         (&self.cells, &self.candidates)
     }
-    /// The tables, for restoring.
+    /// Both stages, to restore them.
     pub fn tables_mut(&mut self) -> (&mut Vec<u32>, &mut Vec<Candidate>) {
         (&mut self.cells, &mut self.candidates)
     }
-    /// After the clock was set back: makes no candidate later than now.
+    /// After the clock was set back: limits the times of candidates to `now_min`, minutes since the epoch.
     pub fn step_back(&mut self, now_min: u32) {
         self.candidates.iter_mut().for_each(|c| c.last_min = c.last_min.min(now_min));
     }
-    /// Is a candidate slot in use?
+    /// True if the entry is in use.
     pub fn live(c: &Candidate) -> bool {
         c.keys != 0
     }
-    /// Offers a value that a key (its sampling hash) has sent. `true`: about ten keys have sent it, so it gets a group.
+    /// Notes that a key (by its sampling hash) has sent a value. True if about ten keys have sent it, so it
+    /// gets a group.
     pub fn offer(&mut self, value: u64, key_hash: u32, now_min: u32) -> bool {
         let h = hash::mix(value);
         let key_tag = key_hash & 0xfff;

@@ -1,9 +1,10 @@
-//! When keys and values that had to leave their tables were first seen.
+//! First-seen times of keys and values that were evicted from their tables.
 //!
-//! Guarantee: a key that comes back while at most three others of its set have left after it gets its birth back; a key that
-//! was never here gets a stranger's with a chance of at most 4 in 16,384.  Memory: four cells of four bytes for each slot of
-//! the table (512 KiB at 32,768 keys: 2.6 requests of keys made up a second are remembered for half a day, 26 for 84
-//! minutes).  Cost: one hash, four cells.  Not for: what a key has done.
+//! Guarantee: a key that comes back while at most three others of its set have been evicted after it gets its
+//! birth back; a key that was never here gets a stranger's with a probability of at most 4 in 16,384.
+//! Memory: four cells of four bytes for each slot of the table (512 KiB at 32,768 keys: with 2.6 requests of
+//! made-up keys a second births are remembered for half a day, with 26 for 84 minutes). Cost: one hash, four
+//! cells. Not for: what a key has done.
 
 use super::keys::{KeyState, flag};
 use crate::engine::hash;
@@ -21,35 +22,36 @@ const ONCE: u32 = 1 << 16;
 /// Its age was unknown.
 const UNKNOWN: u32 = 1 << 17;
 
-/// What is remembered of a key that had to leave.
+/// What is remembered of an evicted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ghost {
-    /// First seen, minutes since the epoch (a multiple of ten minutes, at most ten too early).
+    /// Time of its first request, minutes since the epoch (a multiple of ten minutes, at most ten too early).
     pub first_min: u32,
-    /// It had sent one request.
+    /// True if it had sent one request.
     pub once: bool,
-    /// Its age was unknown.
+    /// True if its age was unknown.
     pub unknown: bool,
 }
 
-/// All ghosts, 4 bytes each: 14 bits of tag, flags, and the tick. In a set the key that left last stands first.
+/// All ghosts, 4 bytes each: 14 bits of tag, flags, and the tick. In each set the key evicted last stands
+/// first.
 #[derive(Debug)]
 pub struct Ghosts(Vec<u32>);
 
 impl Ghosts {
-    /// For a table of so many keys (a power of two).
+    /// Allocates ghosts for a table of `keys` keys (a power of two).
     pub fn new(keys: usize) -> Ghosts {
         Ghosts(vec![0; keys.saturating_mul(PER_KEY).clamp(WAYS, CELLS)])
     }
-    /// Bytes.
+    /// Bytes of the table.
     pub fn size_bytes(&self) -> usize {
         self.0.len().saturating_mul(4)
     }
-    /// The table, for saving and restoring.
+    /// The cells, to save and restore them.
     pub fn cells(&self) -> &Vec<u32> {
         &self.0
     }
-    /// The table, to change it.
+    /// The cells, to change them.
     pub fn cells_mut(&mut self) -> &mut Vec<u32> {
         &mut self.0
     }
@@ -58,7 +60,7 @@ impl Ghosts {
         let set = (h as usize).checked_rem(self.0.len() / WAYS).unwrap_or(0).saturating_mul(WAYS);
         (set..set.saturating_add(WAYS), ((h >> 50) as u32).max(1) << 18)
     }
-    /// Remembers a key that leaves.
+    /// Remembers a key that is evicted.
     pub fn note(&mut self, key: &KeyState, now_s: u32) {
         let (set, tag) = self.place(key.id);
         // Where requests tell the account's age, the first request is what would be lost.
@@ -71,7 +73,7 @@ impl Ghosts {
         let unknown = if key.has(flag::AGE_UNKNOWN) { UNKNOWN } else { 0 };
         self.keep(set, tag | once | unknown | u32::from(tick));
     }
-    /// Remembers since when a value was known that leaves.
+    /// Remembers the first-seen time of a value that is evicted.
     pub fn note_value(&mut self, value: u64, created_s: u32, now_s: u32) {
         let (set, tag) = self.place(value);
         let tick = tick_of(created_s.max(now_s.saturating_sub(MOST.saturating_mul(600))));
@@ -92,7 +94,7 @@ impl Ghosts {
         let cell = self.0.get_mut(set)?.iter_mut().find(|c| **c >> 18 == tag >> 18)?;
         Some(Ghost::read(std::mem::take(cell), now_s))
     }
-    /// What is remembered of a key or value, which stays so.
+    /// What is remembered of a key or value. It stays remembered.
     pub fn get(&self, id: u64, now_s: u32) -> Option<Ghost> {
         let (set, tag) = self.place(id);
         self.0.get(set)?.iter().find(|c| **c >> 18 == tag >> 18).map(|c| Ghost::read(*c, now_s))

@@ -1,7 +1,8 @@
-//! Where all keys come from: number of keys by the address prefix of their first request, in 256 buckets. If a proxy sees
-//! only the address of its load balancer, all keys have one home, and a common home says nothing about an owner.
+//! Address prefixes of all keys: number of keys by the prefix of their first request, in 256 buckets. If a
+//! proxy sees only the address of its load balancer, all keys share one prefix, and a shared prefix is no
+//! evidence of one owner.
 //!
-//! Memory 1 KiB; counted anew after a restore. Halved when a bucket is full.
+//! Memory: 1 KiB. Recounted after a restore; all buckets are halved when one is full.
 
 /// Buckets.
 const BUCKETS: usize = 256;
@@ -17,7 +18,7 @@ impl Default for Homes {
 }
 
 impl Homes {
-    /// One more key of a home; 0 is unknown.
+    /// Counts one more key of a home (hash of an address prefix; 0 = unknown).
     pub fn add(&mut self, home: u16) {
         if home == 0 {
             return;
@@ -29,8 +30,8 @@ impl Homes {
             }
         }
     }
-    /// Share of all other keys that have one of these homes; 0 where there are hardly any other keys. `own` and `of`: keys
-    /// to leave out, of these homes and in all.
+    /// Share of the other keys that have one of these homes; 0 if there are hardly any others. `own` and
+    /// `of`: keys to leave out, of these homes and in all.
     pub fn share(&self, homes: &[u16], own: f64, of: f64) -> f64 {
         let all: f64 = self.0.iter().map(|n| f64::from(*n)).sum();
         let mut met = [false; BUCKETS];

@@ -1,101 +1,103 @@
 //! The key table: 64 bytes a key, two buckets of eight to choose from, bounded.
 //!
-//! If both buckets are full, a key that came once gives way first, then one that came back, then one that was blocked, and
-//! last a convicted one; among equals the longest silent. So a flood of made-up keys displaces hardly any but its own. Of a
-//! key that left its birth is kept (see `ghosts`), so it does not look new when it comes back. Its debts are not kept: it
-//! gets a fresh quota, which is better than to charge a newcomer with a stranger's debt. That quota is bounded: keys above
-//! a limit stay known in `overdrawn`, each worker has limits of its own, and it takes 16 keys that came back to displace another
-//! such key.
+//! If both buckets are full, keys are evicted in this order: those that sent once, those that came back,
+//! those that were blocked, convicted ones; among equals the one that has been silent longest. So a flood of
+//! made-up keys displaces hardly any but its own. The birth of an evicted key is kept (`ghosts`), so it does
+//! not look new when it comes back. Its debts are not kept: it gets a fresh quota, so that no newcomer is
+//! charged with a stranger's debt. That quota is bounded: keys above a limit stay known in `overdrawn`, each
+//! worker has limits of its own, and it takes 16 keys that came back to displace another such key.
 
 use super::ghosts::{Ghost, Ghosts};
 use crate::engine::hash;
 use crate::engine::wire::encoded;
 
-/// Slots of a bucket.
+/// Slots in a bucket.
 pub const BUCKET: usize = 8;
-/// Openings that are entered in the bitmaps, at most: a full map would make every heavy user look sleepless.
+/// Openings in the bitmaps, at most: a full map would make every heavy user look sleepless.
 pub const MAP_LIMIT: u8 = 63;
 
 /// After this silence a key's state is worth no more than its birth.
 const SILENT_S: u32 = 14 * 86_400;
 
-/// An heir has an heir of its own only after this time (20 h). Otherwise one trusted key could launder any number of new
-/// ones, each the heir of the one before: 1,500 accounts behind 10 egresses in one day. With the rule it is one a day and
-/// egress. A credential that is rotated once a day or less often stays of unknown age. One that is rotated every hour is
-/// young from its second successor on; such tokens need an identity that stays (`jwt`, a header).
+/// Least time before an heir may have an heir of its own, ticks (20 h). Otherwise one trusted key could
+/// launder any number of new ones, each the heir of the one before: 1,500 accounts behind 10 egresses in one
+/// day. With the rule it is one a day and egress. A credential that is rotated once a day or less often keeps
+/// an unknown age. One that is rotated every hour is young from its second successor on; such tokens need an
+/// identity that stays (`jwt`, a header).
 pub const CHAIN_TICKS: u16 = 120;
 
-/// Key flags.
+/// Bits of `KeyState::flags`.
 pub mod flag {
-    /// First seen while learning, or heir of such a key: youth neither accuses nor protects.
+    /// First seen while the ledger was learning ages, or heir of such a key: its age is unknown.
     pub const AGE_UNKNOWN: u8 = 1;
-    /// Never sleeps, spread over the hour, one-shot, never repeats.
+    /// Automatic (`detect::automation`): never sleeps, sends at any minute, follows up on nothing, never
+    /// repeats.
     pub const AUTOMATIC: u8 = 2;
     /// The request told the account's age.
     pub const CREATED: u8 = 4;
     /// The last gap between openings repeated the one before.
     pub const REPEAT: u8 = 8;
-    /// Another key was already recognised as this key's successor.
+    /// Another key has been recognised as this key's successor.
     pub const HEIR: u8 = 16;
-    /// The key has shown a rollout's breadth of shared prompts.
+    /// The key has sent as many shared prompts as a roll-out.
     pub const ROLLOUT: u8 = 32;
-    /// Convicted: blocked until 72 h after its last request, while its case stands.
+    /// Convicted: blocked until `actions.block.for` after its last request, while its case stands.
     pub const CONVICTED: u8 = 64;
-    /// Took over another key's unknown age: see `CHAIN_TICKS`.
+    /// It has inherited the unknown age of another key: see `CHAIN_TICKS`.
     pub const INHERITED: u8 = 128;
 }
 
-/// What is kept of a key.
+/// The state of one key, 64 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct KeyState {
     /// `KeyId`; 0 is never stored.
     pub id: u64,
-    /// Birth: creation if told, else first request, minutes since the epoch.
+    /// Birth: creation of the account if told, else first request; minutes since the epoch.
     pub first_min: u32,
-    /// Last request, seconds since the epoch.
+    /// Time of the last request, seconds since the epoch.
     pub last_s: u32,
     /// Requests.
     pub total: u32,
-    /// Openings.
+    /// Openings: requests that start a conversation.
     pub single: u32,
-    /// Bit per UTC hour of day (24) and openings counted in the maps (8).
+    /// Bit per UTC hour of day (24), and the number of openings in the maps (8 bits).
     pub hours: u32,
     /// Bit per 112.5 s of the hour.
     pub phase: u32,
-    /// Bits of prompts that another key had sent within the hour. Of a convicted key: see `convict`.
+    /// Bitmap of prompts that another key had sent within the hour. Of a convicted key: see `convict`.
     pub dup_map: u64,
-    /// Confirmed values matched in the current case, a bit each.
+    /// Bitmap of confirmed values matched in the current case.
     pub seen_values: u16,
     /// Hash of the address prefix of the first request, 0 if unknown.
     pub home: u16,
-    /// Number of such prompts (saturating).
+    /// Number of prompts that another key had sent within the hour (saturating).
     pub dup_x: u8,
-    /// Gaps that repeat the one before: three up, one down.
+    /// Gaps that repeat the one before: plus three for each, minus one for each other.
     pub beats: u8,
-    /// Case of the last match.
+    /// Number of the case of the last match.
     pub case: u16,
-    /// First request, ticks (wraps after 455 days).
+    /// Time of the first request, ticks (wraps after 455 days).
     pub born: u16,
-    /// Theoretical arrival times of the first two limits, relative to `last_s`, in 1/32768 of the window.
+    /// Theoretical arrival time (GCRA) of the first limit, relative to `last_s`, in 1/32768 of the window.
     pub tat0: u16,
-    /// See `tat0`.
+    /// The same of the second limit.
     pub tat1: u16,
-    /// Sliding window: requests, openings, repeats; all halved at 64.
+    /// Sliding window of recent requests: all of them. The three counts are halved when this one reaches 64.
     pub win_total: u8,
-    /// See `win_total`.
+    /// Openings in that window.
     pub win_single: u8,
-    /// See `win_total`.
+    /// Repeats in that window.
     pub win_dup: u8,
     /// Follow-ups that carried the template of the current case (saturating).
     pub talk: u8,
-    /// Openings that carried it, and all openings since the first of them (saturating).
+    /// Openings that carried the template of the current case (saturating).
     pub hits: u8,
-    /// See `hits`.
+    /// All openings since the first of `hits` (saturating).
     pub after: u8,
-    /// Blocks.
+    /// Blocks counted against the key.
     pub strikes: u8,
-    /// See `flag`.
+    /// Bits, see `flag`.
     pub flags: u8,
     /// Epoch of the last ageing, modulo 256.
     pub epoch: u8,
@@ -135,31 +137,31 @@ encoded!(KeyState {
 });
 
 impl KeyState {
-    /// Is `f` set?
+    /// True if flag `f` is set.
     pub fn has(&self, f: u8) -> bool {
         self.flags & f != 0
     }
-    /// Sets or clears `f`.
+    /// Sets or clears flag `f`.
     pub fn set(&mut self, f: u8, on: bool) {
         self.flags = if on { self.flags | f } else { self.flags & !f };
     }
-    /// Convicts the key. `own`: the sum of its factors but the template's odds, nats. It is kept as it is, because what a
-    /// key does while it is refused costs it nothing and is no evidence. It is stored in `dup_map`, as the breadth of its
-    /// prompts is no longer asked.
+    /// Convicts the key. `own`: the sum of its factors but the template's odds, nats. It is kept unchanged,
+    /// because what a key does while it is refused is no evidence. It is stored in `dup_map`, which is not
+    /// used for convicted keys.
     pub fn convict(&mut self, own: f32) {
         self.set(flag::CONVICTED, true);
         self.dup_map = u64::from(own.to_bits());
     }
-    /// What its own facts said when it was convicted, nats; 0 if it is not.
+    /// The `own` of its conviction, nats; 0 if it is not convicted.
     pub fn own(&self) -> f32 {
         if self.has(flag::CONVICTED) { f32::from_bits(self.dup_map as u32) } else { 0.0 }
     }
-    /// Ends a conviction.
+    /// Ends the conviction.
     pub fn acquit(&mut self) {
         self.set(flag::CONVICTED, false);
         (self.dup_map, self.dup_x) = (0, 0);
     }
-    /// Prompts that it shared with others, a bit each.
+    /// Number of distinct prompts that it shares with other keys (up to 64).
     pub fn shared(&self) -> u32 {
         if self.has(flag::CONVICTED) { 0 } else { self.dup_map.count_ones() }
     }
@@ -167,23 +169,25 @@ impl KeyState {
     pub fn map_n(&self) -> u8 {
         (self.hours >> 24) as u8
     }
-    /// Hours seen.
+    /// Hours of the day seen, a bit each.
     pub fn hour_bits(&self) -> u32 {
         self.hours & 0x00ff_ffff
     }
-    /// Is the key on a timer, even with jitter? Its gaps repeat far more often than those of a queue.
+    /// True if the key is on a timer, even with jitter: its gaps repeat far more often than those of a work
+    /// queue.
     pub fn is_regular(&self) -> bool {
         self.beats >= 6
     }
-    /// Known to be younger than `young_for_s`.
+    /// True if it is known to be younger than `young_for_s` seconds.
     pub fn is_young(&self, now_s: u32, young_for_s: u64) -> bool {
         !self.has(flag::AGE_UNKNOWN) && self.age_s(now_s) < young_for_s
     }
-    /// Known to be older than `young_for_s`; also where nothing but the first request tells.
+    /// True if it is known to be older than `young_for_s` seconds, if only from its first request.
     pub fn is_old(&self, now_s: u32, young_for_s: u64) -> bool {
         self.age_s(now_s) >= young_for_s
     }
-    /// Known to have been younger than `young_for_s` at its first request: a key does not grow out of a campaign.
+    /// True if it is known to have been younger than `young_for_s` seconds at its first request: a key does
+    /// not grow out of a campaign.
     pub fn came_young(&self, now_s: u32, tick: u16, young_for_s: u64) -> bool {
         let since_s = u32::from(tick.wrapping_sub(self.born)).saturating_mul(600);
         self.is_young(now_s.saturating_sub(since_s), young_for_s)
@@ -191,8 +195,8 @@ impl KeyState {
     fn age_s(&self, now_s: u32) -> u64 {
         u64::from(now_s).saturating_sub(u64::from(self.first_min).saturating_mul(60))
     }
-    /// What the state is worth, for eviction: 0 an empty slot, 1 a key that came once or is silent for two weeks, 2 one
-    /// that came back, 3 one that was blocked, 4 a convicted one.
+    /// Value of the state for eviction: 0 an empty slot, 1 a key that sent once or has been silent for two
+    /// weeks, 2 one that came back, 3 one that was blocked, 4 a convicted one.
     fn worth(&self, now_s: u32) -> u8 {
         match () {
             () if self.id == 0 => 0,
@@ -203,26 +207,27 @@ impl KeyState {
             () => 1,
         }
     }
-    /// A new key from the same origin may be its successor: not struck, trusted, and without an heir so far.
+    /// True if a new key from the same origin may be its successor: it is not struck, it is trusted, and it
+    /// has no heir so far.
     pub fn may_have_heir(&self, now_s: u32, tick: u16, young_for_s: u64) -> bool {
         self.strikes == 0
             && (self.has(flag::AGE_UNKNOWN) || self.is_old(now_s, young_for_s))
             && !self.has(flag::HEIR)
             && (!self.has(flag::INHERITED) || tick.wrapping_sub(self.born) >= CHAIN_TICKS)
     }
-    /// Share of openings in the window, in percent.
+    /// Openings among the requests of the window, percent.
     pub fn single_percent(&self) -> u32 {
         percent(self.win_single, self.win_total)
     }
-    /// Share of repeats among the openings in the window, in percent.
+    /// Repeats among the openings of the window, percent.
     pub fn dup_percent(&self) -> u32 {
         percent(self.win_dup, self.win_total)
     }
-    /// Share of its openings since the first that matched a confirmed value which did, in percent.
+    /// Openings that matched a confirmed value, among all since the first that did, percent.
     pub fn match_percent(&self) -> u32 {
         percent(self.hits, self.after)
     }
-    /// Counts one request into the sliding window.
+    /// Counts one request in the sliding window.
     pub fn window(&mut self, single: bool, dup: bool) {
         if self.win_total >= 64 {
             for w in [&mut self.win_total, &mut self.win_single, &mut self.win_dup] {
@@ -233,7 +238,7 @@ impl KeyState {
         self.win_single = self.win_single.saturating_add(u8::from(single));
         self.win_dup = self.win_dup.saturating_add(u8::from(dup));
     }
-    /// Epoch boundary.
+    /// Ages the state at the end of an epoch.
     pub fn age_epoch(&mut self, epoch: u8) {
         let passed = epoch.wrapping_sub(self.epoch);
         if passed == 0 {
@@ -251,7 +256,7 @@ fn percent(part: u8, whole: u8) -> u32 {
     u32::from(part).saturating_mul(100).checked_div(u32::from(whole)).unwrap_or(0)
 }
 
-/// All keys of a node.
+/// The states of all keys of a node.
 #[derive(Debug)]
 pub struct KeyTable {
     slots: Vec<KeyState>,
@@ -263,63 +268,63 @@ pub struct KeyTable {
 }
 
 impl KeyTable {
-    /// `capacity` is rounded up to a power of two, at least one bucket.
+    /// Allocates `capacity` states, rounded up to a power of two, at least one bucket.
     pub fn new(capacity: u32) -> KeyTable {
         let n = (capacity as usize).next_power_of_two().max(BUCKET);
         let slots = vec![KeyState::default(); n];
         KeyTable { slots, ghosts: Ghosts::new(n), marks: Vec::new(), used: 0, evicted: 0 }
     }
-    /// Keys stored.
+    /// Number of keys stored.
     pub fn used(&self) -> u32 {
         self.used
     }
-    /// Keys given up so far.
+    /// Keys evicted so far.
     pub fn evicted(&self) -> u64 {
         self.evicted
     }
-    /// Bytes.
+    /// Bytes of the table, its ghosts and marks.
     pub fn size_bytes(&self) -> usize {
         let slots = self.slots.len().saturating_mul(std::mem::size_of::<KeyState>());
         slots.saturating_add(self.ghosts.size_bytes()).saturating_add(self.marks.len())
     }
-    /// Allocates a mark for each key, or drops them.
+    /// Allocates a mark (a byte for `ledger::budget`) for each key, or drops all marks.
     pub fn mark(&mut self, on: bool) {
         self.marks.resize(if on { self.slots.len() } else { 0 }, 0);
     }
-    /// Marks of all slots.
+    /// Marks of all slots, in their order; empty without budgets.
     pub fn marks(&self) -> &[u8] {
         &self.marks
     }
-    /// A key and its mark.
+    /// A key's state and its mark.
     pub fn marked(&mut self, id: u64) -> Option<(&KeyState, &mut u8)> {
         let at = self.find(id)?;
         self.slots.get(at).zip(self.marks.get_mut(at))
     }
-    /// Keys that had to leave.
+    /// Ghosts of evicted keys.
     pub fn ghosts(&self) -> &Ghosts {
         &self.ghosts
     }
-    /// Keys that had to leave, for restoring.
+    /// The same, to restore them.
     pub fn ghosts_mut(&mut self) -> &mut Ghosts {
         &mut self.ghosts
     }
-    /// What is remembered of a key that had to leave; forgotten with it.
+    /// Takes out what is remembered of an evicted key.
     pub fn recall(&mut self, id: u64, now_s: u32) -> Option<Ghost> {
         self.ghosts.recall(id, now_s)
     }
-    /// All slots, empty ones (id 0) included.
+    /// All slots; empty ones have id 0.
     pub fn slots(&self) -> &Vec<KeyState> {
         &self.slots
     }
-    /// The slots, for restoring. Call `recount` afterwards.
+    /// All slots, to restore them. Call `recount` afterwards.
     pub fn slots_mut(&mut self) -> &mut Vec<KeyState> {
         &mut self.slots
     }
-    /// Counts the keys again.
+    /// Recounts the keys after a restore.
     pub fn recount(&mut self) {
         self.used = self.slots.iter().filter(|s| s.id != 0).count() as u32;
     }
-    /// Clears the older of two states of one key, which moved between the moments of two pages.
+    /// Where one key has two states (it moved between slots while pages were written), clears the older one.
     pub fn part_twins(&mut self) {
         for at in 0..self.slots.len() {
             let Some(k) = self.slots.get(at).copied().filter(|k| k.id != 0) else { continue };
@@ -347,15 +352,16 @@ impl KeyTable {
             Some(start.wrapping_add(at))
         })
     }
-    /// Looks a key up.
+    /// The state of a key.
     pub fn get(&self, id: u64) -> Option<&KeyState> {
         self.find(id).and_then(|at| self.slots.get(at))
     }
-    /// Looks a key up, to change it.
+    /// The state of a key, to change it.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut KeyState> {
         self.find(id).and_then(|at| self.slots.get_mut(at))
     }
-    /// The place for a new key: an empty slot, or that of the key whose state is worth least.
+    /// Stores the state of a new key in an empty slot, or in place of the least valuable state of its
+    /// buckets.
     pub fn insert(&mut self, fresh: KeyState, now_s: u32) -> Option<&mut KeyState> {
         let slots = &self.slots;
         let ways = self.buckets(fresh.id).into_iter().flatten();

@@ -1,22 +1,23 @@
-//! Large samples: 256 keys instead of 32, for the few groups that may become a campaign.
+//! Large samples: 256 keys instead of 32, for the few groups that may become a campaign's.
 //!
-//! Explanations are told apart by a likelihood ratio that grows with the number of keys looked at: what 32 keys say in 2 nats, 256
-//! say in 16 (`campaign.nats` asks for 20). A template's values share their keys, so one large sample a template is enough. A large sample starts
-//! while the group's own sample is still complete, so it misses nobody. Memory: 64 large samples of 9 KiB.
+//! Explanations are told apart by a likelihood ratio that grows with the number of keys: what 32 keys say in
+//! 2 nats, 256 say in 16 (`campaign.nats` asks for 20). A template's values share their keys, so one large
+//! sample a template is enough. A large sample starts while the group's own sample is still complete, so it
+//! misses no key. Memory: 64 large samples of 9 KiB.
 
 use super::groups::{Group, Sample, Touch, admit, put_sample, take_sample};
 use crate::engine::sketch::bottom_k::BottomK;
 use crate::engine::wire::{Encoded, Reader, Writer};
 
-/// Keys of a large sample.
+/// Keys in a large sample.
 pub const KEYS: usize = 256;
-/// Large samples.
+/// Number of large samples.
 pub const LARGE_SAMPLES: usize = 64;
 
 /// One large sample.
 #[derive(Clone, Debug, Default)]
 pub struct LargeSample {
-    /// The group it belongs to; 0 = free.
+    /// Tag of the group it belongs to; 0 = free.
     pub tag: u64,
     /// Uniform sample of the group's keys.
     pub keys: BottomK<Sample, KEYS>,
@@ -45,7 +46,7 @@ impl Default for LargeSamples {
 }
 
 impl LargeSamples {
-    /// Bytes.
+    /// Bytes of all large samples.
     pub fn size_bytes(&self) -> usize {
         self.slots.len().saturating_mul(std::mem::size_of::<LargeSample>())
     }
@@ -57,12 +58,12 @@ impl LargeSamples {
     pub fn slots_mut(&mut self) -> &mut Vec<LargeSample> {
         &mut self.slots
     }
-    /// The large sample of a group that was given slot `slot`.
+    /// The large sample in slot `slot` (from 1; 0 = none), if it belongs to group `tag`.
     pub fn get(&self, slot: u8, tag: u64) -> Option<&BottomK<Sample, KEYS>> {
         let at = usize::from(slot).checked_sub(1)?;
         self.slots.get(at).filter(|p| p.tag == tag).map(|p| &p.keys)
     }
-    /// One request touches a group's large sample.
+    /// Applies one request to a group's large sample.
     pub fn touch(&mut self, slot: u8, tag: u64, t: &Touch) {
         if let Some(at) = usize::from(slot).checked_sub(1)
             && let Some(p) = self.slots.get_mut(at).filter(|p| p.tag == tag)
@@ -70,7 +71,8 @@ impl LargeSamples {
             admit(&mut p.keys, t);
         }
     }
-    /// Gives `group` a large sample in place of the one with the lowest rank below `worth`; the slot, or 0 if there is none.
+    /// Gives `group` a large sample in place of the one with the lowest rank, if that is below `worth`.
+    /// Returns its slot, or 0 if there is none.
     pub fn start(&mut self, group: &Group, worth: f64, rank: impl Fn(u64) -> f64) -> u8 {
         // A group of the same value that was evicted may have left one.
         self.slots.iter_mut().filter(|p| p.tag == group.tag).for_each(|p| *p = LargeSample::default());
@@ -90,7 +92,7 @@ impl LargeSamples {
         }
         (i as u8).saturating_add(1)
     }
-    /// Epoch boundary: keys that fell silent leave.
+    /// Ages the samples at the end of an epoch: keys that fell silent are dropped.
     pub fn age(&mut self, tick: u16, silent_ticks: u16) {
         for p in self.slots.iter_mut().filter(|p| p.tag != 0) {
             p.keys.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);

@@ -1,5 +1,5 @@
-//! What is remembered, table by table: bounded, allocated once, counts and hashes only. A table knows its own layout and rules of
-//! eviction, and nothing of what is concluded from it.
+//! What is remembered, table by table: bounded, allocated once, counts and hashes only. A table knows its
+//! layout and its rules of eviction, and draws no conclusions.
 
 pub mod cases;
 pub mod doorkeeper;

@@ -6,20 +6,20 @@ use crate::engine::wire::{Encoded, Reader, Writer};
 /// How keys send: `detect::coming::Pace` in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rhythm {
-    /// Probability to stop after a visit.
+    /// Probability that a key stops after a visit.
     pub stop: f32,
-    /// Mean gap between visits, ticks.
+    /// Mean gap between requests, ticks.
     pub gap: f32,
     /// How alike keys' rates are: shape of their gamma distribution.
     pub shape: f32,
 }
 
-/// A `Share` in single precision.
+/// A beta distribution of shares: `beta_binomial::Share` in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Beta {
-    /// See `Share`.
+    /// Mean.
     pub mean: f32,
-    /// See `Share`.
+    /// Precision: high where all keys have about the same share.
     pub precision: f32,
 }
 
@@ -40,46 +40,47 @@ const FLOATS: usize = 26;
 /// Bytes of encoded numbers.
 pub const BYTES: usize = 12 + 4 * FLOATS;
 
-/// The numbers of a case. Pairs are the campaign's side and the honest one. By default they accuse nobody.
+/// Numbers by which the keys of a case are judged. Fields named `honest_…` are of honest users of the
+/// template, their counterparts of the campaign. The default accuses nobody.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Numbers {
     /// Odds that a key which sends the template is the campaign's, before anything is known of it, nats.
     pub prior: f32,
-    /// Factors of a key that is known to be young, and of one known to be old, nats.
+    /// Factor of a key that is known to be young, nats.
     pub young: f32,
-    /// See `young`.
+    /// Factor of a key that is known to be old, nats.
     pub old: f32,
-    /// Its keys were born between these minutes.
+    /// The campaign's keys were born from this minute on (minutes since the epoch).
     pub born_from_min: u32,
-    /// See `born_from_min`.
+    /// The campaign's keys were born up to this minute.
     pub born_to_min: u32,
-    /// Who came after this minute is a newcomer: what was seen does not tell of it.
+    /// A key that came after this minute is a newcomer: the evidence does not cover it.
     pub came_to_min: u32,
-    /// Factor of a newcomer, nats; never for the campaign.
+    /// Factor of a newcomer, nats; never above 0.
     pub newcomer: f32,
-    /// Share of the template in its keys' traffic.
+    /// Share of the template in a campaign's key's openings.
     pub devoted: Beta,
-    /// See `devoted`.
+    /// The same of an honest user.
     pub honest_devoted: Beta,
-    /// How its keys send.
+    /// How the campaign's keys send.
     pub queue: Rhythm,
-    /// See `queue`.
+    /// How honest users send.
     pub honest: Rhythm,
-    /// Follow-ups.
+    /// Share of follow-ups among requests of a campaign's key.
     pub talk: Beta,
-    /// See `talk`.
+    /// The same of an honest user.
     pub honest_talk: Beta,
-    /// Repeats.
+    /// Share of repeats among openings of a campaign's key.
     pub repeats: Beta,
-    /// See `repeats`.
+    /// The same of an honest user.
     pub honest_repeats: Beta,
-    /// Share of keys that sleep.
+    /// Share of the campaign's keys that sleep.
     pub sleep: f32,
-    /// See `sleep`.
+    /// Share of honest users that sleep.
     pub honest_sleep: f32,
     /// Factor of a key that is on a timer, nats.
     pub regular: f32,
-    /// Share of old keys' openings that are honest users': a campaign's accounts may be bought.
+    /// Probability that the opening of an old key is an honest user's: a campaign's accounts may be bought.
     pub old_honest: f32,
 }
 
@@ -112,7 +113,7 @@ impl Default for Numbers {
 }
 
 impl Numbers {
-    /// Have they changed enough to be published anew?
+    /// True if they differ enough to be published again.
     pub fn differ(&self, other: &Numbers) -> bool {
         let far = |a: f32, b: f32, by: f32| (a - b).is_nan() || (a - b).abs() > by;
         far(self.prior, other.prior, 0.25)

@@ -2,7 +2,7 @@
 
 use crate::engine::wire::encoded;
 
-/// The last trusted key of a network origin: its credential may be rotated.
+/// The last trusted key that came from a network origin. A new key from there may be its rotated credential.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Origin {
     /// Tag of the origin.
@@ -14,7 +14,7 @@ pub struct Origin {
 encoded!(Origin { tag: u32, key: u64 });
 
 impl Origin {
-    /// Has a key left it?
+    /// True if a key is stored.
     pub fn live(&self) -> bool {
         self.key != 0
     }

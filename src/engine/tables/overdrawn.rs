@@ -1,24 +1,25 @@
-//! Keys (and tenants) that have used up a limit over all workers together, until their next request conforms: published with
-//! the shards.
+//! Keys and tenants that have used up a limit over all workers together, until their next request conforms.
+//! Published with the shards.
 //!
-//! Memory: 1,024 entries of 32 bytes. A full bucket gives up the entry that ends first: that key is then held by its state,
-//! which holds two windows of debt, and by each worker's own limits. Not saved: a restart finds out again from the states.
+//! Memory: 1,024 entries of 32 bytes. A full bucket drops the entry that ends first: that key is then held by
+//! its state, which stores two windows of debt, and by each worker's own limits. Not saved: after a restart
+//! it is computed again from the states.
 
 use super::quota::Debt;
 use crate::engine::hash;
 use crate::engine::units::Nanos;
 use crate::engine::units::Wait;
 
-/// A key, or all keys of a tenant, that have used up a limit over all workers together.
+/// A key, or all keys of a tenant, that have used up a limit over all workers together, as published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverEntry {
     /// `KeyId`, or the bucket of a tenant (see `limiter::of_tenant`) or budget.
     pub key: u64,
-    /// From then on its next request conforms, seconds since the epoch.
+    /// Time from which its next request conforms, seconds since the epoch.
     pub until_s: u32,
-    /// The profile whose limit it is.
+    /// Index of the profile whose limit it is.
     pub profile: u8,
-    /// Which of its limits.
+    /// Index of the limit in the profile.
     pub limit: u8,
 }
 
@@ -34,18 +35,18 @@ struct Entry {
 
 const NONE: Entry = Entry { key: 0, profile: 0, debt: Debt { limit: 0, until: Nanos(0) } };
 
-/// The entries.
+/// All keys and tenants with a debt.
 #[derive(Debug)]
-pub struct Over(Vec<Entry>);
+pub struct Overdrawn(Vec<Entry>);
 
-impl Default for Over {
-    fn default() -> Over {
-        Over(vec![NONE; ENTRIES])
+impl Default for Overdrawn {
+    fn default() -> Overdrawn {
+        Overdrawn(vec![NONE; ENTRIES])
     }
 }
 
-impl Over {
-    /// Bytes.
+impl Overdrawn {
+    /// Bytes of the table.
     pub fn size_bytes(&self) -> usize {
         self.0.len().saturating_mul(std::mem::size_of::<Entry>())
     }
@@ -55,21 +56,25 @@ impl Over {
         base..base.saturating_add(WAYS)
     }
 
-    /// A key's known debt, even if it is paid off by now.
+    /// The last known debt of a key, even if it is paid off by now.
     pub fn debt(&self, key: u64, profile: u8) -> Option<Debt> {
-        self.0.get(Over::bucket(key))?.iter().find(|e| e.key == key && e.profile == profile).map(|e| e.debt)
+        self.0
+            .get(Overdrawn::bucket(key))?
+            .iter()
+            .find(|e| e.key == key && e.profile == profile)
+            .map(|e| e.debt)
     }
 
-    /// The wait that edges are told of.
+    /// The wait that edges are told, `None` if there is none.
     pub fn wait(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
         let debt = self.debt(key, profile)?;
         let wait = Nanos::from_secs(u64::from(until_s(&debt))).since(now);
         (wait != Nanos(0)).then_some(Wait { wait, limit: debt.limit })
     }
 
-    /// Notes a key's debt; `true` if an edge should know.
+    /// Records a key's debt. True if edges must be told.
     pub fn note(&mut self, key: u64, profile: u8, debt: Debt) -> bool {
-        let Some(ways) = self.0.get_mut(Over::bucket(key)) else { return false };
+        let Some(ways) = self.0.get_mut(Overdrawn::bucket(key)) else { return false };
         let at = ways.iter().position(|e| e.key == key && e.profile == profile);
         let at = at.or_else(|| (0..WAYS).min_by_key(|i| ways.get(*i).map_or(Nanos(0), |e| e.debt.until)));
         let Some(entry) = at.and_then(|at| ways.get_mut(at)) else { return false };
@@ -78,7 +83,7 @@ impl Over {
         news
     }
 
-    /// Entries that have not ended yet.
+    /// Entries whose wait has not ended.
     pub fn live(&self, now_s: u32) -> impl Iterator<Item = OverEntry> {
         let told = |e: &Entry| OverEntry {
             key: e.key,
@@ -90,7 +95,8 @@ impl Over {
     }
 }
 
-/// States count whole seconds: one of slack, rounded down, so that nobody waits longer than a worker told.
+/// End of the published wait, seconds. One second is subtracted and the rest rounded down, so that nobody
+/// waits longer than a worker has told.
 fn until_s(debt: &Debt) -> u32 {
     u32::try_from(debt.until.since(Nanos::from_secs(1)).secs()).unwrap_or(u32::MAX)
 }
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_gives_up_who_ends_first() {
-        let mut over = Over::default();
+        let mut over = Overdrawn::default();
         let size = over.size_bytes();
         for key in 1..=20_000u64 {
             over.note(key, 0, Debt { limit: 0, until: Nanos::from_secs(1_000 + key) });

@@ -1,8 +1,9 @@
-//! Node-wide limits in a key's state: the first two of a profile, charged with what was served.
+//! Node-wide limits in a key's state: the first two of a profile, charged with served requests.
 //!
-//! GCRA with the theoretical arrival time kept as a backlog in 1/32768 of the limit's window: 4 bytes a key for two
-//! limits; rounding is unbiased. Workers act at once with exact limits of their own; this corrects what several workers let
-//! through together. Further limits, and those of tenants, have no room here: see `rates`.
+//! GCRA with the theoretical arrival time kept as a backlog in 1/32768 of the limit's window: 4 bytes a key
+//! for two limits; rounding is unbiased. Workers enforce exact limits of their own at once; this corrects
+//! what several workers let through together. Further limits, and those of tenants, have no room here: see
+//! `ledger::rates`.
 
 use super::keys::KeyState;
 use crate::engine::config::Limit;
@@ -15,18 +16,19 @@ use crate::engine::units::Wait;
 pub const LIMITS: usize = 2;
 const STEPS: u64 = 32_768;
 
-/// A limit that is used up over all workers together: the next request conforms from `until` on. The state holds two windows
-/// of debt; this holds any.
+/// A limit that is used up over all workers together. The state can store two windows of debt; this stores
+/// any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Debt {
-    /// Which of the profile's limits.
+    /// Index of the limit in the profile.
     pub limit: u8,
-    /// Conforms from then on.
+    /// Time from which the next request conforms.
     pub until: Nanos,
 }
 
-/// Charges one request of `cost` that has been served already at `now`, conforming or not, on top of the debt that is known
-/// of the key. The longest debt, if the next request would not conform. `elapsed` is the time since the key's last request.
+/// Charges one request of `cost` that was served at `now`, whether it conformed or not, on top of the `known`
+/// debt. `elapsed`: time since the key's last request. Returns the longest debt, if the next request would
+/// not conform.
 pub fn owe(
     key: &mut KeyState,
     limits: &[Limit],
@@ -58,7 +60,7 @@ pub fn owe(
     longest(waits.into_iter().flatten()).map(|w| Debt { limit: w.limit, until: now.plus(w.wait) })
 }
 
-/// Lets time pass; charges nothing.
+/// Lets `elapsed` pass for a key's limits. Charges nothing.
 pub fn rest(key: &mut KeyState, limits: &[Limit], elapsed: Nanos) {
     let dither = dither(key);
     for (limit, tat) in limits.iter().zip([&mut key.tat0, &mut key.tat1]) {
@@ -78,7 +80,8 @@ fn steps(limit: &Limit, backlog: u64, dither: u64) -> u16 {
     u16::try_from(steps).unwrap_or(u16::MAX)
 }
 
-/// The longest wait until a request of `cost` conforms, as of the key's last request, if it does not. Charges nothing.
+/// The longest wait, counted from the key's last request, until a request of `cost` conforms; `None` if it
+/// conforms now. Charges nothing.
 pub fn ask(key: &KeyState, limits: &[Limit], cost: u16) -> Option<Wait> {
     let ask = |(i, (limit, tat)): (u8, (&Limit, u16))| {
         let cells = u64::from(limit.cells(cost).min(limit.requests));
@@ -94,7 +97,8 @@ fn step(limit: &Limit) -> u64 {
     (limit.per.0 / STEPS).max(1)
 }
 
-/// The state counts whole seconds: one of slack, so that this never refuses before a worker's exact limiter.
+/// The wait of a limit. The state counts whole seconds, so one is subtracted: this never refuses before a
+/// worker's exact limiter.
 fn wait(limit: &Limit, i: u8, backlog: u64, cells: u64) -> Option<Wait> {
     let wait = Nanos(backlog.saturating_add(cells).saturating_sub(limit.per.0));
     (wait.0 > step(limit).max(1_000_000_000)).then_some(Wait { wait, limit: i })

@@ -1,18 +1,20 @@
-//! Two direct-mapped memories: texts seen (who sent this before?) and last user messages of keys (is this a continuation?).
-//! Overwritten when full; a forgotten text counts as new, a forgotten message makes a follow-up look like an opening.
+//! Two direct-mapped tables: texts seen (has anybody sent this before?) and last user messages of keys (does
+//! this continue a conversation?). Overwritten when full: a forgotten text counts as new, and a forgotten
+//! message makes a follow-up look like an opening.
 
 use crate::engine::hash;
 
 /// What is known of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Nobody sent it before, as far as is remembered.
+    /// True if nobody sent it before, as far as is remembered.
     pub novel: bool,
-    /// Another key sent it within the last hour.
+    /// True if another key sent it within the last hour.
     pub shared: bool,
 }
 
-/// Texts seen (32-bit tag, 16-bit key tag, 16-bit minute), and last user messages sent by keys (64-bit hashes of both): 8 bytes each.
+/// Texts seen (32-bit tag, 16-bit key tag, 16-bit minute), and last user messages of keys (64-bit hashes of
+/// both): 8 bytes each.
 #[derive(Debug)]
 pub struct Texts {
     seen: Vec<u64>,
@@ -20,24 +22,24 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Twice 2^`bits` cells of 8 bytes.
+    /// Allocates twice 2^`bits` cells of 8 bytes.
     pub fn new(bits: u8) -> Texts {
         let cells = vec![0; 1usize << bits.clamp(8, 24)];
         Texts { seen: cells.clone(), sent: cells }
     }
-    /// Bytes.
+    /// Bytes of both tables.
     pub fn size_bytes(&self) -> usize {
         self.seen.len().saturating_add(self.sent.len()).saturating_mul(8)
     }
-    /// The tables, for saving.
+    /// Both tables, to save them.
     pub fn tables(&self) -> [&Vec<u64>; 2] {
         [&self.seen, &self.sent]
     }
-    /// The tables, for restoring.
+    /// Both tables, to restore them.
     pub fn tables_mut(&mut self) -> [&mut Vec<u64>; 2] {
         [&mut self.seen, &mut self.sent]
     }
-    /// Looks the text up and remembers it.
+    /// Looks a text up by its hash and remembers it, with its key and time (minutes).
     pub fn see(&mut self, exact: u64, key_hash: u32, minute: u32) -> Seen {
         let h = hash::mix(exact);
         let tag = h >> 32;
@@ -51,12 +53,12 @@ impl Texts {
         *cell = tag << 32 | key << 16 | minute;
         Seen { novel: !known, shared }
     }
-    /// Did `key` send `message` as a last user message before?
+    /// True if `key` has sent `message` as a last user message before.
     pub fn sent(&self, key: u64, message: u64) -> bool {
         let h = hash::combine(key, message);
         self.sent.get(place(&self.sent, h)).is_some_and(|&c| c == h)
     }
-    /// Remembers that `key` sends `message`.
+    /// Remembers that `key` sends `message` as a last user message.
     pub fn remember(&mut self, key: u64, message: u64) {
         let h = hash::combine(key, message);
         let at = place(&self.sent, h);

@@ -1,10 +1,10 @@
-//! Raw host calls in place of the SDK's: each status is checked, and none ends the VM. All else is the SDK's: `main!`,
-//! contexts, types, dispatcher, allocator, logger.
+//! Host calls made directly, not through the SDK: each status is checked, and none ends the VM. All else is
+//! the SDK's: `main!`, contexts, types, dispatcher, allocator, logger.
 //!
-//! In proxy-wasm 0.2.5 every call panics on a status that it does not list, which ends the VM and all streams in it. It
-//! also declares that a host answers with its `Status`, which lacks 5, 6, 9 and 12 (unimplemented), so such an answer is
-//! undefined behaviour. Here a status is a number, and any but 0 means "absent". This is the reason for most of these
-//! calls; further reasons are told at each.
+//! In proxy-wasm 0.2.5 every call panics on a status that it does not list, which ends the VM and all streams
+//! in it. It also declares that a host answers with its `Status`, which lacks 5, 6, 9 and 12 (unimplemented),
+//! so such an answer is undefined behaviour. Here a status is a number, and any but 0 means "absent". This is
+//! the reason for most of these calls; other reasons stand at each.
 //!
 //! Memory that the host allocates (through the SDK's allocator) is taken over as a `Vec` exactly once.
 
@@ -98,13 +98,15 @@ fn owned(status: u32, ptr: *mut u8, len: usize) -> Option<Vec<u8>> {
     Some(unsafe { Vec::from_raw_parts(ptr, len, len) })
 }
 
-/// Writes a decision record: no `log::Record`, no second copy of the line. `false`: the host keeps no log.
+/// Writes a line to the host's log: for decision records, without `log::Record` and a second copy of the
+/// line. False if the host has no log.
 pub fn log(level: LogLevel, text: &str) -> bool {
     // SAFETY: pointer and length of a live str.
     unsafe { raw::proxy_log(level, text.as_ptr(), text.len()) == 0 }
 }
 
-/// Wall time, nanoseconds since the epoch; 0 if the host does not tell. (The SDK's is a `SystemTime`, which the lints forbid.)
+/// Wall time, nanoseconds since the epoch; 0 if the host does not tell it. (The SDK returns a `SystemTime`,
+/// which the lints forbid.)
 pub fn now() -> u64 {
     let mut t = 0;
     // SAFETY: out-pointer to a live u64.
@@ -114,8 +116,8 @@ pub fn now() -> u64 {
     if told { t } else { 0 }
 }
 
-/// A clock that never steps back, nanoseconds; the wall clock if the host has none. WASI's: the SDK has none, and
-/// `std::time::Instant` panics without it.
+/// Nanoseconds of a clock that never steps back; the wall clock if the host has none. From WASI: the SDK has
+/// no such call, and `std::time::Instant` panics without the clock.
 pub fn monotonic() -> u64 {
     let mut t = 0;
     // SAFETY: out-pointer to a live u64; 1 is the monotonic clock.
@@ -125,7 +127,7 @@ pub fn monotonic() -> u64 {
     }
 }
 
-/// Random bytes, unless the host has none. WASI's: the SDK has none.
+/// Random bytes; `None` if the host has none. From WASI: the SDK has no such call.
 pub fn random() -> Option<[u8; 32]> {
     let mut out = [0; 32];
     // SAFETY: pointer and length of a live array.
@@ -142,19 +144,20 @@ pub fn shared(name: &str) -> Option<(Vec<u8>, u32)> {
     Some((owned(status, ptr, len)?, cas))
 }
 
-/// Writes a cell of shared data; the host's status, which tells a lost race (8) from a host without cells.
+/// Writes a cell of shared data. Returns the host's status, which tells a lost race (8) from a host without
+/// cells.
 pub fn set_shared(name: &str, value: &[u8], cas: u32) -> u32 {
     // SAFETY: pointers and lengths of a live str and a live slice.
     unsafe { raw::proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), cas) }
 }
 
-/// Asks for ticks. `false`: the host has none.
+/// Asks for ticks every `ms` milliseconds. False if the host has none.
 pub fn set_tick_period(ms: u32) -> bool {
     // SAFETY: plain value.
     unsafe { raw::proxy_set_tick_period_milliseconds(ms) == 0 }
 }
 
-/// Part of a buffer.
+/// Bytes of a buffer from `start` on, at most `max`; `None` if the host has no such buffer.
 pub fn buffer(kind: BufferType, start: usize, max: usize) -> Option<Vec<u8>> {
     let (mut ptr, mut len) = (std::ptr::null_mut(), 0);
     // SAFETY: out-pointers to live locals.
@@ -162,8 +165,8 @@ pub fn buffer(kind: BufferType, start: usize, max: usize) -> Option<Vec<u8>> {
     owned(status, ptr, len)
 }
 
-/// All pairs of a map, encoded (see `pairs`). (The SDK's `get_map` panics on a name or value that is not UTF-8, `get_map_bytes` on
-/// such a name: a client can send both.)
+/// All pairs of a map, encoded (see `pairs`). (The SDK's `get_map` panics on a name or value that is not
+/// UTF-8, `get_map_bytes` on such a name: a client can send both.)
 pub fn map(kind: MapType) -> Option<Vec<u8>> {
     let (mut ptr, mut len) = (std::ptr::null_mut(), 0);
     // SAFETY: out-pointers to live locals.
@@ -171,8 +174,8 @@ pub fn map(kind: MapType) -> Option<Vec<u8>> {
     owned(status, ptr, len)
 }
 
-/// Decodes a map: u32 count, then the sizes of all names and values, then NUL-terminated names and values. Damaged data ends
-/// the list.
+/// Decodes a map: u32 count, then the sizes of all names and values, then NUL-terminated names and values.
+/// The list ends where the data is damaged.
 pub fn pairs(bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
     let word = |at: usize| -> Option<usize> {
         let b: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
@@ -210,7 +213,7 @@ fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-/// Adds a header. `false`: too late, the headers have gone.
+/// Adds a header. False if the headers have been sent already.
 pub fn add_header(kind: MapType, name: &str, value: &str) -> bool {
     // SAFETY: pointers and lengths of live strs.
     unsafe {
@@ -224,7 +227,7 @@ pub fn remove_header(kind: MapType, name: &str) {
     unsafe { raw::proxy_remove_header_map_value(kind, name.as_ptr(), name.len()) };
 }
 
-/// A property by its NUL-separated path.
+/// The value of a property, by its NUL-separated path.
 pub fn property(path: &[u8]) -> Option<Vec<u8>> {
     let (mut ptr, mut len) = (std::ptr::null_mut(), 0);
     // SAFETY: pointer and length of a live slice, out-pointers to live locals.
@@ -238,8 +241,8 @@ pub fn set_property(name: &str, value: &str) {
     unsafe { raw::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
 }
 
-/// Sends a local reply. `false`: the host refused it. (The SDK's call has no place for `details`, the reason in the host's
-/// own log, nor for a gRPC status beside an HTTP one.)
+/// Sends a local reply. False if the host refused it. (The SDK's call takes no `details`, the reason in the
+/// host's own log, and no gRPC status beside an HTTP status.)
 pub fn reply(
     status: u16,
     details: &str,
@@ -264,8 +267,9 @@ pub fn reply(
     status == 0
 }
 
-/// Begins a call to one of the host's clusters; its end comes to `weir_on_http_call_response` (`mod.rs`). `None`: the host makes no
-/// calls, or knows no such cluster. (The SDK's dispatcher panics at the answer to a call that it has not made.)
+/// Starts an HTTP call to one of the host's clusters, and returns its id. The result comes to
+/// `weir_on_http_call_response` (`mod.rs`). `None` if the host makes no calls, or has no such cluster. (The
+/// SDK's dispatcher panics at the result of a call that it has not made.)
 pub fn http_call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout_ms: u32) -> Option<u32> {
     let (headers, trailers) = (encode(headers), encode(&[]));
     let mut token = 0;
@@ -287,7 +291,7 @@ pub fn http_call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout_m
     (status == 0).then_some(token)
 }
 
-/// Defines a metric (or finds it). `None`: the host has none.
+/// Defines a metric, or finds it, and returns its id. `None` if the host has no metrics.
 pub fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     let mut id = 0;
     // SAFETY: pointer and length of a live str, out-pointer to a live u32.
@@ -295,25 +299,25 @@ pub fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     (status == 0).then_some(id)
 }
 
-/// Adds to a counter.
+/// Adds to a counter. Errors are ignored.
 pub fn increment(id: u32, by: i64) {
     // SAFETY: plain values.
     unsafe { raw::proxy_increment_metric(id, by) };
 }
 
-/// Sets a gauge.
+/// Sets a gauge. Errors are ignored.
 pub fn record(id: u32, value: u64) {
     // SAFETY: plain values.
     unsafe { raw::proxy_record_metric(id, value) };
 }
 
-/// Makes the next calls act on this stream, not on the callback's own context.
+/// Makes the next host calls act on this stream, in place of the callback's own context.
 pub fn act_for(context: u32) {
     // SAFETY: plain value.
     unsafe { raw::proxy_set_effective_context(context) };
 }
 
-/// Resumes a paused request from outside of its own callbacks.
+/// Resumes a paused request from another context's callback.
 pub fn resume(context: u32) {
     act_for(context);
     // SAFETY: plain value.

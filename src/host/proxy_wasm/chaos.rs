@@ -46,7 +46,7 @@ fn trap() -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// A request's headers: carries out or passes on an order.
+/// Carries out or passes on an order in a request's headers.
 pub fn request(headers: &[(&[u8], &[u8])]) {
     let Some((_, order)) = headers.iter().find(|(name, _)| *name == b"x-weir-chaos") else { return };
     if *order == b"trap" {
@@ -59,7 +59,7 @@ pub fn request(headers: &[(&[u8], &[u8])]) {
     calls::set_shared(cell, std::str::from_utf8(order).unwrap_or_default().as_bytes(), 0);
 }
 
-/// What the wall clock says in place of `now`.
+/// The wall clock's time, given the true one.
 pub fn wall(now: u64) -> u64 {
     now.saturating_add_signed(WRONG.get())
 }
@@ -78,7 +78,7 @@ fn taken(mine: impl Fn(&str) -> bool) -> Option<String> {
     (mine(&order) && calls::set_shared(CELL, b"", cas) == 0).then_some(order)
 }
 
-/// A tick of a VM that leads or not.
+/// Carries out orders for the tick of a VM that leads or does not.
 pub fn tick(leads: bool) {
     WRITTEN.set(0);
     set_clock();
@@ -92,7 +92,7 @@ pub fn tick(leads: bool) {
     while calls::monotonic() < until {}
 }
 
-/// The made-up requests of this tick.
+/// Decides this tick's made-up requests.
 pub fn flood(node: &mut Node, config: &Arc<Config>, now: Nanos) {
     for _ in 0..FLOOD.get() {
         let made = MADE.replace(MADE.get().wrapping_add(1));
@@ -109,14 +109,14 @@ pub fn flood(node: &mut Node, config: &Arc<Config>, now: Nanos) {
     }
 }
 
-/// What has just happened to the lease.
+/// Carries out orders that wait for this change of the lease.
 pub fn lease_changes(change: &LeaseChange) {
     if matches!(change, LeaseChange::Leads { .. }) && taken(|o| o == "heir-trap").is_some() {
         trap();
     }
 }
 
-/// A cell is about to be written.
+/// Carries out orders that wait for the write of a cell.
 pub fn write() {
     WRITTEN.set(WRITTEN.get().saturating_add(1));
     if WRITTEN.get() == HALF_WAY && taken(|o| o == "hand-over-trap").is_some() {

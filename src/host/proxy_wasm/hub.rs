@@ -1,4 +1,4 @@
-//! Calls to the hub: from the leader's tick, one in flight, no request ever waits for one.
+//! Calls to the hub, from the leader's tick. At most one is in flight, and no request waits for it.
 
 use super::calls;
 use crate::engine::config::Config;
@@ -6,7 +6,7 @@ use crate::node::exchange::{ERROR, PATH, REPLY_BYTES};
 use crate::node::{Answer, CALL_MS};
 use proxy_wasm::types::{BufferType, MapType};
 
-/// Begins an exchange. `false`: the host makes no calls, or knows no such cluster.
+/// Starts an exchange. False if the host makes no calls, or has no such cluster.
 pub fn call(config: &Config, body: &[u8]) -> bool {
     let Some(hub) = &config.hub else { return false };
     let token = std::env::var(&hub.token_env).unwrap_or_default();
@@ -23,7 +23,7 @@ pub fn call(config: &Config, body: &[u8]) -> bool {
     calls::http_call(&hub.cluster, &headers, body, CALL_MS).is_some()
 }
 
-/// Status and body of the call that has ended, and the name of what the hub refused.
+/// Status and body of the finished call, and the name of a refusal. `size`: bytes of the body.
 pub fn ended(size: usize) -> (u32, Vec<u8>, String) {
     let headers = calls::map(MapType::HttpCallResponseHeaders).unwrap_or_default();
     let headers = calls::pairs(&headers);
@@ -38,7 +38,7 @@ pub fn ended(size: usize) -> (u32, Vec<u8>, String) {
     (status.unwrap_or(0), body.unwrap_or_default(), error)
 }
 
-/// One line for the log, where the answer is another than before.
+/// Writes one log line where the answer differs from the last one.
 pub fn say(policy: &str, answer: Answer, error: &str) {
     match answer {
         Answer::Taken => log::info!("weir: {policy}: the hub answers"),

@@ -1,4 +1,5 @@
-//! Counters and gauges at fixed cardinality. Labels are `.k=v` segments that `stats_tags` turns into Prometheus labels.
+//! Counters and gauges of fixed cardinality. Labels are `.k=v` parts of the name, which `stats_tags` turns
+//! into Prometheus labels.
 
 use super::calls;
 use crate::engine::hash;
@@ -10,7 +11,7 @@ use proxy_wasm::types::MetricType;
 use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 
-/// Metric ids of one policy. Every id is looked up in the host once.
+/// Metrics of one policy. Each id is asked of the host once.
 #[derive(Debug)]
 pub struct Metrics {
     policy: String,
@@ -21,10 +22,11 @@ pub struct Metrics {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Series {
     Plain(Counter),
-    /// The profile by its name: a push may give its number to another.
+    /// Decisions. The profile is known by its name, because a push of configuration may give its number to
+    /// another one.
     Requests(Name, Action, Reason, Mode),
     Unreadable(Name),
-    /// Without labels.
+    /// A metric without labels.
     Named(Name),
 }
 
@@ -55,19 +57,19 @@ impl Name {
 /// Counters without labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// A request reached the filter.
+    /// A request has reached the filter.
     Seen = 1,
-    /// A VM started.
+    /// A VM has started.
     VmStart = 2,
-    /// No verdict could be reached; `failure_mode` applied.
+    /// No verdict could be reached, and `failure_mode` was applied.
     Undecided = 3,
-    /// A stream ended before it could be decided.
+    /// A stream has ended before it could be decided.
     Aborted = 4,
-    /// The headers had gone before the tag was known: only filter state carries it.
+    /// The headers were sent before the tag was known: only filter state carries it.
     TagLate = 5,
-    /// A stream hung at its headers and was let go.
+    /// A stream was released because no body came while its headers were held.
     HoldWatchdog = 6,
-    /// A decision was not logged: too many lines.
+    /// A decision was not logged, because there were too many lines.
     LogSuppressed = 7,
 }
 
@@ -97,12 +99,12 @@ fn label(text: &str) -> String {
 }
 
 impl Metrics {
-    /// For one policy.
+    /// The metrics of a policy.
     pub fn new(policy: &str) -> Metrics {
         Metrics { policy: label(policy), ids: Map::with_hasher(fixed()) }
     }
 
-    /// Does the host have metrics? Known after the first one was defined.
+    /// True if the host has metrics. Known once the first one was defined.
     pub fn exist(&self) -> bool {
         self.ids.values().any(Option::is_some)
     }
@@ -124,12 +126,12 @@ impl Metrics {
         }
     }
 
-    /// Adds one to a counter.
+    /// Adds one to a counter without labels.
     pub fn count(&mut self, counter: Counter) {
         self.add(Series::Plain(counter), |p| format!("weir.{}.policy={p}", counter.name()));
     }
 
-    /// Counts a decision: action and reason as decided, `mode=enforce` where it was carried out.
+    /// Counts a decision, by action and reason of its verdict; `mode=enforce` if it was carried out.
     pub fn decision(&mut self, d: &Decision, profile: &str) {
         let mode = match d.mode {
             Mode::Enforce if d.action != d.verdict.action => Mode::Shadow,
@@ -143,12 +145,12 @@ impl Metrics {
         });
     }
 
-    /// Counts a part of a request that could not be read: its body (by kind), `age`, `address`.
+    /// Counts a part of a request that could not be read: `age`, `address`, or the body by its reason.
     pub fn unreadable(&mut self, kind: &str) {
         self.add(Series::Unreadable(Name::of(kind)), |p| format!("weir.unreadable.policy={p}.kind={kind}"));
     }
 
-    /// Sets the gauges.
+    /// Sets the gauges of the ledger.
     pub fn status(&mut self, s: &Status) {
         let gauges: [(&str, u64); 10] = [
             ("keys", s.keys.into()),
@@ -179,7 +181,7 @@ impl Metrics {
         self.id(Series::Named(Name::of(name)), kind, |p| ["weir.", name, ".policy=", p].concat())
     }
 
-    /// Adds what the node's counters have grown by.
+    /// Adds the growth of the node's counters from `before` to `now`.
     pub fn counts(&mut self, before: &Counts, now: &Counts) {
         let counters = [
             ("observations_sent", before.sent, now.sent),
@@ -204,7 +206,7 @@ impl Metrics {
         }
     }
 
-    /// Sets the node's gauges.
+    /// Sets the gauges of the node.
     pub fn health(&mut self, h: &Health) {
         self.gauge("leader_present", h.present.into());
         self.gauge("leader_beat_age_ms", h.beat_age_ms);

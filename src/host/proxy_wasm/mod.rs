@@ -37,7 +37,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use stream::Stream;
 
-/// Longest time a request is held at its headers, nanoseconds, before the watchdog lets it go.
+/// Longest time a stream is held at headers, nanoseconds.
 const HOLD_LIMIT_NS: u64 = 1_000_000_000;
 /// Longest time a reply waits for the end of a body whose last byte has come, nanoseconds.
 const END_LIMIT_NS: u64 = 50_000_000;
@@ -52,8 +52,8 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|id| Box::new(Filter { id }));
 }}
 
-/// The end of a call to the hub. The SDK exports a callback of its own for this, which knows only calls that the SDK has made:
-/// `weir-prune` puts this one in its place.
+/// The end of a call to the hub. `weir-prune` puts it in place of the SDK's own callback, which knows only
+/// calls that the SDK has made.
 #[unsafe(no_mangle)]
 pub extern "C" fn weir_on_http_call_response(
     root: u32,
@@ -73,8 +73,8 @@ fn with<T>(otherwise: T, f: impl FnOnce(&mut Plugin) -> T) -> T {
     })
 }
 
-/// Installs the SDK's logger, once a VM, if this host accepts lines: the logger panics when one is refused. The host
-/// filters by its own level.
+/// Installs the SDK's logger, once a VM, if this host accepts lines: the logger panics when a line is
+/// refused. The host filters by its own level.
 fn install_logger() {
     let version = concat!("weir: version ", env!("CARGO_PKG_VERSION"));
     if !LOGGER_ASKED.replace(true) && calls::log(LogLevel::Debug, version) {
@@ -131,13 +131,13 @@ impl Drop for Filter {
 struct Request {
     id: u32,
     stream: Rc<RefCell<Stream>>,
-    /// It is registered, so that a tick can reach it.
+    /// True if it is registered, so that a tick can reach it.
     registered: bool,
 }
 
 impl Request {
-    /// Runs a callback, then registers the stream if it waits for something that may never come. Once it is decided, nothing of it may stay
-    /// on the stack.
+    /// Runs a callback, then registers the stream if it waits for something that may never come. Once the
+    /// request is decided, nothing of it may stay on the stack.
     fn on(&mut self, f: impl FnOnce(&mut Stream, &mut Plugin) -> Action) -> Action {
         let (answer, decided) = with((Action::Continue, false), |plugin| {
             let Ok(mut stream) = self.stream.try_borrow_mut() else { return (Action::Continue, false) };

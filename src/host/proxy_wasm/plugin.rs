@@ -1,4 +1,5 @@
-//! Roots, engines and clocks of one VM. Configuration stays with its root; what was learned stays with the VM, by policy.
+//! Root contexts, engines and clocks of one VM. A configuration belongs to its root context; what was learned
+//! belongs to the VM, by policy.
 
 use super::HOLD_LIMIT_NS;
 use super::calls;
@@ -20,15 +21,17 @@ use crate::node::{Answer, Counts, LeaseChange, Node, TICK};
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
 use std::sync::Arc;
 
-/// A clock that runs fast makes a tick worth hours: then they come oftener.
+/// Time between ticks with an accelerated clock, nanoseconds: each tick is worth hours, so they come more
+/// often.
 const FAST_TICK: u64 = TICK / 5;
-/// This many streams must hang at their headers before holding counts as broken: one alone may be a slow client.
+/// Streams that must hang at their headers before holding counts as broken: one alone may be a slow client.
 const HUNG: u32 = 3;
-/// Replies of a VM that wait at once for the ledger's word on how long a key must wait. Those beyond tell what this worker knows.
+/// Replies of a VM that may wait at the same time for the ledger's wait of a key. Further replies tell what
+/// this worker knows.
 const WORDS: usize = 256;
-/// From this percentage on most keys count as short-lived.
+/// Percentage of short-lived keys from which a warning is logged.
 const MOST: u8 = 50;
-/// Gauges are written once a second.
+/// Time between writes of gauges, nanoseconds.
 const GAUGES_NS: u64 = 1_000_000_000;
 
 /// What a policy has learned in this VM.
@@ -39,14 +42,14 @@ struct State {
     seed: Seed,
     brain: Brain,
     metrics: Metrics,
-    /// When gauges were written, and what the counters said.
+    /// Time of the last write of gauges, and the counters of that time.
     told_at: u64,
     told: Counts,
-    /// The warning that addresses are not believed was logged.
+    /// True once the warning that addresses are not believed was logged.
     warned_of_addresses: bool,
-    /// The warning that most keys are short-lived was logged.
+    /// True once the warning that most keys are short-lived was logged.
     warned_of_lives: bool,
-    /// What the hub answered last.
+    /// The hub's last answer.
     hub: Option<Answer>,
     lines: Lines,
 }
@@ -54,15 +57,15 @@ struct State {
 /// Where a policy learns.
 #[derive(Debug)]
 enum Brain {
-    /// In the leader's VM, for all.
+    /// In the ledger of the node, which one VM leads.
     Node(Box<Node>),
-    /// Here, once a request has come.
+    /// In an engine of this VM, made at the first request.
     Vm(Option<Box<Engine>>),
 }
 
 impl State {
-    /// Takes the newest configuration and its scope. A change of scope starts empty. Without ticks no VM could lead, so
-    /// each learns for itself.
+    /// Sets the newest configuration and its scope. A change of scope starts empty. Without ticks no VM could
+    /// lead, so each VM learns for itself.
     fn configure(&mut self, config: &Arc<Config>, ticks: bool) {
         if config.scope == Scope::Node && ticks {
             if let Brain::Node(node) = &mut self.brain {
@@ -133,7 +136,7 @@ impl Brain {
         }
     }
 
-    /// The record of a decision. Evidence across keys is in it only where the ledger is.
+    /// The record of a decision. It has evidence across keys only in the VM that holds the ledger.
     fn record(&self, config: &Config, now: Nanos, decision: &Decision) -> String {
         match self {
             Brain::Vm(Some(engine)) => engine.record(now, decision),
@@ -142,7 +145,7 @@ impl Brain {
     }
 }
 
-/// One line for each change of the lease.
+/// Logs one line for each change of the lease.
 fn say(policy: &str, change: LeaseChange) {
     let line = match change {
         LeaseChange::Leads { epoch, pages, refused, us } => {
@@ -166,29 +169,30 @@ struct Root {
     config: Arc<Config>,
 }
 
-/// One VM.
+/// State that all contexts of a VM share.
 #[derive(Debug)]
 pub struct Plugin {
     roots: Vec<Root>,
     policies: Vec<State>,
-    /// This host does not deliver bodies while headers are held (found by the watchdog).
+    /// True if this host does not deliver bodies while headers are held (found by the watchdog).
     hold_broken: bool,
-    /// This host delivers bodies while headers are held; a stream without one waits for its client.
+    /// True if this host delivers bodies while headers are held: a stream without one waits for its client.
     hold_proven: bool,
     hung: u32,
-    /// Does this host report the end of a body after its last byte? `None` until the first body shows it.
+    /// Whether this host reports the end of a body after its last byte. `None` until the first body shows it.
     end_told: Option<bool>,
-    /// For policies without a seed, where the host shares no data.
+    /// Seed of policies without one, if the host shares no data.
     own_seed: Option<Seed>,
-    /// The host has no timer: requests do the upkeep. When they last did, and how many have come since.
+    /// True if the host has no timer, so that requests do the upkeep; the time of the last upkeep, and the
+    /// requests since.
     timerless: bool,
     kept_at: u64,
     since: u32,
-    /// Requests that a tick must reach.
+    /// Requests that a tick must be able to reach.
     pub waiting: Registry,
 }
 
-/// On a host without a timer whose clock stands still, this many requests count as a tick.
+/// Requests that count as a tick on a host without a timer whose clock stands still.
 const REQUESTS_A_TICK: u32 = 256;
 
 /// Host properties by dotted path.
@@ -214,7 +218,7 @@ fn first_property(paths: &[&[&str]]) -> Vec<u8> {
 }
 
 impl Plugin {
-    /// A VM without any configuration.
+    /// State without any configuration.
     pub const fn new() -> Plugin {
         Plugin {
             roots: Vec::new(),
@@ -231,7 +235,8 @@ impl Plugin {
         }
     }
 
-    /// Reads and checks a configuration. `false` keeps the old one (or stops the start).
+    /// Reads and checks a configuration of `size` bytes. False if it is refused: the old one stays in force
+    /// (or the start fails).
     pub fn configure(&mut self, root: u32, size: usize) -> bool {
         let bytes = calls::buffer(BufferType::PluginConfiguration, 0, size).unwrap_or_default();
         let Ok(mut text) = String::from_utf8(bytes) else {
@@ -325,8 +330,8 @@ impl Plugin {
         }
     }
 
-    /// A root context has ended. What its policy learned stays; with the last root of a policy it is handed to the other
-    /// VMs.
+    /// Ends a root context. What its policy learned stays. With the policy's last root context it is handed
+    /// to the other VMs.
     pub fn drop_root(&mut self, root: u32) {
         let Some(at) = self.roots.iter().position(|r| r.id == root) else { return };
         let config = self.roots.remove(at).config;
@@ -339,7 +344,7 @@ impl Plugin {
         self.forget();
     }
 
-    /// State of a seed that the policy no longer uses is dropped.
+    /// Drops the state of a seed that the policy no longer uses.
     fn forget(&mut self) {
         let roots = &self.roots;
         let of =
@@ -369,7 +374,7 @@ impl Plugin {
         Some((self.state(&config)?, config))
     }
 
-    /// Reads the head of a request: all headers once, at most four properties.
+    /// Reads the head of a request: all headers in one call, and at most four properties.
     pub fn open(&mut self, root: u32, end: bool) -> Option<(Session, String)> {
         let (state, config) = self.policy(root)?;
         state.metrics.count(Counter::Seen);
@@ -426,25 +431,25 @@ impl Plugin {
         Some((state.brain.open(&config, &head), id))
     }
 
-    /// May this request's headers be held?
+    /// True if this request's headers may be held.
     pub fn may_hold(&self, root: u32, session: &Session) -> bool {
         let profile = self.config(root).and_then(|c| c.profile(session.profile));
         !self.hold_broken && !self.timerless && profile.is_some_and(|p| p.inspect.hold_headers)
     }
 
-    /// Bytes that the host buffers of a request.
+    /// Bytes that the host buffers of a request, as configured.
     pub fn host_buffers(&self, root: u32, profile: ProfileId) -> u64 {
         let profile = self.config(root).and_then(|c| c.profile(profile));
         profile.map_or(0, |p| u64::from(p.inspect.host_buffer_bytes))
     }
 
-    /// The profile's `failure_mode`.
+    /// True if the profile's `failure_mode` is closed.
     pub fn fails_closed(&self, root: u32, profile: ProfileId) -> bool {
         let profile = self.config(root).and_then(|c| c.profile(profile));
         profile.is_some_and(|p| p.failure_mode == FailureMode::Closed)
     }
 
-    /// Decides, counts and logs.
+    /// Decides a request, counts it and logs it.
     pub fn decide(&mut self, root: u32, session: &mut Session) -> Option<Decision> {
         self.upkeep(root);
         let (state, config) = self.policy(root)?;
@@ -479,7 +484,7 @@ impl Plugin {
         Some(decision)
     }
 
-    /// Sends the reply of a rejection.
+    /// Sends the reply of a rejection. False if the host refused it.
     pub fn reply(&self, root: u32, decision: &Decision, session: &Session, request_id: &str) -> bool {
         let Some(profile) = self.config(root).and_then(|c| c.profile(decision.profile)) else {
             return false;
@@ -487,7 +492,7 @@ impl Plugin {
         reply::send(decision, session, profile, request_id)
     }
 
-    /// Adds one to a counter of a root's policy.
+    /// Adds one to a counter of the root context's policy.
     pub fn count(&mut self, root: u32, counter: Counter) {
         let Some(config) = self.config(root).cloned() else { return };
         if let Some(state) = self.state(&config) {
@@ -495,7 +500,7 @@ impl Plugin {
         }
     }
 
-    /// Ageing, expiry, gauges.
+    /// One tick of a root context: the node or engine, gauges, streams that wait.
     pub fn tick(&mut self, root: u32) {
         let Some(own) = self.config(root) else { return };
         // Several roots may share a policy while one drains: the newest configuration is in force.
@@ -543,7 +548,7 @@ impl Plugin {
         }
     }
 
-    /// A call to the hub has ended.
+    /// Handles the end of a call to the hub. `size`: bytes of its body.
     pub fn hub_answer(&mut self, root: u32, size: usize) {
         let (status, body, error) = hub::ended(size);
         let Some((state, config)) = self.policy(root) else { return };
@@ -554,7 +559,8 @@ impl Plugin {
         }
     }
 
-    /// Gives up holding streams that hang at their headers. Returns their context ids, to be resumed.
+    /// Context ids of streams whose headers have been held for too long without a body. They are to be
+    /// resumed.
     pub fn hung_streams(&mut self, root: u32) -> Vec<u32> {
         // One slow client must not switch holding off for all.
         if self.hold_proven || self.waiting.is_empty() {
@@ -571,8 +577,8 @@ impl Plugin {
         hung.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Replies that wait for the end of a body, or for the ledger's word on how long their key must wait. If no body's end was ever
-    /// reported, this host does not report them, and no reply waits for one again.
+    /// Sends replies that have waited for too long: for the end of a body, or for the ledger's wait. If no
+    /// end of a body was ever reported, this host does not report them, and no reply waits for one again.
     pub fn answer_overdue(&mut self, root: u32) {
         if self.waiting.is_empty() {
             return;
@@ -586,8 +592,8 @@ impl Plugin {
         }
     }
 
-    /// How long a reply must wait for the ledger's word on how long its key must wait, nanoseconds. A burst that reaches several workers
-    /// within their ticks is known in whole to none of them.
+    /// Time that a reply must wait until the ledger has said how long its key must wait, nanoseconds. No
+    /// single worker sees all of a burst that reaches several.
     pub fn word_in(&mut self, root: u32, tenant: u64, d: &Decision) -> u64 {
         let limited = d.action == Action::Throttle && d.verdict.reason == Reason::Rate;
         if !limited || self.timerless {
@@ -603,29 +609,31 @@ impl Plugin {
         }
     }
 
-    /// The decision tells what the ledger has said of how long its key must wait.
+    /// Sets the decision's wait to what the ledger has published for its key.
     pub fn hear_wait(&mut self, root: u32, tenant: u64, d: &mut Decision) {
         if let Some((State { brain: Brain::Node(node), .. }, config)) = self.policy(root) {
             node.hear_wait(Plugin::now(&config), tenant, d);
         }
     }
 
-    /// A body came while headers were held.
+    /// Notes that a body came while headers were held, so holding works on this host.
     pub fn hold_works(&mut self) {
         self.hold_proven = true;
     }
 
-    /// May a reply wait for the end of a body whose last byte has come? Not without a timer, as nothing would end the wait.
+    /// True if a reply may wait for the end of a body whose last byte has come. Without a timer nothing would
+    /// end the wait.
     pub fn may_wait(&self) -> bool {
         self.end_told.unwrap_or(!self.timerless)
     }
 
-    /// Notes whether the host reported the end of a body. The first finding stays.
+    /// Notes whether the host reports the end of a body. The first finding stays.
     pub fn tells_end(&mut self, told: bool) {
         self.end_told.get_or_insert(told);
     }
 
-    /// Notes a stream that hung at its headers. After several, with never a body, holding is given up on this host.
+    /// Notes a stream that hung while its headers were held. After several, and if no body ever came, headers
+    /// are not held any more on this host.
     pub fn hold_failed(&mut self, root: u32) {
         self.count(root, Counter::HoldWatchdog);
         self.hung = self.hung.saturating_add(1);

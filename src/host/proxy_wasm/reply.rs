@@ -1,4 +1,5 @@
-//! Verdicts to local replies: the caller's dialect, waits that clients obey, details for the operator's log only.
+//! Verdicts to local replies: in the caller's dialect, with waits that clients obey, and details for the
+//! operator's log only.
 
 use super::calls;
 use crate::engine::Decision;
@@ -18,7 +19,7 @@ const fn grpc_status(status: u16) -> i32 {
     }
 }
 
-/// Sends the reply to a rejected request. `false`: the host refused it.
+/// Sends the reply to a rejected request. False if the host refused it.
 pub fn send(d: &Decision, session: &Session, profile: &Profile, request_id: &str) -> bool {
     let case = d.verdict.case_id.map_or_else(|| "00000000".to_string(), |c| c.to_string());
     let throttled = d.verdict.action == Action::Throttle;

@@ -1,15 +1,15 @@
-//! Shared data and the monotonic clock of the host, as the node protocol wants them.
+//! The host's shared data and monotonic clock, as `Cells` of the node.
 
 use super::calls;
 use crate::engine::hash::Seed;
 use crate::node::{Cells, Set};
 
-/// The host's cells. Holds nothing.
+/// The host's cells. It has no state.
 #[derive(Debug)]
 pub struct Shared;
 
-/// Rank of this build: `WEIR_RANK` at build time (the Makefile sets the commit's time), else derived from the version. Of two
-/// builds in one proxy the higher one leads.
+/// Rank of this build: `WEIR_RANK` at build time (the Makefile sets the commit's time), else derived from the
+/// version. Of two builds in one proxy the one with the higher rank leads.
 pub const RANK: u32 = match option_env!("WEIR_RANK") {
     Some(text) => decimal(text),
     None => decimal(env!("CARGO_PKG_VERSION_MAJOR"))
@@ -37,8 +37,8 @@ const fn decimal(text: &str) -> u32 {
 /// A version that no cell has: a write with it succeeds only where the cell is absent.
 const CREATE: u32 = u32::MAX;
 
-/// The seed of a policy without one: random, the same for all VMs of the process as long as it lives. If the host shares no
-/// data, each VM uses `own`. `None`: the host has no randomness.
+/// The seed of a policy that has none configured: random, and the same for all VMs while the process lives.
+/// If the host has no shared data, each VM uses `own`. `None` if the host has no randomness.
 pub fn process_seed(policy: &str, own: &mut Option<Seed>) -> Option<Seed> {
     let name = ["weir1/seed/", policy].concat();
     for _ in 0..2 {

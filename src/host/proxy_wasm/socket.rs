@@ -1,8 +1,9 @@
-//! A WebSocket after its handshake. Each of the client's messages is a request of its key; a rejected one ends the
-//! connection.
+//! A WebSocket after its handshake. Each of the client's messages is a request of its key; a rejected one
+//! ends the connection.
 //!
-//! Nothing is held: how much a client sends at once has no bound, and a host that holds half a message and is then given more than its
-//! buffer takes ends the connection (`Inspect::holds`). The last bytes of a rejected message do not go upstream.
+//! Nothing is held: a client may send any amount at once, and a host that holds half a message and then
+//! receives more than its buffer takes ends the connection (`Inspect::holds`). The last bytes of a rejected
+//! message do not go upstream.
 
 use super::calls;
 use super::plugin::Plugin;
@@ -13,20 +14,20 @@ use crate::engine::edge::frames::Frames;
 use crate::engine::edge::session::{Other, Session};
 use proxy_wasm::types::{BufferType, MapType};
 
-/// Messages without a prompt (audio, settings) ask about their key so often, nanoseconds.
+/// Least time between two checks of the key by messages without a prompt (audio, settings), nanoseconds.
 const ASK_NS: u64 = 1_000_000_000;
 
-/// The client's side of a WebSocket.
+/// What a client sends over one WebSocket.
 #[derive(Debug)]
 pub struct Socket {
     frames: Box<Frames>,
-    /// The handshake's: who, and which profile.
+    /// The session of the handshake: who, and which profile.
     session: Session,
     asked_at: u64,
 }
 
 impl Socket {
-    /// A socket for a handshake that was let through, if its frames are to be read.
+    /// The socket of an accepted handshake, if its frames are to be read.
     pub fn of(mut session: Session) -> Option<Box<Socket>> {
         let frames = session.frames.take()?;
         // Compression is not offered to the server: compressed frames could not be read here.
@@ -34,7 +35,10 @@ impl Socket {
         Some(Box::new(Socket { frames, session, asked_at: 0 }))
     }
 
-    /// Data from the client, a chunk of `size` bytes. A rejection ends the stream.
+    /// Takes `size` bytes from the client.
+    ///
+    /// # Errors
+    /// A message was rejected: the stream must end.
     pub fn data(&mut self, plugin: &mut Plugin, root: u32, size: usize) -> Result<(), Box<Rejected>> {
         let mut from = 0usize;
         while from < size {
@@ -69,7 +73,7 @@ impl Socket {
 /// A message that was rejected.
 #[derive(Debug)]
 pub struct Rejected {
-    /// As decided.
+    /// Its decision.
     pub decision: Decision,
     /// The message as a request.
     pub session: Session,

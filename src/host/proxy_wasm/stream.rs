@@ -1,4 +1,4 @@
-//! One request on the host's side: which callbacks may hold, what is read, when it is decided. No policy.
+//! One request on the host's side: which callbacks may hold it, what is read, when it is decided. No policy.
 
 use super::END_LIMIT_NS;
 use super::calls;
@@ -12,55 +12,58 @@ use crate::engine::verdict::Action;
 use proxy_wasm::types::Action::{Continue, Pause};
 use proxy_wasm::types::{self, BufferType, MapType};
 
-/// The tag for the upstream; a client's own copy is removed.
+/// Header with the tag for the upstream. A client's own is removed.
 pub const VERDICT_HEADER: &str = "x-weir-verdict";
 
-/// Is this the tag's name, or one that a server with CGI-like variables takes for it?
+/// True if this is that header's name, or one that a server with CGI-like variables cannot tell from it.
 pub fn is_verdict_header(name: &[u8]) -> bool {
     let plain = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
     name.len() == VERDICT_HEADER.len() && name.iter().map(plain).eq(VERDICT_HEADER.bytes())
 }
 
-/// Bytes of a body that are read at once: a large body is read while it is in the cache, and takes no more memory than this.
+/// Largest part of a body that is read at once, bytes: it fits in the processor's cache and bounds the
+/// memory.
 pub const PIECE: usize = 64 << 10;
 
 /// A request between callbacks.
 #[derive(Debug)]
 pub struct Stream {
-    /// Root context it belongs to.
+    /// Id of its root context.
     pub root: u32,
-    /// The engine's half, until decided.
+    /// The engine's state of the request, until it is decided.
     pub session: Option<Session>,
-    /// The last body callback answered `Pause`: the host's buffer grows, and so does the size it reports.
+    /// True if the last body callback answered `Pause`: the host's buffer grows, and so does the size it
+    /// reports.
     holding: bool,
     /// Bytes of that buffer read so far.
     read: usize,
-    /// Headers are held since this time, nanoseconds; 0 = they have gone.
+    /// Time since which headers are held, nanoseconds; 0 = they are not held.
     pub held_since: u64,
-    /// A local reply was sent.
+    /// True if a local reply was sent.
     rejected: bool,
-    /// After the handshake of a WebSocket.
+    /// Reader of a WebSocket, after its handshake.
     socket: Option<Box<Socket>>,
-    /// A reply that waits.
+    /// The reply that waits.
     refusal: Option<Box<Refusal>>,
     request_id: String,
 }
 
-/// A rejection that was decided.
+/// A rejection whose reply waits.
 #[derive(Debug)]
 struct Refusal {
     decision: Decision,
     session: Session,
-    /// When, nanoseconds.
+    /// Time of the decision, nanoseconds.
     since: u64,
-    /// The host may still report the end of the body: a proxy that answers earlier closes the connection.
+    /// True if the host may still report the end of the body: a proxy that answers earlier closes the
+    /// connection.
     end_due: bool,
-    /// After so long the ledger has said how long the key must wait, nanoseconds; 0: it has.
+    /// Time after which the ledger has published the key's wait, nanoseconds; 0: it has.
     word_in: u64,
 }
 
 impl Stream {
-    /// For a context of `root`.
+    /// A stream of a root context.
     pub fn new(root: u32) -> Stream {
         Stream {
             root,
@@ -75,17 +78,17 @@ impl Stream {
         }
     }
 
-    /// Does it wait for something that may never come, so that a tick must reach it?
+    /// True if it waits for something that may never come, so a tick must be able to reach it.
     pub fn waits(&self) -> bool {
         self.refusal.is_some() || self.held_since > 1 && !self.holding
     }
 
-    /// Are its headers held since before `limit`, and has no body come?
+    /// True if its headers have been held since before `limit`, and no body has come.
     pub fn hangs_since(&self, limit: u64) -> bool {
         self.held_since > 1 && self.held_since < limit && !self.holding
     }
 
-    /// Request headers. May hold them, if the configuration says that the host allows it.
+    /// Handles request headers. Holds them if the configuration says that the host allows it.
     pub fn headers(&mut self, plugin: &mut Plugin, end: bool) -> types::Action {
         let Some((session, request_id)) = plugin.open(self.root, end) else {
             return self.undecided(plugin, 0);
@@ -105,7 +108,8 @@ impl Stream {
         Continue
     }
 
-    /// A piece of the body. While we hold, `size` is all of the buffer; afterwards it is the new chunk alone.
+    /// Handles a piece of the body. `size`: bytes of the host's whole buffer while the body is held,
+    /// otherwise of the new chunk.
     pub fn body(&mut self, plugin: &mut Plugin, size: usize, end: bool) -> types::Action {
         if self.rejected {
             return Pause;
@@ -172,7 +176,7 @@ impl Stream {
         }
     }
 
-    /// Trailers end the body: the body callback never says so.
+    /// Handles trailers. They end the body, which the body callback does not report.
     pub fn trailers(&mut self, plugin: &mut Plugin) -> types::Action {
         if self.rejected {
             return Pause;
@@ -223,8 +227,9 @@ impl Stream {
         Continue
     }
 
-    /// A reply may wait, and `size` bytes of the body would be held meanwhile. Where more are to come, only as many as are held of any; where
-    /// they are all, as many as the host buffers: it says 413 by itself when it is given more.
+    /// Decides whether a reply may wait while `size` bytes of the body are held. If more are to come, only as
+    /// many may be held as of any body; if they are all, as many as the host buffers, because it answers 413
+    /// by itself when it receives more.
     fn wait_on(&mut self, plugin: &mut Plugin, size: usize, end: bool) -> types::Action {
         let Some(r) = &mut self.refusal else { return Continue };
         r.end_due &= !end;
@@ -234,12 +239,12 @@ impl Stream {
         if waits && size as u64 <= room { Pause } else { self.refuse(plugin) }
     }
 
-    /// Does a reply wait?
+    /// True if a reply waits to be sent.
     pub fn refuses(&self) -> bool {
         self.refusal.is_some()
     }
 
-    /// Looks after a reply that waits. Sends it when nothing is due any more, or has been for too long.
+    /// Sends a waiting reply once nothing is due any more, or it has waited for too long.
     pub fn look_after(&mut self, plugin: &mut Plugin, now: u64) {
         let root = self.root;
         let Some(r) = &mut self.refusal else { return };
@@ -258,14 +263,14 @@ impl Stream {
         }
     }
 
-    /// Sends the reply of a rejection.
+    /// Sends the reply of a rejection, or lets it wait.
     pub fn refuse(&mut self, plugin: &mut Plugin) -> types::Action {
         let Some(r) = self.refusal.take() else { return Continue };
         self.rejected = plugin.reply(self.root, &r.decision, &r.session, &self.request_id);
         if self.rejected { Pause } else { Continue }
     }
 
-    /// The engine could not be reached: the configured failure mode, counted.
+    /// Applies the configured failure mode, and counts that, because the engine could not be reached.
     fn undecided(&mut self, plugin: &mut Plugin, profile: ProfileId) -> types::Action {
         plugin.count(self.root, Counter::Undecided);
         if !plugin.fails_closed(self.root, profile) {
@@ -276,7 +281,8 @@ impl Stream {
         if self.rejected { Pause } else { Continue }
     }
 
-    /// The stream ends. A request that was never decided was cut off by its client or by another filter. Was it?
+    /// Handles the end of the stream. True if the request was never decided: its client or another filter cut
+    /// it off.
     pub fn done(&mut self, plugin: &mut Plugin) -> bool {
         let undecided = self.session.take().is_some();
         if undecided {

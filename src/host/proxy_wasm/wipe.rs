@@ -1,19 +1,20 @@
-//! Memory that is given back is wiped, and so is the stack: no prompt and no credential stands in a VM after its request, whoever reads that
-//! memory (a core dump, a debugger).
+//! An allocator that wipes freed memory, and a wipe of the stack: no prompt and no credential remains in a
+//! VM's memory after its request, for whoever reads that memory (a core dump, a debugger).
 //!
-//! What moves as it grows leaves nothing behind either: `realloc` is `GlobalAlloc`'s own, which takes new memory, copies, and gives the
-//! old back.
+//! A value that moves as it grows leaves nothing behind either: `realloc` is `GlobalAlloc`'s own, which
+//! allocates, copies, and frees the old memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 
-/// Up to so many bytes are wiped word by word: entering the host's `memory.fill` would take longer.
+/// Sizes of this many bytes or fewer are wiped word by word: calling the host's `memory.fill` would take longer.
 const FEW: usize = 128;
 
-/// Bytes of stack below a callback on which it and all that it calls may have had a text: twice and more what was found there.
+/// Bytes of stack below a callback in which it and all that it calls may have left text: more than twice what
+/// was found there.
 const DEPTH: usize = 12 << 10;
 
-/// The system's allocator, and a wipe.
+/// The system's allocator with a wipe.
 struct Wiping;
 
 #[global_allocator]
@@ -40,10 +41,9 @@ unsafe impl GlobalAlloc for Wiping {
     }
 }
 
-/// The compiler knows that nobody reads what is given back, and leaves a plain write out.
+/// Wipes `size` bytes at `at`. The compiler knows that nobody reads freed memory and would drop plain writes.
 ///
 /// # Safety
-///
 /// `size` bytes at `at` are the caller's.
 unsafe fn wipe(at: *mut u8, size: usize) {
     if size > FEW {
@@ -63,7 +63,7 @@ unsafe fn wipe(at: *mut u8, size: usize) {
     black_box(at);
 }
 
-/// Wipes what the functions that have returned left on the stack. Called where a callback ends.
+/// Wipes what returned functions have left on the stack. Called at the end of a callback.
 #[inline(never)]
 pub fn stack() {
     black_box(&mut [0_u8; DEPTH]);

@@ -1,4 +1,4 @@
-//! The leader's exchange with a hub that only counts.
+//! The leader's exchange, with a hub that only counts.
 
 use super::*;
 use crate::engine::config::parse;

@@ -1,26 +1,26 @@
-//! Lines that are chained by hashes: each holds its number, the hash of the one before, and its own hash (SHA-256 of all that stands in
-//! front of it in the line).
+//! Lines chained by hashes: each holds its number, the hash of the line before, and its own hash (SHA-256 of
+//! all that stands in front of it in the line).
 //!
-//! What verification finds: a line that was changed, is missing, stands twice or elsewhere. What a chain alone cannot find: lines cut off at
-//! the end, and a file that somebody has written anew from a line on with all its hashes. Both are found against a head (the hash
-//! of a line) that was kept elsewhere.
+//! Verification finds a line that was changed, is missing, or stands twice or elsewhere. A chain alone cannot
+//! show that lines were cut off at the end, or that somebody has rewritten a file from some line on with all
+//! its hashes. Both are found by comparison with a head (the hash of a line) that was kept elsewhere.
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// The hash in front of the first line.
+/// The hash before the first line.
 pub const NONE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Longest line, bytes.
 pub const LINE_BYTES: u64 = 1 << 20;
-/// Bytes of the end of a line: its hash.
+/// Length of a line's end with its hash, bytes.
 const TAIL: usize = 9 + 64 + 2;
 
-/// Lower-case hexadecimal digits.
+/// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Where a chain goes on.
+/// The last line of a chain, behind which the next is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Number of the last line, 0 if there is none.
@@ -35,7 +35,7 @@ impl Default for Head {
 }
 
 impl Head {
-    /// The next line, with its end, and the head after it. `fields`: a JSON object.
+    /// Makes the next line, with its line end. Returns it and the new head. `fields`: a JSON object.
     pub fn next(&self, t_ms: u64, event: &str, fields: &serde_json::Value) -> (String, Head) {
         let n = self.n + 1;
         let rest = fields.to_string();
@@ -48,7 +48,7 @@ impl Head {
     }
 }
 
-/// What a line says of itself.
+/// The chain's fields of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link<'a> {
     pub n: u64,
@@ -56,7 +56,7 @@ pub struct Link<'a> {
     pub hash: &'a str,
 }
 
-/// Reads a line without its end. `None`: it is none, or not as it was written.
+/// Reads the chain's fields of a line without its end. `None` if it has none or its hash does not match.
 pub fn read(line: &[u8]) -> Option<Link<'_>> {
     let line = std::str::from_utf8(line).ok()?;
     let (body, tail) = line.split_at_checked(line.len().checked_sub(TAIL)?)?;
@@ -69,18 +69,18 @@ pub fn read(line: &[u8]) -> Option<Link<'_>> {
     Some(Link { n: n.parse().ok()?, prev, hash })
 }
 
-/// One thing that is wrong.
+/// One fault of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// A line that is not as it was written: file, row.
+    /// A line that was changed: file, row.
     Changed(usize, u64),
-    /// Lines that are not there, first and last.
+    /// Numbers of missing lines: first, last.
     Missing(u64, u64),
     /// A line that stands behind a later one, or twice: number, file, row.
     Misplaced(u64, usize, u64),
-    /// A line that was written behind another one than that which stands there.
+    /// Number of a line that was written behind a line other than the one that stands before it.
     Rewritten(u64),
-    /// No line has this hash.
+    /// No line has the hash that was given as a head.
     NoHead(String),
 }
 
@@ -109,12 +109,12 @@ impl Finding {
     }
 }
 
-/// Reads the lines of files in their order.
+/// Verifies the lines of several files in their order.
 #[derive(Debug, Default)]
 pub struct Verifier {
-    /// Of each number: the hash of the line before, and its own.
+    /// For each number the hash of the line before, and the line's own.
     lines: BTreeMap<u64, (String, String)>,
-    /// Numbers that ought to be where a line was changed.
+    /// Numbers that changed lines should have.
     changed: Vec<u64>,
     last: u64,
     findings: Vec<Finding>,
@@ -136,8 +136,8 @@ impl Verifier {
         self.lines.insert(link.n, (link.prev.into(), link.hash.into()));
     }
 
-    /// What is wrong, and the head. `after`: the hash that the first line was written behind, if files of before are not here; `head`: one
-    /// that was kept elsewhere.
+    /// Faults, and the head. `after`: the hash that the first line was written behind, if earlier files are
+    /// missing. `head`: a head that was kept elsewhere.
     pub fn end(mut self, after: Option<&str>, head: Option<&str>) -> (Vec<Finding>, Option<Head>) {
         let first = self.lines.first_key_value().map(|(n, (prev, _))| (*n, prev.clone()));
         let mut due = match (&first, after) {

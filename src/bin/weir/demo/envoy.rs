@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 pub struct Envoy {
     child: Child,
     dir: PathBuf,
-    /// Where requests go.
+    /// Port of the listener.
     pub port: u16,
-    /// Where `/stats` is.
+    /// Port of the admin interface.
     pub admin: u16,
 }
 
@@ -19,7 +19,8 @@ fn free_port() -> std::io::Result<u16> {
 }
 
 impl Envoy {
-    /// Fills in `template`, starts `binary`, waits until it is ready. A port that somebody takes in between is no failure.
+    /// Fills in `template`, starts `binary`, and waits until it is ready. It tries again with other ports if
+    /// somebody else has taken one.
     pub fn start(
         binary: &Path,
         template: &Path,
@@ -113,7 +114,7 @@ impl Drop for Envoy {
     }
 }
 
-/// A GET on loopback.
+/// The body of a GET on loopback; `None` if it fails.
 pub fn get(port: u16, path: &str) -> Option<String> {
     use std::io::{Read, Write};
     let mut s = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;

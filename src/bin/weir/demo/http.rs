@@ -1,8 +1,8 @@
-//! Just enough of HTTP/1.1 for both ends of the demo.
+//! The little of HTTP/1.1 that both ends of the demo need.
 
 use std::io::BufRead;
 
-/// The head of a request or an answer: its first line, and what says where it ends.
+/// The head of a request or a response: its first line, and where its body ends.
 #[derive(Debug, Default)]
 pub struct Head {
     pub first: String,
@@ -12,7 +12,7 @@ pub struct Head {
     pub close: bool,
 }
 
-/// Reads a head; `None` where the other end has closed.
+/// Reads a head; `None` if the other end has closed the connection.
 pub fn head(reader: &mut impl BufRead) -> std::io::Result<Option<Head>> {
     let mut head = Head::default();
     if reader.read_line(&mut head.first)? == 0 {

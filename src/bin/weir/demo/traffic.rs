@@ -4,21 +4,22 @@ use serde_json::{Value, json};
 
 /// Seconds before the campaign starts.
 pub const WARM_UP_S: f64 = 12.0 * HOUR;
-/// Length of everything, model seconds.
+/// Length of the demo, model seconds.
 pub const LENGTH_S: f64 = 42.0 * HOUR;
 /// Accounts of the campaign.
 pub const ACCOUNTS: usize = 420;
 const HOUR: f64 = 3600.0;
 const DAY: f64 = 86_400.0;
 
-/// A key: who it is, and when its account was made (seconds before the start; below zero, after it).
+/// A key, and when its account was made (seconds before the start; below zero: after it).
 #[derive(Clone, Debug)]
 pub struct Key {
     pub class: &'static str,
     pub token: String,
     pub age_s: f64,
     pub agent: &'static str,
-    /// Its address; campaign accounts come from everywhere, like people, and staff from three networks.
+    /// Its address. Accounts of the campaign come from everywhere, like people; staff come from three
+    /// networks.
     pub address: String,
 }
 
@@ -32,7 +33,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// Everything that will be sent, in order of time.
+/// All requests of the demo, in order of time.
 pub struct Traffic {
     pub keys: Vec<Key>,
     pub requests: Vec<Request>,
@@ -44,7 +45,7 @@ impl Traffic {
     }
 }
 
-/// xorshift64*: enough for traffic.
+/// xorshift64*: good enough for traffic.
 pub struct Rng(u64);
 
 impl Rng {
@@ -63,7 +64,8 @@ impl Rng {
     fn range(&mut self, from: f64, to: f64) -> f64 {
         from + (to - from) * self.unit()
     }
-    /// How often something is done that is given up each time with probability `stop`; at least once.
+    /// Number of times that something is done if it is given up each time with probability `stop`; at least
+    /// one.
     fn geometric(&mut self, stop: f64) -> usize {
         1 + (self.unit().ln() / (1.0 - stop).ln()) as usize
     }
@@ -417,7 +419,7 @@ impl Maker {
         self.requests.push(Request { t, key, path: "/v1/chat/completions", body });
     }
 
-    /// A moment of somebody's waking day.
+    /// A random time of a key's waking day.
     fn waking(&mut self, zone: f64) -> f64 {
         loop {
             let t = self.rng.unit() * LENGTH_S;
@@ -428,7 +430,7 @@ impl Maker {
         }
     }
 
-    /// Conversations: each turn repeats what came before.
+    /// Adds a conversation: each turn repeats what came before.
     fn session(&mut self, t: f64, key: usize, system: Option<&str>, turns: usize, gap: f64, tools: bool) {
         let mut history: Vec<(&str, String)> = Vec::new();
         let mut at = t;
@@ -506,8 +508,8 @@ impl Maker {
         }
     }
 
-    /// A prompt that people pass on to each other: half of them join for it, most on that day. Each tries it until it is bored,
-    /// and chats besides.
+    /// A prompt that people share: half of them join for it, most on that day. Each tries it a few times, and
+    /// chats, too.
     fn passed_on(&mut self) {
         let (follow, from) = (self.rng.range(0.03, 0.2), WARM_UP_S + HOUR);
         for i in 0..50 {
@@ -543,7 +545,8 @@ impl Maker {
         }
     }
 
-    /// Staff of a company get an assistant on one morning, two hours after the campaign starts. Conversations, in office hours.
+    /// Staff of a business get an assistant on one morning, two hours after the campaign starts.
+    /// Conversations, in office hours.
     fn staff(&mut self) {
         let morning = WARM_UP_S + 2.0 * HOUR;
         let networks: Vec<String> =

@@ -1,15 +1,17 @@
-//! Decision records in log lines: found wherever they stand, checked before anything of them is shown.
+//! Decision records in log lines: found wherever they stand in a line, and checked before anything of them is
+//! shown.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// Longest word of a record that is shown.
+/// Longest word of a record that is shown, bytes.
 const MAX_WORD: usize = 128;
-/// Most hashes of a sample.
+/// Largest number of hashes in a sample.
 const MAX_SAMPLE: usize = 256;
 
-/// What the filter wrote. Unknown fields are ignored, and missing groups tolerated: logs outlive versions.
+/// A record that the filter wrote. Unknown fields are ignored and missing ones tolerated, because logs
+/// outlive versions.
 #[derive(Deserialize)]
 pub struct Record {
     pub t_ms: u64,
@@ -25,7 +27,8 @@ pub struct Record {
     pub evidence: Evidence,
     #[serde(default)]
     pub sample: Option<String>,
-    /// `ledger`: the evidence behind what the workers do, no request's own record.
+    /// `ledger` if the record is the ledger's: the evidence behind the workers' decisions, not one request's
+    /// record.
     #[serde(default)]
     pub at: Option<String>,
     #[serde(default)]
@@ -60,13 +63,13 @@ pub struct Own {
     /// Follow-ups that carried the template of its case.
     #[serde(default)]
     pub talk: u32,
-    /// Odds to one that block.
+    /// Odds, to one, at which a key is blocked.
     #[serde(default)]
     pub block_odds: Option<u64>,
-    /// The odds that it is the campaign's, natural logarithm.
+    /// The odds that the key belongs to the campaign, nats.
     #[serde(default)]
     pub odds_nats: Option<f64>,
-    /// What they are made of, nats.
+    /// Factors of these odds by name, nats.
     #[serde(default)]
     pub factors: BTreeMap<String, f64>,
 }
@@ -77,20 +80,20 @@ pub struct Group {
     pub id: String,
     pub axis: String,
     pub state: String,
-    /// The number of its case, as in `Record::campaign`.
+    /// Number of its case's campaign, as in `Record::campaign`.
     #[serde(default)]
     pub campaign: String,
     pub since_s: u64,
     pub keys: u64,
     pub min_keys: u64,
     pub requests: u64,
-    /// Nats of a campaign over the best honest explanation; older versions had points, see `score`.
+    /// Nats of the campaign over the best honest explanation. Older versions wrote points, see `score`.
     #[serde(default)]
     pub nats: Option<i64>,
     #[serde(default)]
     pub score: Option<i64>,
     pub threshold: i64,
-    /// Nats behind the likeliest.
+    /// Nats by which each explanation is worse than the likeliest.
     #[serde(default)]
     pub explanations: BTreeMap<String, i64>,
     #[serde(default)]
@@ -103,18 +106,18 @@ pub struct Group {
     pub sampled_keys: Vec<String>,
 }
 
-/// `text` is hexadecimal digits, so many of them, in lower case.
+/// True if `text` is `digits` lower-case hexadecimal digits.
 pub fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// `text` is `prefix` and 16 digits.
+/// True if `text` is `prefix` and 16 such digits.
 pub fn is_id(text: &str, prefix: &str) -> bool {
     text.strip_prefix(prefix).is_some_and(|h| is_hex(h, 16))
 }
 
 impl Record {
-    /// Anybody may write to a log: what is not a plain word or number does not reach a terminal.
+    /// Checks all fields. Anybody may write to a log, so only plain words and numbers may reach a terminal.
     fn check(&self) -> Result<(), String> {
         let hash = |name: &str, text: &Option<String>| match text {
             Some(t) if !is_hex(t, 8) => Err(format!("{name} is not 8 hexadecimal digits")),
@@ -158,10 +161,11 @@ impl Record {
 }
 
 const PLAIN: &[u8] = br#"{"weir":"decision""#;
-/// Inside the string of a log shipper's own JSON.
+/// Beginning of a record inside the string of a log shipper's own JSON.
 const QUOTED: &[u8] = br#"{\"weir\":\"decision\""#;
 
-/// The first sound record in a line, with its text as written; `None` when the line has none at all.
+/// The first valid record in a line, with its text as written, or why the record in it is not valid; `None`
+/// if there is none.
 pub fn find(line: &[u8]) -> Option<Result<(Record, String), String>> {
     let mut failed = None;
     let mut at = 0;
@@ -181,7 +185,7 @@ pub fn find(line: &[u8]) -> Option<Result<(Record, String), String>> {
     failed
 }
 
-/// The value at the start of `text`; what follows it is not looked at.
+/// Parses the record at the start of `text`; what follows it is ignored.
 fn parse(text: &[u8]) -> Result<(Record, String), String> {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
     let raw = values.next().unwrap_or(Ok(RawValue::NULL)).map_err(|e| e.to_string())?;
@@ -190,7 +194,7 @@ fn parse(text: &[u8]) -> Result<(Record, String), String> {
     Ok((record, raw.get().to_string()))
 }
 
-/// The rest of the JSON string that `text` stands in.
+/// Unescapes the rest of the JSON string that `text` stands in.
 fn unquote(text: &[u8]) -> Result<String, String> {
     let quoted = [b"\"", text].concat();
     let mut strings = serde_json::Deserializer::from_slice(&quoted).into_iter::<String>();

@@ -1,4 +1,4 @@
-//! What the logs tell about one key: changes in order, and the record that says most.
+//! What the logs hold on one key: changes of its verdict in order, and the most informative record.
 
 use super::record::Record;
 use super::words;
@@ -19,14 +19,14 @@ struct Run {
     reason: String,
 }
 
-/// Everything found about one key under one policy.
+/// All records of one key under one policy.
 pub struct Story {
     pub cases: BTreeSet<String>,
     first_ms: u64,
     last_ms: u64,
     records: u64,
     runs: Vec<Run>,
-    /// The record that tells most: the hardest verdict, evidence before none, the latest.
+    /// The most informative record: the hardest verdict; of those one with evidence; of those the latest.
     pub best: Record,
 }
 

@@ -1,11 +1,11 @@
-//! Reasons, explanations, factors and ways out in words.
+//! Reasons, explanations, factors and remedies in words.
 
 use super::record::{Group, Own, Record};
 use crate::except;
 use weir::engine::hash::Seed;
 use weir::engine::verdict::Reason;
 
-/// What each explanation of a value says of its keys.
+/// For each explanation of a value its name, and what it says of the keys.
 const EXPLANATIONS: [(&str, &str); 7] = [
     ("campaign", "a work queue over accounts, alone or among others: they keep coming, all alike"),
     ("visitors", "each tries it a few times and stops, as after a tutorial or a launch"),
@@ -16,7 +16,8 @@ const EXPLANATIONS: [(&str, &str); 7] = [
     ("one owner", "they share an egress, as the workers of one company do"),
 ];
 
-/// What each factor of a key's odds stands for: where it speaks for the campaign, and where against it.
+/// For each factor of a key's odds its name, and what it means when it speaks for the campaign and when
+/// against it.
 const FACTORS: [(&str, &str, &str); 12] = [
     (
         "template",
@@ -44,12 +45,12 @@ const FACTORS: [(&str, &str, &str); 12] = [
     ("blocked before", "blocks in another case", "blocks in another case"),
 ];
 
-/// `150` or `150 keys`: a number with its noun.
+/// A number with its noun: `1 key`, `150 keys`.
 pub fn count(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-/// The reason of a verdict in a sentence or two.
+/// The reason of a verdict, in a sentence or two.
 pub fn reason(r: &Record) -> String {
     match r.reason.as_str() {
         "none" => "Nothing spoke against the key's request any more.".into(),
@@ -107,7 +108,7 @@ pub fn reason(r: &Record) -> String {
     }
 }
 
-/// What the group is called.
+/// What a group is called.
 pub fn kind(g: &Group) -> &'static str {
     match g.axis.as_str() {
         "text" => "template",
@@ -116,7 +117,7 @@ pub fn kind(g: &Group) -> &'static str {
     }
 }
 
-/// How the evidence stands to the threshold.
+/// How the evidence compares to the threshold.
 pub fn standing(g: &Group) -> String {
     let (need, keys) = (g.threshold, g.min_keys);
     if g.axis == "profile" {
@@ -161,7 +162,7 @@ pub fn standing(g: &Group) -> String {
     }
 }
 
-/// The explanations side by side, the likeliest first.
+/// Appends the explanations beside each other, the likeliest first.
 pub fn explanations(g: &Group, out: &mut String) {
     let mut all: Vec<(&str, i64)> = g.explanations.iter().map(|(n, nats)| (n.as_str(), *nats)).collect();
     all.sort_by_key(|(_, nats)| std::cmp::Reverse(*nats));
@@ -179,7 +180,7 @@ pub fn explanation(name: &str) -> &'static str {
 
 const UNKNOWN: &str = "not known to this version of `weir explain`";
 
-/// The odds of a key: each factor with its multiple, and all together; `None` where the record has none.
+/// The odds of a key: each factor as a multiple, and all together; `None` if the record has none.
 pub fn odds(o: &Own) -> Option<String> {
     let (block, nats) = (o.block_odds?, o.odds_nats.filter(|n| n.is_finite())?);
     let known = FACTORS.iter().filter_map(|f| Some((f.0, *o.factors.get(f.0)?)));
@@ -212,7 +213,7 @@ fn factor(name: &str, nats: f64, o: &Own) -> String {
     }
 }
 
-/// e to the `nats`, as short as it may be.
+/// e to the power of `nats`, as short as possible.
 fn multiple(nats: f64) -> String {
     let x = nats.clamp(-40.0, 40.0).exp();
     match x {
@@ -232,7 +233,7 @@ fn multiple(nats: f64) -> String {
     }
 }
 
-/// With a comma at each thousand.
+/// A number with a comma at each thousand.
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
@@ -245,12 +246,12 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
-/// Is it a reason that evidence across keys gives?
+/// True if the reason is evidence across keys.
 pub fn is_campaign(reason: &str) -> bool {
     Reason::ALL.iter().any(|r| r.name() == reason && r.is_campaign())
 }
 
-/// The name of an entry of `allow` that undoes a verdict.
+/// Name of the `allow` entry that undoes a verdict.
 pub fn entry_name(case: Option<&str>) -> String {
     case.map_or_else(|| "from-the-logs".to_string(), |c| format!("case-{c}"))
 }
@@ -299,7 +300,7 @@ pub fn remedy(r: &Record) -> String {
     }
 }
 
-/// Seconds since the epoch as RFC 3339, UTC.
+/// Seconds since the epoch as RFC 3339 in UTC.
 pub fn utc(secs: u64) -> String {
     // A mad number stays printable.
     let last = jiff::Timestamp::MAX.as_second();
@@ -307,7 +308,8 @@ pub fn utc(secs: u64) -> String {
     time.unwrap_or_default().to_string()
 }
 
-/// Lines for `exceptions` that undo a campaign's verdict, or the command that makes them.
+/// Appends entries of `exceptions` that undo a campaign's verdict, or (without a seed) the command that makes
+/// them.
 pub fn exceptions(r: &Record, seed: Option<&Seed>, out: &mut String) {
     if !is_campaign(&r.reason) {
         return;

@@ -1,4 +1,5 @@
-//! One node's way to the hub: the leader's own side of the exchange over cells in memory, and a network that delays and loses.
+//! One node's exchange with the hub: the leader's code over cells in memory, and a network that delays and
+//! loses.
 
 use super::{Layout, Post};
 use crate::deployment::{Apart, STEP};
@@ -40,36 +41,36 @@ impl Cells for Memory {
 
 /// A call under way.
 struct Call {
-    /// What has not reached the hub yet, and when it does.
+    /// The request on its way, and when it arrives.
     request: Option<(Nanos, Vec<u8>)>,
-    /// When the leader hears of it, and what: nothing if it was lost.
+    /// When the leader gets the answer, and its bytes; `None` if it was lost.
     answer: (Nanos, Option<Vec<u8>>),
     reply_is_lost: bool,
 }
 
-/// See the module.
+/// The exchange of one node.
 pub struct Link {
     uplink: Uplink,
-    /// Its token: the next process at this place has the same.
+    /// Identity of its token: the next process at this place has the same.
     identity: Arc<Identity>,
     cells: Memory,
     head: Head,
     counts: Counts,
-    /// Batches and observations so far.
+    /// Numbers of batches and observations so far.
     sent: (u64, u64),
     call: Option<Call>,
-    /// The leader's next tick.
+    /// Time of the leader's next tick.
     tick_at: Nanos,
-    /// What the hub had published when it last answered.
+    /// Number of the hub's publications when it last answered.
     heard_of: u64,
-    /// Shards of the hub, and when the workers read them.
+    /// Shards of the hub, with the times at which the workers read them.
     shards: VecDeque<(Nanos, u8, Vec<u8>)>,
 }
 
 const PREFIX: &str = "";
 
 impl Link {
-    /// Of a process that has just started; `id`: another one each time; `place`: which of the nodes it is.
+    /// The exchange of a new process. `id`: another one for each process; `place`: index of the node.
     pub fn new(config: &Config, id: u64, place: usize, now: Nanos) -> Link {
         let (mut cells, mut counts) = (Memory { id, ..Memory::default() }, Counts::default());
         let mut step = Step { config, prefix: PREFIX, cells: &mut cells, counts: &mut counts, mono: now.0 };
@@ -89,7 +90,7 @@ impl Link {
         }
     }
 
-    /// Observations that found no room.
+    /// Observations dropped for want of room.
     #[cfg(test)]
     pub fn given_up(&self) -> u64 {
         self.counts.hub_dropped
@@ -101,12 +102,12 @@ impl Link {
         self.counts.hub_failed
     }
 
-    /// Does the hub know everything?
+    /// True if the hub has acknowledged everything.
     pub fn is_idle(&self) -> bool {
         self.uplink.is_idle()
     }
 
-    /// Batches of the node are in its own ledger.
+    /// Queues batches that are in the node's own ledger.
     pub fn push(&mut self, batches: &mut Vec<Vec<u8>>) {
         for batch in batches.drain(..) {
             let n = batch.get(8..10).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes);
@@ -115,7 +116,8 @@ impl Link {
         }
     }
 
-    /// When something happens here next. A leader that has nothing to tell, and would be told nothing, need not call.
+    /// Time at which something is next due here. A leader that has nothing to send, and would be sent nothing, need not
+    /// call.
     pub fn next(&self, now: Nanos, published: u64) -> Option<Nanos> {
         match &self.call {
             Some(call) => Some(call.request.as_ref().map_or(call.answer.0, |r| r.0)),
@@ -126,7 +128,7 @@ impl Link {
         }
     }
 
-    /// It happens at a true time, which the node has for another one.
+    /// Runs what is due up to a true time; the node's clock shows another one.
     pub fn run(
         &mut self,
         (now, here): (Nanos, Nanos),
@@ -173,7 +175,7 @@ impl Link {
         }
     }
 
-    /// The workers take over what they have read by now.
+    /// Applies the shards received so far at the workers.
     pub fn apply(&mut self, now: Nanos, node: &mut Apart) {
         let mut newest = BTreeMap::new();
         while self.shards.front().is_some_and(|(due, ..)| *due <= now) {

@@ -1,7 +1,8 @@
-//! What people have decided: released, allowed, denied; of keys, templates and cases, for a time. It goes before what ledgers say.
+//! Decisions of people: released, allowed, denied; on keys, templates and cases, for a time. They come before
+//! the verdicts of ledgers.
 //!
-//! Guarantees: an exception is named by what it is of, so deciding it again changes its end and nothing else is left behind; each ends
-//! by itself. Memory: 4,096 ids, those of a released case's values included.
+//! Guarantees: an exception is identified by what it is of, so a second decision on the same replaces the
+//! first; each expires. Memory: 4,096 ids, those of a released case's values included.
 
 use std::collections::{BTreeMap, HashMap};
 use weir::engine::ledger::Ledger;
@@ -11,20 +12,20 @@ use weir::engine::units::Nanos;
 use weir::engine::value::KeyId;
 use weir::engine::wire::{Reader, Writer};
 
-/// Ids of all exceptions at most.
+/// Largest number of ids with an exception.
 pub const MOST: usize = 4_096;
-/// Values of a released case at most; the rest of it has no exception of its own.
+/// Values of a released case that get an exception of their own, at most.
 pub const OF_CASE: usize = 512;
-/// Bytes of a reason at most.
+/// Longest reason, bytes.
 pub const REASON_BYTES: usize = 256;
 
 /// What an exception is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     Key(u64),
-    /// A value that requests carry: of a text or a network.
+    /// A value of a text or a network.
     Template(u64),
-    /// The number of a campaign.
+    /// Number of a campaign.
     Case(u32),
 }
 
@@ -42,7 +43,7 @@ impl Name {
             Name::Case(_) => "case",
         }
     }
-    /// As in records and configurations.
+    /// The name as records and configurations write it.
     pub fn text(self) -> String {
         match self {
             Name::Key(id) => KeyId(id).to_string(),
@@ -69,7 +70,7 @@ impl Name {
     }
 }
 
-/// A value, as it is written in lists: `tid:…`, `nid:…`.
+/// A value as lists write it: `tid:…`, `nid:…`.
 pub fn value_text(v: u64) -> String {
     let network = weir::engine::value::Axis::of(v) == weir::engine::value::Axis::Network;
     format!("{}:{v:016x}", if network { "nid" } else { "tid" })
@@ -81,12 +82,12 @@ pub enum Verb {
     Release,
     Allow,
     Deny,
-    /// The exception ends.
+    /// An exception ends.
     Undo,
 }
 
 impl Verb {
-    /// As in paths.
+    /// The word in paths and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Verb::Release => "release",
@@ -95,7 +96,7 @@ impl Verb {
             Verb::Undo => "undo",
         }
     }
-    /// As published; 0: not at all.
+    /// The number of the decision in the published shard; 0: none.
     fn code(self) -> u32 {
         match self {
             Verb::Undo => 0,
@@ -107,7 +108,7 @@ impl Verb {
     fn of(code: u32) -> Option<Verb> {
         [Verb::Undo, Verb::Release, Verb::Allow, Verb::Deny].into_iter().find(|v| v.code() == code)
     }
-    /// May it be decided of this?
+    /// True if this may be decided of `name`.
     pub fn fits(self, name: Name) -> bool {
         match (self, name) {
             (Verb::Undo | Verb::Release, _) | (_, Name::Key(_)) => true,
@@ -122,20 +123,20 @@ impl Verb {
 pub struct Act {
     pub verb: Verb,
     pub name: Name,
-    /// When, and until when it holds: seconds of the hub's time.
+    /// Time of the decision, and its end, seconds of the hub's time.
     pub since_s: u32,
     pub until_s: u32,
     pub reason: String,
-    /// Of a case: its confirmed values, as they were.
+    /// Of a case: its confirmed values at the time of the decision.
     pub values: Vec<u64>,
 }
 
-/// Why nothing was decided.
+/// Why a decision was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAct {
-    /// The case, or what is to be undone, is not known.
+    /// Nothing is known of the case, or of the exception to be undone.
     Unknown,
-    /// There is no room for more.
+    /// The limit of exceptions is reached.
     Full,
 }
 
@@ -150,7 +151,7 @@ impl Act {
         w.u16(self.values.len() as u16);
         self.values.iter().for_each(|v| w.u64(*v));
     }
-    /// `None`: it is none.
+    /// Reads an encoded decision; `None` if it is none.
     pub fn read(r: &mut Reader<'_>) -> Option<Act> {
         let (verb, name) = (Verb::of(r.u8()?.into())?, Name::read(r)?);
         let (since_s, until_s, len) = (r.u32()?, r.u32()?, r.u16()?);
@@ -162,7 +163,7 @@ impl Act {
     }
 }
 
-/// All that stands.
+/// All decisions in force.
 #[derive(Debug, Default)]
 pub struct Book {
     all: BTreeMap<Name, Act>,
@@ -175,31 +176,31 @@ pub struct Book {
 }
 
 impl Book {
-    /// What stands, in order of its names.
+    /// The decisions in force, in order of their names.
     pub fn acts(&self) -> impl Iterator<Item = &Act> {
         self.all.values()
     }
     pub fn get(&self, name: Name) -> Option<&Act> {
         self.all.get(&name)
     }
-    /// Ids so far.
+    /// Number of ids with an exception.
     pub fn len(&self) -> usize {
         self.all.values().map(|a| 1 + a.values.len()).sum()
     }
-    /// Of the shard that is published; never 0.
+    /// Version of the published shard of exceptions; never 0.
     pub fn version(&self) -> u32 {
         self.version.wrapping_add(1).max(1)
     }
-    /// Keys and values of which the ledger holds nothing against anybody.
+    /// Keys and values that the ledger must not convict or confirm.
     pub fn pardoned(&self) -> &[u64] {
         &self.pardoned
     }
-    /// What is decided of an id, 0 if nothing is.
+    /// The decision on an id, 0 if there is none.
     pub fn decided(&self, id: u64) -> u32 {
         self.ids.get(&id).map_or(0, |d| d.0)
     }
 
-    /// May this be decided? A case gets the values that it has now.
+    /// Checks a decision. A decision on a case gets the case's present values.
     ///
     /// # Errors
     /// See `NoAct`.
@@ -223,7 +224,7 @@ impl Book {
         if self.len() + 1 + act.values.len() > room { Err(NoAct::Full) } else { Ok(()) }
     }
 
-    /// From now on it holds. Ids that are pardoned by it.
+    /// Puts a decision in force. Returns all ids that the ledger must not convict or confirm now.
     pub fn take(&mut self, act: &Act) -> Vec<u64> {
         if act.verb == Verb::Undo {
             self.all.remove(&act.name);
@@ -234,7 +235,7 @@ impl Book {
         self.pardoned.clone()
     }
 
-    /// What has ended goes.
+    /// Removes decisions that have ended.
     pub fn expire(&mut self, now: Nanos) {
         let over = |a: &&Act| u64::from(a.until_s) < now.secs();
         let ended: Vec<Act> = self.all.values().filter(over).cloned().collect();
@@ -245,7 +246,7 @@ impl Book {
         }
     }
 
-    /// What has ended since the last call.
+    /// Decisions that have ended since the last call.
     pub fn ended(&mut self) -> Vec<Act> {
         std::mem::take(&mut self.ended)
     }
@@ -264,7 +265,7 @@ impl Book {
         self.carried = self.all.keys().any(|n| !matches!(n, Name::Key(_)));
     }
 
-    /// What an observation that was made before its node knew of this is to be taken for.
+    /// Flags to add to an observation that was made before its node knew of these decisions.
     pub fn flags(&self, o: &Observation) -> u8 {
         if self.ids.is_empty() {
             return 0;
@@ -278,7 +279,7 @@ impl Book {
         }
     }
 
-    /// As it is published.
+    /// The shard of exceptions, as it is published.
     pub fn shard(&self, now: Nanos) -> Shard {
         let mut shard = Shard { now_s: u32::try_from(now.secs()).unwrap_or(u32::MAX), ..Shard::default() };
         shard.keys =

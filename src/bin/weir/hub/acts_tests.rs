@@ -1,4 +1,4 @@
-//! What stands, and for how long.
+//! Which decisions are in force, and for how long.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::super::fake::{Rng, config};

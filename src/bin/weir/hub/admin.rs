@@ -1,6 +1,8 @@
-//! The listener for people: what the hub knows, and what they decide about it. Two tokens: one reads, one acts (and reads).
+//! The listener for people: what the hub knows, and decisions on it. Two tokens: one allows reading, the
+//! other decisions (and reading).
 //!
-//! An act is answered when it is durable. It is in force in every worker of a node one exchange and one tick later.
+//! A decision is answered when it is durable. It is in force in every worker of a node one exchange and one
+//! tick later.
 
 use super::acts::{Act, Name, NoAct, REASON_BYTES, Verb};
 use super::core::Hub;
@@ -24,23 +26,23 @@ use tokio::time::timeout;
 
 /// Longest body of an act.
 const ACT_BYTES: usize = 4 << 10;
-/// Longest time of an exception: a year.
+/// Longest time of an exception, seconds: a year.
 pub const LONGEST_S: u64 = 366 * 86_400;
-/// A body must be here, and an answer, within this time.
+/// Longest time for a body, and for an answer of the ledger's thread.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks at the cases' sizes.
+/// Time between two looks at the cases' sizes.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Who may.
+/// Tokens of the listener.
 pub struct Tokens {
-    /// `None`: everybody who reaches the listener reads.
+    /// Token to read; `None`: everybody who reaches the listener may.
     pub read: Option<Token>,
-    /// `None`: nobody acts.
+    /// Token to decide; `None`: nobody may.
     pub act: Option<Token>,
 }
 
 impl Tokens {
-    /// Is there one for each, and not the same one?
+    /// True if both are set and differ.
     pub fn are_two(&self) -> bool {
         matches!((&self.read, &self.act), (Some(r), Some(a)) if !r.is_same(a))
     }
@@ -54,7 +56,7 @@ pub struct Admin {
 
 type Shared = State<Arc<Admin>>;
 
-/// The routes. Within the runtime: how cases grow is looked at from now on.
+/// The listener's routes. Call it within the runtime: it starts to follow the growth of cases.
 pub fn router(server: Arc<Server>, tokens: Tokens) -> Router {
     let act = |verb: Verb| {
         post(move |State(a): Shared, request: Request| async move { a.act(verb, request).await })
@@ -84,7 +86,8 @@ pub fn router(server: Arc<Server>, tokens: Tokens) -> Router {
         .with_state(admin)
 }
 
-/// Looks at the cases' sizes for ever: a pass over the tables of the ledger's thread, so it takes a hundredth of that thread's time at most.
+/// Follows the cases' sizes for ever. Each look is a pass over the tables in the ledger's thread, and takes
+/// at most a hundredth of its time.
 async fn look_at_growth(admin: Arc<Admin>) {
     loop {
         let growth = Arc::clone(&admin.growth);
@@ -109,7 +112,7 @@ fn answer(v: &Value) -> Response {
 }
 
 impl Admin {
-    /// May the caller read? Else the answer.
+    /// The refusal to a caller that may not read; `None` if it may.
     fn reads(&self, headers: &HeaderMap) -> Option<Response> {
         let known = |t: &Option<Token>| t.as_ref().is_some_and(|t| t.is_in(headers));
         let may = known(&self.tokens.read) | known(&self.tokens.act);
@@ -120,7 +123,7 @@ impl Admin {
         (!may).then(|| self.server.error("token", "no token, or another one: `authorization: Bearer …`"))
     }
 
-    /// May the caller act? Else the answer.
+    /// The refusal to a caller that may not decide; `None` if it may.
     fn acts(&self, headers: &HeaderMap) -> Option<Response> {
         let Some(token) = &self.tokens.act else {
             return Some(
@@ -137,7 +140,7 @@ impl Admin {
         })
     }
 
-    /// Asks the ledger's thread; `None`: it does not answer.
+    /// Asks the ledger's thread; `None` if it does not answer.
     async fn look<T: Send + 'static>(&self, f: impl FnOnce(&Hub) -> T + Send + 'static) -> Option<T> {
         let (reply, told) = oneshot::channel();
         // Who has gone away is told nothing.
@@ -196,7 +199,8 @@ impl Admin {
     }
 }
 
-/// Was the hub asked by its address? A page of somebody else's may lead a name of its own here (DNS rebinding), and no address.
+/// True if the hub was called by an IP address or as localhost. A foreign page may direct a name of its own
+/// here (DNS rebinding), but no address.
 fn is_own(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
     let host = host.to_str().unwrap_or_default();
@@ -205,7 +209,7 @@ fn is_own(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
 }
 
-/// The body of an act.
+/// The body of a decision.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
@@ -266,7 +270,7 @@ impl Asked {
     }
 }
 
-/// The hash behind one of the prefixes; none is 0.
+/// The hash after one of the prefixes; `None` also for 0.
 fn hashed(text: &str, prefixes: &[&str]) -> Option<u64> {
     let digits = prefixes.iter().find_map(|p| text.strip_prefix(p))?;
     let plain = digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());

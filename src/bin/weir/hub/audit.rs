@@ -1,8 +1,9 @@
-//! The audit log: every act of people and every change of a verdict is a line of an append-only file, chained by hashes (`weir audit`).
+//! The audit log: every decision of people and every change of a verdict is a line of an append-only file,
+//! chained by hashes (`weir audit`).
 //!
-//! An act has its line, on disk, before it is taken: none is in force that has no line. Changes of verdicts are written as they are
-//! published, and are on disk with the next act, at the end, or when the system writes them back. A file of more than 64 MiB is renamed
-//! and the next one goes on behind it.
+//! A decision's line is on disk before the decision is taken, so none is in force without a line. Changes of
+//! verdicts are written as they are published, and reach the disk with the next decision, at the end, or when
+//! the system writes them back. A file of more than 64 MiB is renamed and a new one continues its chain.
 
 use super::acts::Act;
 use super::core::Hub;
@@ -17,33 +18,33 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use weir::engine::value::KeyId;
 
-/// A file that is longer is renamed.
+/// Size of a file above which it is renamed, bytes.
 pub const FILE_BYTES: u64 = 64 << 20;
-/// Keys in a line.
+/// Keys in a line, at most.
 const KEYS: usize = 500;
 
 pub struct Audit {
     path: PathBuf,
     file: File,
-    /// Bytes of whole lines.
+    /// Bytes of complete lines.
     len: u64,
     head: Head,
     most: u64,
     failures: u64,
-    /// Campaign of each convicted key as it was last told, and the open cases.
+    /// Campaign of each convicted key as last written, and the open cases.
     keys: HashMap<u64, u32>,
     cases: BTreeSet<u32>,
     events: Events,
-    /// Of those: in force only where they were seen.
+    /// Those of the open cases that are in force only where they were seen.
     withheld: BTreeSet<u32>,
 }
 
 impl Audit {
-    /// Goes on behind the last line of the file, or of the one that was renamed last. A torn end is cut off, and told. Changes are also
-    /// told to who listens.
+    /// Continues the chain of the file, or of the one that was renamed last. An incomplete last line is cut
+    /// off, and that is told. `events` is told of changes, too.
     ///
     /// # Errors
-    /// It cannot be read or written; its last line is not as it was written.
+    /// The file cannot be read or written, or its last line was altered.
     pub fn open(path: &Path, events: Events) -> io::Result<Audit> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let (mut head, len, torn) = tail(&mut file)?;
@@ -111,7 +112,8 @@ impl Audit {
         }
     }
 
-    /// What is known at a start or at the end, on disk. From now on changes are told.
+    /// Writes the state of the hub at a start or at the end, and waits until it is on disk. From now on
+    /// changes are told.
     pub fn mark(&mut self, event: &str, hub: &Hub, position: u64) {
         let (keys, cases) = hub.published();
         self.keys = keys.into_iter().map(|k| (k.key, k.campaign)).collect();
@@ -124,10 +126,10 @@ impl Audit {
         log::info("audit", json!({"n": self.head.n, "head": self.head.hash}));
     }
 
-    /// A decision of people that is about to be taken, on disk.
+    /// Writes a decision of people that is about to be taken, and waits until it is on disk.
     ///
     /// # Errors
-    /// It is not: nothing may be decided.
+    /// It is not on disk: the decision must not be taken.
     pub fn act(&mut self, act: &Act) -> io::Result<()> {
         let done = self.write("act", &tell::act(act)).and_then(|()| self.file.sync_data());
         if let Err(e) = &done {
@@ -136,18 +138,18 @@ impl Audit {
         done
     }
 
-    /// The last act is in force.
+    /// Tells that the last decision is in force.
     pub fn taken(&self, act: &Act) {
         self.events.say("act", &tell::act(act));
     }
 
-    /// The last act was not taken after all.
+    /// Writes that the last decision was not taken after all.
     pub fn not_taken(&mut self, why: &str) {
         let done = self.write("act_not_taken", &json!({"n_of_act": self.head.n, "why": why}));
         self.or_warn(done);
     }
 
-    /// What has ended by itself.
+    /// Writes decisions that have ended by themselves.
     pub fn ended(&mut self, acts: &[Act]) {
         for a in acts {
             let fields = json!({a.name.kind(): a.name.text(), "verb": a.verb.name()});
@@ -157,7 +159,7 @@ impl Audit {
         }
     }
 
-    /// What was published: the changes since the last call.
+    /// Writes the changes of what was published since the last call.
     pub fn published(&mut self, hub: &Hub) {
         let (keys, cases) = hub.published();
         let now: HashMap<u64, u32> = keys.into_iter().map(|k| (k.key, k.campaign)).collect();
@@ -192,14 +194,14 @@ impl Audit {
     }
 }
 
-/// The same name with `mark` in front of its ending.
+/// The same file name with `mark` before its extension.
 fn beside(path: &Path, mark: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let ending = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
     path.with_file_name(format!("{stem}{mark}{ending}"))
 }
 
-/// Files that were renamed, in their order.
+/// The renamed files, in order.
 fn renamed(path: &Path) -> io::Result<Vec<PathBuf>> {
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut out = Vec::new();
@@ -217,7 +219,7 @@ fn renamed(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(out)
 }
 
-/// The head that a file ends with, the bytes of its whole lines, and of what stands behind them.
+/// The head at the end of a file, the bytes of its complete lines, and the bytes after them.
 fn tail(file: &mut File) -> io::Result<(Option<Head>, u64, u64)> {
     let size = file.metadata()?.len();
     let from = size.saturating_sub(2 * chain::LINE_BYTES);

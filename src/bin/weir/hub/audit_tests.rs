@@ -1,4 +1,4 @@
-//! The log over files and starts; what a hub's verdicts become in it.
+//! The audit log over several files and starts, and how changes of verdicts appear in it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::super::acts::{Name, Verb};

@@ -1,4 +1,4 @@
-//! What a store must do, on all of them: a directory, real Valkey, real Redis, a real Cluster.
+//! Requirements on a store, run on all of them: a directory, real Valkey, real Redis, a real Cluster.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::journal::{GROUP_BYTES, Journal};
@@ -34,9 +34,9 @@ trait Backend {
         }
         self.open(name, SEED, "hub").unwrap()
     }
-    /// The next `append` and `sync` fail, and the group may stand there all the same.
+    /// Makes the next `append` and `sync` fail; the group may be stored all the same.
     fn fails(&self, s: &mut Start, group: &[u8]) -> StoreError;
-    /// Whole pages or files of a checkpoint that is not the one that counts.
+    /// Number of pages or files of checkpoints other than the valid one.
     fn leftovers(&self, name: &str) -> usize;
 }
 

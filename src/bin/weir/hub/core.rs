@@ -1,8 +1,11 @@
-//! The hub itself: the ledger of all nodes, and who has sent what. No I/O and no clock: time is an argument.
+//! The hub itself: the ledger of all nodes, and which batches it has. No I/O and no clock: time is an
+//! argument.
 //!
-//! An exchange is checked (`Exchange::read`), accepted into a group (`accept`: what is new of it, encoded as it is journalled),
-//! and applied (`apply`) once the group is durable (`commit`; else `rollback`). A start applies the journal's groups in the same way
-//! (`replay`). A node's identity stands in the journal in front of the first group that it is in. Guarantee: what is applied was new by (node, ring, number); the checkpoint holds ledger and positions of one moment.
+//! An exchange is checked (`Exchange::read`), accepted into a group (`accept`: what is new of it, encoded for
+//! the journal), and applied (`apply`) once the group is durable (`commit`; otherwise `rollback`). A start
+//! applies the journal's groups in the same way (`replay`). The identity of a node's id stands in the journal
+//! before the first group with that id. Guarantee: each applied batch was new by (node, ring, number); a
+//! checkpoint holds ledger and positions of one moment.
 
 use super::acts::{Act, Book, NoAct};
 use super::exchange::Piece;
@@ -26,33 +29,33 @@ use weir::engine::wire::{Reader, Writer};
 use weir::node::cells::SHARDS;
 use weir::node::exchange::{REPLY_BYTES, Reply};
 
-/// Keys at most: the tables then take 1.2 GiB.
+/// Largest number of keys: the tables then take 1.2 GiB.
 pub const MOST_KEYS: u32 = 10_000_000;
 const MAGIC: u64 = 0x3142_5548_5249_4557;
 const VERSION: u16 = 3;
-/// Identities that must have seen a case before its verdicts are in force everywhere.
+/// Identities that must have seen a case before its verdicts are in force everywhere, by default.
 pub const QUORUM: u8 = 2;
-/// Around a reply's shards: header, acknowledgements, checksum.
+/// Bytes of a reply without shards: header, acknowledgements, checksum.
 const AROUND: usize = 1_024;
-/// The journal is replayed with a tick of the ledger every so often.
+/// Time between ticks of the ledger during a replay of the journal.
 const REPLAY_TICK: Nanos = Nanos::from_secs(1);
 
-/// What became of an exchange.
+/// Result of accepting an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// Observations that are new.
     pub new: u64,
-    /// The group has grown: the reply waits until it is durable.
+    /// True if the group has grown, so the reply must wait until it is durable.
     pub waits: bool,
-    /// The node's clock is far off, and that is news: by so many milliseconds.
+    /// Error of the node's clock, milliseconds, if it is large and was not told before.
     pub far_ms: Option<i64>,
 }
 
-/// Why what was saved is refused.
+/// Why saved state is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadState(pub String);
 
-/// See the module.
+/// The ledger of all nodes, and their positions.
 #[derive(Debug)]
 pub struct Hub {
     config: Arc<Config>,
@@ -69,7 +72,7 @@ pub struct Hub {
     ticked: Nanos,
 }
 
-/// The tables of a hub for so many keys: what else grows with traffic grows with them.
+/// Table sizes for a ledger of `keys` keys. Tables that grow with traffic grow with them.
 pub fn sizes(config: &Config, keys: u32) -> Sizes {
     let own = Sizes::of(config);
     let keys = keys.clamp(own.keys, MOST_KEYS).next_power_of_two();
@@ -88,7 +91,7 @@ fn is_sound(s: &Sizes) -> bool {
 }
 
 impl Hub {
-    /// An empty one. `epoch` is another at every start.
+    /// An empty hub. `epoch`: a number that no earlier start had.
     pub fn new(config: Arc<Config>, sizes: Sizes, quota: u32, epoch: u64) -> Hub {
         Hub {
             ledger: Ledger::sized(&config, sizes),
@@ -121,37 +124,39 @@ impl Hub {
     pub fn config(&self) -> &Config {
         &self.config
     }
-    /// The time of the last tick.
+    /// Time of the last tick.
     pub fn ticked(&self) -> Nanos {
         self.ticked
     }
-    /// What people have decided.
+    /// Decisions of people.
     pub fn book(&self) -> &Book {
         &self.book
     }
-    /// So many identities must have seen a case before it is in force everywhere; 1: one is enough. Before anything is published.
+    /// Sets the number of identities that must have seen a case before it is in force everywhere; 1: one is
+    /// enough. Call it before anything is published.
     pub fn with_quorum(self, quorum: u8) -> Hub {
         Hub { quorum, ..self }
     }
     pub fn quorum(&self) -> u8 {
         self.quorum
     }
-    /// Open cases that are in force only where they were seen.
+    /// Open cases that are in force only at identities that have seen them.
     pub fn withheld(&self) -> BTreeSet<u32> {
         self.publication.withheld(&self.witnesses)
     }
-    /// Shards that no cell of a proxy can hold, so far.
+    /// Shards so far that were too long for a proxy's cell.
     pub fn too_long(&self) -> u64 {
         self.publication.too_long
     }
-    /// Keys that are convicted, and open cases, as they were last published, wherever they are in force.
+    /// Convicted keys and open cases, as last published, wherever they are in force.
     pub fn published(&self) -> (Vec<KeyEntry>, BTreeSet<u32>) {
         self.publication.verdicts()
     }
     pub fn convicted(&self) -> Vec<KeyEntry> {
         self.published().0
     }
-    /// Keys whose convictions are in force everywhere, or at an edge whose log is followed: those ask for a list.
+    /// Keys whose convictions are in force everywhere, or at an edge whose log is followed: for edges that
+    /// fetch a list.
     pub fn listed(&self) -> Vec<KeyEntry> {
         let of_logs = self.nodes.iter().filter(|(_, n)| n.identity.as_ref().is_some_and(|i| i.is_log()));
         let logs: BTreeSet<Who> = of_logs.map(|(_, n)| n.who()).collect();
@@ -161,11 +166,11 @@ impl Hub {
         keys.retain(|k| self.publication.is_alone() || holds(k.campaign));
         keys
     }
-    /// Who has seen how many keys of a case.
+    /// Which identities have seen how many keys of a case.
     pub fn witnesses(&self) -> &Witnesses {
         &self.witnesses
     }
-    /// What would have been blocked, since the start.
+    /// Counts of requests that would have been blocked, since the start.
     pub fn judged(&self) -> &Judged {
         &self.judged
     }
@@ -174,7 +179,7 @@ impl Hub {
         self.book.ended()
     }
 
-    /// Appends a decision of people to a group. It holds once the group is durable and applied.
+    /// Appends a decision of people to a group. It is in force once the group is durable and applied.
     ///
     /// # Errors
     /// See `NoAct`.
@@ -185,7 +190,7 @@ impl Hub {
         put_other(group, PEOPLE, at, &bytes);
         Ok(())
     }
-    /// Counts of the tables: one pass over them.
+    /// Counts of the tables. Cost: one pass over them.
     pub fn status(&self) -> Status {
         self.ledger.status()
     }
@@ -262,17 +267,17 @@ impl Hub {
         Ok(Accepted { new, waits, far_ms })
     }
 
-    /// The group that was accepted since the last call is durable.
+    /// Notes that everything accepted since the last call is durable.
     pub fn commit(&mut self) {
         self.nodes.commit();
     }
 
-    /// It is not: what was accepted since the last `commit` was not.
+    /// Undoes everything accepted since the last `commit`.
     pub fn rollback(&mut self) {
         self.nodes.rollback();
     }
 
-    /// Learns from a durable group; how many observations.
+    /// Learns from a durable group. Returns its number of observations.
     pub fn apply(&mut self, group: &[u8]) -> u64 {
         let mut applied = 0u64;
         let (ledger, book, witnesses) = (&mut self.ledger, &mut self.book, &mut self.witnesses);
@@ -294,7 +299,8 @@ impl Hub {
         applied
     }
 
-    /// Takes a group of the journal, at a start. `None`: it is none of ours.
+    /// Learns from a group of the journal, at a start. Returns its number of observations; `None` if it
+    /// cannot be read.
     pub fn replay(&mut self, group: &[u8]) -> Option<u64> {
         let mut entries_of = Vec::new();
         entries(group, |e| entries_of.push(e))?;
@@ -344,7 +350,8 @@ impl Hub {
         self.ledger.tick(now);
     }
 
-    /// Encodes the shards that have changed; how many. A shard that no cell of a proxy can hold stays as it was, and is counted.
+    /// Encodes the shards that have changed. Returns their number. A shard that is too long for a proxy's
+    /// cell stays as it was, and is counted.
     pub fn publish(&mut self) -> usize {
         let mut fresh = Vec::new();
         self.ledger.publish(|i, bytes| fresh.push((i, bytes.to_vec())));
@@ -355,8 +362,9 @@ impl Hub {
         fresh + usize::from(self.publication.exceptions(book.version(), || book.shard(now)))
     }
 
-    /// Encodes the reply to an exchange: what is durable of the node's rings, and the shards that it lacks, as many as fit. Another
-    /// shard comes first each time, so that none waits for ever behind those that always change.
+    /// Encodes the reply to an exchange: what is durable of the node's rings, and the shards that it lacks,
+    /// as many as fit. The first shard differs each time, so that none waits forever behind those that always
+    /// change.
     pub fn reply<B>(&self, x: &Exchange<B>, period_ms: u32, out: &mut Vec<u8>) {
         let node = self.nodes.get(&x.node);
         let rings = node.map(|n| n.rings).into_iter().flatten().enumerate();
@@ -384,8 +392,9 @@ impl Hub {
         Reply { seed_check: check, hub_epoch: self.epoch, period_ms, offset_ms, acks, shards }.encode(out);
     }
 
-    /// Everything: ledger, nodes and positions of this moment, in parts that make the whole one behind the other. `parts` are filled
-    /// anew, the first with the nodes, each other by a thread of its own. Only what was committed and applied may be in it.
+    /// Writes a checkpoint: ledger, nodes and positions of this moment, in parts to be joined in order.
+    /// `parts` are replaced; the first holds the nodes, each other is filled by a thread of its own. Only
+    /// what was committed and applied may be in it.
     pub fn checkpoint(&self, parts: &mut Vec<Vec<u8>>) {
         parts.resize_with(parts.len().max(2), Vec::new);
         let pages = self.ledger.page_count();
@@ -428,10 +437,10 @@ impl Hub {
         w.u32(pages);
     }
 
-    /// What `checkpoint` wrote, under an epoch that is another. The tables keep the sizes that they had.
+    /// Restores a checkpoint under a new epoch. Tables keep their saved sizes.
     ///
     /// # Errors
-    /// Not ours: another version, seed or policy; or damaged.
+    /// Another version, seed or policy, or damage.
     pub fn restore(config: Arc<Config>, bytes: &[u8], quota: u32, epoch: u64) -> Result<Hub, BadState> {
         let bad = |what: &str| BadState(what.into());
         let mut r = Reader(bytes);
@@ -481,19 +490,20 @@ impl Hub {
     }
 }
 
-/// How far the hub's clock is ahead of a node's, nanoseconds.
+/// The hub's clock minus a node's, nanoseconds.
 fn ahead(now: Nanos, clock: Nanos) -> i64 {
     let ahead = i128::from(now.0) - i128::from(clock.0);
     ahead.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }
 
-/// A node's time on the hub's clock. Nothing was observed after it came here: a node cannot push the ledger's clock forward.
+/// A node's time on the hub's clock, limited to the time of arrival: a node cannot push the ledger's clock
+/// forward.
 fn rebased(t: Nanos, e: &Entry<'_>) -> Nanos {
     Nanos(t.0.saturating_add_signed(e.offset)).min(e.at)
 }
 
-/// Learns from a batch; how many observations. Of what people have released or allowed nothing is learned, whatever the node knew when
-/// it was observed. `note` hears of each observation what the ledger says.
+/// Learns from a batch. Returns its number of observations. Nothing is learned of what people have released
+/// or allowed, whatever the node knew at the time. `note` gets each observation with the ledger's answer.
 fn learn(
     ledger: &mut Ledger,
     book: &Book,

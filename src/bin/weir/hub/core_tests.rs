@@ -23,7 +23,7 @@ pub fn whole(h: &Hub) -> Vec<u8> {
     parts.concat()
 }
 
-/// One exchange, kept and learned.
+/// Accepts, commits and applies one exchange.
 pub fn exchange(h: &mut Hub, f: &mut Fake, t: Nanos) -> Result<Accepted, Refused> {
     let x = Exchange::read(f.request(t), &f.config, at(t))?;
     let mut group = Vec::new();

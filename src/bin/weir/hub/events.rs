@@ -1,7 +1,8 @@
-//! What is told as it comes: changes of verdicts and acts of people, to those who listen (`GET /v1/events`, server-sent events).
+//! A stream of changes of verdicts and decisions of people (`GET /v1/events`, server-sent events).
 //!
-//! Bounds: 64 listeners; behind the newest 256 events one that is slow misses what is older, and is told how many; an event names 20
-//! keys at most, so that all of them take less than 256 KiB. Who takes nothing for 30 s is let go.
+//! Bounds: 64 listeners. A slow listener misses what is older than the newest 256 entries, and is told how
+//! many. An entry names at most 20 keys, so that all of them take less than 256 KiB. A listener that takes
+//! nothing for 30 s is disconnected.
 
 use axum::body::{Body, Bytes};
 use http_body_util::channel::{Channel, Sender};
@@ -15,19 +16,19 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
-/// Who listens at once.
+/// Largest number of listeners.
 pub const LISTENERS: usize = 64;
-/// Events that wait for a listener.
+/// Entries that wait for a listener, at most.
 pub const WAITING: usize = 256;
-/// Keys that an event names; `of` says how many there are.
+/// Keys that an entry names; its `of` is the number of all.
 pub const KEYS: usize = 20;
-/// A listener that takes nothing for so long is gone.
+/// Time after which a listener that takes nothing is disconnected.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A silent stream says something so often, or what stands between would close it.
+/// Time after which a silent stream sends a sign of life, so that no proxy closes it.
 const ALIVE: Duration = Duration::from_secs(15);
 
 struct Shared {
-    /// Number and text of each.
+    /// Number and text of each entry.
     told: broadcast::Sender<(u64, Arc<str>)>,
     places: Arc<Semaphore>,
     ended: watch::Sender<bool>,
@@ -35,7 +36,7 @@ struct Shared {
     missed: AtomicU64,
 }
 
-/// A handle; clones tell the same listeners.
+/// A handle of the stream; clones share the listeners.
 #[derive(Clone)]
 pub struct Events(Arc<Shared>);
 
@@ -52,7 +53,7 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells all who listen. Never waits.
+    /// Sends an entry to all listeners. Never waits.
     pub fn say(&self, event: &str, fields: &Value) {
         let n = self.0.count.fetch_add(1, Relaxed) + 1;
         if self.0.told.receiver_count() > 0 {
@@ -63,7 +64,7 @@ impl Events {
         }
     }
 
-    /// Everything that is told from now on. `None`: there is no place.
+    /// A stream of everything sent from now on; `None` if there are too many listeners.
     pub fn listen(&self) -> Option<Body> {
         let place = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
         let (to, body) = Channel::<Bytes, Infallible>::new(1);
@@ -77,14 +78,14 @@ impl Events {
         self.0.ended.send_replace(true);
     }
 
-    /// Who listens now, and how many events listeners have missed for being slow.
+    /// Number of listeners, and of entries that listeners have missed for being slow.
     pub fn counts(&self) -> (u64, u64) {
         let free = self.0.places.available_permits();
         (LISTENERS.saturating_sub(free) as u64, self.0.missed.load(Relaxed))
     }
 }
 
-/// An event as it is sent.
+/// An entry as it is sent.
 fn line(n: u64, event: &str, fields: &Value) -> Arc<str> {
     let mut out = String::new();
     // `Value` writes no line breaks: the text is one `data:`.
@@ -92,7 +93,7 @@ fn line(n: u64, event: &str, fields: &Value) -> Arc<str> {
     out.into()
 }
 
-/// Names the first keys of many.
+/// Cuts lists of keys to the first ones.
 fn shorten(fields: &mut Value) {
     let Some(all) = fields.as_object_mut() else { return };
     if let Some(Value::Array(keys)) = all.get_mut("keys") {

@@ -1,4 +1,4 @@
-//! What listeners are told, and how much waits for one that is slow.
+//! What listeners get, and how much waits for a slow one.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -1,4 +1,4 @@
-//! An exchange as it comes, checked: all that needs no state. And why one is refused.
+//! Reads and checks an exchange, as far as that needs no state; and the reasons to refuse one.
 
 use super::group::{NAMED, PEOPLE};
 use super::identity::Identity;
@@ -12,16 +12,17 @@ use weir::engine::wire;
 use weir::node::cells::HUB_SHARDS;
 use weir::node::exchange::{REQUEST_BYTES, Request};
 
-/// A moment, by both clocks.
+/// A moment by two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// Time of observations: the wall clock, scaled as the proxies' (`demo.time_scale`).
+    /// Time that observations are given in: the wall clock, scaled as that of the proxies
+    /// (`demo.time_scale`).
     pub now: Nanos,
-    /// A clock that does not step, for quotas and silence.
+    /// Time by a clock that never steps back, for quotas and silence.
     pub mono: Nanos,
 }
 
-/// Why an exchange was refused: nothing of it was taken.
+/// Why an exchange was refused. Nothing of it was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     Malformed,
@@ -32,9 +33,9 @@ pub enum Refused {
     TooLong,
     Quota(Nanos),
     Nodes,
-    /// The node's id is another's.
+    /// The node's id belongs to another identity.
     Identity,
-    /// This hub is not the one that was meant any more.
+    /// It was meant for a hub of another epoch.
     Moved,
 }
 
@@ -84,11 +85,11 @@ pub struct Piece {
     pub seq: u64,
     pub first: u64,
     pub at: Range<usize>,
-    /// Observations; `None` if it does not decode.
+    /// Number of observations; `None` if the batch cannot be decoded.
     pub count: Option<u16>,
 }
 
-/// An exchange that is ours and whole.
+/// An exchange that was checked.
 #[derive(Clone, Debug)]
 pub struct Exchange<B> {
     pub body: B,
@@ -97,16 +98,16 @@ pub struct Exchange<B> {
     pub hub_epoch: u64,
     pub held: [u32; HUB_SHARDS],
     pub pieces: Vec<Piece>,
-    /// When it came.
+    /// Time of arrival.
     pub at: Moment,
-    /// Whose token or certificate it came with.
+    /// Identity of its token or certificate.
     pub identity: Arc<Identity>,
-    /// It is meant for the hub of this epoch alone.
+    /// Epoch of the only hub that may take it.
     pub only: Option<u64>,
 }
 
 impl<B: AsRef<[u8]>> Exchange<B> {
-    /// Checks all that needs no state: any thread may.
+    /// Checks all that needs no state; any thread may call it.
     ///
     /// # Errors
     /// See `Refused`.
@@ -155,12 +156,12 @@ impl<B: AsRef<[u8]>> Exchange<B> {
         })
     }
 
-    /// It came from somebody who is known.
+    /// Sets the sender's identity.
     pub fn by(self, identity: Arc<Identity>) -> Exchange<B> {
         Exchange { identity, ..self }
     }
 
-    /// It goes on where the hub of this epoch stood: another one refuses it (`Moved`).
+    /// Sets the epoch of the only hub that may take it; any other refuses it (`Moved`).
     pub fn only(self, epoch: Option<u64>) -> Exchange<B> {
         Exchange { only: epoch, ..self }
     }

@@ -1,11 +1,13 @@
 //! `--follow`: edges that cannot call the hub write logs, and the hub learns from their lines.
 //!
-//! Each part of a log (`tail`) is a node of its own, and its exchanges take the same way as a proxy's: checked, journalled, learned. The
-//! number of a batch is the byte of the part behind its last line, so that the journal holds the place together with what was learned:
-//! after a restart the hub says how far it is, and no line is learned twice. What was not acknowledged is read again. Of hubs on one store
-//! only the active one reads; one that becomes active asks for the places anew, as another may have read on in the meantime.
+//! Each part of a log (`tail`) is a node of its own, and its exchanges go the same way as a proxy's: checked,
+//! journalled, learned. The number of a batch is the byte offset behind its last line, so the journal holds
+//! the position together with what was learned: after a restart the hub knows how far it is, and no line is
+//! learned twice. Lines that were not acknowledged are read again. Of several hubs on one store only the
+//! active one reads; one that becomes active asks for the positions again, as another may have read on.
 //!
-//! A line is a request as `weir replay` reads it. It is taken as served unless `response.status` is 401, 403 or 429.
+//! A line is a request as `weir replay` reads it. It counts as served unless `response.status` is 401, 403 or
+//! 429.
 
 mod tail;
 
@@ -39,32 +41,33 @@ use weir::engine::units::Nanos;
 use weir::node::cells::HUB_SHARDS;
 use weir::node::exchange::{Reply, Request, Sent};
 
-/// Logs at most.
+/// Largest number of logs.
 pub const LOGS: usize = 256;
-/// Logs are looked at so often.
+/// Time between two looks at the logs.
 const EVERY: Duration = Duration::from_millis(250);
-/// What the hub refuses is sent again after so long.
+/// Time after which a refused exchange is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Batches of so many bytes are sent at once.
+/// Largest size of a batch, bytes.
 const SEND_BYTES: usize = 512 << 10;
-/// Counts are told so often.
+/// Time between two reports of counts.
 const TELL: Duration = Duration::from_secs(60);
-/// A line that is read later than this is learned as if it came now: so the ledger's clock has it.
+/// Age of a line above which it is learned as if it came now: the ledger's clock would not believe it.
 const LATE: Nanos = Nanos::from_secs(600);
-/// Kinds of faults that are told apart; further ones are told together.
+/// Kinds of faults that are reported separately, at most.
 const KINDS: usize = 16;
 
-/// The thread that follows.
+/// The thread that follows logs.
 pub struct Follower {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Follower {
-    /// Begins. `from_start`: parts that the hub does not know are read from their beginning, not from their end.
+    /// Starts the thread. `from_start`: parts that the hub does not know are read from their beginning, not
+    /// from their end.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// The thread cannot be started.
     pub fn start(
         paths: &[PathBuf],
         from_start: bool,
@@ -100,14 +103,14 @@ impl Follower {
         Ok(Follower { stop, thread })
     }
 
-    /// Ends: what was read and not acknowledged is read again at the next start.
+    /// Stops the thread. What was read and not acknowledged is read again at the next start.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.thread.join();
     }
 }
 
-/// What became of lines.
+/// Counts of what became of lines.
 #[derive(Default)]
 struct Counts {
     lines: u64,
@@ -117,7 +120,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// Tells each kind of fault once.
+    /// Reports each kind of fault once.
     fn skip(&mut self, path: &std::path::Path, end: u64, skip: &Skip) {
         let full = self.skipped.len() >= KINDS && !self.skipped.contains_key(skip.kind());
         let kind = if full { "other" } else { skip.kind() };
@@ -129,11 +132,11 @@ impl Counts {
     }
 }
 
-/// Why the hub takes nothing more.
+/// Why the thread stops or must ask again.
 enum Ends {
-    /// It will not answer any more.
+    /// The hub's thread has ended.
     Stopped,
-    /// Another hub is active, or was in the meantime: where to go on is to be asked anew.
+    /// Another hub is active, or was in the meantime: the positions must be asked for again.
     Moved,
 }
 
@@ -146,11 +149,11 @@ struct Follow {
     edge: Edge,
     counts: Counts,
     told: Instant,
-    /// That lines are late was told.
+    /// True once it was reported that lines are late.
     told_late: bool,
 }
 
-/// A batch, and what it stands for.
+/// A batch, and the lines it stands for.
 struct Ready {
     end: u64,
     count: u64,
@@ -158,7 +161,7 @@ struct Ready {
 }
 
 impl Follow {
-    /// Looks at every log once. `false`: it is time to end.
+    /// Looks at every log once. False if the thread must end.
     fn round(&mut self) -> bool {
         let began = Instant::now();
         let done = self.look();
@@ -191,7 +194,7 @@ impl Follow {
         Ok(())
     }
 
-    /// What was read and not acknowledged is of no use: another hub may have learned it.
+    /// Drops what was read and not acknowledged: another hub may have learned it.
     fn begin_anew(&mut self) {
         log::info("follow_anew", json!({"why": "another hub is active, or was"}));
         self.logs.clear();
@@ -245,7 +248,7 @@ impl Follow {
         Ok(Ok(()))
     }
 
-    /// Finds out where to go on.
+    /// Asks the hub for the position to continue at.
     fn place(&mut self, part: &mut Part, is_new: bool) -> Result<std::io::Result<()>, Ends> {
         let known = self.hub.places()?;
         if let Some(total) = known.of.get(&part.id) {
@@ -265,7 +268,7 @@ impl Follow {
         Ok(part.go_to(at))
     }
 
-    /// What waits in the edge, as a batch; without any, an empty one.
+    /// The edge's waiting observations as a batch, which may be empty.
     fn ready(&mut self, end: u64) -> Ready {
         let (count, mut bytes) = (u64::from(self.edge.waiting()), Vec::new());
         self.edge.drain(&mut bytes);
@@ -311,13 +314,13 @@ impl Follow {
         Ok(())
     }
 
-    /// One line: a request, or a record of a log that is known.
+    /// Takes one line: a request, or a record of a known log.
     fn line(&mut self, text: &[u8]) -> Result<(), Skip> {
         let now = (self.hub.clock)().now.secs().to_string();
         import::requests(text, &now, |line, beside| self.request(line, beside))
     }
 
-    /// One request: to hashes and counts.
+    /// Turns one request into hashes and counts.
     fn request(&mut self, line: &mut Line<'_>, beside: &Beside) -> Result<(), Skip> {
         let refused = line.was_refused();
         let mut r = Parsed::default();
@@ -358,34 +361,34 @@ impl Follow {
     }
 }
 
-/// How far the hub is with logs.
+/// The hub's positions in logs.
 struct Places {
-    /// Observations of each node that it knows.
+    /// Observations of each node that the hub knows.
     of: BTreeMap<[u8; 16], u64>,
-    /// It has begun to read the log that is read now.
+    /// True if the hub has begun to read the present log.
     has_log: bool,
 }
 
-/// The hub as those see it who send to it.
+/// The hub, as a sender of exchanges sees it.
 struct Hub {
     config: Arc<Config>,
     jobs: Sender<Job>,
     clock: Clock,
     stop: Arc<AtomicBool>,
-    /// Epoch of the hub that has said where to go on.
+    /// Epoch of the hub that the positions came from.
     turn: Option<u64>,
     epoch: u64,
     held: [u32; HUB_SHARDS],
-    /// What it has published, and the edge has not taken yet.
+    /// Published shards that the edge has not applied yet.
     shards: Vec<Vec<u8>>,
-    /// What it last refused by, as it was told.
+    /// Reason of the last refusal, as it was reported.
     refused: Option<&'static str>,
-    /// Of the log that is read.
+    /// Identity of the present log.
     identity: Arc<Identity>,
 }
 
 impl Hub {
-    /// Asks the ledger's thread; `None`: this hub stands by.
+    /// Asks the ledger's thread; `None` if this hub is standby.
     fn ask<T: Send + 'static>(
         &self,
         f: impl FnOnce(&Ledger) -> T + Send + 'static,
@@ -396,7 +399,7 @@ impl Hub {
         Ok(answer.blocking_recv().ok())
     }
 
-    /// Waits until this hub is active; its epoch.
+    /// Waits until this hub is active. Returns its epoch.
     fn active(&self) -> Result<u64, Ends> {
         loop {
             if let Some(epoch) = self.ask(Ledger::epoch)? {
@@ -430,7 +433,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Sends until it is durable. The number of the node's next batch, if it has sent any.
+    /// Sends until the batches are durable. Returns the number of the node's next batch, if it has sent any.
     fn send(&mut self, node: [u8; 16], batches: &[Sent<'_>]) -> Result<Option<u64>, Ends> {
         loop {
             let now = (self.clock)();
@@ -481,7 +484,7 @@ impl Hub {
         }
     }
 
-    /// Keeps what a reply brings. The number of the node's next batch, if it has sent any.
+    /// Applies a reply. Returns the number of the node's next batch, if it has sent any.
     fn take(&mut self, reply: &[u8]) -> Option<u64> {
         let reply = Reply::decode(reply, self.config.seed.check()).ok()?;
         if reply.hub_epoch != self.epoch {
@@ -496,7 +499,7 @@ impl Hub {
         reply.acks.iter().find(|(ring, _)| *ring == 0).map(|(_, next)| *next)
     }
 
-    /// The edge looks values up as those of a proxy do.
+    /// Applies the waiting shards to the edge, so that it looks values up as a proxy's edge does.
     fn verdicts(&mut self, edge: &mut Edge) {
         for shard in self.shards.drain(..) {
             if edge.apply_hub(&shard).is_err() {

@@ -1,5 +1,5 @@
-//! A group as it is journalled: what was new of exchanges, decisions of people, and whose the ids of nodes are. Integers are
-//! little-endian.
+//! A group as it is journalled: what is new of several exchanges, decisions of people, and the identities of
+//! node ids. Integers are little-endian.
 
 use super::acts::Act;
 use super::exchange::Moment;
@@ -9,21 +9,21 @@ use std::sync::Arc;
 use weir::engine::units::Nanos;
 use weir::engine::wire::{Reader, Writer};
 
-/// Stands in a group in place of a node's id: a decision of people follows.
+/// Stands in place of a node's id: a decision of people follows.
 pub const PEOPLE: NodeId = [0xff; 16];
-/// … whose id this is from now on.
+/// Stands in place of a node's id: the identity of a node id follows.
 pub const NAMED: NodeId = [0xfe; 16];
 
-/// What stands in a group beside exchanges.
+/// An entry of a group that is no exchange.
 #[derive(Debug)]
 pub enum Other {
     /// A decision of people.
     Act(Act),
-    /// Whose id a node's is.
+    /// The identity that a node id belongs to.
     Named(NodeId, Arc<Identity>),
 }
 
-/// Appends what is no exchange.
+/// Appends an entry that is no exchange.
 pub fn put_other(group: &mut Vec<u8>, what: NodeId, at: Moment, bytes: &[u8]) {
     let mut w = Writer(group);
     w.0.extend_from_slice(&what);
@@ -33,7 +33,7 @@ pub fn put_other(group: &mut Vec<u8>, what: NodeId, at: Moment, bytes: &[u8]) {
     w.0.extend_from_slice(bytes);
 }
 
-/// What is new of an exchange, as it stands in a group; or something else.
+/// An entry of a group.
 #[derive(Debug)]
 pub struct Entry<'a> {
     pub other: Option<Other>,
@@ -44,18 +44,18 @@ pub struct Entry<'a> {
     pub sent: Vec<Kept<'a>>,
 }
 
-/// A batch of it.
+/// A batch of an entry.
 #[derive(Debug)]
 pub struct Kept<'a> {
     pub ring: u8,
     pub seq: u64,
     pub first: u64,
-    /// `u16::MAX`: it was refused.
+    /// Number of observations; `u16::MAX`: the batch was refused.
     pub count: u16,
     pub bytes: &'a [u8],
 }
 
-/// Reads a group. `None`: it is cut or is none.
+/// Reads a group and hands its entries to `each`. `None` if it is cut off or no group.
 pub fn entries<'a>(group: &'a [u8], mut each: impl FnMut(Entry<'a>)) -> Option<()> {
     let mut r = Reader(group);
     while !r.0.is_empty() {

@@ -1,14 +1,14 @@
-//! How open cases have grown since this hub looks: a few points each, whatever their age.
+//! Growth of open cases since this hub has followed them: a few points each, at any age.
 //!
-//! Memory: 512 cases of 48 points, 12 bytes each. When a case has all its points, every second one is forgotten and the time between
-//! two doubles, so that the curve always begins where the hub first saw the case.
+//! Memory: 512 cases of 48 points, 12 bytes each. When a case has all its points, every second one is dropped
+//! and their interval doubles, so the curve always begins where the hub first saw the case.
 
 use std::collections::BTreeMap;
 use weir::engine::report::CaseReport;
 
-/// Cases; the one that was looked at last longest ago gives way.
+/// Cases with a curve; the one that was looked at least recently is dropped for a new one.
 pub const CASES: usize = 512;
-/// Points of a case.
+/// Points of a curve.
 pub const POINTS: usize = 48;
 
 /// Size of a case at a time (seconds of the hub's clock).
@@ -22,7 +22,7 @@ pub struct Point {
 #[derive(Clone, Debug, Default)]
 struct Curve {
     points: Vec<Point>,
-    /// Seconds between two points at least.
+    /// Least seconds between two points.
     apart_s: u32,
     seen_s: u32,
 }
@@ -46,7 +46,7 @@ impl Curve {
         self.points.push(p);
     }
 
-    /// How many keys more than so long ago. `None`: the hub has not looked for so long.
+    /// Growth in keys over the last `ago_s` seconds; `None` if the hub has not followed the case for so long.
     fn since(&self, now: Point, ago_s: u32) -> Option<i64> {
         let then = now.at_s.checked_sub(ago_s)?;
         let old = self.points.iter().rev().find(|p| p.at_s <= then)?;
@@ -54,12 +54,12 @@ impl Curve {
     }
 }
 
-/// See the module.
+/// Curves by campaign number.
 #[derive(Debug, Default)]
 pub struct Growth(BTreeMap<u32, Curve>);
 
 impl Growth {
-    /// What is known now. Cases that are not open any more are forgotten.
+    /// Adds points for the present sizes. Cases that are not open any more are dropped.
     pub fn look(&mut self, now_s: u32, cases: &[CaseReport]) {
         self.0.retain(|id, _| cases.iter().any(|c| c.campaign == *id));
         for c in cases {
@@ -75,7 +75,7 @@ impl Growth {
         }
     }
 
-    /// The points of a case, and how many keys it has won within an hour and a day.
+    /// The points of a case, and the growth of its keys within an hour and a day.
     pub fn of(&self, now_s: u32, campaign: u32, keys: u32) -> (&[Point], [Option<i64>; 2]) {
         let Some(curve) = self.0.get(&campaign) else { return (&[], [None, None]) };
         let now = Point { at_s: now_s, keys, convicted: 0 };

@@ -1,13 +1,13 @@
-//! Durations by their size, as Prometheus reads them.
+//! A histogram of durations in Prometheus' format.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Upper bounds, microseconds.
+/// Upper bounds of the buckets, microseconds.
 const BOUNDS: [u64; 12] =
     [500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 5_000_000];
 
-/// Durations by their size.
+/// A histogram of durations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Histogram {
     buckets: [u64; BOUNDS.len()],
@@ -26,7 +26,7 @@ impl Histogram {
         self.sum_us = self.sum_us.saturating_add(us);
     }
 
-    /// Appends the lines of one metric.
+    /// Appends the lines of the metric `name`.
     pub fn write(&self, name: &str, help: &str, out: &mut String) {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
         for (n, bound) in self.buckets.iter().zip(BOUNDS) {

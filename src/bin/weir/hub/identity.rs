@@ -1,7 +1,9 @@
-//! Who sends: the name that a certificate or a token stands for. The id of a node is its own choice, this is not.
+//! The identity of a sender: the name that its certificate or token stands for. A node's id is of its own
+//! choice; its identity is not.
 //!
-//! What it is worth: a certificate's name is what its signer vouches for, and a token's what the line of `--tokens` says; whoever has
-//! neither key nor token cannot be it. All who share a token are one. Names are not secret, tokens are never shown.
+//! A certificate's name is as reliable as its signer, and a token's as the line of `--tokens`; nobody without
+//! its key or token can have it. All who share a token are one identity. Names are not secret; tokens are
+//! never shown.
 
 use super::server::Token;
 use crate::audit::chain::hex;
@@ -12,26 +14,26 @@ use std::sync::Arc;
 use weir::engine::wire::{Reader, Writer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-/// An identity as it is compared: 0 for all who share a token.
+/// An identity for comparison: a hash of its name, 0 for all who share a token.
 pub type Who = [u8; 16];
 
-/// Tokens of nodes at most: as many as there may be nodes.
+/// Largest number of tokens: that of nodes.
 pub const TOKENS: usize = super::nodes::NODES;
-/// Characters that a node's token has at least.
+/// Shortest token of a node, characters.
 pub const TOKEN_CHARS: usize = 16;
-/// Bytes of a name that are kept.
+/// Bytes that are kept of a name, at most.
 const NAME_BYTES: usize = 128;
 
-/// See the module.
+/// The identity of a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     who: Who,
-    /// As people read it: `token NAME`, `certificate NAME`, `shared`.
+    /// The name as people read it: `token NAME`, `certificate NAME`, `shared`.
     name: String,
 }
 
 impl Identity {
-    /// All who share a token, or need none.
+    /// The identity of all who share a token, or need none.
     pub fn shared() -> Arc<Identity> {
         Arc::new(Identity { who: [0; 16], name: "shared".into() })
     }
@@ -47,18 +49,19 @@ impl Identity {
         Arc::new(Identity { who, name: short })
     }
 
-    /// Of a line of `--tokens`.
+    /// The identity of a line of `--tokens`.
     pub fn of_token(name: &str) -> Arc<Identity> {
         Identity::named("token", name)
     }
 
-    /// Of a log that is followed.
+    /// The identity of a log that is followed.
     pub fn of_log(path: &std::path::Path) -> Arc<Identity> {
         Identity::named("log", &path.display().to_string())
     }
 
-    /// Of a certificate that was verified: its first URI (as SPIFFE has it), else its first DNS name, else its subject, so that the
-    /// next certificate of the same name is the same identity; one without a name is known by its own hash.
+    /// The identity of a verified certificate: its first URI (as in SPIFFE), else its first DNS name, else
+    /// its subject; so the next certificate with that name is the same identity. A certificate without a name
+    /// is known by its hash.
     pub fn of_certificate(der: &[u8]) -> Arc<Identity> {
         let name = X509Certificate::from_der(der).ok().and_then(|(_, cert)| {
             let san = cert.subject_alternative_name().ok().flatten();
@@ -86,11 +89,11 @@ impl Identity {
     pub fn name(&self) -> &str {
         &self.name
     }
-    /// Of a log?
+    /// True if it is that of a log.
     pub fn is_log(&self) -> bool {
         self.name.starts_with("log ")
     }
-    /// Is it one that others share?
+    /// True if others share it.
     pub fn is_shared(&self) -> bool {
         self.who == [0; 16]
     }
@@ -100,7 +103,7 @@ impl Identity {
         w.u8(self.name.len() as u8);
         w.0.extend_from_slice(self.name.as_bytes());
     }
-    /// `None`: it is none.
+    /// Reads an encoded identity; `None` if it is none.
     pub fn read(r: &mut Reader<'_>) -> Option<Arc<Identity>> {
         let (who, len) = (r.bytes(16)?.try_into().ok()?, r.u8()?);
         let name = std::str::from_utf8(r.bytes(len.into())?).ok()?.to_string();
@@ -108,7 +111,7 @@ impl Identity {
     }
 }
 
-/// Who may send.
+/// Identities that may send.
 #[derive(Default)]
 pub struct Known {
     shared: Option<Token>,
@@ -116,11 +119,11 @@ pub struct Known {
 }
 
 impl Known {
-    /// `shared`: the token that all may bear. `lines`: a name and a token each, with space between; empty ones and those that begin with
-    /// `#` are passed over.
+    /// `shared`: the token that all may use. `lines`: a name and a token each, separated by space; empty
+    /// lines and those that begin with `#` are skipped.
     ///
     /// # Errors
-    /// The first line that is none, with its number: tokens are not in it.
+    /// The number of the first line that is wrong, and why; tokens are not in the message.
     pub fn new(shared: Option<Token>, lines: Option<&str>) -> Result<Known, String> {
         let mut known = Known { shared, of_nodes: Vec::new() };
         let mut names = BTreeSet::new();
@@ -158,12 +161,13 @@ impl Known {
         Ok(known)
     }
 
-    /// Must a caller bear a token?
+    /// True if a caller must show a token.
     pub fn is_asked(&self) -> bool {
         self.shared.is_some() || !self.of_nodes.is_empty()
     }
 
-    /// Whose token a request bears. Each is compared, so that the time tells nothing.
+    /// The identity of a request by its token. All tokens are compared, so that the time taken reveals
+    /// nothing.
     pub fn of(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
         if !self.is_asked() {
             return Some(Identity::shared());

@@ -1,4 +1,4 @@
-//! Lines of tokens, and whose they are.
+//! Lines of `--tokens`, and the identities of requests.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -17,11 +17,12 @@ use std::path::{Path, PathBuf};
 use weir::engine::hash;
 use weir::engine::wire::{self, Reader, Writer};
 
-/// Longest group.
+/// Longest group, bytes.
 pub const GROUP_BYTES: usize = 4 << 20;
-/// A segment that is longer than this gets no more groups.
+/// Size of a segment above which the next one begins, bytes.
 pub const SEGMENT_BYTES: u64 = 32 << 20;
-/// A checkpoint is made durable piece by piece, so that a group's own fsync waits behind one of them, and not behind all of it.
+/// A checkpoint is made durable in pieces of this size, so that a group's own fsync waits for one of them and
+/// not for all.
 const CHECKPOINT_PIECE: usize = 4 << 20;
 const SEGMENT: u64 = 0x3130_4753_5249_4557;
 pub const CHECKPOINT: u64 = 0x3130_4b43_5249_4557;
@@ -57,19 +58,19 @@ fn at(path: &Path) -> impl Fn(io::Error) -> Blocked + '_ {
 struct Segment {
     file: File,
     number: u64,
-    /// Bytes that are durable and whole.
+    /// Bytes that are durable and complete.
     good: u64,
     /// Bytes written.
     written: u64,
     salt: u32,
 }
 
-/// See the module.
+/// A store in a directory: see the module.
 pub struct Journal {
     dir: PathBuf,
     seed_check: u32,
     _lock: File,
-    /// Where groups go; `None`: the next one begins a segment.
+    /// The segment that groups are written to; `None`: the next group begins one.
     open: Option<Segment>,
     /// Number and trusted bytes of the last segment.
     last: (u64, u64),
@@ -81,20 +82,20 @@ pub struct Journal {
     pub fail_sync: bool,
 }
 
-/// What a start found.
+/// What was found at a start.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The newest whole checkpoint.
+    /// The newest complete checkpoint.
     pub checkpoint: Option<Vec<u8>>,
-    /// What to tell: checkpoints that are not whole, what was cut off.
+    /// Messages: incomplete checkpoints, what was cut off.
     pub notes: Vec<String>,
 }
 
 impl Journal {
-    /// Takes the directory and reads the newest whole checkpoint. `replay` comes next.
+    /// Takes the directory and reads the newest complete checkpoint. Call `replay` next.
     ///
     /// # Errors
-    /// It is another hub's, or no checkpoint in it is whole.
+    /// The directory belongs to another hub, or none of its checkpoints is complete.
     pub fn open(dir: &Path, seed_check: u32) -> Result<(Journal, Found), Blocked> {
         fs::create_dir_all(dir).map_err(at(dir))?;
         let lock = take_lock(dir)?;
@@ -140,10 +141,11 @@ impl Journal {
         Ok((journal, found))
     }
 
-    /// Hands every group behind the checkpoint to `each`, in order. What to tell: a torn end that was cut off.
+    /// Hands every group after the checkpoint to `each`, in order. Returns messages: an incomplete end that
+    /// was cut off.
     ///
     /// # Errors
-    /// Damage, a missing segment, a group that `each` refuses; with the way out.
+    /// Damage, a missing segment, or a group that `each` refuses; with what to do about it.
     pub fn replay(&mut self, mut each: impl FnMut(&[u8]) -> bool) -> Result<Vec<String>, Blocked> {
         let mut notes = Vec::new();
         let first = self.last.0 + 1;
@@ -504,7 +506,10 @@ fn write_checkpoint(dir: &Path, done: Done, seed_check: u32, parts: &[Vec<u8>]) 
     })
 }
 
-/// The parts of a checkpoint, one behind the other.
+/// Reads a checkpoint file: its position, and its parts joined.
+///
+/// # Errors
+/// What is wrong with it.
 pub fn read_checkpoint(mut bytes: Vec<u8>, seed_check: u32) -> Result<(Done, Vec<u8>), &'static str> {
     const SHORT: &str = "no checkpoint, damaged, or cut short";
     let mut r = Reader(&bytes);

@@ -1,4 +1,4 @@
-//! The journal on a real disk: torn, damaged, cut, refused; what was acknowledged comes back.
+//! The journal on a real disk: incomplete, damaged, cut off, refused; what was acknowledged comes back.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;

@@ -1,26 +1,28 @@
-//! Requests that the hub's ledger would have blocked, by profile. Since this hub became active; one pair a profile, 65 at most.
+//! Counts of requests that the hub's ledger would have blocked, by profile, since this hub became active. At
+//! most 65 profiles.
 //!
-//! A proxy tells what it has decided as if it were enforced, so the profile's mode, as this hub's configuration has it, says what was
-//! done. With `enforce_percent` below 100 what was blocked counts the other keys, too.
+//! A proxy reports its decisions as if they were enforced; the profile's mode, in this hub's configuration,
+//! says what was done. With `enforce_percent` below 100 the blocked ones include requests of keys that were
+//! not enforced.
 
 use weir::engine::observation::{Observation, SERVED};
 use weir::engine::outcome::Outcome;
 use weir::engine::verdict::Mode;
 
-/// The default and 64 others.
+/// Profiles: the default one and 64 others.
 const PROFILES: usize = 65;
 
-/// Of one profile.
+/// Counts of one profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blocks {
-    /// The proxy decided otherwise: it did not know yet.
+    /// Requests that the proxy decided otherwise: it did not know yet.
     unknown: u64,
-    /// The proxy decided the same, or waited for its ledger's word.
+    /// Requests that the proxy decided the same, or left to its ledger.
     known: u64,
 }
 
 impl Blocks {
-    /// Requests that passed and would have been blocked, and those that were.
+    /// Requests that would have been blocked and passed, and requests that were blocked.
     pub fn by(self, mode: Mode) -> (u64, u64) {
         match mode {
             Mode::Enforce => (self.unknown, self.known),
@@ -29,7 +31,7 @@ impl Blocks {
     }
 }
 
-/// See the module.
+/// Counts by profile.
 #[derive(Clone, Debug)]
 pub struct Judged([Blocks; PROFILES]);
 

@@ -1,21 +1,22 @@
-//! The right to be the one hub that writes: a lease that runs out by itself, and a number that only grows. No I/O.
+//! The right to be the one hub that writes: a lease that expires, and a number that only grows. No I/O.
 
 use super::store::StoreError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The store forgets who is active after this time.
+/// Time after which the store forgets the holder.
 pub const LEASE: Duration = Duration::from_secs(3);
-/// It is renewed so often.
+/// Time between renewals.
 pub const RENEW: Duration = Duration::from_secs(1);
-/// A hub counts on it for so much less: clocks do not run alike.
+/// Time by which a hub gives up its lease earlier than the store does: clocks do not run at the same rate.
 const MARGIN: Duration = Duration::from_millis(300);
 
-/// A lease that was given. Shared by the threads of a hub.
+/// A lease that was granted. The threads of a hub share it.
 #[derive(Debug)]
 pub struct Lease {
-    /// Writes carry it; the store refuses those with another number than the last.
+    /// Number of the lease. Each write carries it, and the store refuses writes with any but the newest
+    /// number.
     pub fence: u64,
     began: Instant,
     until_ms: AtomicU64,
@@ -31,7 +32,7 @@ fn ms(d: Duration) -> u64 {
 }
 
 impl Lease {
-    /// Given in answer to what was asked at `asked`.
+    /// A lease granted in answer to a call made at `asked`.
     pub fn new(fence: u64, asked: Instant) -> Lease {
         let lease = Lease {
             fence,
@@ -46,19 +47,19 @@ impl Lease {
         lease
     }
 
-    /// Renewed in answer to what was asked at `asked`.
+    /// Notes a renewal in answer to a call made at `asked`.
     pub fn renewed(&self, asked: Instant) {
         let until = asked.duration_since(self.began) + LEASE.saturating_sub(MARGIN);
         self.until_ms.fetch_max(ms(until), SeqCst);
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Not renewed.
+    /// Notes that a renewal failed.
     pub fn failed(&self, why: StoreError) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
-    /// Another hub is active: this one never is again under this number.
+    /// Ends the lease: another hub is active.
     pub fn end(&self) {
         self.over.store(true, SeqCst);
     }
@@ -66,12 +67,12 @@ impl Lease {
         self.over.load(SeqCst)
     }
 
-    /// May this hub acknowledge?
+    /// True if this hub may acknowledge exchanges.
     pub fn holds(&self) -> bool {
         !self.is_over() && ms(self.began.elapsed()) < self.until_ms.load(SeqCst)
     }
 
-    /// Why it may not.
+    /// Why it may not; `None` if it may.
     pub fn silence(&self) -> Option<StoreError> {
         if self.is_over() {
             return Some(StoreError::Standby("another hub is active".into()));
@@ -83,7 +84,7 @@ impl Lease {
         Some(failed.unwrap_or_else(|| StoreError::Slow("the lease could not be renewed in time".into())))
     }
 
-    /// Groups that the store must have.
+    /// Number of groups that the store must hold.
     pub fn position(&self) -> u64 {
         self.position.load(SeqCst)
     }
@@ -91,7 +92,7 @@ impl Lease {
         self.position.store(position, SeqCst);
     }
 
-    /// The store has lost what it had kept.
+    /// Notes whether the store has lost groups that it had kept.
     pub fn set_lost(&self, lost: bool) {
         self.lost.store(lost, SeqCst);
     }

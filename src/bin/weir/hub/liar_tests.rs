@@ -1,4 +1,4 @@
-//! A node that has the token and the seed, and lies: what it can do, and what it cannot.
+//! What a node can do, and cannot, that has the token and the seed and lies.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::super::fake::{Fake, account, config, traffic};

@@ -1,4 +1,4 @@
-//! One JSON line an event, on standard error.
+//! The hub's log: one JSON line for each message, on standard error.
 
 use serde_json::{Value, json};
 use std::io::Write;

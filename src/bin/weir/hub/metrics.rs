@@ -1,4 +1,4 @@
-//! What is measured, as Prometheus reads it.
+//! The hub's metrics, in Prometheus' format.
 
 use super::histogram::Histogram;
 use super::log;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use weir::engine::config::Config;
 
-/// Kinds of answers that are no reply: name and status.
+/// Kinds of refusals: name and HTTP status.
 pub const KINDS: [(&str, u16); 28] = [
     ("malformed", 400),
     ("version", 400),
@@ -42,7 +42,7 @@ pub const KINDS: [(&str, u16); 28] = [
     ("audit_failed", 503),
 ];
 
-/// What the listener counts.
+/// Counters of the listener.
 #[derive(Debug, Default)]
 pub struct Served(Mutex<(Histogram, [u64; KINDS.len()])>, AtomicU64);
 
@@ -59,7 +59,7 @@ impl Served {
         }
     }
 
-    /// A connection that came to nothing. The first is told, and every thousandth.
+    /// Counts a failed TLS connection. The first, and every thousandth, is logged.
     pub fn tls_failed(&self, why: &str) {
         if self.1.fetch_add(1, Relaxed).is_multiple_of(1_000) {
             log::warn("tls_failed", json!({"message": why}));
@@ -71,7 +71,7 @@ impl Served {
     }
 }
 
-/// The page. `events`: who listens, and events that listeners have missed.
+/// The text of all metrics. `events`: number of listeners, and of entries that listeners have missed.
 pub fn text(config: &Config, s: &Status, served: &Served, events: (u64, u64)) -> String {
     let mut out = String::new();
     let mut one = |name: &str, kind: &str, help: &str, value: u64| {

@@ -1,7 +1,9 @@
-//! The nodes that a hub has heard of: how far each ring is in, whose clock is how far off, what each has sent.
+//! Nodes that a hub has heard of: how far each ring is applied, whose clock is how far off, what each has
+//! sent.
 //!
-//! Guarantee: a batch is taken once, by (node, ring, number). Memory: 4,096 nodes of 1.8 KiB. The longest silent one gives way to a
-//! new one, but none that was heard of within the hour: then the new one is refused.
+//! Guarantee: a batch is taken once, by (node, ring, number). Memory: 4,096 nodes of 1.8 KiB. A new node
+//! replaces the one that has been silent longest, unless that was heard of within the hour: then the new one
+//! is refused.
 
 use super::identity::{Identity, Who};
 use std::collections::{BTreeSet, HashMap};
@@ -12,42 +14,42 @@ use weir::node::cells::SLOTS;
 
 pub type NodeId = [u8; 16];
 
-/// Nodes at most.
+/// Largest number of nodes.
 pub const NODES: usize = 4_096;
-/// Who was heard of within this time does not give way.
+/// Time of silence after which a node may be replaced.
 pub const SILENT: Nanos = Nanos::from_secs(3_600);
-/// Who was heard of within this time is one of those who may agree.
+/// Identities heard of within this time count for the quorum.
 const DAY: Nanos = Nanos::from_secs(86_400);
-/// Samples of a clock: the median of the last five holds, so two bad ones in a row move nothing.
+/// Measurements of a clock that are kept. Their median is used, so two bad ones in a row have no effect.
 const SAMPLES: usize = 5;
-/// A clock that is further off than this is told.
+/// Error of a clock above which it is told.
 pub const FAR: Nanos = Nanos::from_secs(300);
-/// So much of a quota may come at once.
+/// Part of a quota that may be used at once, as a time.
 const BURST: Nanos = Nanos::from_secs(2);
 
-/// How far a ring is in.
+/// How far a ring has been taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ring {
-    /// Something of it was heard.
+    /// True if anything of it was heard.
     pub heard: bool,
     /// Number of the next batch.
     pub next: u64,
-    /// Observations written into the ring before that.
+    /// Observations written into the ring before that batch.
     pub total: u64,
 }
 
-/// What a node has sent so far.
+/// Counts of what a node has sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Observations taken.
     pub applied: u64,
-    /// Observations that a ring has lost after its first batch here.
+    /// Observations lost in a ring after its first batch here.
     pub lost: u64,
-    /// Observations that were written into a ring before the first batch of it that came here.
+    /// Observations written into a ring before its first batch here.
     pub before: u64,
-    /// Batches that were here already.
+    /// Batches that had been taken already.
     pub duplicate: u64,
-    /// Batches that did not decode, or that contradict those before.
+    /// Batches that cannot be decoded, or contradict earlier ones.
     pub refused: u64,
     /// Exchanges beyond the quota.
     pub over_quota: u64,
@@ -76,11 +78,11 @@ pub struct Node {
     pub contacts: u64,
     samples: [i64; SAMPLES],
     sampled: u8,
-    /// That its clock is far off was told.
+    /// True once it was told that its clock is far off.
     pub told: bool,
-    /// When what it has sent would have been sent at its quota.
+    /// Time at which what it has sent would have been sent at the rate of its quota.
     spent: Nanos,
-    /// Whose id it is: nobody else may use it. `None`: it came with a token that others share.
+    /// The identity that its id belongs to: nobody else may use it. `None` if it came with a shared token.
     pub identity: Option<Arc<Identity>>,
 }
 
@@ -100,7 +102,7 @@ impl Default for Node {
     }
 }
 
-/// What a batch is.
+/// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     New,
@@ -113,8 +115,8 @@ impl Node {
         self.identity.as_ref().map_or([0; 16], |i| i.who())
     }
 
-    /// Takes one batch; `count` of its observations, `None` if it does not decode. A batch that is refused is passed over: its
-    /// observations show in the next one's `first`.
+    /// Takes one batch with `count` observations, or refuses it (`None`: it cannot be decoded). A refused
+    /// batch is passed over: its observations are counted as lost by the next one's `first`.
     pub fn step(&mut self, ring: u8, seq: u64, first: u64, count: Option<u16>) -> Step {
         let Some(r) = self.rings.get_mut(usize::from(ring)) else { return Step::Refused };
         let counts = &mut self.counts;
@@ -138,7 +140,7 @@ impl Node {
         Step::New
     }
 
-    /// Takes a sample of how far the hub's clock is ahead of the node's; what holds now, nanoseconds.
+    /// Adds a measurement of the hub's clock minus the node's, nanoseconds. Returns the present estimate.
     pub fn sample(&mut self, ahead: i64) -> i64 {
         let at = usize::from(self.sampled) % SAMPLES;
         self.samples[at] = ahead;
@@ -147,7 +149,7 @@ impl Node {
         self.offset()
     }
 
-    /// The hub's clock less the node's, nanoseconds: the median of the last samples.
+    /// The hub's clock minus the node's, nanoseconds: the median of the last measurements.
     pub fn offset(&self) -> i64 {
         let n = usize::from(self.sampled).min(SAMPLES);
         let mut last = self.samples;
@@ -159,8 +161,11 @@ impl Node {
         self.offset().unsigned_abs() > FAR.0.saturating_mul(u64::from(scale.max(1)))
     }
 
-    /// Charges `n` observations to a quota a second. `Err`: how long to wait. What comes is taken while two seconds' worth are not
-    /// used up; the last exchange may overdraw, so that none is too large for ever.
+    /// Charges `n` observations to a quota a second. Accepts while less than two seconds' worth are used up;
+    /// the last exchange may overdraw, so that none is too large for ever.
+    ///
+    /// # Errors
+    /// The time to wait.
     pub fn charge(&mut self, mono: Nanos, n: u64, quota: u32) -> Result<(), Nanos> {
         let ahead = self.spent.since(mono);
         if n > 0 && ahead > BURST {
@@ -171,7 +176,7 @@ impl Node {
         Ok(())
     }
 
-    /// Share of the quota's burst in use, percent; above 100 it is overdrawn.
+    /// Use of the quota's burst, percent; above 100 it is overdrawn.
     pub fn quota_percent(&self, mono: Nanos) -> u64 {
         self.spent.since(mono).0.saturating_mul(100) / BURST.0
     }
@@ -217,13 +222,13 @@ impl Node {
     }
 }
 
-/// All of them, and what is not certain to be durable yet.
+/// All nodes, and changes that may not be durable yet.
 #[derive(Debug, Default)]
 pub struct Nodes {
     nodes: HashMap<NodeId, Box<Node>>,
-    /// As they were before the group that is being written.
+    /// Nodes as they were before the group that is being written.
     before: HashMap<NodeId, Option<Box<Node>>>,
-    /// What nodes that gave way had sent.
+    /// Sums over nodes that were replaced.
     gone: Counts,
     gone_before: Option<Counts>,
 }
@@ -241,28 +246,28 @@ impl Nodes {
         self.nodes.iter().map(|(id, n)| (id, n.as_ref()))
     }
 
-    /// Sums over all nodes, those that gave way included.
+    /// Sums over all nodes, those that were replaced included.
     pub fn totals(&self) -> Counts {
         let mut sum = self.gone;
         self.nodes.values().for_each(|n| sum.add(&n.counts));
         sum
     }
 
-    /// Identities that were heard of within a day of the last that was.
+    /// Number of identities heard of within a day of the latest.
     pub fn identities(&self) -> usize {
         let last = self.nodes.values().map(|n| n.contact).max().unwrap_or(Nanos(0));
         let fresh = self.nodes.values().filter(|n| last.since(n.contact) <= DAY);
         fresh.map(|n| n.who()).collect::<BTreeSet<Who>>().len()
     }
 
-    /// Is there room for this node?
+    /// True if there is room for this node.
     pub fn admits(&self, id: &NodeId, mono: Nanos) -> bool {
         self.nodes.len() < NODES
             || self.nodes.contains_key(id)
             || self.nodes.values().any(|n| mono.since(n.contact) > SILENT)
     }
 
-    /// Puts a node as it is now; the longest silent one gives way if there is no room.
+    /// Stores a node. If there is no room, it replaces the one that has been silent longest.
     pub fn set(&mut self, id: NodeId, node: Node) {
         if self.nodes.len() >= NODES
             && !self.nodes.contains_key(&id)
@@ -279,13 +284,13 @@ impl Nodes {
         self.before.entry(id).or_insert(last);
     }
 
-    /// What was set since the last call is durable.
+    /// Notes that everything set since the last call is durable.
     pub fn commit(&mut self) {
         self.before.clear();
         self.gone_before = None;
     }
 
-    /// What was set since the last `commit` is not durable: all is as it was.
+    /// Undoes everything set since the last `commit`.
     pub fn rollback(&mut self) {
         for (id, node) in std::mem::take(&mut self.before) {
             match node {
@@ -306,7 +311,7 @@ impl Nodes {
         }
     }
 
-    /// `named`: identities are in it.
+    /// Reads encoded nodes; `named`: their identities are included.
     pub fn take(r: &mut Reader<'_>, named: bool) -> Option<Nodes> {
         let mut all = Nodes::default();
         for v in all.gone.each() {

@@ -1,8 +1,8 @@
-//! The hub's page for people, `GET /` of the listener for people.
+//! The hub's page for people, `GET /` of their listener.
 //!
-//! The page itself says nothing about anybody, so it needs no token; all that it shows and does goes through the JSON paths, with the
-//! token that a person types. It is one text without anything from elsewhere, and its policy (`CSP`) lets nothing else run: neither
-//! scripts that stand in what it shows, nor texts that are taken for HTML.
+//! The page itself holds no data, so it needs no token. All that it shows and does goes through the JSON
+//! paths, with the token that a person types. It is one text that loads nothing from elsewhere, and its
+//! policy (`CSP`) prevents anything else from running: scripts in what it shows, and texts taken for HTML.
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::http::header::{X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
@@ -31,7 +31,7 @@ static PAGE: LazyLock<(String, String)> = LazyLock::new(|| {
     (HTML.replace("@STYLE@", STYLE).replace("@SCRIPT@", &script), policy)
 });
 
-/// The page. `is_open`: everybody who reaches the listener reads.
+/// The page. `is_open`: no token is needed to read.
 pub fn page(is_open: bool) -> Response {
     let (text, policy) = &*PAGE;
     let text = text.replace("@READING@", if is_open { "open" } else { "token" });

@@ -1,4 +1,4 @@
-//! What people have decided, in the hub's ledger, in its journal and in its checkpoints.
+//! Decisions of people in the hub's ledger, journal and checkpoints.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::super::acts::{Act, Name, NoAct, Verb};

@@ -1,8 +1,9 @@
-//! What is told to nodes: the ledger's shards, without the verdicts that are not in force at the one who asks (`witnesses`).
+//! What nodes are sent: the ledger's shards, without the verdicts that are not in force at the one who asks
+//! (`witnesses`).
 //!
-//! A verdict names a case: its numbers, its values and its keys go together. Keys that were convicted without a case (by their load, by a
-//! roll-out) are one case together, number 0. As long as fewer identities than the quorum were heard of within a day there is nobody to
-//! ask, and everything is in force everywhere.
+//! A verdict belongs to a case: its numbers, values and keys are published together. Keys that were convicted
+//! without a case (by load, by a roll-out) count as one case, number 0. While fewer identities than the
+//! quorum were heard of within a day, everything is in force everywhere.
 
 use super::identity::Who;
 use super::witnesses::Witnesses;
@@ -11,30 +12,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir::engine::snapshot::{EXCEPTIONS, HUB_SHARDS, KeyEntry, SHARDS, Shard};
 use weir::node::cells::HUB_SHARD_BYTES;
 
-/// A shard as published.
+/// A shard as it is published.
 #[derive(Clone, Debug, Default)]
 struct Published {
     version: u32,
-    /// For all.
+    /// The shard for all.
     bytes: Vec<u8>,
-    /// With what is in force at some only, if there is any of it.
+    /// The shard with what is in force at some identities only, if there is any.
     whole: Option<Vec<u8>>,
 }
 
-/// See the module.
+/// The shards as they are published.
 #[derive(Debug)]
 pub struct Publication {
     shards: Vec<Published>,
     seed_check: u32,
-    /// Campaigns of the numbers of cases, as published.
+    /// Campaign numbers by case number, as published.
     cases: BTreeMap<u16, u32>,
-    /// Fewer identities than the quorum.
+    /// True while fewer identities than the quorum were heard of.
     alone: bool,
-    /// Shards that no cell of a proxy can hold, so far.
+    /// Shards so far that were too long for a proxy's cell.
     pub too_long: u64,
 }
 
-/// Takes out of a shard what is not in force.
+/// Removes from a shard what is not in force.
 fn filtered(shard: &mut Shard, cases: &BTreeMap<u16, u32>, holds: impl Fn(u32) -> bool) -> bool {
     let count = |s: &Shard| (s.cases.len(), s.values.len(), s.keys.len());
     let before = count(shard);
@@ -50,7 +51,8 @@ impl Publication {
         Publication { shards, seed_check, cases: BTreeMap::new(), alone: true, too_long: 0 }
     }
 
-    /// Takes shards of the ledger that have changed. `changed`: where cases are in force has, too. How many shards are others now.
+    /// Takes shards of the ledger that have changed. `changed`: true if cases are in force elsewhere than
+    /// before. Returns the number of changed shards.
     pub fn take(
         &mut self,
         fresh: Vec<(u8, Vec<u8>)>,
@@ -106,7 +108,7 @@ impl Publication {
         fresh
     }
 
-    /// What people have decided: for all. Has it changed?
+    /// Takes the shard of exceptions if its version is new. True if it was.
     pub fn exceptions(&mut self, version: u32, shard: impl FnOnce() -> Shard) -> bool {
         let check = self.seed_check;
         let Some(s) = self.shards.get_mut(EXCEPTIONS).filter(|s| s.version == 0 || s.version != version)
@@ -118,8 +120,8 @@ impl Publication {
         true
     }
 
-    /// A shard with its version as one is told it who has this identity; version 0: there is none yet. `own`: something is in force there
-    /// alone.
+    /// A shard and its version as the identity `who` gets it; version 0: there is none yet. `own`: true if
+    /// something is in force at that identity alone.
     pub fn of(&self, i: usize, who: &Who, own: bool, witnesses: &Witnesses) -> (u32, Cow<'_, [u8]>) {
         let Some(s) = self.shards.get(i) else { return (0, Cow::Borrowed(&[])) };
         if own
@@ -138,7 +140,7 @@ impl Publication {
         self.shards.get(i).map_or(0, |s| s.version)
     }
 
-    /// Convicted keys, and open cases, wherever they are in force.
+    /// Convicted keys and open cases, wherever they are in force.
     pub fn verdicts(&self) -> (Vec<KeyEntry>, BTreeSet<u32>) {
         let (mut keys, mut cases) = (Vec::new(), BTreeSet::new());
         for s in self.shards.iter().take(SHARDS).filter(|s| s.version != 0) {
@@ -151,7 +153,7 @@ impl Publication {
         (keys, cases)
     }
 
-    /// Were fewer identities than the quorum heard of?
+    /// True if fewer identities than the quorum were heard of.
     pub fn is_alone(&self) -> bool {
         self.alone
     }
@@ -162,7 +164,7 @@ impl Publication {
         open.copied().collect()
     }
 
-    /// Makes shards as long as a cell, as others would be.
+    /// Makes shards as long as a cell, for tests.
     #[cfg(test)]
     pub fn lengthen(&mut self) {
         for s in &mut self.shards {

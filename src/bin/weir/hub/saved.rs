@@ -1,5 +1,5 @@
-//! What a hub has saved, read without being a hub: no lock is taken, nothing is written. What stands behind the newest checkpoint in the
-//! journal is not read.
+//! Reads what a hub has saved without being a hub: it takes no lock and writes nothing. Groups after the
+//! newest checkpoint are not read.
 
 use super::core::Hub;
 use super::journal;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use weir::engine::config::Config;
 use weir::engine::ledger::Ledger;
 
-/// Does the file begin like a checkpoint?
+/// True if the file begins like a checkpoint.
 ///
 /// # Errors
 /// It cannot be read.
@@ -19,10 +19,10 @@ pub fn is_checkpoint(path: &Path) -> std::io::Result<bool> {
     Ok(head == journal::CHECKPOINT.to_le_bytes())
 }
 
-/// Hands the ledger of a checkpoint, or of the newest whole one of a directory, to `with`.
+/// Hands the ledger of a checkpoint file, or of a directory's newest complete checkpoint, to `with`.
 ///
 /// # Errors
-/// There is none, or it is damaged, of another seed or policy: a message.
+/// A message: there is none, it is damaged, or it is of another seed or policy.
 pub fn read<T>(path: &Path, config: &Arc<Config>, with: impl FnOnce(&Ledger) -> T) -> Result<T, String> {
     let mut files: Vec<PathBuf> = vec![path.to_path_buf()];
     if path.is_dir() {

@@ -1,4 +1,4 @@
-//! The listener: exchanges, health, metrics, status. It reads and checks; the ledger is another thread's.
+//! The listener: exchanges, health, metrics, status. It reads and checks; another thread owns the ledger.
 
 use super::Clock;
 use super::core::{Exchange, Refused};
@@ -32,21 +32,21 @@ use weir::engine::config::{Config, Profile};
 use weir::engine::verdict::Mode;
 use weir::node::exchange::{ERROR, PATH, REQUEST_BYTES};
 
-/// Connections at once. Those beyond wait to be accepted.
+/// Largest number of connections. Others wait to be accepted.
 pub const CONNECTIONS: usize = 8_192;
-/// Exchanges that are read or wait for the disk at once: 64 MiB at most.
+/// Largest number of exchanges that are read or wait for the disk: 64 MiB.
 pub const EXCHANGES: usize = 64;
-/// An exchange waits so long for its turn.
+/// Longest time that an exchange waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
-/// A body must be here within this time.
+/// Longest time for a body.
 const BODY: Duration = Duration::from_secs(10);
-/// A connection without a request for so long is closed.
+/// Time without a request after which a connection is closed.
 const IDLE: Duration = Duration::from_secs(60);
-/// Bytes of a request's head.
+/// Largest head of a request, bytes.
 const HEAD_BYTES: usize = 16 << 10;
-/// What is under way may take so long at the end.
+/// Longest time for requests under way when the hub stops.
 const GRACE: Duration = Duration::from_secs(10);
-/// A handshake must be done within this time.
+/// Longest time of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const READY: Duration = Duration::from_secs(2);
 
@@ -54,7 +54,7 @@ const READY: Duration = Duration::from_secs(2);
 pub struct Token(Vec<u8>);
 
 impl Token {
-    /// `None`: there is nothing but space.
+    /// `None` if there is nothing but space.
     pub fn new(text: &str) -> Option<Token> {
         let text = text.trim();
         (!text.is_empty()).then(|| Token(text.as_bytes().to_vec()))
@@ -65,7 +65,7 @@ impl Token {
     pub fn is_same(&self, other: &Token) -> bool {
         self.is(&other.0)
     }
-    /// Does a request bear it?
+    /// True if the request carries it.
     pub fn is_in(&self, headers: &HeaderMap) -> bool {
         let told = headers.get(header::AUTHORIZATION).map(|v| v.as_bytes());
         told.and_then(|t| t.split_at_checked(7))
@@ -80,7 +80,7 @@ pub struct Server {
     clock: Clock,
     turns: Semaphore,
     served: Served,
-    /// What is told as it comes.
+    /// The stream of changes.
     pub events: Events,
 }
 
@@ -90,13 +90,13 @@ impl Server {
         Server { config, known, jobs, clock, turns, served: Served::default(), events }
     }
 
-    /// Who is it? `None`: nobody who may send.
+    /// Identity of the caller; `None` if it may not send.
     fn caller(&self, headers: &HeaderMap) -> Option<Arc<Identity>> {
         let known = Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner));
         known.of(headers)
     }
 
-    /// From now on these may send.
+    /// Sets the identities that may send.
     pub fn know(&self, known: Known) {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
     }
@@ -105,7 +105,7 @@ impl Server {
         &self.config
     }
 
-    /// Seconds of the hub's time.
+    /// The hub's time, seconds since the epoch.
     pub fn now_s(&self) -> u64 {
         (self.clock)().now.secs()
     }
@@ -114,7 +114,7 @@ impl Server {
         self.config.time_scale
     }
 
-    /// `None`: the ledger's thread has ended.
+    /// Sends a job to the ledger's thread; `None` if that has ended.
     pub fn send(&self, job: Job) -> Option<()> {
         self.jobs.send(job).ok()
     }
@@ -246,7 +246,8 @@ pub fn describe_node(n: &NodeStatus) -> Value {
     })
 }
 
-/// What applies to requests as this hub's configuration says it, and what it would have blocked. Proxies may hold another one.
+/// The profiles of this hub's configuration, with what it would have blocked. Proxies may have another
+/// configuration.
 fn describe_profiles(config: &Config, s: &Status) -> Vec<Value> {
     let mode = |m| match m {
         Mode::Off => "off",
@@ -263,7 +264,7 @@ fn describe_profiles(config: &Config, s: &Status) -> Vec<Value> {
     config.profiles.iter().enumerate().map(of).collect()
 }
 
-/// Memory of the process, bytes; `None` where the system does not say.
+/// Memory of the process, bytes; `None` if the system does not tell.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
@@ -308,7 +309,7 @@ pub fn describe(config: &Config, s: &Status, now_s: u64) -> Value {
     })
 }
 
-/// The routes of proxies.
+/// The routes for proxies.
 pub fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route(PATH, post(exchange))
@@ -321,14 +322,15 @@ pub fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// A listener, and what is behind it.
+/// A listener with its routes.
 pub struct Door {
     pub listener: TcpListener,
     pub router: Router,
     pub tls: Option<Arc<Tls>>,
 }
 
-/// Serves until a signal comes (`true`) or the ledger's thread ends (`false`); then finishes what is under way.
+/// Serves until a signal comes (true) or the ledger's thread ends (false), then finishes the requests under
+/// way.
 pub async fn serve(
     doors: Vec<Door>,
     server: &Arc<Server>,
@@ -422,11 +424,14 @@ async fn talk(
     let _ = watcher.watch(connection).await;
 }
 
-/// SIGTERM, SIGINT and SIGHUP. From `new` on they end nothing by themselves.
+/// The signals SIGTERM, SIGINT and SIGHUP. From `new` on they do not end the process.
 pub struct Signals(Signal, Signal, Signal);
 
 impl Signals {
-    /// Within the runtime.
+    /// Call it within the runtime.
+    ///
+    /// # Errors
+    /// The system refuses a handler.
     pub fn new() -> std::io::Result<Signals> {
         let [term, int, hup] =
             [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);

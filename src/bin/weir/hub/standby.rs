@@ -1,4 +1,5 @@
-//! A hub beside others on one store: it keeps up with what the active one journals, and takes over when that one is gone.
+//! A hub beside others on one store: it learns what the active one journals, and takes over when that one is
+//! gone.
 
 use super::core::Hub;
 use super::lease::{LEASE, Lease};
@@ -16,15 +17,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use weir::engine::config::Config;
 
-/// The store is asked so often.
+/// Time between two calls to the store.
 const EVERY: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(50);
-/// A store that was emptied is left to the hub that was active for so long.
+/// Time for which an emptied store is left to the hub that was active.
 const PATIENCE: Duration = Duration::from_secs(2 * LEASE.as_secs());
-/// Counts of the tables (a pass over them) are at most so old.
+/// Largest age of the tables' counts (a pass over them).
 const STALE: Duration = Duration::from_secs(5);
 
-/// What a hub on a store needs.
+/// Settings of a hub on a store.
 #[derive(Clone)]
 pub struct Setup {
     pub place: Arc<Place>,
@@ -33,14 +34,14 @@ pub struct Setup {
     pub quota: u32,
     pub quorum: u8,
     pub clock: Clock,
-    /// Names this hub among all.
+    /// Name of this hub, unique among all.
     pub holder: String,
 }
 
-/// Stands by and is active in turns, until it is asked to stop. Was the last checkpoint written?
+/// Is standby and active in turns until it is asked to stop. True if the last checkpoint was written.
 ///
 /// # Errors
-/// What the store holds is of no use: with the way out.
+/// The store's content cannot be used; with what to do about it.
 pub fn run(setup: &Setup, jobs: &Receiver<Job>, mut options: Options) -> Result<bool, Blocked> {
     options.takeovers = 0;
     loop {
@@ -55,7 +56,7 @@ pub fn run(setup: &Setup, jobs: &Receiver<Job>, mut options: Options) -> Result<
     }
 }
 
-/// Answers while another thread follows. `None`: it was asked to stop.
+/// Answers jobs while another thread follows the store. `None`: it was asked to stop.
 fn stand_by(setup: &Setup, jobs: &Receiver<Job>, takeovers: u64) -> Result<Option<(Hub, Valkey)>, Blocked> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::new(Mutex::new(Status { takeovers, store_error: Some("starting"), ..Status::default() }));
@@ -95,12 +96,12 @@ fn stand_by(setup: &Setup, jobs: &Receiver<Job>, takeovers: u64) -> Result<Optio
 struct Follows {
     setup: Setup,
     follower: Follower,
-    /// What it has learned so far.
+    /// The hub with what it has learned so far.
     hub: Option<Hub>,
     seen: Arc<Mutex<Status>>,
     stop: Arc<AtomicBool>,
     counted: Option<Instant>,
-    /// Since when the store is empty that was not.
+    /// Time since which the store is empty although it was not before.
     empty: Option<Instant>,
     told: Option<&'static str>,
 }
@@ -181,7 +182,7 @@ impl Follows {
         read
     }
 
-    /// Nobody writes any more: reads what is left.
+    /// Reads what is left in the store, now that no other hub writes, and becomes active.
     fn take_over(&mut self, lease: Arc<Lease>, mut keeper: Keeper) -> Result<(Arc<Lease>, Keeper), Trouble> {
         let began = Instant::now();
         let (mut is_anew, before) = (self.hub.is_none(), self.follower.position());
@@ -248,10 +249,11 @@ impl Follows {
     }
 }
 
-/// Asks the store once, before the hub listens: what only a change of settings ends, ends the start. What time may end does not.
+/// Calls the store once, before the hub listens, so that a wrong setting ends the start. Errors that may pass
+/// by themselves do not.
 ///
 /// # Errors
-/// A password, a user, a certificate or a key that is not ours.
+/// A password, a user, a certificate or a key that is wrong.
 pub fn first_contact(setup: &Setup) -> Result<(), Blocked> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Follower::new(&setup.place, &setup.config.policy, setup.config.seed.check(), &setup.holder).look() {

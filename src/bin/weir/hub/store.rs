@@ -1,24 +1,25 @@
-//! Where a hub keeps what it has acknowledged. One writer at a time; groups in order, and a checkpoint that stands for all before it.
+//! A store of what a hub has acknowledged: one writer at a time, groups in order, and a checkpoint that
+//! replaces all groups before it.
 
 use super::lease::Lease;
 use std::sync::Arc;
 
-/// Why nothing was kept.
+/// Why a store did not keep something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// No room.
+    /// It has no room.
     Full(String),
-    /// It takes no writes: a replica.
+    /// It is a replica, which takes no writes.
     ReadOnly(String),
-    /// Wrong password, or a user that may not.
+    /// The password is wrong, or the user lacks a right.
     Auth(String),
-    /// A key of ours holds something else.
+    /// One of the hub's keys holds something else.
     Type(String),
-    /// No answer in time.
+    /// It did not answer in time.
     Slow(String),
-    /// Not to be reached, or not ready.
+    /// It cannot be reached, or is not ready.
     Down(String),
-    /// Its certificate is not accepted, or ours is not.
+    /// Its certificate is not accepted, or it does not accept the hub's.
     Tls(String),
     /// It has lost groups that it had kept.
     Lost(String),
@@ -49,60 +50,62 @@ impl StoreError {
     pub fn message(&self) -> &str {
         self.parts().1
     }
-    /// Time alone does not end it: somebody has to change a setting.
+    /// True if the error persists until somebody changes a setting.
     pub fn is_a_setting(&self) -> bool {
         matches!(self, StoreError::Auth(_) | StoreError::Type(_) | StoreError::Tls(_))
     }
 }
 
-/// What stands in the way of a start, with the way out.
+/// Why a hub cannot start, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked(pub String);
 
-/// How a store is.
+/// State of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStatus {
-    /// Groups kept so far: the position of the next.
+    /// Groups kept so far: the position of the next one.
     pub position: u64,
-    /// The newest checkpoint stands for all groups before this.
+    /// Position of the newest checkpoint, which replaces all groups before it.
     pub checkpoint: u64,
-    /// Bytes of groups behind the checkpoint.
+    /// Bytes of the groups after the checkpoint.
     pub bytes: u64,
-    /// Parts that hold them.
+    /// Files or pages that hold them.
     pub parts: u64,
-    /// Groups that were kept are not there any more: a checkpoint makes up for them, at once.
+    /// True if groups that were kept are missing: the next checkpoint, which is made at once, replaces them.
     pub lost: bool,
 }
 
 /// A backend.
 pub trait Store: Send {
-    /// Writes a group. It is durable after `sync`, and only if both succeed. After an error it is as if it had never been written: the
-    /// next group takes its place. Over a network one thing more may be: the hub dies before the next group, and the group comes back.
-    /// Then it is as if only the reply had been lost, since it follows all that was acknowledged and nodes are known by their numbers.
+    /// Writes a group. It is durable after `sync`, if both succeed. After an error it is as if it had never
+    /// been written: the next group takes its place. Over a network there is one exception: the hub dies
+    /// before the next group, and the group is there at the next start. Then it is as if only the reply had
+    /// been lost, since the group follows all that was acknowledged and nodes' batches are known by their
+    /// numbers.
     fn append(&mut self, group: &[u8]) -> Result<(), StoreError>;
-    /// Waits until what was written is durable.
+    /// Waits until everything written is durable.
     fn sync(&mut self) -> Result<(), StoreError>;
-    /// Begins a checkpoint that stands for all groups so far. More groups may be written before it is.
+    /// Begins a checkpoint that replaces all groups so far. More groups may be written before it is.
     fn begin(&mut self) -> Result<Checkpoint, StoreError>;
-    /// The checkpoint was written: what it stands for may go.
+    /// Ends a checkpoint: what it replaces may be deleted.
     fn cut(&mut self, done: &Done) -> Result<(), StoreError>;
     fn status(&self) -> StoreStatus;
-    /// The right to be the one writer, where several hubs use one store.
+    /// The right to be the one writer, if several hubs use the store.
     fn lease(&self) -> Option<Arc<Lease>> {
         None
     }
-    /// The hub ends and has written its last checkpoint: another may be active at once.
+    /// Ends the lease after the last checkpoint, so that another hub can become active at once.
     fn release(&mut self) {}
 }
 
-/// Writes the checkpoint, part by part; on any thread.
+/// Writes the checkpoint's parts; may be called on any thread.
 pub type Checkpoint = Box<dyn FnOnce(&[Vec<u8>]) -> Result<Done, StoreError> + Send>;
 
-/// A checkpoint that is durable.
+/// A durable checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// It stands for all groups before this one.
+    /// It replaces all groups before this position.
     pub position: u64,
-    /// The first part that is still needed.
+    /// Number of the first file or page that is still needed.
     pub part: u64,
 }

@@ -12,11 +12,11 @@ use weir::engine::value::KeyId;
 use weir::engine::verdict::{Action, CaseId, Reason, Verdict};
 use weir::engine::{CaseReport, Decision, GroupReport};
 
-/// Groups of a case that are told.
+/// Groups of a case that are listed, at most.
 const GROUPS: usize = 16;
-/// Convicted keys of a case that are named.
+/// Convicted keys of a case that are listed, at most.
 const KEYS: usize = 20;
-/// Entries of a list that a configuration may hold.
+/// Largest number of list entries in a configuration.
 const MOST_LISTED: usize = 65_536;
 
 fn decided(code: u32) -> Option<&'static str> {
@@ -42,7 +42,7 @@ pub fn act(a: &Act) -> Value {
     out
 }
 
-/// Everything that people have decided and that stands.
+/// All decisions of people that are in force.
 pub fn exceptions(hub: &Hub) -> Value {
     json!({
         "exceptions": hub.book().acts().map(act).collect::<Vec<_>>(),
@@ -64,7 +64,7 @@ fn group(g: &GroupReport) -> Value {
     })
 }
 
-/// Where a case's verdicts hold.
+/// Where a case's verdicts are in force, in a word.
 pub fn in_force(hub: &Hub, campaign: u32) -> &'static str {
     if hub.withheld().contains(&campaign) { "where_seen" } else { "everywhere" }
 }
@@ -100,7 +100,7 @@ pub fn cases(hub: &Hub, growth: &Growth) -> Value {
     json!({"cases": all.iter().map(one).collect::<Vec<_>>()})
 }
 
-/// One case: by the number of its campaign, or by a case id that a client was told.
+/// One case, by the number of its campaign, or by a case id that a client was told.
 pub fn case(hub: &Hub, id: u32) -> Option<Value> {
     let all = hub.ledger().cases_report();
     let mut told_to = None;
@@ -137,7 +137,7 @@ pub fn case(hub: &Hub, id: u32) -> Option<Value> {
     Some(out)
 }
 
-/// One key: what is decided of it, and the record of what the ledger holds against it, as `weir explain` reads it.
+/// One key: the decision on it, and the record of the ledger's evidence, as `weir explain` reads it.
 pub fn key(hub: &Hub, key: u64) -> Option<Value> {
     let conviction = hub.ledger().conviction(key);
     let exception = hub.book().get(Name::Key(key));
@@ -162,7 +162,8 @@ pub fn key(hub: &Hub, key: u64) -> Option<Value> {
     }))
 }
 
-/// Lists in the form that a configuration takes: what an edge without callouts pulls. The convictions that end last come first.
+/// Lists in the form of a configuration, for edges that cannot call the hub. The convictions that last
+/// longest come first.
 pub fn lists(hub: &Hub) -> Value {
     let entry =
         |a: &Act, kind: &str| json!({"name": format!("{} by the hub", a.verb.name()), kind: a.name.text()});

@@ -1,4 +1,5 @@
-//! TLS of the hub's listeners: certificate and key, and whose certificates a proxy may show. Read again at SIGHUP.
+//! TLS of the hub's listeners: certificate and key, and who signs the proxies' certificates. Read again at
+//! SIGHUP.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,11 +16,11 @@ pub struct Files {
     /// The certificate, and those between it and its root.
     pub cert: PathBuf,
     pub key: PathBuf,
-    /// Who signs the certificates that proxies show.
+    /// Certificate authority of the proxies' certificates.
     pub client_ca: Option<PathBuf>,
 }
 
-/// What stands in the way, with the file.
+/// What is wrong, with the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bad(pub String);
 
@@ -27,15 +28,18 @@ fn bad(path: &Path, why: impl std::fmt::Display) -> Bad {
     Bad(format!("{}: {why}", path.display()))
 }
 
-/// A listener's side of TLS. A connection is served by what held when it came.
+/// TLS settings of a listener. A connection keeps the settings of its beginning.
 pub struct Tls {
     files: Files,
     now: RwLock<Arc<ServerConfig>>,
 }
 
 impl Tls {
+    /// Reads the files.
+    ///
     /// # Errors
-    /// A file that cannot be read or holds nothing of its kind; a certificate that does not hold now, or is not of the key.
+    /// A file that cannot be read or holds nothing of its kind; a certificate that is not valid now, or does
+    /// not fit the key.
     pub fn new(files: Files) -> Result<Tls, Bad> {
         let now = RwLock::new(load(&files)?);
         Ok(Tls { files, now })
@@ -45,7 +49,7 @@ impl Tls {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the files again. What held before goes on holding if they are bad.
+    /// Reads the files again. If they are bad the former settings stay.
     ///
     /// # Errors
     /// See `new`.
@@ -86,7 +90,7 @@ fn load(files: &Files) -> Result<Arc<ServerConfig>, Bad> {
     Ok(Arc::new(config))
 }
 
-/// The certificates of a file; the first must hold now.
+/// The certificates in a file. The first must be valid now.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Bad> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| bad(path, e))?.collect();
     let all = all.map_err(|e| bad(path, e))?;

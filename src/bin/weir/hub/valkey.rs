@@ -1,9 +1,10 @@
-//! A store in Valkey or Redis (also a Cluster): the journal is a stream, a checkpoint is pages and one field that names them.
+//! A store in Valkey or Redis (also a Cluster): the journal is a stream, a checkpoint is pages and a field
+//! that names them.
 //!
-//! A group's id is its position and a tag that no other attempt has: the number of the active hub and a count. What an attempt left whose
-//! outcome was not known, the next one replaces in the same step; what comes late is refused, since ids only grow. Each entry names
-//! the tag before it, so that who follows the stream sees when something else has taken the place of what it has read.
-//! `scripts.rs` holds the steps, and what the keys are.
+//! The id of a group is its position and a tag that no other attempt has: the number of the active hub and a
+//! count. If the outcome of an attempt is not known, the next attempt replaces what it left in the same step;
+//! a late write is refused, since ids only grow. Each entry names the tag before it, so a reader notices when
+//! something it has read was replaced. `scripts.rs` holds the steps and describes the keys.
 
 mod follow;
 mod keeper;
@@ -25,18 +26,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir::engine::wire::{self, Writer};
 
-/// The store may be silent for so long while it takes a group.
+/// Longest time for the store's answer to a group.
 pub const ANSWER: Duration = Duration::from_secs(2);
-/// … and while it takes or gives a page.
+/// The same for a page.
 pub const PAGE_ANSWER: Duration = Duration::from_secs(10);
-/// Replicas have so long to take a group.
+/// Longest time for replicas to take a group.
 const REPLICAS: Duration = Duration::from_millis(1_500);
-/// Longest page of a checkpoint.
+/// Largest page of a checkpoint, bytes.
 pub const PAGE_BYTES: usize = 4 << 20;
-/// Around a group: tag of the one before, checksum.
+/// Bytes around a group: tag of the one before, checksum.
 const AROUND: usize = 8 + 4;
 
-/// Names of a policy's keys. What stands in braces puts all of them on one node of a cluster.
+/// Names of a policy's keys. The part in braces puts all of them on one node of a cluster.
 #[derive(Clone, Debug)]
 pub struct Keys {
     prefix: String,
@@ -55,7 +56,7 @@ impl Keys {
     }
 }
 
-/// What a script answers.
+/// Answer of a script.
 type Words = Vec<Option<String>>;
 
 /// Runs a script.
@@ -65,7 +66,7 @@ fn run(link: &mut Link, script: &str, keys: &[&str], args: &[&[u8]]) -> Result<W
     link.call(&c)
 }
 
-/// Runs a script that writes, as the active hub. The second word of its answer.
+/// Runs a script that writes, as the active hub. Returns the second word of its answer.
 fn write(
     link: &mut Link,
     lease: &Lease,
@@ -100,14 +101,14 @@ pub fn standby() -> StoreError {
     StoreError::Standby("another hub is active".into())
 }
 
-/// See the module. The right to write in it is `lease`'s.
+/// The store of an active hub: see the module. `lease` is its right to write.
 pub struct Valkey {
     link: Link,
     keys: Keys,
     lease: Arc<Lease>,
     keeper: Keeper,
     position: u64,
-    /// Of the last group.
+    /// Tag of the last group.
     tag: u64,
     attempts: u64,
     /// The group that was written and waits for `sync`: its tag and its bytes.
@@ -212,7 +213,7 @@ impl Store for Valkey {
     }
 }
 
-/// A checkpoint on its way.
+/// A checkpoint that is being written.
 struct Writing {
     link: Link,
     keys: Keys,
@@ -269,7 +270,7 @@ impl Writing {
         Ok(Done { position: self.position, part: 0 })
     }
 
-    /// The answer to the last step did not come.
+    /// Finds out whether the last step had its effect, because its answer did not come.
     fn was_it_done(&mut self, text: &str) -> Result<Done, StoreError> {
         let mut c = cmd("HGET");
         c.arg(&self.keys.meta).arg("checkpoint");
@@ -286,7 +287,8 @@ impl Writing {
         Ok(Done { position: self.position, part: 0 })
     }
 
-    /// Nobody will read them any more. What cannot be removed now stays until a later one of them is.
+    /// Deletes pages that nobody will read any more. What cannot be deleted now is deleted with a later
+    /// generation.
     fn drop_pages(&mut self, generation: &str) {
         for n in 0.. {
             let mut c = cmd("UNLINK");

@@ -1,13 +1,16 @@
-//! Which nodes have seen how many keys of a case, since it was confirmed; and where its verdicts are in force.
+//! Which nodes have seen how many keys of a case since it was confirmed, and where its verdicts are in force.
 //!
-//! **Quorum**: a case is in force everywhere once it does not rest on fewer than `quorum` identities: without the `quorum - 1` that have
-//! seen most of it, the others have still seen eight of its keys. Until then it is in force at each identity that has seen eight itself: a
-//! proxy may refuse its own callers, whoever says so. Counted are keys that were blocked by what their request carried, so that a key's other
-//! traffic is no witness against it.
+//! **Quorum**: a case is in force everywhere once it does not depend on fewer than `quorum` identities:
+//! without the `quorum - 1` identities that have seen most of it, the others have still seen eight of its
+//! keys. Until then it is in force at each identity that has itself seen eight: a proxy may refuse its own
+//! callers, whoever says so. Counted are keys that were blocked for what their request carried, so a key's
+//! other traffic is no witness against it.
 //!
-//! Of each node and case the 64 least hashes of keys are kept: up to there the count is exact, beyond it an estimate (one in eight off,
-//! as a rule). Memory: 512 cases of 64 nodes, a KiB each: 32 MiB at most. The case that was seen last longest ago gives way; of more
-//! nodes a new identity takes the place of a node of the identity that has most, so that nobody fills them with ids of his own.
+//! Of each node and case the 64 smallest hashes of keys are kept: up to 64 keys the count is exact, beyond
+//! that an estimate (usually within an eighth). Memory: 512 cases of 64 nodes, a KiB each: 32 MiB at most.
+//! The case that was seen least recently is dropped for a new one. If a case has all its nodes, a new
+//! identity replaces a node of the identity that has most, so that nobody can fill them with node ids of his
+//! own.
 
 use super::identity::Who;
 use super::nodes::NodeId;
@@ -19,13 +22,13 @@ use weir::engine::units::Nanos;
 use weir::engine::verdict::Reason;
 use weir::engine::wire::{Reader, Writer};
 
-/// Cases.
+/// Cases with witnesses, at most.
 pub const CASES: usize = 512;
-/// Nodes of a case.
+/// Nodes of a case, at most.
 pub const NODES: usize = 64;
-/// Hashes of a node's keys in a case.
+/// Hashes that are kept of a node's keys in a case.
 const KEYS: usize = 64;
-/// Keys that somebody must have seen to count.
+/// Keys that an identity must have seen to count.
 pub const LEAST: usize = 8;
 
 #[derive(Clone, Debug, Default)]
@@ -33,11 +36,11 @@ struct Case {
     last: Nanos,
     nodes: BTreeMap<NodeId, (Who, BTreeSet<u64>)>,
     scope: Scope,
-    /// Something came since the scope was found.
+    /// True if observations came after the scope was found.
     stale: bool,
 }
 
-/// What was seen; where it is in force follows from that.
+/// Compares what was seen, from which the scope follows.
 impl PartialEq for Case {
     fn eq(&self, other: &Case) -> bool {
         (self.last, &self.nodes) == (other.last, &other.nodes)
@@ -48,11 +51,11 @@ impl PartialEq for Case {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Scope {
     everywhere: bool,
-    /// Else at these.
+    /// Identities at which it is in force, if it is not everywhere.
     at: BTreeSet<Who>,
 }
 
-/// See the module.
+/// Nodes and their keys, by case.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Witnesses(HashMap<u32, Case>);
 
@@ -67,7 +70,8 @@ fn estimate(hashes: &BTreeSet<u64>) -> u64 {
 }
 
 impl Case {
-    /// Room for a node: an identity that has none yet may take a place of the one that has most.
+    /// True if there is room for a node: an identity without a place may replace a node of the identity that
+    /// has most.
     fn admits(&mut self, node: &NodeId, who: &Who) -> bool {
         if self.nodes.len() < NODES || self.nodes.contains_key(node) {
             return true;
@@ -96,11 +100,12 @@ impl Case {
     }
 }
 
-/// Phrases of a case that a request carries, for it to be a witness against a key that is convicted already.
+/// Values of a case that a request of a convicted key must carry, for its node to be a witness.
 const CARRIES: u8 = 3;
 
 impl Witnesses {
-    /// A node tells of a request. It is a witness of the case that the request is blocked for, if by what it carried.
+    /// Takes an observation of a node with the ledger's answer. The node is a witness of the case that the
+    /// request is blocked for, if that is for what it carried.
     pub fn hear(&mut self, o: &Observation, said: &Outcome, node: &NodeId, who: &Who, now: Nanos) {
         let carries = said.reason != Reason::Convicted || said.evidence.matched >= CARRIES;
         if said.block && carries {
@@ -108,7 +113,7 @@ impl Witnesses {
         }
     }
 
-    /// A node has seen a key of a case.
+    /// Notes that a node has seen a key of a case.
     pub fn note(&mut self, campaign: u32, node: &NodeId, who: &Who, key: u64, now: Nanos) {
         if self.0.len() >= CASES
             && !self.0.contains_key(&campaign)
@@ -131,7 +136,8 @@ impl Witnesses {
         }
     }
 
-    /// Finds out where cases are in force, of those of which something came. Has it changed anywhere? What is in force everywhere stays so.
+    /// Finds out where cases with new observations are in force. True if that has changed anywhere. What is
+    /// in force everywhere stays so.
     pub fn settle(&mut self, quorum: u8) -> bool {
         let mut changed = false;
         for case in self.0.values_mut().filter(|c| c.stale && !c.scope.everywhere) {
@@ -142,22 +148,22 @@ impl Witnesses {
         changed
     }
 
-    /// Is a case in force at all nodes, as far as is settled?
+    /// True if a case is in force at all nodes, as of the last `settle`.
     pub fn is_everywhere(&self, campaign: u32) -> bool {
         self.0.get(&campaign).is_some_and(|c| c.scope.everywhere)
     }
 
-    /// … or at this identity.
+    /// True if a case is in force at this identity.
     pub fn is_at(&self, campaign: u32, who: &Who) -> bool {
         self.0.get(&campaign).is_some_and(|c| c.scope.everywhere || c.scope.at.contains(who))
     }
 
-    /// Is anything in force at this identity that is not at all?
+    /// True if anything is in force at this identity that is not in force everywhere.
     pub fn has_own(&self, who: &Who) -> bool {
         self.0.values().any(|c| !c.scope.everywhere && c.scope.at.contains(who))
     }
 
-    /// Keys of a case by node, most first. A key that several have seen counts with each.
+    /// Keys of a case by node, most first. A key that several nodes have seen counts with each.
     pub fn of(&self, campaign: u32) -> Vec<(NodeId, u64)> {
         let nodes = self.0.get(&campaign).into_iter().flat_map(|c| &c.nodes);
         let mut out: Vec<(NodeId, u64)> = nodes.map(|(id, (_, hashes))| (*id, estimate(hashes))).collect();
@@ -180,7 +186,7 @@ impl Witnesses {
         }
     }
 
-    /// `None`: it is none. `named`: identities are in it.
+    /// Reads encoded witnesses; `None` if the bytes are none. `named`: identities are included.
     pub fn read(r: &mut Reader<'_>, named: bool) -> Option<Witnesses> {
         let mut all = Witnesses::default();
         for _ in 0..r.u16()? {

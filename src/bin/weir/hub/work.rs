@@ -1,8 +1,8 @@
-//! The one thread that changes the hub. It collects what came into a group, has it made durable by another thread, learns from
-//! the group before meanwhile, and answers.
+//! The one thread that changes the hub. It collects incoming exchanges into a group, has another thread make
+//! it durable, meanwhile learns from the group before, and answers.
 //!
-//! A group is what came while the one before was made durable, so an exchange waits for one fsync that was under way, and one
-//! of its own.
+//! A group holds what came while the one before was made durable, so an exchange waits for one fsync that was
+//! under way and one of its own.
 
 use super::acts::{Act, NoAct};
 use super::audit::Audit;
@@ -23,15 +23,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// A group that is longer than this waits for nobody.
+/// Size from which a group is written without waiting for more, bytes.
 const GROUP_BYTES: usize = 1 << 20;
 const TICK: Duration = Duration::from_millis(100);
-/// Publishing takes at most this share of the thread: one part in so many.
+/// Largest share of the thread's time for publishing: 1/`SHARE`.
 const SHARE: u32 = 10;
-/// Counts of the tables (a pass over them) are at most so old.
+/// Largest age of the tables' counts (a pass over them).
 const STALE: Duration = Duration::from_secs(1);
 
-/// Why an exchange got no answer of its own.
+/// Why an exchange got no reply.
 #[derive(Clone, Debug)]
 pub enum Failure {
     Refused(Refused),
@@ -48,17 +48,17 @@ pub enum ActFailure {
     Audit(String),
 }
 
-/// The decision as it is kept.
+/// A decision as it is stored.
 pub type Acted = Result<Act, ActFailure>;
 
 pub enum Job {
     Exchange(Box<Exchange<Bytes>>, oneshot::Sender<Answer>),
     Status(oneshot::Sender<Box<Status>>),
-    /// A question of people.
+    /// A query for people.
     Look(Box<dyn FnOnce(&Hub) + Send>),
     /// A decision of people; answered when it is durable.
     Act(Box<Act>, oneshot::Sender<Acted>),
-    /// Learn everything, write a checkpoint, end.
+    /// Stop: learn everything, write a checkpoint, end.
     Stop,
 }
 
@@ -72,11 +72,11 @@ pub struct NodeStatus {
     pub exchanges: u64,
     pub quota_percent: u64,
     pub rings: usize,
-    /// Whose id it is, as people read it.
+    /// The identity of its id, in words.
     pub identity: String,
 }
 
-/// Everything that is told.
+/// Status of the hub.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     pub ledger: weir::engine::Status,
@@ -85,7 +85,7 @@ pub struct Status {
     pub totals: Counts,
     pub nodes: Vec<NodeStatus>,
     pub far: usize,
-    /// Identities that must have seen a case; those heard of within a day; cases that wait for them.
+    /// Quorum; identities heard of within a day; cases withheld.
     pub quorum: u8,
     pub identities: usize,
     pub withheld: usize,
@@ -99,17 +99,17 @@ pub struct Status {
     pub checkpoint_failures: u64,
     pub store_errors: [u64; 2],
     pub fsync: Histogram,
-    /// May it acknowledge? Else another hub does.
+    /// True if this hub may acknowledge exchanges; otherwise another one does.
     pub is_active: bool,
     /// Number of this hub's lease, 0 without one; how often it became active.
     pub fence: u64,
     pub takeovers: u64,
-    /// The audit log's head, and how often it could not be written.
+    /// Head of the audit log, and how often it could not be written.
     pub audit: Option<(Head, u64)>,
 }
 
 impl Status {
-    /// Of a hub that has just begun.
+    /// The status of a hub that has just started.
     pub fn of(hub: &Hub, store: StoreStatus) -> Status {
         Status {
             ledger: hub.status(),
@@ -122,10 +122,10 @@ impl Status {
     }
 }
 
-/// How it ended.
+/// How the thread ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It was asked to. Was the last checkpoint written?
+    /// It was asked to. True if the last checkpoint was written.
     Stopped(bool),
     /// Another hub is active.
     Fenced,
@@ -135,7 +135,7 @@ pub struct Options {
     pub period_ms: u32,
     pub checkpoint_every: Duration,
     pub checkpoint_bytes: u64,
-    /// Both clocks, now.
+    /// The present moment by both clocks.
     pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
     /// How often this process became active.
     pub takeovers: u64,
@@ -148,14 +148,14 @@ fn locked(store: &Shared) -> std::sync::MutexGuard<'_, Box<dyn Store>> {
     store.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the thread that waits for the disk says.
+/// Result of the thread that makes groups durable.
 struct Synced {
     group: Vec<u8>,
     result: Result<(), StoreError>,
     took: Duration,
 }
 
-/// What became of a checkpoint, and its buffers.
+/// Result of a checkpoint, and its buffers.
 type Written = (Result<Done, StoreError>, Vec<Vec<u8>>);
 
 struct Writing {
@@ -168,10 +168,11 @@ struct Work {
     store: Shared,
     lease: Option<Arc<Lease>>,
     options: Options,
-    /// Durable, and not learned yet.
+    /// The group that is durable and not learned yet.
     pending: Vec<u8>,
     writing: Option<Writing>,
-    /// The buffers of the last checkpoint, one more than there are cores: their memory is not asked for again.
+    /// Buffers of the last checkpoint, one more than there are cores. They are kept, so that their memory is
+    /// not allocated again.
     parts: Vec<Vec<u8>>,
     checkpointed: Instant,
     ticked: Instant,
@@ -181,7 +182,7 @@ struct Work {
     status: Status,
 }
 
-/// Runs until `Stop`, until nobody can send jobs any more, or until another hub is active. Gives the options back.
+/// Runs until `Stop`, until no sender of jobs is left, or until another hub is active. Returns the options.
 pub fn run(hub: Hub, store: Box<dyn Store>, jobs: &Receiver<Job>, options: Options) -> (End, Options) {
     let store: Shared = Arc::new(Mutex::new(store));
     let (to_disk, groups) = channel::<Vec<u8>>();
@@ -232,7 +233,7 @@ fn write_groups(store: &Shared, groups: &Receiver<Vec<u8>>, done: &Sender<Synced
 }
 
 impl Work {
-    /// One group. `false`: it is time to end.
+    /// Handles one group. False if the thread must end.
     fn round(&mut self, jobs: &Receiver<Job>, to_disk: &Sender<Vec<u8>>, synced: &Receiver<Synced>) -> bool {
         let due = TICK.saturating_sub(self.ticked.elapsed());
         let mut next = match self.pending.is_empty() {
@@ -324,12 +325,12 @@ impl Work {
         self.lease.as_ref().is_some_and(|l| l.is_over())
     }
 
-    /// Why it may not answer.
+    /// Why the hub may not acknowledge; `None` if it may.
     fn silent(&self) -> Option<StoreError> {
         self.lease.as_ref()?.silence()
     }
 
-    /// Another hub goes on from what is durable; what this one knows is of no use.
+    /// Ends this hub, because another one continues from what is durable.
     fn abandon(&mut self) -> End {
         if let Some(w) = self.writing.take() {
             let _ = w.thread.join();
@@ -342,7 +343,7 @@ impl Work {
         End::Fenced
     }
 
-    /// A decision of people goes into the audit log, and then into the group.
+    /// Writes a decision of people to the audit log, and then to the group.
     fn decide(&mut self, act: &mut Act, group: &mut Vec<u8>) -> Result<(), ActFailure> {
         let len = group.len();
         self.hub.decide(act, (self.options.clock)(), group).map_err(ActFailure::No)?;
@@ -360,7 +361,8 @@ impl Work {
         }
     }
 
-    /// A decision of people is durable, or it is as if it had never come. What is durable is applied and published at once.
+    /// Ends a decision whose group is durable (it is applied and published at once) or failed (it has no
+    /// effect).
     fn acted(&mut self, act: Act, failed: Option<StoreError>) -> Acted {
         if let Some(e) = failed {
             if let Some(a) = &mut self.options.audit {
@@ -378,7 +380,7 @@ impl Work {
         Ok(act)
     }
 
-    /// The group is durable, or it is as if it had never come.
+    /// Ends a group that is durable, or that failed and has no effect.
     fn settle(&mut self, Synced { group, result, took }: Synced) -> Option<StoreError> {
         self.status.fsync.add(took);
         match result {
@@ -437,7 +439,7 @@ impl Work {
         self.look_after_checkpoint();
     }
 
-    /// Changes of what is known, for the log.
+    /// Logs changes of what is known.
     fn tell(&mut self) {
         let s = self.counts();
         let now = (s.campaigns, s.convicted);

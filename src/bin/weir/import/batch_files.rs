@@ -1,4 +1,4 @@
-//! Files of requests that are uploaded to a provider's batch service. They have no time, and no key but the uploader's.
+//! Files of requests for a provider's batch service. They have no times, and no key but the uploader's.
 
 use super::Format;
 use super::record::Record;

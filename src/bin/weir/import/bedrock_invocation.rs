@@ -1,4 +1,4 @@
-//! Amazon Bedrock's model invocation logs, from S3 or CloudWatch (which wraps each in `message`).
+//! Amazon Bedrock's model invocation logs, from S3, or from CloudWatch (which wraps each in `message`).
 
 use super::Format;
 use super::record::Record;

@@ -1,5 +1,5 @@
-//! Collections of conversations: WildChat, LMSYS-Chat-1M, ShareGPT. Each turn of a user is a request, with what was said before in
-//! front of it.
+//! Collections of conversations: WildChat, LMSYS-Chat-1M, ShareGPT. Each turn of a user is a request, with
+//! all earlier turns before it.
 
 use super::Format;
 use super::record::Record;
@@ -12,7 +12,7 @@ use std::borrow::Cow;
 pub struct WildChat;
 /// LMSYS-Chat-1M: no times, no users. Each conversation is a key.
 pub struct Lmsys;
-/// ShareGPT: likewise.
+/// ShareGPT: no times, no users. Each conversation is a key.
 pub struct ShareGpt;
 
 impl Format for WildChat {

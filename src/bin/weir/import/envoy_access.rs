@@ -1,4 +1,4 @@
-//! Envoy's access logs: JSON with the names of Envoy's documentation (Istio's, too), or the default text.
+//! Envoy's access logs: JSON with the names of Envoy's documentation (as Istio's), or the default text.
 
 use super::Format;
 use super::record::Record;
@@ -69,7 +69,8 @@ impl Format for Text {
     }
 }
 
-/// The time, and what stands in quotation marks: request line, x-forwarded-for, user agent, request id, authority, upstream.
+/// Splits a line into the time and the texts in quotation marks: request line, x-forwarded-for, user agent,
+/// request id, authority, upstream.
 fn parts(text: &str) -> Option<(&str, Vec<&str>)> {
     let (time, rest) = text.strip_prefix('[')?.split_once("] \"")?;
     let quoted: Vec<&str> = rest.split('"').step_by(2).collect();

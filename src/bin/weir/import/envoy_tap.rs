@@ -1,4 +1,5 @@
-//! Envoy's tap filter: a request a record (`http_buffered_trace`), or in segments (`http_streamed_trace_segment`).
+//! Envoy's tap filter: one request in a record (`http_buffered_trace`), or in several segments
+//! (`http_streamed_trace_segment`).
 
 use super::Format;
 use super::record::Record;
@@ -6,9 +7,9 @@ use super::request::{Body, Found, Piece, Sink, Str, from_base64};
 use crate::skip::Skip;
 use std::borrow::Cow;
 
-/// A request a record, headers as sent.
+/// One request in each record, with its headers as sent.
 pub struct Buffered;
-/// Segments that are joined by their `trace_id`.
+/// Segments of requests, joined by their `trace_id`.
 pub struct Streamed;
 
 impl Format for Buffered {
@@ -61,7 +62,7 @@ impl Format for Streamed {
     }
 }
 
-/// The headers, pseudo-headers among them: the trace format takes those out.
+/// Reads the headers with their pseudo-headers, which the trace format separates.
 fn head<'a>(r: &Record<'a>, path: &str) -> Result<Found<'a>, Skip> {
     let pair = |h: Record<'a>| -> Option<(Str<'a>, Str<'a>)> {
         let value = match (h.text("value"), h.text("raw_value")) {

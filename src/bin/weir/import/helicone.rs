@@ -1,4 +1,4 @@
-//! Helicone: exported requests. Bodies are there with `--include-body`; the newest comes first.
+//! Helicone: exported requests. They have bodies if exported with `--include-body`; the newest comes first.
 
 use super::Format;
 use super::record::Record;

@@ -1,14 +1,14 @@
-//! Requests that a log tells in several records, joined.
+//! Joins requests that a log writes in several records.
 
 use super::request::{Piece, base64};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Requests that wait for more, at most; beyond that the oldest is taken as it is.
+/// Requests that wait for more records, at most. Beyond that the oldest is taken as it is.
 pub const OPEN: usize = 1_024;
 /// Bytes of their bodies, at most.
 pub const OPEN_BYTES: usize = 64 << 20;
 
-/// Requests that are not complete.
+/// Requests that are not complete yet.
 #[derive(Default)]
 pub struct Join {
     open: BTreeMap<String, Part>,
@@ -22,7 +22,8 @@ struct Part {
 }
 
 impl Join {
-    /// Takes a piece; what is complete by it goes to `done`, as a line of a trace. `false`: it belongs to no request.
+    /// Takes a piece of the request `of`. A request that is complete then goes to `done`, as a line of a
+    /// trace. False if the piece belongs to no request.
     pub fn take(&mut self, of: &str, piece: Piece, done: &mut Vec<Vec<u8>>) -> bool {
         match piece {
             Piece::Head(line) => {
@@ -45,7 +46,7 @@ impl Join {
         true
     }
 
-    /// Nothing more will come of any.
+    /// Ends the log: all requests that still wait go to `done` as they are.
     pub fn finish(&mut self, done: &mut Vec<Vec<u8>>) {
         while let Some(of) = self.order.front().cloned() {
             self.end(&of, done);

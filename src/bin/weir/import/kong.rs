@@ -1,4 +1,4 @@
-//! Kong's log plug-ins (http-log, file-log and others). Bodies are there if the AI plug-in logs payloads.
+//! Kong's log plug-ins (http-log, file-log and others). They have bodies if the AI plug-in logs payloads.
 
 use super::Format;
 use super::record::Record;

@@ -1,5 +1,6 @@
-//! Published traces of load: no text, no keys. Times from their start are counted from that of the file. They show what a load does, and teach no
-//! template (Mooncake's do: equal prefixes are equal numbers).
+//! Published traces of load: no text, no keys. Times relative to their start are counted from the file's
+//! time. They show the effect of a load and teach no template (except Mooncake's, where equal prefixes are
+//! equal numbers).
 
 use super::Format;
 use super::record::Record;
@@ -64,7 +65,7 @@ fn burst(text: &str) -> Option<Vec<&str>> {
     figures(text, 6, 2..5).filter(|f| f[0].parse::<f64>().is_ok())
 }
 
-/// The time so many seconds after the file's.
+/// The time `secs` seconds after the file's.
 fn since(start: &str, secs: f64) -> String {
     after(start, (secs.max(0.0) * 1e3) as u64).unwrap_or_else(|_| start.to_string())
 }
@@ -106,5 +107,5 @@ impl Format for Mooncake {
     }
 }
 
-/// Words that stand for a block: as many as a few shingles need.
+/// Words that represent a block: as many as a few shingles need.
 const WORDS: u32 = 12;

@@ -1,4 +1,4 @@
-//! OpenTelemetry's spans of generative AI, as OTLP in JSON: many spans a record.
+//! OpenTelemetry spans of generative AI, as OTLP in JSON: many spans in a record.
 
 use super::Format;
 use super::record::{Record, text_of};
@@ -32,7 +32,7 @@ impl Format for Spans {
     }
 }
 
-/// A span; others than of a model's call are none of ours.
+/// Reads one span. Spans that are no call of a model are ignored.
 fn one(whole: &Record<'_>, span: &Record<'_>, of: &Record<'_>, out: &mut Sink<'_>) {
     let path = match of.text("gen_ai.operation.name").as_deref() {
         Some("chat") => "/v1/chat/completions",
@@ -52,7 +52,8 @@ fn one(whole: &Record<'_>, span: &Record<'_>, of: &Record<'_>, out: &mut Sink<'_
     out.add(whole, Some(of), found);
 }
 
-/// Messages hold parts instead of content, as JSON in a string or as OTLP's own values.
+/// The body of a request. Messages hold parts in place of content, as JSON in a string or as OTLP's own
+/// values.
 fn body(of: &Record<'_>) -> Option<Value> {
     let mut messages = Vec::new();
     let system = value(of, "gen_ai.system_instructions").map(|v| content(&v));

@@ -1,4 +1,4 @@
-//! A record of somebody's log: its fields by path, its text as it stood.
+//! A record of a log: its fields by path, and its text as written.
 
 use crate::trace::Text;
 use serde::Deserialize;
@@ -6,9 +6,9 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// One JSON object, or one line of text, whose record has no fields.
+/// A JSON object; or a line of other text, which has no fields.
 pub struct Record<'a> {
-    /// All of it.
+    /// The whole text.
     pub text: &'a str,
     fields: Fields<'a>,
 }
@@ -37,20 +37,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// An object.
+    /// Reads a JSON object.
     ///
     /// # Errors
-    /// It is none.
+    /// The text is none.
     pub fn object(text: &'a str) -> Result<Record<'a>, serde_json::Error> {
         Ok(Record { text, fields: serde_json::from_str(text)? })
     }
 
-    /// A line of text.
+    /// A record of a line of text.
     pub fn line(text: &'a str) -> Record<'a> {
         Record { text, fields: Fields::default() }
     }
 
-    /// The attributes of OpenTelemetry, `[{"key": …, "value": {"stringValue": …}}, …]`, as fields.
+    /// OpenTelemetry's attributes, `[{"key": …, "value": {"stringValue": …}}, …]`, as a record with fields.
     pub fn attributes(list: &'a RawValue) -> Record<'a> {
         #[derive(Deserialize)]
         struct Attribute<'a> {
@@ -69,13 +69,13 @@ impl<'a> Record<'a> {
         self.fields.0.iter().map(|(name, _)| name.as_ref())
     }
 
-    /// Its fields, with their JSON.
+    /// Its fields with their JSON.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.fields.0.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
-    /// The value at a path: names with dots between them, numbers for places in a list. A name may have dots in it. Null is
-    /// none.
+    /// The value at a path: names separated by dots, numbers for positions in lists. A name may itself
+    /// contain dots. `None` for null.
     pub fn get(&self, path: &str) -> Option<&'a RawValue> {
         let found = self.named(path).or_else(|| {
             let mut dots = path.match_indices('.');
@@ -88,22 +88,22 @@ impl<'a> Record<'a> {
         self.fields.0.iter().find(|(n, _)| n.as_ref() == name).map(|(_, value)| *value)
     }
 
-    /// Has all of these?
+    /// True if there is a value at all of these paths.
     pub fn has(&self, paths: &[&str]) -> bool {
         paths.iter().all(|p| self.get(p).is_some())
     }
 
-    /// The text at a path: of a string what it holds, of a number or a word its text. Empty is none.
+    /// The text at a path: the content of a string, or a number or word as written. `None` if empty.
     pub fn text(&self, path: &str) -> Option<Cow<'a, str>> {
         text_of(self.get(path)?)
     }
 
-    /// The first that is there.
+    /// The first text that is present at these paths.
     pub fn first(&self, paths: &[&str]) -> Option<Cow<'a, str>> {
         paths.iter().find_map(|p| self.text(p))
     }
 
-    /// The object or list at a path, whether it stands there or in a string. Empty is none.
+    /// The JSON object or list at a path, as a value or inside a string. `None` if empty.
     pub fn json(&self, path: &str) -> Option<Cow<'a, str>> {
         let raw = self.get(path)?;
         let json = match raw.get().as_bytes().first()? {
@@ -139,7 +139,7 @@ fn descend<'a>(value: &'a RawValue, path: &str) -> Option<&'a RawValue> {
     }
 }
 
-/// The text of a value that is no object and no list.
+/// The text of a value that is neither an object nor a list.
 pub fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
     let text = match raw.get().as_bytes().first()? {
         b'"' => match serde_json::from_str::<Text<'_>>(raw.get()).ok()? {

@@ -1,5 +1,5 @@
-//! What a record says of a request, and the line of a trace that says the same. Bodies are not read here: the engine gets the
-//! path of the API and the body as it was.
+//! A request as a record describes it, and the line of a trace with the same content. Bodies are not parsed
+//! here: the engine gets the API's path and the body as logged.
 
 use super::record::Record;
 use crate::skip::Skip;
@@ -7,67 +7,68 @@ use crate::trace::time_of;
 use serde_json::json;
 use std::borrow::Cow;
 
-/// Text of the record, or made of it.
+/// Text that is part of the record, or made from it.
 pub type Str<'a> = Cow<'a, str>;
 
-/// A request as a log has it.
+/// A request as a log describes it.
 #[derive(Default)]
 pub struct Found<'a> {
-    /// RFC 3339 or since the epoch, as the trace format reads it; without one the time of the file.
+    /// Time: RFC 3339, or a number since the epoch, as in the trace format; without one the file's time is
+    /// used.
     pub time: Option<Str<'a>>,
     /// A path, a URL or a request line.
     pub path: Str<'a>,
     pub method: Option<Str<'a>>,
     pub authority: Option<Str<'a>>,
     pub route: Option<Str<'a>>,
-    /// The client's address.
+    /// Address of the client.
     pub source: Option<Str<'a>>,
     pub headers: Vec<(Str<'a>, Str<'a>)>,
     pub body: Body<'a>,
-    /// Who sent it, where the headers do not say.
+    /// Who sent it, if the headers do not show it.
     pub key: Option<Str<'a>>,
-    /// The log has the SHA-256 of the credential for its key.
+    /// True if `key` is the SHA-256 of the credential.
     pub key_is_hash: bool,
     pub tenant: Option<Str<'a>>,
     /// Status of the answer.
     pub status: Option<Str<'a>>,
 }
 
-/// The body, as the log has it.
+/// The body of a request in a log.
 #[derive(Default)]
 pub enum Body<'a> {
-    /// The log has none: the request teaches ages and loads.
+    /// Not logged: the request teaches only ages and loads.
     #[default]
     Unknown,
-    /// There was none, or this JSON.
+    /// This JSON, or none was sent.
     Json(Str<'a>),
     Text(Str<'a>),
     Bytes(Vec<u8>),
 }
 
 impl<'a> Body<'a> {
-    /// JSON, if there is any.
+    /// The JSON, if there is any.
     pub fn json(text: Option<Str<'a>>) -> Body<'a> {
         text.map_or(Body::Unknown, Body::Json)
     }
 }
 
-/// What the trace format has no words for.
+/// Facts that the trace format has no fields for.
 #[derive(Default, Clone, Debug, PartialEq)]
 pub struct Beside {
-    /// Whose request it is, instead of what its headers say.
+    /// The key, in place of what the headers show.
     pub key: Option<String>,
-    /// That is the SHA-256 of a credential.
+    /// True if `key` is the SHA-256 of a credential.
     pub key_is_hash: bool,
     pub tenant: Option<String>,
-    /// When the key was made, or its age in seconds.
+    /// Time when the key was made, or its age in seconds.
     pub made: Option<String>,
     pub label: Option<String>,
-    /// The log does not hold the body.
+    /// True if the log does not hold the body.
     pub no_text: bool,
 }
 
-/// Fields of the records that say what a format does not know of, by path.
+/// Fields of records that tell what a format does not know of, by path.
 #[derive(clap::Args, Clone, Default, Debug)]
 pub struct Paths {
     /// Field of the records that names the key, with dots between names: `metadata.user_id`
@@ -92,7 +93,7 @@ impl Paths {
         [&self.key, &self.tenant, &self.age, &self.label].iter().all(|p| p.is_none())
     }
 
-    /// What they say of a record, or of the part of it that is the request.
+    /// Reads these fields of a record, or of the part of it that is the request.
     pub fn read(&self, part: Option<&Record<'_>>, whole: &Record<'_>, beside: &mut Beside) {
         let of = |path: &Option<String>| {
             let path = path.as_ref()?;
@@ -108,24 +109,24 @@ impl Paths {
     }
 }
 
-/// A piece of a request that a log tells in several records.
+/// A piece of a request that a log writes in several records.
 #[derive(Debug)]
 pub enum Piece {
-    /// Its head, as a line of a trace.
+    /// The head, as a line of a trace.
     Head(Vec<u8>),
     Body(Vec<u8>),
-    /// Nothing more of it will come.
+    /// The end: no more pieces of it will come.
     End,
 }
 
-/// What a record became.
+/// What became of a record.
 #[derive(Debug)]
 pub enum Made {
     Line(Vec<u8>, Beside),
     Piece { of: String, piece: Piece },
 }
 
-/// Takes what a format finds in a record.
+/// Collects what a format finds in a record.
 pub struct Sink<'s> {
     pub paths: &'s Paths,
     /// The time of requests that have none.
@@ -134,7 +135,7 @@ pub struct Sink<'s> {
 }
 
 impl Sink<'_> {
-    /// A request; `part` is the part of the record that is the request, where it holds several.
+    /// Adds a request. `part`: the part of the record that is the request, if the record holds several.
     pub fn add(&mut self, whole: &Record<'_>, part: Option<&Record<'_>>, found: Found<'_>) {
         let mut beside = Beside {
             key: found.key.as_deref().map(str::to_string),
@@ -147,12 +148,12 @@ impl Sink<'_> {
         self.made.push(Made::Line(self.line(&found), beside));
     }
 
-    /// A piece of the request `of`.
+    /// Adds a piece of the request `of`.
     pub fn piece(&mut self, of: &str, piece: Piece) {
         self.made.push(Made::Piece { of: of.to_string(), piece });
     }
 
-    /// A line of a trace.
+    /// A request as a line of a trace.
     pub fn line(&self, found: &Found<'_>) -> Vec<u8> {
         let time = found.time.as_deref().unwrap_or(self.file_time);
         let mut head = json!({"t": time, "path": found.path, "headers": found.headers});
@@ -186,30 +187,32 @@ impl Sink<'_> {
     }
 }
 
-/// The time so many milliseconds after another, as the trace format has it.
+/// The time `millis` milliseconds after `start`, as the trace format writes it.
 ///
 /// # Errors
-/// The other one is no time.
+/// `start` is no time.
 pub fn after(start: &str, millis: u64) -> Result<String, Skip> {
     let at = time_of(&json!(start).to_string())?.millis().saturating_add(millis);
     Ok(format!("{}.{:03}", at / 1_000, at % 1_000))
 }
 
-/// As the trace format has it.
+/// Base64, as the trace format writes it.
 pub fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
+/// Decodes base64.
+///
 /// # Errors
-/// It is not base64.
+/// The text is not base64.
 pub fn from_base64(text: &str) -> Result<Vec<u8>, Skip> {
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD.decode(text);
     bytes.map_err(|e| Skip::of(format!("body is not base64: {e}"), "body is not base64"))
 }
 
-/// An object of these members, each JSON as it stands, and of all members of `more`.
+/// A JSON object with these members, each JSON as it stands, and all members of the object `more`.
 pub fn object(members: &[(&str, Option<Str<'_>>)], more: Option<Str<'_>>) -> String {
     let members =
         members.iter().filter_map(|(name, json)| Some(format!("{}:{}", json!(name), json.as_ref()?)));
@@ -218,12 +221,12 @@ pub fn object(members: &[(&str, Option<Str<'_>>)], more: Option<Str<'_>>) -> Str
     format!("{{{}}}", members.chain(more).collect::<Vec<_>>().join(","))
 }
 
-/// A string as JSON.
+/// A text as a JSON string.
 pub fn quoted(text: &str) -> Str<'static> {
     Cow::Owned(json!(text).to_string())
 }
 
-/// The path of the API that has a body of this shape; none is known for others.
+/// The path of the API that takes a body of this shape; `None` if that is not known.
 pub fn path_of(body: &str) -> Option<&'static str> {
     let body = Record::object(body).ok()?;
     let has = |name| body.get(name).is_some();

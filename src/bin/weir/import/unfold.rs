@@ -1,21 +1,23 @@
-//! JSON values as lines: pretty-printed, concatenated, or in arrays, whatever their length and number.
+//! JSON values in any layout to one value a line: pretty-printed, concatenated or in arrays, of any length
+//! and number.
 //!
-//! A stream goes through a byte at a time, and nothing of it is kept: line breaks within a value become spaces, the brackets and
-//! commas of arrays around values go, and a value that begins behind another begins a line. What is one value a line already, or
-//! no JSON, passes as it is. Line numbers stay those of the file: breaks that were taken out follow behind the value. A line that
-//! was torn costs itself, not those behind it: no string of JSON has a line break, and no object follows a comma in an object.
+//! The stream passes byte by byte, and nothing of it is stored: line breaks within a value become spaces, the
+//! brackets and commas of arrays around values are removed, and a value that begins behind another starts a
+//! new line. A value that is one line already, and what is no JSON, pass unchanged. Line numbers stay those
+//! of the file: removed line breaks follow behind the value. An incomplete line does not damage those behind
+//! it: no JSON string contains a line break, and no object follows a comma in an object.
 
 use std::io::{Read, Result};
 
 /// Bytes read at once.
 const CHUNK: usize = 256 << 10;
-/// Objects and lists in each other; what is deeper is no record.
+/// Deepest nesting of objects and lists in a record.
 const DEPTH: usize = 1_024;
 
-/// Where the next byte stands.
+/// Position of the next byte.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
-    /// On a line without anything.
+    /// On an empty line.
     Start,
     /// Behind a value.
     Behind,
@@ -31,26 +33,26 @@ enum At {
     Text,
 }
 
-/// The stream.
+/// A stream with one value a line.
 pub struct Unfold<R> {
     inner: R,
     chunk: Vec<u8>,
-    /// Bytes at its front: a line that may be one value, and whose end has not come.
+    /// Bytes kept at the front: a line that may be one value, and whose end has not come.
     kept: usize,
     out: Vec<u8>,
     told: usize,
     at: At,
-    /// Opening brackets that are not closed yet, within the value.
+    /// Opening brackets within the value that are not closed yet.
     open: Vec<u8>,
-    /// Lists around the values.
+    /// Number of lists around the values.
     lists: usize,
-    /// The last byte in the value that is no space.
+    /// Last byte of the value that is no space.
     last: u8,
-    /// The byte stands first in its line.
+    /// True if the byte is the first of its line.
     first: bool,
-    /// Breaks that were taken out and not made up for.
+    /// Line breaks that were removed and not made up for.
     owed: usize,
-    /// Breaks that were put in and not made up for.
+    /// Line breaks that were inserted and not made up for.
     ahead: usize,
     begun: bool,
 }
@@ -74,7 +76,8 @@ impl<R: Read> Unfold<R> {
         }
     }
 
-    /// Takes bytes, all (`end`) or up to a line that begins as a value and has no end yet: what is left. No break is in the first `kept`.
+    /// Takes bytes: all of them (`end`), or up to a line that begins as a value and has no end yet. Returns
+    /// the rest. The first `kept` bytes contain no line break.
     fn take<'a>(&mut self, mut text: &'a [u8], kept: usize, end: bool) -> &'a [u8] {
         let mut unbroken = kept;
         while let Some(&b) = text.first() {
@@ -212,7 +215,7 @@ impl<R: Read> Unfold<R> {
         (self.at, self.last) = (At::Value, b);
     }
 
-    /// A line that the file does not have.
+    /// Begins a line that the file does not have.
     fn begin_line(&mut self) {
         self.out.push(b'\n');
         match self.owed.checked_sub(1) {
@@ -221,7 +224,7 @@ impl<R: Read> Unfold<R> {
         }
     }
 
-    /// A break within a value is taken out.
+    /// Removes a line break within a value.
     fn fold(&mut self) {
         match self.ahead.checked_sub(1) {
             Some(ahead) => self.ahead = ahead,
@@ -241,7 +244,7 @@ impl<R: Read> Unfold<R> {
         self.at = At::Start;
     }
 
-    /// Reads the next bytes; `false` at the end.
+    /// Reads the next bytes. False at the end.
     fn read_on(&mut self) -> Result<bool> {
         (self.told, _) = (0, self.out.clear());
         let more = self.inner.read(&mut self.chunk[self.kept..])?;
@@ -267,7 +270,7 @@ impl<R: Read> Unfold<R> {
     }
 }
 
-/// Begins and ends as an object does.
+/// True if the line begins and ends as an object does.
 fn is_whole(line: &[u8]) -> bool {
     line.first() == Some(&b'{') && line.trim_ascii_end().last() == Some(&b'}')
 }

@@ -1,5 +1,5 @@
-//! vLLM's own log: a line when a request comes, with its prompt (the chat template applied, cut at `--max-log-len`), and one of
-//! the server when it is answered. Nothing joins the two, so nobody is named.
+//! vLLM's own log: a line for each request with its prompt (after the chat template, cut at `--max-log-len`),
+//! and one of the server for each answer. Nothing joins the two, so requests have no key.
 
 use super::Format;
 use super::record::Record;
@@ -40,7 +40,8 @@ impl Format for Received {
     }
 }
 
-/// The prefix has no year: the last one in which the time is not to come.
+/// The time of a line. Its prefix has no year: the latest one is taken with which the time is not in the
+/// future.
 fn time<'a>(front: &str) -> Option<Cow<'a, str>> {
     let mut words = front.split_whitespace().skip_while(|w| !(w.len() == 5 && w.as_bytes()[2] == b'-'));
     let (day, clock) = (words.next()?, words.next()?);
@@ -51,7 +52,7 @@ fn time<'a>(front: &str) -> Option<Cow<'a, str>> {
     Some(Cow::Owned(at.to_string()))
 }
 
-/// A string as Python writes it; what stands behind it is left.
+/// A string as Python writes it. What follows it is ignored.
 fn literal(text: &str) -> Option<String> {
     let mut rest = text.chars();
     let quote = rest.next().filter(|q| matches!(q, '\'' | '"'))?;

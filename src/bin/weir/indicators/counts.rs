@@ -1,17 +1,18 @@
-//! Which of the values that requests carry are a template's own: common in its requests, rare in others.
+//! Which values belong to a template: those that are common in its requests and rare elsewhere.
 
 use std::collections::HashMap;
 
-/// A value is common if one in so many requests carries it.
+/// A value is common if at least one in this many requests carries it.
 const COMMON: u64 = 4;
 
-/// Keeps what is common in so many requests.
+/// Drops the values that are not common in `requests` requests.
 pub fn keep_common(values: &mut HashMap<u64, u64>, requests: u64) {
     let least = requests.div_ceil(COMMON);
     values.retain(|_, n| *n >= least);
 }
 
-/// The most frequent values, with how often they came, of those that come elsewhere less than once in `rare` times.
+/// The most frequent values, with their counts, among those that occur elsewhere less than once in `rare`
+/// requests.
 pub fn own(
     values: &HashMap<u64, u64>,
     elsewhere: &HashMap<u64, u64>,

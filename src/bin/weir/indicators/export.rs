@@ -1,7 +1,8 @@
-//! What is told of campaigns: the phrases of their templates under the exchange seed.
+//! Makes indicators of campaigns: the phrases of their templates under the exchange seed.
 //!
-//! A ledger keeps hashes under the policy's seed, and words are hashed under it before phrases are made of them: its values cannot be
-//! hashed anew. So the operator's own logs are read again. Memory: the values of a campaign's requests, at most `VALUES` of them each.
+//! A ledger keeps hashes under the policy's seed, and words are hashed with it before phrases are made of
+//! them, so its values cannot be hashed again. The operator's own logs are read instead. Memory: the values
+//! of a campaign's requests, at most `VALUES` for each campaign.
 
 use super::counts;
 use super::form::{self, Indicator, LEAST_PHRASES, MOST_PHRASES};
@@ -16,11 +17,12 @@ use weir::engine::hash::Seed;
 use weir::engine::units::Nanos;
 use weir::engine::verdict::Action;
 
-/// Values that are counted of one campaign.
+/// Values that are counted for a campaign, at most.
 const VALUES: usize = 65_536;
-/// It is the campaign's if all others together send it in less than one in so many requests of its own.
+/// A value belongs to a campaign if all other traffic sends it less than once in this many requests of the
+/// campaign.
 const OWN: u64 = 20;
-/// The groups are looked at so often, in time of the traffic.
+/// Time of the traffic between two looks at the groups.
 const LOOK: Nanos = Nanos::from_secs(1_800);
 
 /// What a replay has found of a campaign.
@@ -34,19 +36,21 @@ struct Case {
     values: HashMap<u64, u64>,
 }
 
-/// Campaigns that are told, and what is to be said of others.
+/// Indicators to export, and messages about campaigns without one.
 #[derive(Default)]
 pub struct Found {
-    /// With the number of its campaign here, which is for the operator and never in the file. Those of most requests first.
+    /// Indicators, each with its campaign's number here, which is for the operator and is not exported. Those
+    /// with most requests first.
     pub indicators: Vec<(Indicator, String)>,
     pub notes: Vec<String>,
     pub skipped: u64,
 }
 
-/// Reads the traces: once to find campaigns under the policy's own seed, and twice under the exchange seed.
+/// Reads the traces three times: once to find campaigns under the policy's seed, and twice under the exchange
+/// seed.
 ///
 /// # Errors
-/// A file cannot be read: its path and why.
+/// The path of a file that cannot be read, and why.
 pub fn find(
     config: &Arc<Config>,
     exchange: &Seed,
@@ -106,7 +110,7 @@ pub fn find(
 
 type Campaigns = (HashMap<u64, u32>, BTreeMap<u32, Case>, u64);
 
-/// Who is blocked as whose, as a replay of the traces finds it.
+/// The campaigns of a replay of the traces, with the keys that are blocked for each.
 fn campaigns(config: &Arc<Config>, traces: &[PathBuf]) -> Result<Campaigns, (PathBuf, std::io::Error)> {
     let mut deployment = Deployment::new(Arc::clone(config), deployment::usual(config.scope));
     let (mut ticker, mut now, mut looked) = (Ticker::default(), Nanos(0), Nanos(0));
@@ -167,7 +171,8 @@ fn indicator(case: &Case, others: &HashMap<u64, u64>) -> Result<Indicator, Strin
     })
 }
 
-/// The first two digits of a number: how large a campaign is, and nobody's account.
+/// The first two digits of a number: enough to show the size of a campaign, and too little to identify an
+/// account.
 fn two_digits(n: u64) -> u64 {
     let unit = 10u64.pow(n.max(1).ilog10().saturating_sub(1));
     n / unit * unit

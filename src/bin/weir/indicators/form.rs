@@ -1,5 +1,6 @@
-//! Indicators as bytes: a strict JSON object, signed with Ed25519 as a JSON Web Signature (RFC 7515, flattened; `EdDSA` of RFC 8037), so
-//! that any JOSE library reads it. What is signed is the text as it stands: nothing is written anew to be checked.
+//! Indicators as bytes: a strict JSON object, signed with Ed25519 as a JSON Web Signature (RFC 7515,
+//! flattened; `EdDSA` of RFC 8037), so that any JOSE library can read it. The signature covers the text as
+//! written: nothing is serialised again to check it.
 
 use crate::audit::chain::hex;
 use crate::explain::record::is_hex;
@@ -11,35 +12,35 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What this version writes, and all that it reads.
+/// Version of the format: the one that is written, and the only one that is read.
 pub const VERSION: u32 = 1;
 /// Longest file, bytes.
 pub const MOST_BYTES: u64 = 1 << 20;
-/// Most indicators in a file.
+/// Largest number of indicators in a file.
 pub const MOST_INDICATORS: usize = 256;
-/// Phrases of an indicator: fewer name too much, more are not needed.
+/// Smallest number of phrases of an indicator: fewer would match too much.
 pub const LEAST_PHRASES: usize = 4;
 pub const MOST_PHRASES: usize = 32;
 /// Longest validity, days.
 pub const MOST_DAYS: u64 = 366;
 /// Longest name of an issuer, bytes.
 pub const MOST_NAME: usize = 64;
-/// A clock may be so many seconds behind.
+/// Largest error of a clock, seconds.
 const SKEW_S: u64 = 600;
 /// `SubjectPublicKeyInfo` of Ed25519 (RFC 8410) in front of the key's 32 bytes.
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const HEADER: &str = r#"{"alg":"EdDSA","typ":"weir-indicators"}"#;
 
-/// What two organisations exchange. Hashes of phrases under the exchange seed, and figures.
+/// A file of indicators: hashes of phrases under the exchange seed, and figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Indicators {
-    /// `indicators`.
+    /// `indicators`: the kind of file.
     pub weir: String,
     pub version: u32,
-    /// Who says so, in words.
+    /// Name of the organisation that signs it.
     pub issuer: String,
-    /// Seconds since the epoch.
+    /// Time of the export, seconds since the epoch.
     pub created_s: u64,
     pub expires_s: u64,
     /// Check value of the exchange seed: 8 hexadecimal digits.
@@ -47,40 +48,40 @@ pub struct Indicators {
     pub indicators: Vec<Indicator>,
 }
 
-/// One template of a campaign.
+/// An indicator: one template of a campaign.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Indicator {
-    /// `xid:` and 16 hexadecimal digits: a hash of the phrases.
+    /// Its id, `xid:` and 16 hexadecimal digits: a hash of the phrases.
     pub id: String,
-    /// Hashes of phrases under the exchange seed, 16 hexadecimal digits each, in order.
+    /// Hashes of phrases under the exchange seed, 16 hexadecimal digits each, sorted.
     pub phrases: Vec<String>,
-    /// Phrases that a request of the campaign carries, on average.
+    /// Phrases in a request of the campaign, on average.
     pub typical: u32,
-    /// Whole hours, seconds since the epoch.
+    /// First request, in whole hours, seconds since the epoch.
     pub from_s: u64,
     pub to_s: u64,
-    /// Two digits of each count.
+    /// Number of keys. This and the next count are rounded to two digits.
     pub keys: u64,
     pub requests: u64,
-    /// The evidence at its strongest: nats over the best honest explanation.
+    /// The strongest evidence: nats over the best honest explanation.
     pub nats: i64,
 }
 
-/// Why indicators are not taken.
+/// Why a file of indicators is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// No file of this kind, or what is in it is beyond a limit.
+    /// It is no file of this kind, or its content exceeds a limit.
     Malformed(String),
-    /// Not what the holder of this key has signed.
+    /// It was not signed by this key.
     Signature,
-    /// Of another version.
+    /// It is of another version.
     Version(u32),
-    /// Its time is over (seconds since the epoch).
+    /// It has expired (seconds since the epoch).
     Expired(u64),
-    /// Its time has not come.
+    /// It is not valid yet (seconds since the epoch).
     Early(u64),
-    /// Hashed under another exchange seed.
+    /// It was hashed under another exchange seed.
     Exchange,
 }
 
@@ -112,17 +113,17 @@ struct Signed {
     signature: String,
 }
 
-/// The key that signs: PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it.
+/// Reads the key that signs: PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it.
 ///
 /// # Errors
-/// It cannot be read, or is another kind of key; nothing of it is in the message.
+/// It cannot be read, or is another kind of key; the message holds nothing of it.
 pub fn signing_key(path: &Path) -> Result<Ed25519KeyPair, String> {
     let der = PrivatePkcs8KeyDer::from_pem_file(path).map_err(|e| e.to_string())?;
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der())
         .map_err(|_| "is no Ed25519 key: make one with `openssl genpkey -algorithm ed25519 -out FILE`".into())
 }
 
-/// The key that a partner has told: PEM, as `openssl pkey -pubout` writes it.
+/// Reads a partner's public key: PEM, as `openssl pkey -pubout` writes it.
 ///
 /// # Errors
 /// It cannot be read, or is another kind of key.
@@ -133,18 +134,18 @@ pub fn partner_key(path: &Path) -> Result<Vec<u8>, String> {
         .ok_or_else(|| "is no public Ed25519 key: `openssl pkey -in KEY -pubout -out FILE` writes it".into())
 }
 
-/// Signs.
+/// Serialises and signs indicators.
 pub fn write(indicators: &Indicators, key: &Ed25519KeyPair) -> Result<String, serde_json::Error> {
     let (protected, payload) = (B64.encode(HEADER), B64.encode(serde_json::to_string(indicators)?));
     let signature = B64.encode(key.sign(format!("{protected}.{payload}").as_bytes()));
     Ok(format!("{}\n", serde_json::to_string_pretty(&Signed { protected, payload, signature })?))
 }
 
-/// Reads what the holder of `key` has signed, if it holds at `now_s` (seconds since the epoch) and under this exchange seed's check
-/// value (`None`: whatever it is).
+/// Reads indicators signed by the holder of `key`. They must be valid at `now_s` (seconds since the epoch)
+/// and under an exchange seed with this check value (`None`: any).
 ///
 /// # Errors
-/// See `Refused`. Nothing of the content is looked at before the signature.
+/// See `Refused`. The signature is checked before the content.
 pub fn read(text: &[u8], key: &[u8], now_s: u64, exchange: Option<u32>) -> Result<Indicators, Refused> {
     let bad = |why: &dyn std::fmt::Display| Refused::Malformed(why.to_string());
     if text.len() as u64 > MOST_BYTES {
@@ -188,10 +189,10 @@ pub fn read(text: &[u8], key: &[u8], now_s: u64, exchange: Option<u32>) -> Resul
 }
 
 impl Indicators {
-    /// Is all of it within its limits?
+    /// Checks all limits.
     ///
     /// # Errors
-    /// What is not.
+    /// What exceeds its limit.
     pub fn check(&self) -> Result<(), String> {
         if self.issuer.is_empty()
             || self.issuer.len() > MOST_NAME
@@ -232,18 +233,18 @@ impl Indicator {
         Ok(())
     }
 
-    /// Phrases that a request must carry: half of what is typical, and never fewer than three.
+    /// Phrases that a request must carry to match: half of `typical`, at least three.
     pub fn need(&self) -> usize {
         (self.typical as usize / 2).max(LEAST_PHRASES - 1)
     }
 
-    /// The hashes, in order.
+    /// The hashes, sorted.
     pub fn values(&self) -> Vec<u64> {
         self.phrases.iter().filter_map(|p| u64::from_str_radix(p, 16).ok()).collect()
     }
 }
 
-/// Names an indicator by its phrases.
+/// The id of an indicator with these phrases.
 pub fn id(phrases: &[String]) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(phrases.join(" "));

@@ -1,7 +1,9 @@
-//! Indicators of a partner against one's own logs: who sends it here, is it honest here, and what one's own hashes of it are.
+//! Compares a partner's indicators with the operator's own logs: who sends these templates here, whether they
+//! look honest, and what the own hashes of the phrases are.
 //!
-//! Nothing is blocked by an import. A partner may err, or lie, and name what honest people send: so it is held against one's own keys first,
-//! and what is proposed is a list in shadow mode that somebody has to take over.
+//! An import blocks nothing. A partner may be wrong, or lie, and name what honest people send. So indicators
+//! are first compared with the operator's own keys, and the proposal is a list in shadow mode that somebody
+//! has to adopt.
 
 use super::counts;
 use super::form::{Indicator, Indicators};
@@ -21,11 +23,11 @@ use weir::engine::value::KeyId;
 const PROPOSED: usize = 8;
 /// Keys that are listed.
 const KEYS: usize = 1_000;
-/// Keys that look honest, of those that send it, percent: from here on nothing is proposed.
+/// Percent of the senders that look honest from which nothing is proposed.
 pub const HONEST_PERCENT: usize = 5;
-/// A key that was here so long without it is a customer.
+/// Time for which a key must have been here without the template to count as a customer, seconds.
 const HERE_S: u64 = 86_400;
-/// A common value of matching requests is proposed if less than one in so many of its requests come otherwise.
+/// A common value of matching requests is proposed if less than one in this many of its requests is no match.
 const OWN: u64 = 100;
 
 /// A key that sends it.
@@ -45,17 +47,17 @@ pub struct Match {
     pub need_phrases: usize,
     pub requests: u64,
     pub keys: usize,
-    /// Keys that are old, converse, or were here a day before without it.
+    /// Senders that are old, converse, or sent something else here a day before.
     pub keys_honest: usize,
     pub keys_age_known: usize,
-    /// Seconds since the epoch.
+    /// Time of the first request that matches, seconds since the epoch.
     pub first_s: Option<u64>,
     pub last_s: Option<u64>,
-    /// Why nothing is proposed, if nothing is.
+    /// Why nothing is proposed; `None` if something is.
     pub held_back: Option<String>,
-    /// Own hashes of its phrases that are proposed.
+    /// The operator's own hashes of the phrases, as proposed.
     pub templates: Vec<String>,
-    /// Keys that send it, the first ones first.
+    /// Keys that send it, in the order of their first requests.
     pub senders: Vec<String>,
 }
 
@@ -66,14 +68,14 @@ struct Running {
     senders: HashMap<u64, Sender>,
     requests: u64,
     span: Option<(u64, u64)>,
-    /// Own values of matching requests.
+    /// The operator's own values in matching requests, with counts.
     values: HashMap<u64, u64>,
 }
 
-/// All matches, and how many lines were skipped.
+/// Matches, and the number of lines skipped.
 ///
 /// # Errors
-/// A file cannot be read: its path and why.
+/// The path of a file that cannot be read, and why.
 pub fn find(
     config: &Arc<Config>,
     exchange: &Seed,
@@ -188,7 +190,7 @@ impl Running {
     }
 }
 
-/// A configuration that holds what is proposed, in shadow mode: `weir check` takes it, and it blocks nothing.
+/// A configuration with the proposal, in shadow mode: `weir check` accepts it, and it blocks nothing.
 pub fn proposal(matches: &[Match]) -> serde_json::Value {
     let mut known = HashSet::new();
     let entries = matches.iter().flat_map(|m| m.templates.iter().map(move |t| (m, t)));

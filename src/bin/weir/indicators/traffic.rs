@@ -1,4 +1,4 @@
-//! Recorded traffic, read once a purpose.
+//! Recorded traffic, read once for each purpose.
 
 use crate::import;
 use crate::lines::{Item, Lines};
@@ -9,10 +9,11 @@ use crate::skip::{Skip, Skipped};
 use std::path::{Path, PathBuf};
 use weir::engine::Decision;
 
-/// Hands every line that can be read to `each`: the line through all of the readers, in their order. How many were skipped.
+/// Hands every readable line to `each`, as all of the readers in their order read it. Returns the number of
+/// lines skipped.
 ///
 /// # Errors
-/// A file cannot be read: its path and why.
+/// The path of a file that cannot be read, and why.
 pub fn read<const N: usize>(
     traces: &[PathBuf],
     readers: &mut [Reader; N],

@@ -1,4 +1,4 @@
-//! What travels between the threads of a replay: a block of lines, and what became of each of them.
+//! The unit of work of a replay's threads: a block of lines, and what became of each.
 
 use crate::import::request::Piece;
 use crate::lines::{Block, Item};
@@ -11,27 +11,28 @@ use weir::engine::Decision;
 use weir::engine::edge::extract::Extracted;
 use weir::engine::units::Nanos;
 
-/// Bytes of text a batch holds: some hundred requests, so that handing it over costs nothing beside them.
+/// Bytes of text in a batch: some hundred requests, so that passing it between threads costs nothing in
+/// comparison.
 pub const BATCH_BYTES: usize = 256 << 10;
 
-/// A request without its text, ready to be judged.
+/// An extracted request, ready to be judged.
 #[derive(Default)]
 pub struct Request {
-    /// As the line says; the clock of the replay may be later.
+    /// Time in its line; the replay's clock may be later.
     pub time: Nanos,
-    /// Age of the key at that time, if the line says so.
+    /// Age of the key at that time, if its line tells it.
     pub age: Option<Nanos>,
     pub x: Extracted,
 }
 
-/// What one record of a format became.
+/// Counts of one format.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Count {
     pub records: u64,
     pub requests: u64,
-    /// Requests whose body the log does not have.
+    /// Requests whose body is not in the log.
     pub without_text: u64,
-    /// Requests whose key is known by its SHA-256 only.
+    /// Requests whose key is known only by its SHA-256.
     pub by_hash: u64,
 }
 
@@ -46,48 +47,49 @@ impl Count {
 
 /// One request of a line, or what else became of the line.
 pub struct Judgeable {
-    /// Of the line within the batch, from 1.
+    /// Number of the line within the batch, from 1.
     pub number: u64,
-    /// A decision made without the ledger, none yet, or why the line was skipped.
+    /// The decision, if it was made without the ledger; `None` if the request is to be judged; or why the
+    /// line was skipped.
     pub outcome: Result<Option<Decision>, Skip>,
-    /// The line is a piece of a request; `outcome` says nothing.
+    /// A piece of a request, if the line is one; then `outcome` has no meaning.
     pub piece: Option<(String, Piece)>,
-    /// The line is of another format than the trace's: such records may come in any order.
+    /// True if the line is of another format than the trace's: such records may come in any order.
     pub imported: bool,
     pub request: Request,
     pub labelled: bool,
     pub label: Range<usize>,
-    /// Fields that may say when the key was made, for `--tune`.
+    /// Times in the record that may be when the key was made, by field, for `--tune`.
     pub times: Vec<(String, u32)>,
 }
 
-/// How the batch's file goes on behind it.
+/// What follows the batch in its file.
 pub enum End {
     Open,
-    /// It ended here, after so many bytes.
+    /// The end of the file, after this number of bytes.
     File {
         bytes: u64,
     },
     Broken(std::io::Error),
 }
 
-/// Whole lines of one file. Used again and again: its memory stays.
+/// Complete lines of one file. Batches are reused, to keep their memory.
 pub struct Batch {
-    /// Place in the order of all batches.
+    /// Position in the order of all batches.
     pub at: u64,
     pub path: PathBuf,
     pub bar: ProgressBar,
-    /// The file begins here.
+    /// True if it is the file's first.
     pub first: bool,
     pub text: Block,
-    /// Lines of the block, empty ones included.
+    /// Number of lines in the block, empty ones included.
     pub count: u64,
     pub lines: Lines,
-    /// The lines' labels, one behind the other.
+    /// Labels of the lines, concatenated.
     pub labels: String,
-    /// By format, what the lines became.
+    /// Counts by format.
     pub formats: BTreeMap<&'static str, Count>,
-    /// When the file was written, for records without a time.
+    /// Time when the file was written, for records without a time.
     pub file_time: String,
     pub end: End,
 }
@@ -109,7 +111,8 @@ impl Batch {
         }
     }
 
-    /// Splits the block and hands every line that is not empty to `each`, with its number and what it fills.
+    /// Splits the block and hands every non-empty line to `each`, with its number and where to put its
+    /// results.
     pub fn split(&mut self, mut each: impl FnMut(Item<'_>, u64, &mut Filled<'_>)) {
         self.count = 0;
         self.lines.used = 0;
@@ -126,7 +129,7 @@ impl Batch {
     }
 }
 
-/// What the lines of a batch fill.
+/// Where the results of lines go.
 pub struct Filled<'a> {
     pub lines: &'a mut Lines,
     pub labels: &'a mut String,
@@ -134,7 +137,7 @@ pub struct Filled<'a> {
     pub file_time: &'a str,
 }
 
-/// A list whose entries keep their memory.
+/// A list that keeps the memory of its entries when it is reused.
 #[derive(Default)]
 pub struct Lines {
     all: Vec<Judgeable>,
@@ -142,7 +145,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The next entry, of the line of this number.
+    /// The next entry, for the line of this number.
     pub fn add(&mut self, number: u64) -> &mut Judgeable {
         if self.used == self.all.len() {
             self.all.push(Judgeable {

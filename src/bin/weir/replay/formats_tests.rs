@@ -1,4 +1,5 @@
-//! Every format of the table on the page, on a record of each: how many requests, whose, in what order, with what text.
+//! Each format of the page's table, on one sample record: how many requests, whose, in what order, with what
+//! text.
 
 use super::batch::{Batch, End, Request};
 use super::reader::{Import, Reader};
@@ -69,11 +70,11 @@ fn read(path: &Path, config: &Arc<Config>, import: &Import) -> (Vec<Request>, Fo
 /// Who a request is from.
 #[derive(Clone, Copy, Debug)]
 enum Who {
-    /// What the log names, as a credential.
+    /// This name, as a credential.
     Named(&'static str),
     /// The SHA-256 of a credential.
     Hash(&'static str),
-    /// As the headers or the address say.
+    /// What headers or address show.
     Asked,
     Nobody,
 }
@@ -89,7 +90,7 @@ enum Text {
     /// The samples' instructions and question.
     Both,
     Question,
-    /// Something else.
+    /// Other text.
     Other,
     None,
 }

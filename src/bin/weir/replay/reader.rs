@@ -1,4 +1,4 @@
-//! The part of a replay that needs no order: lines to hashes and counts, on any thread.
+//! The part of a replay that may run on any thread, in any order: lines to hashes and counts.
 
 use super::batch::{Batch, Count, Filled, Judgeable, Request};
 use super::tune::ages::times;
@@ -22,16 +22,16 @@ use weir::engine::{Decision, extract};
 /// How records are read.
 #[derive(Clone, Default)]
 pub struct Import {
-    /// All are of this format, whatever they look like.
+    /// The format of all records; `None`: each is recognised.
     pub format: Option<&'static dyn Format>,
-    /// None is of another format than the trace's.
+    /// True if all are lines of traces.
     pub traces_only: bool,
     pub paths: Paths,
-    /// Look for fields that say when a key was made.
+    /// True to look for fields that tell when a key was made.
     pub times: bool,
 }
 
-/// One a thread.
+/// A reader of lines; one for each thread.
 pub struct Reader {
     config: Arc<Config>,
     keys: Keys,
@@ -44,7 +44,7 @@ impl Reader {
         Reader::with_texts(config, &config.seed, import)
     }
 
-    /// Keys are those of the configuration, texts are hashed under another seed.
+    /// A reader whose keys are those of the configuration and whose texts are hashed under another seed.
     pub fn with_texts(config: &Arc<Config>, texts: &Seed, import: &Import) -> Reader {
         Reader {
             keys: Keys::new(&config.seed),
@@ -54,7 +54,7 @@ impl Reader {
         }
     }
 
-    /// Everything about a batch that its place in the trace does not change.
+    /// Reads all lines of a batch: everything about them that does not depend on their place in the trace.
     pub fn read(&mut self, batch: &mut Batch) {
         batch.split(|item, number, filled| match item {
             Item::TooLong => {
@@ -69,7 +69,7 @@ impl Reader {
         });
     }
 
-    /// One record: a line of a trace, or of another format.
+    /// Reads one record: a line of a trace, or of another format.
     fn record(&mut self, text: &[u8], number: u64, filled: &mut Filled<'_>) -> Result<(), Skip> {
         let fault = match self.import.format {
             Some(_) => Skip::new("is not UTF-8"),
@@ -130,7 +130,7 @@ impl Reader {
         Ok(())
     }
 
-    /// What fields that were named say of a line of a trace.
+    /// What the named fields (`Paths`) tell of a line of a trace.
     fn beside(&self, text: &[u8]) -> Beside {
         let mut beside = Beside::default();
         if !self.import.paths.is_empty()
@@ -142,7 +142,8 @@ impl Reader {
         beside
     }
 
-    /// One line: a decision that was made without the ledger, or what is left of the request.
+    /// Reads a line: the decision, if it can be made without the ledger; otherwise the extracted request is
+    /// in `x`.
     ///
     /// # Errors
     /// The line cannot be used.
@@ -217,10 +218,10 @@ fn one(
     to.outcome = outcome;
 }
 
-/// Numbers below are ages in seconds (31 years), others times since the epoch.
+/// Numbers below this are ages in seconds (31 years), others are times since the epoch.
 const AGES_S: f64 = 1e9;
 
-/// A key's age at `now`, of the time at which it was made or of its age in seconds.
+/// Age of a key at `now`, given the time at which it was made or its age in seconds.
 fn age(text: &str, now: Nanos) -> Result<Nanos, Skip> {
     if let Ok(age) = text.trim().parse::<f64>()
         && (0.0..AGES_S).contains(&age)

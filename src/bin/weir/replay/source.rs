@@ -1,4 +1,4 @@
-//! The traces of a replay, one after the other, in blocks of whole lines.
+//! The traces of a replay, one after another, in blocks of complete lines.
 
 use super::batch::{BATCH_BYTES, Batch, End};
 use crate::lines::Blocks;
@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-/// Whoever has it reads the next batch; batches are numbered in the order read.
+/// Reads batches for all threads, which take turns; batches are numbered in the order read.
 pub struct Source<'a> {
     rest: std::slice::Iter<'a, PathBuf>,
     open: Option<(Blocks, &'a Path, ProgressBar)>,
     file_time: String,
     first: bool,
-    /// Batches read.
+    /// Batches read so far.
     pub read: u64,
 }
 
@@ -22,7 +22,7 @@ impl<'a> Source<'a> {
         Source { rest: traces.iter(), open: None, file_time: String::new(), first: false, read: 0 }
     }
 
-    /// Reads the next batch; `false` at the end of all, or behind what could not be read.
+    /// Reads the next batch. False after the last file, or if a file cannot be read on.
     pub fn next(&mut self, batch: &mut Batch) -> bool {
         if self.open.is_none() && !self.open_next(batch) {
             return false;
@@ -48,7 +48,8 @@ impl<'a> Source<'a> {
         true
     }
 
-    /// Opens the next file, or says in an otherwise empty batch that it cannot be; `false` when there is none.
+    /// Opens the next file, or puts the error into an otherwise empty batch. False if there is no further
+    /// file.
     fn open_next(&mut self, batch: &mut Batch) -> bool {
         let Some(path) = self.rest.next() else { return false };
         let mut bar = ProgressBar::hidden();
@@ -70,7 +71,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// When a file was written; now, if there is none.
+/// When a file was written; now, if that is not known.
 pub fn written(path: &Path) -> String {
     let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
     modified.and_then(|at| Timestamp::try_from(at).ok()).unwrap_or_else(Timestamp::now).to_string()

@@ -1,4 +1,4 @@
-//! What a replay reports at its end: one JSON object, and the same as tables.
+//! The report at the end of a replay: one JSON object, or the same as tables.
 
 use super::Replay;
 use super::batch::Count;
@@ -63,7 +63,7 @@ impl Replay {
         out
     }
 
-    /// Keys by truth and verdict, where labels tell the truth.
+    /// Keys by label and verdict, if there are labels.
     fn confusion(&self) -> Option<serde_json::Value> {
         let side = |prefix: &str| {
             let of = self.labels.iter().filter(|(n, _)| n.starts_with(prefix)).map(|(_, l)| l);
@@ -142,7 +142,7 @@ impl Replay {
         Ok(())
     }
 
-    /// What was read of other formats than the trace's, and what they cannot teach.
+    /// Prints what was read of other formats, and what they cannot teach.
     fn print_formats(&self, out: &mut impl Write) -> std::io::Result<()> {
         let mut all = Count::default();
         for (name, c) in &self.formats {

@@ -1,8 +1,8 @@
-//! Several threads on one replay, whose results are those of one.
+//! A replay on several threads, with the results of one.
 //!
-//! Reading lines and taking fingerprints needs no order and is most of the work; what the ledger learns depends on all that
-//! came before, and is done by one thread in the order of the trace. That thread reads, too, while nothing waits for it, so
-//! that with one thread the same code runs. Memory: a fixed number of batches goes round.
+//! Reading lines and taking fingerprints may run in any order and is most of the work. Learning and judging
+//! depend on all earlier requests, so one thread does them in the order of the trace. That thread also reads
+//! while nothing waits for it, so one thread runs the same code. Memory: a fixed number of batches, reused.
 
 use super::Replay;
 use super::batch::Batch;
@@ -16,7 +16,8 @@ use std::sync::{Mutex, PoisonError};
 /// Batches for each thread: one in its hands, two on the way.
 const BATCHES: usize = 3;
 
-/// What the threads share. Who holds it may wait for an empty batch: batches in order come back without it.
+/// State that the threads share. Its holder may wait for an empty batch, because batches are returned without
+/// it.
 struct Shared<'a> {
     source: Source<'a>,
     empty: Receiver<Batch>,
@@ -50,7 +51,10 @@ fn read_ahead(shared: &Mutex<Shared<'_>>, mut reader: Reader, full: Sender<Optio
     }
 }
 
-/// Replays the traces on so many threads, this one included.
+/// Replays the traces on `threads` threads, this one included.
+///
+/// # Errors
+/// The exit status.
 pub fn run(replay: &mut Replay, traces: &[PathBuf], threads: usize) -> Result<(), u8> {
     let (give_back, empty) = channel();
     for _ in 0..threads * BATCHES {
@@ -70,7 +74,7 @@ pub fn run(replay: &mut Replay, traces: &[PathBuf], threads: usize) -> Result<()
     })
 }
 
-/// Judges batches in order, and reads one itself when the next is not there yet.
+/// Judges batches in order, and reads one itself while the next is not there yet.
 fn judge(
     replay: &mut Replay,
     shared: &Mutex<Shared<'_>>,

@@ -1,5 +1,6 @@
-//! `weir replay --tune`: what the operator's own traffic says of the configuration. Which templates honest keys share, what
-//! `campaign.block_odds` costs and brings, and where the ages of keys would come from. Every proposal is a merge patch (RFC 7396).
+//! `weir replay --tune`: what the operator's traffic suggests for the configuration: templates that honest
+//! keys share, the effect of other values of `campaign.block_odds`, and fields that tell the age of keys.
+//! Each proposal is a merge patch (RFC 7396).
 
 pub mod ages;
 pub mod print;
@@ -20,26 +21,26 @@ use weir::engine::verdict::Action;
 
 /// Odds that are tried beside the configured ones.
 const ODDS: [u32; 6] = [500, 2_000, 5_000, 20_000, 100_000, 1_000_000];
-/// Keys that are told apart, about 150 bytes each; later ones are counted in no figure.
+/// Keys that are counted, about 150 bytes each. Later ones are in no figure.
 pub const KEYS: usize = 1 << 20;
-/// A key talks if this share of its requests go on with a conversation, in percent.
+/// Least percentage of follow-ups with which a key counts as one that converses.
 const TALKS: u32 = 10;
 
-/// What was seen of one key.
+/// Counts of one key.
 #[derive(Clone, Default)]
 pub struct Seen {
-    /// Its hash in the samples of templates: its tenant's, if it has one.
+    /// Its hash in templates' samples: its tenant's, if it has one.
     sample: u32,
     requests: u32,
     follow_ups: u32,
-    /// Its age was told, and it was no newcomer's.
+    /// True if its age was told and is not that of a new key.
     old: bool,
     age_known: bool,
-    /// What its labels say.
+    /// Its class by its labels.
     truth: Option<Truth>,
-    /// Some odds call it a campaign's.
+    /// True if it is suspected under some of the odds.
     suspect: bool,
-    /// By odds: requests that passed.
+    /// Requests that passed, for each of the odds.
     served: [u32; ODDS.len() + 1],
 }
 
@@ -50,7 +51,7 @@ enum Truth {
 }
 
 impl Seen {
-    /// Labels say so; without any: it is old, or it talks.
+    /// True if its labels say so; without labels: if it is old, or converses.
     fn is_honest(&self, labelled: bool) -> bool {
         match self.truth {
             Some(truth) => truth == Truth::Benign,
@@ -70,24 +71,24 @@ impl Seen {
     }
 }
 
-/// The same traffic under several odds.
+/// The same traffic under several values of `campaign.block_odds`.
 pub struct Tune {
     odds: Vec<u32>,
-    /// Which of them are the configuration's own.
+    /// Index of the configuration's own odds.
     own: usize,
-    /// All but that one, which is the replay's.
+    /// The deployments of all other odds.
     others: Vec<(usize, Deployment)>,
     keys: HashMap<u64, Seen>,
     not_counted: u64,
     labelled: bool,
     ages: Ages,
     young_for_s: u64,
-    /// The configuration's entries, which a patch of `allow` must repeat.
+    /// The configuration's own entries, which a patch of `allow` must repeat.
     allow: Vec<Value>,
 }
 
 impl Tune {
-    /// `text` is the configuration as it was read.
+    /// `text`: the configuration file's text.
     pub fn new(config: &Arc<Config>, edges: u8, text: Option<&str>) -> Tune {
         let mut odds: Vec<u32> = ODDS.into_iter().chain([config.campaign.block_odds]).collect();
         odds.sort_unstable();
@@ -114,12 +115,12 @@ impl Tune {
         }
     }
 
-    /// Those that judge beside the replay's.
+    /// Deployments that judge beside the replay's own.
     pub fn deployments(&mut self) -> impl Iterator<Item = &mut Deployment> {
         self.others.iter_mut().map(|(_, d)| d)
     }
 
-    /// The same step of time as the replay's.
+    /// Advances them as the replay's own is advanced.
     pub fn tick(&mut self, now: Nanos) {
         self.others.iter_mut().for_each(|(_, d)| d.tick(now));
     }
@@ -128,7 +129,7 @@ impl Tune {
         self.others.iter_mut().for_each(|(_, d)| d.finish());
     }
 
-    /// What the others would do with a request that is about to be judged: by odds, did it pass, and was it suspected?
+    /// Judges a request in them: for each value of the odds, whether it passed and whether it was suspected.
     pub fn judge(&mut self, now: Nanos, x: &Extracted) -> Judged {
         let mut judged = Judged::default();
         for (i, deployment) in &mut self.others {
@@ -138,7 +139,7 @@ impl Tune {
         judged
     }
 
-    /// A request that was judged; `judged` has the replay's own decision, too.
+    /// Counts a request that was judged; `judged` includes the replay's own decision.
     pub fn count(
         &mut self,
         now: Nanos,
@@ -175,12 +176,12 @@ impl Tune {
         self.ages.add(obs.key, now, times);
     }
 
-    /// The index of the replay's own decision.
+    /// Index of the replay's own decision in `Judged`.
     pub fn own(&self) -> usize {
         self.own
     }
 
-    /// Everything that was found, and the patches.
+    /// Everything found, with the patches, as JSON.
     pub fn report(&self, deployment: &Deployment) -> Value {
         let curve: Vec<Value> = (0..self.odds.len()).map(|i| self.at(i)).collect();
         let odds = self.propose_odds(&curve);
@@ -207,7 +208,7 @@ impl Tune {
         })
     }
 
-    /// What one of the odds costs and brings.
+    /// The result of one of the odds.
     fn at(&self, i: usize) -> Value {
         let (mut honest, mut touched, mut campaign, mut blocked, mut requests, mut served) =
             (0u64, 0u64, 0u64, 0u64, 0u64, 0u64);
@@ -230,7 +231,8 @@ impl Tune {
         })
     }
 
-    /// The fewest honest keys touched; of those the least served of the campaign; of those what is configured.
+    /// The proposed odds: those that block or tag the fewest honest keys; of those, that serve the least of
+    /// the campaign; of those, the configured ones.
     fn propose_odds(&self, curve: &[Value]) -> (String, Value) {
         let cost = |i: usize| {
             (
@@ -260,10 +262,10 @@ impl Tune {
     }
 }
 
-/// What several odds made of one request.
+/// Decisions on one request under each value of the odds.
 #[derive(Clone, Copy, Default)]
 pub struct Judged {
-    /// A bit for each of the odds.
+    /// Whether the request was blocked, a bit for each of the odds.
     blocked: u8,
     suspected: bool,
 }

@@ -1,4 +1,4 @@
-//! Requests that wait until none before them can come any more: exports have the newest first, shippers mix their files.
+//! Sorts requests by time within a window: exports have the newest first, log shippers mix files.
 
 use super::batch::Request;
 use std::cmp::Ordering;
@@ -6,10 +6,10 @@ use std::collections::BinaryHeap;
 use weir::engine::Decision;
 use weir::engine::edge::extract::VALUES;
 
-/// Requests that wait unless `--window` says otherwise: 3 KiB each at most, so 192 MiB.
+/// Default number of requests in the window: 3 KiB each at most, so 192 MiB.
 pub const USUAL: u32 = 65_536;
 
-/// A request that waits.
+/// A request in the window.
 pub struct Waiting {
     /// Its number in the order read.
     pub index: u64,
@@ -39,14 +39,14 @@ impl PartialOrd for Waiting {
     }
 }
 
-/// The earliest is the greatest.
+/// The earliest request is the greatest, for a heap.
 impl Ord for Waiting {
     fn cmp(&self, other: &Waiting) -> Ordering {
         other.at().cmp(&self.at())
     }
 }
 
-/// Those that wait.
+/// The requests in the window.
 pub struct Window {
     waiting: BinaryHeap<Waiting>,
     most: usize,
@@ -61,7 +61,7 @@ impl Window {
         self.waiting.is_empty()
     }
 
-    /// Takes one; hands out the earliest if there is no room for all.
+    /// Adds a request. If the window is full, returns the earliest.
     pub fn take(&mut self, mut one: Waiting) -> Option<Waiting> {
         // Without room for more.
         one.request.x.values.shrink_to(VALUES);
@@ -69,7 +69,7 @@ impl Window {
         if self.waiting.len() > self.most { self.waiting.pop() } else { None }
     }
 
-    /// The earliest.
+    /// Removes the earliest request.
     pub fn pop(&mut self) -> Option<Waiting> {
         self.waiting.pop()
     }

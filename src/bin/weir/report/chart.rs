@@ -1,4 +1,4 @@
-//! Charts as SVG with a title and a description. What they show stands in a table beside them, too.
+//! Charts as SVG, with a title and a description. A table beside each chart holds the same figures.
 
 use super::doc::{Chart, Kind, Tone};
 use crate::explain::words::{grouped, utc};
@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 240.0;
-/// Room at the left, the right, above and below.
+/// Margins: left, right, above and below.
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 28.0;
@@ -37,7 +37,7 @@ fn round(x: f64) -> String {
     format!("{x:.1}")
 }
 
-/// A step of 1, 2 or 5 times a power of ten, of which a few make `most`.
+/// A step of 1, 2 or 5 times a power of ten, a few of which add up to `most`.
 fn tick(most: u64) -> u64 {
     let mut step = 1u64;
     loop {
@@ -120,7 +120,7 @@ fn lines(series: &[(String, Vec<(u64, u64)>)], unit: &str) -> Markup {
     }
 }
 
-/// A value holds until the next one.
+/// A path in which each value holds until the next one.
 fn path(points: &[(u64, u64)], x: impl Fn(u64) -> f64, y: impl Fn(u64) -> f64) -> String {
     let mut out = String::new();
     for (i, (t, v)) in points.iter().enumerate() {

@@ -1,6 +1,6 @@
-//! A report as headings, sentences, tables and charts, apart from how it is written down.
+//! A report as headings, sentences, tables and charts, independent of its output format.
 
-/// What is said, in order.
+/// The parts of a report, in order.
 pub struct Document {
     pub title: String,
     pub lead: Vec<String>,
@@ -14,26 +14,26 @@ pub struct Section {
 
 pub enum Block {
     Text(String),
-    /// Of more weight than a text: what a reader must not miss.
+    /// A text that a reader must not miss.
     Note(String),
-    /// Name and value.
+    /// A table of names and values.
     Pairs(String, Vec<(String, String)>),
     Table(Table),
-    /// To be pasted, with what it is.
+    /// Code to paste, with a description.
     Code(String, String),
     Chart(Chart),
 }
 
 pub struct Table {
     pub caption: String,
-    /// Heads; figures stand to the right.
+    /// Column heads; true: a column of figures, aligned to the right.
     pub heads: Vec<(&'static str, bool)>,
     pub rows: Vec<Vec<String>>,
-    /// Behind a heading that opens.
+    /// True if it is folded under a heading that opens.
     pub folded: bool,
 }
 
-/// Colours of series, by what they stand for.
+/// Colours of series, by meaning.
 #[derive(Clone, Copy)]
 pub enum Tone {
     Allow,
@@ -55,17 +55,17 @@ impl Tone {
 
 pub struct Chart {
     pub title: String,
-    /// What it shows, in words, for who does not see it.
+    /// What the chart shows, in words, for readers who do not see it.
     pub says: String,
     pub kind: Kind,
 }
 
 pub enum Kind {
-    /// Bars one upon the other: names of series, and for each bar its name and a value a series.
+    /// Stacked bars: names of the series, and for each bar its name and a value for each series.
     Stacked { series: Vec<(&'static str, Tone)>, bars: Vec<(String, Vec<u64>)>, unit: &'static str },
-    /// Lines over time (seconds): a name each.
+    /// Lines over time (seconds), by name.
     Lines { series: Vec<(String, Vec<(u64, u64)>)>, unit: &'static str },
-    /// Horizontal bars to the left of zero: name, value, what it is.
+    /// Horizontal bars to the left of zero: name, value, unit.
     Behind { rows: Vec<(String, i64)>, unit: &'static str },
 }
 

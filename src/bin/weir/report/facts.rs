@@ -1,4 +1,4 @@
-//! The figures of a report: one struct that every form of it is written from. Times are seconds since the epoch.
+//! The figures of a report: one struct that all formats are written from. Times are seconds since the epoch.
 
 use super::logs::{BLOCK, Counts, Key, Logs, NONE, TAG};
 use crate::explain::record::Group;
@@ -9,9 +9,9 @@ use weir::engine::verdict::Action;
 
 /// Bars of the timeline, at most.
 const BARS: u64 = 200;
-/// Campaigns that are told one by one.
+/// Campaigns that are listed, at most.
 pub const CAMPAIGNS: usize = 20;
-/// Keys that may be hurt and are told one by one.
+/// Keys that may be hurt and are listed, at most.
 pub const HURT: usize = 50;
 /// Points of a line of growth.
 const POINTS: usize = 200;
@@ -23,13 +23,14 @@ pub struct Facts {
     pub from_s: u64,
     pub to_s: u64,
     pub input: Input,
-    /// `requests`: lines of `weir replay --decisions`, every request; `records`: decision records alone.
+    /// `requests` if there are lines of `weir replay --decisions`, which cover every request; `records` if
+    /// there are decision records alone.
     pub basis: &'static str,
     pub totals: Totals,
     pub timeline: Timeline,
     pub reasons: Vec<ReasonCount>,
     pub campaigns: Vec<Campaign>,
-    /// Campaigns beyond those that are told.
+    /// Number of campaigns that are not listed.
     pub campaigns_more: usize,
     pub load: Vec<Bin>,
     pub age: Vec<Bin>,
@@ -45,7 +46,7 @@ pub struct Input {
     pub files: u64,
     pub lines: u64,
     pub records: u64,
-    /// Of these, the ledger's own.
+    /// Number of those that are the ledger's own.
     pub records_at_ledger: u64,
     pub requests: u64,
     pub malformed: u64,
@@ -55,7 +56,7 @@ pub struct Input {
 pub struct Totals {
     pub keys: u64,
     pub keys_blocked: u64,
-    /// What was decided, and what was done.
+    /// Requests by what was decided; and by what was done.
     pub would: BTreeMap<&'static str, u64>,
     pub done: BTreeMap<&'static str, u64>,
 }
@@ -88,7 +89,8 @@ pub struct Campaign {
     pub campaign: String,
     pub policy: String,
     pub modes: Vec<String>,
-    /// First and last record that names it, when its evidence sufficed, and the first block.
+    /// Times of the first record and the last record that name it, of sufficient evidence, and of the first
+    /// block.
     pub first_s: u64,
     pub last_s: u64,
     pub since_s: Option<u64>,
@@ -96,7 +98,7 @@ pub struct Campaign {
     pub accounts_blocked: usize,
     pub accounts_tagged_only: usize,
     pub case_ids: usize,
-    /// Keys blocked by the time, and keys that the ledger counted.
+    /// Growth over time: keys blocked, and keys counted by the ledger.
     pub growth: Vec<Point>,
     pub evidence: Option<Evidence>,
 }
@@ -119,7 +121,7 @@ pub struct Evidence {
     pub nats: Option<i64>,
     pub threshold: i64,
     pub min_keys: u64,
-    /// The likeliest first, nats behind it.
+    /// Explanations with the nats by which each is worse than the likeliest, which is first.
     pub explanations: Vec<(String, i64)>,
     pub campaign_percent: Option<u32>,
     pub young_percent: u32,
@@ -140,7 +142,7 @@ pub struct Bin {
 #[derive(Debug, Serialize)]
 pub struct Labels {
     pub rows: Vec<Label>,
-    /// By the labels `benign:…` and `attack:…`.
+    /// Keys by the labels `benign:…` and `attack:…`.
     pub honest_keys: u64,
     pub honest_blocked: u64,
     pub campaign_keys: u64,
@@ -157,9 +159,9 @@ pub struct Label {
 
 #[derive(Debug, Serialize)]
 pub struct Shadow {
-    /// Modes of the records, with how many.
+    /// Number of records by mode.
     pub modes: BTreeMap<String, u64>,
-    /// What was let through and would be rejected in enforce mode: by action, and its keys.
+    /// Requests that passed and would be rejected in enforce mode, by action, and their keys.
     pub would_throttle: u64,
     pub would_block: u64,
     pub keys: u64,
@@ -178,9 +180,9 @@ pub struct Hurt {
     pub odds_nats: Option<f64>,
     pub block_odds: Option<u64>,
     pub label: Option<String>,
-    /// Why it looks honest.
+    /// Reasons why it looks honest.
     pub because: Vec<&'static str>,
-    /// To paste into the configuration.
+    /// The `allow` entry to paste into the configuration.
     pub allow: serde_json::Value,
 }
 
@@ -215,7 +217,7 @@ pub fn evidence(at_ms: u64, g: &Group) -> Evidence {
     }
 }
 
-/// Growth in at most so many points: keys blocked so far, and keys that the ledger counted.
+/// Growth in a bounded number of points: keys blocked so far, and keys counted by the ledger.
 pub fn growth(c: &super::logs::Campaign) -> Vec<Point> {
     let mut blocked: Vec<u64> = c.blocked.values().copied().collect();
     blocked.sort_unstable();
@@ -337,7 +339,7 @@ fn campaigns(logs: &Logs) -> (Vec<Campaign>, usize) {
     (all.iter().take(CAMPAIGNS).map(one).collect(), more)
 }
 
-/// Classes of load are octaves of requests.
+/// Keys by class of load: octaves of requests.
 fn load(logs: &Logs) -> Vec<Bin> {
     let mut bins: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for k in &logs.keys {
@@ -356,7 +358,7 @@ fn load(logs: &Logs) -> Vec<Bin> {
     (*first..=*last).map(bin).collect()
 }
 
-/// Classes of age: upper bounds, hours.
+/// Classes of age: upper bound, hours, and name.
 const AGES: [(u64, &str); 8] = [
     (1, "under 1 h"),
     (24, "under 1 day"),
@@ -415,8 +417,8 @@ fn labels(logs: &Logs) -> Option<Labels> {
     })
 }
 
-/// What was let through although it would be rejected. Of a key with records alone its hardest verdict is known, not each pair: the
-/// difference of the counts is what was let through.
+/// Requests that passed and would be rejected in enforce mode. If only records are known of a key, each
+/// request's pair of actions is not: the difference of the counts is used.
 fn shadow(logs: &Logs, by_lines: bool) -> Shadow {
     let (mut would_throttle, mut would_block, mut keys) = (0, 0, 0);
     for k in &logs.keys {
@@ -430,7 +432,7 @@ fn shadow(logs: &Logs, by_lines: bool) -> Shadow {
     Shadow { modes: logs.modes.clone(), would_throttle, would_block, keys }
 }
 
-/// Keys that are blocked as a campaign's, those first that look most like somebody honest.
+/// Keys that are blocked as a campaign's, those that look most honest first.
 fn hurt(logs: &Logs) -> (Vec<Hurt>, usize) {
     let mut all: Vec<Hurt> = logs
         .keys
@@ -489,7 +491,7 @@ fn one(k: &Key) -> Hurt {
     }
 }
 
-/// Places of what is served.
+/// True for the index of an action that serves a request.
 pub fn is_served(done: u8) -> bool {
     usize::from(done) <= TAG
 }

@@ -1,10 +1,11 @@
-//! A document as one HTML file: nothing from outside, no script, light and dark, to be printed. `maud` escapes whatever comes from logs.
+//! A report as one HTML file: it loads nothing, has no script, adapts to light and dark, and can be printed.
+//! `maud` escapes whatever comes from logs.
 
 use super::chart;
 use super::doc::{Block, Document, Table};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// The page allows itself its own style and nothing else.
+/// The page's policy: its own style, and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 pub fn write(d: &Document) -> String {
@@ -59,7 +60,7 @@ fn block(b: &Block, id: &str) -> Markup {
     }
 }
 
-/// Every second part between backticks is code.
+/// Renders prose: text between backticks is code.
 fn prose(text: &str) -> Markup {
     html! { @for (i, part) in text.split('`').enumerate() { @if i % 2 == 1 { code { (part) } } @else { (part) } } }
 }

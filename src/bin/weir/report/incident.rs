@@ -1,4 +1,4 @@
-//! The dossier of one campaign: what security, customers or a regulator ask for. Figures first, then the same in words.
+//! The dossier of one campaign, for security, customers or a regulator: figures, then the same in words.
 
 use super::doc::{Block, Document, Section};
 use super::facts::{self, Evidence, Point};
@@ -11,11 +11,11 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// Lines of what was done that are told.
+/// Lines of the history that are listed, at most.
 const EVENTS: usize = 200;
-/// Findings of the audit chain that are told.
+/// Findings of the audit chain that are listed, at most.
 const FINDINGS: usize = 20;
-/// Keys that are listed.
+/// Keys that are listed, at most.
 const KEYS: usize = 1_000;
 const KEYS_A_LINE: usize = 4;
 
@@ -37,7 +37,7 @@ pub struct Dossier {
     pub undo: Vec<String>,
     pub audit: Option<Audit>,
     pub mappings: Vec<Mapping>,
-    /// Keys that were blocked, and those that were tagged only: hashes.
+    /// Keys that were blocked, and keys that were only tagged: hashes.
     pub keys_blocked: Vec<String>,
     pub keys_tagged: Vec<String>,
     pub keys_more: usize,
@@ -50,24 +50,27 @@ pub struct Scope {
     pub evidence_since_s: Option<u64>,
     pub accounts_blocked: usize,
     pub accounts_tagged_only: usize,
-    /// Keys that share the template, as the ledger counted.
+    /// Keys that share the template, as counted by the ledger.
     pub accounts_counted: Option<u64>,
-    /// Requests that carry it, as the ledger counted; and all of the keys that were blocked, as far as the logs tell.
+    /// Requests that carry the template, as counted by the ledger; and all requests of the blocked keys in
+    /// the logs.
     pub requests_counted: Option<u64>,
     pub requests_of_blocked: u64,
     pub growth: Vec<Point>,
 }
 
-/// Requests of the blocked keys that reached the model, about the campaign's first block.
+/// Requests of the blocked keys that reached the model.
 #[derive(Debug, Serialize)]
 pub struct Served {
     pub first_block_s: Option<u64>,
     pub first_reason: Option<String>,
-    /// Served up to the campaign's first block, and after it; `None` where the logs do not hold every request.
+    /// Requests served before the campaign's first block, and after it; `None` if the logs do not cover every
+    /// request.
     pub before: Option<u64>,
     pub after: Option<u64>,
     pub rejected: Option<u64>,
-    /// Requests that the ledger knew of each key when it was first blocked, that one not counted; summed. From records.
+    /// Sum over the blocked keys of the requests that the ledger knew of before each key's first block. From
+    /// records.
     pub before_own_block: u64,
     pub in_words: String,
 }
@@ -75,7 +78,7 @@ pub struct Served {
 #[derive(Debug, Serialize)]
 pub struct Event {
     pub t_s: u64,
-    /// `log`: decision logs; `audit`: a line of the audit log.
+    /// `log`: from decision logs; `audit`: from a line of the audit log.
     pub from: &'static str,
     pub what: String,
 }
@@ -99,10 +102,10 @@ pub struct Mapping {
     pub how: String,
 }
 
-/// The campaign that a number or a case id stands for.
+/// The campaign with a number, or with a case id.
 ///
 /// # Errors
-/// There is none: a message.
+/// A message: there is none.
 pub fn campaign_of(logs: &Logs, case: &str) -> Result<String, String> {
     if logs.campaigns.contains_key(case) && case != NONE {
         return Ok(case.into());
@@ -122,10 +125,10 @@ pub fn campaign_of(logs: &Logs, case: &str) -> Result<String, String> {
     })
 }
 
-/// What the audit log says: verified, and the lines of this case.
+/// The audit log verified, with the lines of this case.
 ///
 /// # Errors
-/// A file cannot be read: its path and why.
+/// The path of a file that cannot be read, and why.
 pub fn audit(
     files: &[PathBuf],
     head: Option<&str>,
@@ -318,7 +321,7 @@ fn served(logs: &Logs, c: &super::logs::Campaign) -> Served {
     }
 }
 
-/// How strong the evidence is, for who does not know what a nat is.
+/// The strength of the evidence in words, for readers who do not know nats.
 fn strength(e: Option<&Evidence>) -> Vec<String> {
     let Some(e) = e else {
         return vec!["The records carry no evidence across keys: those of the ledger (`\"at\":\"ledger\"`) are not in these logs, or an older version wrote them.".into()];

@@ -1,4 +1,4 @@
-//! What logs hold, gathered by key and by campaign: decision records, and the lines of `weir replay --decisions`.
+//! The content of logs, by key and by campaign: decision records, and lines of `weir replay --decisions`.
 
 use crate::explain::record::{self, Group, Own, Record};
 use crate::lines::{Item, Lines, MAX_LINE};
@@ -8,42 +8,43 @@ use std::io;
 use std::path::Path;
 use weir::engine::verdict::Action;
 
-/// Malformed lines that are named one by one.
+/// Malformed lines that are listed, at most.
 const NAMED: u64 = 20;
 /// Longest label, bytes.
 const MAX_LABEL: usize = 128;
-/// No campaign.
+/// Number that stands for no campaign.
 pub const NONE: &str = "00000000";
-/// Places of actions in counts.
+/// Index of the action tag in counts.
 pub const TAG: usize = 1;
 pub const BLOCK: usize = 3;
 
 /// Counts by action: allow, tag, throttle, block.
 pub type Counts = [u64; 4];
 
-/// One line of `weir replay --decisions`: 24 bytes a request are kept.
+/// A line of `weir replay --decisions`; 24 bytes of a request are kept.
 #[derive(Clone, Copy)]
 pub struct Line {
     pub t_ms: u64,
-    /// Place in `Logs::keys`.
+    /// Index in `Logs::keys`.
     pub key: u32,
     pub would: u8,
     pub done: u8,
 }
 
-/// What the logs say of one key.
+/// Content of the logs on one key.
 #[derive(Default)]
 pub struct Key {
     pub name: String,
     pub policy: String,
     pub label: Option<String>,
-    /// Lines of requests, and records of workers, by what would have been done and by what was.
+    /// Requests (lines, and records of workers) by what was decided, and by what was done.
     pub lines: (Counts, Counts),
     pub records: (Counts, Counts),
-    /// The first block, whoever told it (ms), with the requests that the ledger knew of the key by then, that one included.
+    /// Time of the first block (ms), by whichever record, with the requests that the ledger knew of the key
+    /// by then, that one included.
     pub blocked_ms: Option<u64>,
     pub at_block: u64,
-    /// Requests that the ledger knew of, at most.
+    /// Most requests of it that the ledger knew of.
     pub requests: u64,
     pub reason: String,
     pub case: Option<String>,
@@ -51,7 +52,7 @@ pub struct Key {
     pub own: Option<Own>,
 }
 
-/// What the logs say of one campaign.
+/// Content of the logs on one campaign.
 #[derive(Default)]
 pub struct Campaign {
     pub policy: String,
@@ -59,26 +60,26 @@ pub struct Campaign {
     pub first_ms: u64,
     pub last_ms: u64,
     pub since_s: u64,
-    /// Case ids that clients were told.
+    /// Case ids told to clients.
     pub cases: BTreeSet<String>,
-    /// When a key first had to do with it, and when it was first to be blocked (ms).
+    /// Times (ms) of each key's first record of it and of its first block.
     pub seen: BTreeMap<String, u64>,
     pub blocked: BTreeMap<String, u64>,
     /// The strongest evidence, and when it was written (ms).
     pub best: Option<(u64, Group)>,
-    /// Keys and requests that the ledger counted, by the time (ms).
+    /// Keys and requests counted by the ledger, by time (ms).
     pub growth: BTreeMap<u64, (u64, u64)>,
     pub first_block: Option<(u64, String)>,
 }
 
-/// All that was read.
+/// Content of all logs.
 #[derive(Default)]
 pub struct Logs {
     pub keys: Vec<Key>,
     places: HashMap<String, u32>,
     pub campaigns: BTreeMap<String, Campaign>,
     pub lines: Vec<Line>,
-    /// Of records of workers: hour, what would have been done.
+    /// Counts of workers' records by hour and by what was decided.
     pub hours: BTreeMap<u64, Counts>,
     pub reasons: BTreeMap<(String, String), (u64, BTreeSet<u32>)>,
     pub modes: BTreeMap<String, u64>,
@@ -88,7 +89,7 @@ pub struct Logs {
     pub records: u64,
     pub at_ledger: u64,
     pub malformed: u64,
-    /// Lines of any kind.
+    /// Number of lines of any kind.
     pub read: u64,
 }
 
@@ -112,13 +113,13 @@ pub fn place(action: &str) -> Option<usize> {
     Action::ALL.iter().position(|a| a.name() == action)
 }
 
-/// A label as it may be shown: short, without control characters.
+/// A label that is safe to show: short, without control characters; `None` if nothing is left.
 pub fn label(text: &str) -> Option<String> {
     (text.len() <= MAX_LABEL && !text.chars().any(char::is_control)).then(|| text.to_string())
 }
 
 impl Logs {
-    /// Reads one log; malformed records are named and passed over.
+    /// Reads one log. Malformed records are named and skipped.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -147,7 +148,7 @@ impl Logs {
         Ok(())
     }
 
-    /// What somebody knows of a key; of one that is in no log nothing is told.
+    /// Sets the label of a key. A key that is in no log is ignored.
     pub fn label(&mut self, key: &str, label: String) {
         if let Some(k) = self.places.get(key).and_then(|at| self.keys.get_mut(*at as usize)) {
             k.label = Some(label);
@@ -168,7 +169,7 @@ impl Logs {
         at
     }
 
-    /// A key that the logs know.
+    /// A key in the logs.
     pub fn find(&self, name: &str) -> Option<&Key> {
         self.keys.get(*self.places.get(name)? as usize)
     }
@@ -291,7 +292,7 @@ impl Logs {
 }
 
 impl Key {
-    /// The hardest verdict so far, as a place in counts.
+    /// Index of the hardest verdict so far.
     fn reason_rank(&self) -> usize {
         self.records.0.iter().rposition(|n| *n > 0).unwrap_or(0).max(if self.blocked_ms.is_some() {
             BLOCK
@@ -302,7 +303,7 @@ impl Key {
     pub fn is_blocked(&self) -> bool {
         self.blocked_ms.is_some() || self.lines.0[BLOCK] > 0
     }
-    /// Requests as far as the logs tell: lines, or what the ledger knew.
+    /// Number of requests: lines, or what the ledger knew of if that is more.
     pub fn count(&self) -> u64 {
         let lines: u64 = self.lines.0.iter().sum();
         lines.max(self.requests)

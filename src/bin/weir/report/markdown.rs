@@ -1,4 +1,4 @@
-//! A document as Markdown: a chart is its description and the table beside it.
+//! A report as Markdown. A chart becomes its description and the table beside it.
 
 use super::doc::{Block, Document, Table};
 
@@ -44,7 +44,8 @@ fn table(t: &Table, out: &mut String) {
     }
 }
 
-/// Text that Markdown takes as text, HTML and links among it. Backticks stay: what stands between them is text, too.
+/// Escapes a text, so that Markdown takes it as text: HTML and links, too. Backticks stay, as what stands
+/// between them is text.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {

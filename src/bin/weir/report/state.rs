@@ -1,4 +1,5 @@
-//! What a ledger's state says at one moment: a file of `weir replay --write-state`, a hub's checkpoint or its directory.
+//! A ledger's state at one moment: from a file of `weir replay --write-state`, a hub's checkpoint, or a hub's
+//! directory.
 
 use crate::hub::saved;
 use serde::Serialize;
@@ -8,12 +9,12 @@ use weir::engine::GroupReport;
 use weir::engine::config::Config;
 use weir::engine::ledger::Ledger;
 
-/// Groups that are told.
+/// Groups that are listed, at most.
 const GROUPS: usize = 20;
 
 #[derive(Debug, Serialize)]
 pub struct State {
-    /// `ledger` (of a replay) or `hub` (a checkpoint).
+    /// Source of the state: `ledger` (of a replay) or `hub` (a checkpoint).
     pub kind: &'static str,
     pub keys: u32,
     pub convicted: u32,
@@ -31,7 +32,7 @@ pub struct Case {
     pub keys: u32,
     pub requests: u32,
     pub convicted: u32,
-    /// Convicted keys made within an hour, a day, a week.
+    /// Convicted keys that were made within an hour, within a day, within a week.
     pub made: [u32; 3],
     pub values: usize,
 }
@@ -50,7 +51,8 @@ pub struct Value {
 /// Reads a state.
 ///
 /// # Errors
-/// It is none, of another seed, of tables of another size, or cannot be read: a message with the way out.
+/// A message with what to do: there is none, it is of another seed or of other table sizes, or it cannot be
+/// read.
 pub fn read(path: &Path, config: &Arc<Config>) -> Result<State, String> {
     if path.is_dir() || saved::is_checkpoint(path).map_err(|e| e.to_string())? {
         return saved::read(path, config, |ledger| of("hub", ledger));

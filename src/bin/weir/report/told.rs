@@ -1,4 +1,4 @@
-//! The figures of a report in sentences, tables and charts.
+//! A report's figures as sentences, tables and charts.
 
 use super::doc::{Block, Chart, Document, Kind, Section, Tone};
 use super::facts::{Campaign, Evidence, Facts, Point};
@@ -164,7 +164,7 @@ fn growth(f: &Facts) -> Section {
     s
 }
 
-/// `span`: of the records, seconds since the epoch.
+/// A chart of growth. `span`: first and last time of the records, seconds since the epoch.
 pub fn growth_chart(campaign: &str, span: (u64, u64), growth: &[Point]) -> Chart {
     let blocked: Vec<(u64, u64)> = growth.iter().map(|p| (p.t_s, p.blocked as u64)).collect();
     let counted: Vec<(u64, u64)> = growth.iter().filter_map(|p| Some((p.t_s, p.counted?))).collect();

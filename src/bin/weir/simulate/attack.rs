@@ -1,4 +1,4 @@
-//! The campaign of a scenario: templates into the pool, accounts into the world.
+//! Adds a scenario's campaign to a run: its templates and its accounts.
 
 use super::corpus::Template;
 use super::honest::Maker;
@@ -7,10 +7,10 @@ use super::templates;
 use super::texts::{Carrier, Text};
 use super::world::{Actor, DAY_S, Plan, START_S};
 
-/// First hour of a campaign.
+/// First hour of every campaign.
 pub const BEGIN_H: u32 = 48;
 
-/// Adds the campaign. `scale` multiplies the accounts.
+/// Adds the campaign. `scale`: factor on its accounts.
 pub fn add(m: &mut Maker<'_>, s: &Scenario, scale: f64) {
     if s.accounts == 0 {
         return;
@@ -36,7 +36,7 @@ pub fn add(m: &mut Maker<'_>, s: &Scenario, scale: f64) {
     }
 }
 
-/// Accounts that were there before, behind each egress.
+/// Adds old accounts behind each egress.
 fn donors(m: &mut Maker<'_>, s: &Scenario) {
     let class = m.world.class("donor", true);
     for i in 0..usize::from(s.tricks.egress) {
@@ -84,7 +84,7 @@ fn accounts_of(m: &mut Maker<'_>, s: &Scenario, campaign: u16, accounts: u32, be
     }
 }
 
-/// What the account added last does besides.
+/// Adds the chat of the account added last.
 fn chat(m: &mut Maker<'_>, s: &Scenario, rate: f64, at_s: u32) {
     // Conversations of up to three turns, each with probability one half: 1.75 requests.
     let (turns, follow, gap_s) = (3, 0.5, 90);
@@ -170,7 +170,7 @@ fn account(
     }
 }
 
-/// The system prompt of the honest app whose users are this class.
+/// Number of the system prompt of the honest app whose users are of this class.
 fn app_of(m: &Maker<'_>, class: &str) -> Option<u16> {
     let class = m.world.classes.iter().position(|c| c.name == class)?;
     m.world.actors.iter().find_map(|a| match a.text {
@@ -179,7 +179,7 @@ fn app_of(m: &Maker<'_>, class: &str) -> Option<u16> {
     })
 }
 
-/// Registers the templates; where they start and how many they are.
+/// Adds the templates. Returns the number of the first, and how many they are.
 fn templates_of(m: &mut Maker<'_>, s: &Scenario) -> (u16, u16) {
     let seed = m.world.seed as usize;
     let mut own = Vec::new();

@@ -1,13 +1,17 @@
-//! The rules that others use, on the same traffic, for comparison.
+//! Rules that other products use, on the same traffic, for comparison.
 //!
-//! Contract: `see` is called once per request in time order; a flag is never taken back. Nothing here reads a label.
+//! Contract: `see` is called once per request in time order; a flagged key stays flagged. Nothing here reads
+//! a label.
 //! - `gcra`: a key is flagged once 60/min (burst 60) or 5,000/day (burst 5,000) would throttle it.
-//! - `exact`: one prompt (instructions and user text, byte for byte) from 5 keys: those and all later senders.
-//! - `head50`: the same first 50 words, ASCII letters lower-cased, from 50 keys: those and all later senders.
+//! - `exact`: one prompt (instructions and user text, byte for byte) from 5 keys flags those and all later
+//!   senders.
+//! - `head50`: the same first 50 words, ASCII letters lower-cased, from 50 keys flags those and all later
+//!   senders.
 //! - `prada`: Juuti, Szyller, Marchal, Asokan: PRADA, EuroS&P 2019, adapted to text. See `Prada`.
 //!
-//! Memory: 124 bytes a key, at most 2 x 1.8 million remembered prompts for each of the two sharing rules (the older half
-//! is forgotten when the younger is full), and for `prada` 4 KB more for a key with 64 prompts.
+//! Memory: 124 bytes a key, at most 2 x 1.8 million remembered prompts for each of the two sharing rules
+//! (when the younger half is full, the older is dropped), and for `prada` 4 KB more for a key with 64
+//! prompts.
 
 use std::collections::HashMap;
 use weir::engine::hash::{combine, mix, sip13};
@@ -35,7 +39,7 @@ pub struct Baselines {
 }
 
 impl Baselines {
-    /// For keys `0..actors`; others are added as they come.
+    /// The rules for keys `0..actors`; later keys are added as they come.
     pub fn new(actors: usize) -> Baselines {
         Baselines {
             gcra: Gcra { minute: vec![0; actors], day: vec![0; actors], flagged: vec![false; actors] },
@@ -49,7 +53,7 @@ impl Baselines {
         }
     }
 
-    /// One request; `actor` is the dense index of the key.
+    /// Takes one request. `actor`: index of the key.
     pub fn see(&mut self, actor: u32, now_ms: u64, instructions: &[u8], user: &[u8]) {
         self.gcra.see(actor, now_ms);
         self.exact.see(actor, combine(sip13((1, 0), instructions), sip13((2, 0), user)));
@@ -61,7 +65,7 @@ impl Baselines {
         self.prada.see(actor, &words.list[..words.kept]);
     }
 
-    /// Per rule: its name and, by actor, whether the key was ever flagged.
+    /// For each rule its name, and for each actor whether the key was ever flagged.
     pub fn results(&self) -> Vec<(&'static str, Vec<bool>)> {
         vec![
             ("gcra", self.gcra.flagged.clone()),
@@ -111,16 +115,17 @@ fn next_tat(tat: u64, now: u64, interval: u64, burst: u64) -> Option<u64> {
     (next <= now + interval * burst).then_some(next)
 }
 
-/// Who sent one prompt: most prompts have one sender, which costs no allocation.
+/// The senders of one prompt. Most prompts have one sender, which costs no allocation.
 #[derive(Default)]
 struct Senders {
     keys: Vec<u32>,
     first: u32,
-    /// The limit was reached: every later sender is flagged.
+    /// True if the limit was reached: every later sender is flagged.
     shared: bool,
 }
 
-/// The same text from many keys. Two halves bound it: a prompt not sent while the younger half filled is forgotten.
+/// Keys that send the same text. Two halves bound it: a prompt that was not sent while the younger half
+/// filled is forgotten.
 struct Sharing {
     limit: usize,
     half: usize,
@@ -160,7 +165,7 @@ impl Sharing {
 
 /// Hashes of a prompt's words, ASCII letters lower-cased.
 struct Words {
-    /// Of the first words together.
+    /// Hash of the first words together.
     head: u64,
     count: usize,
     list: [u32; 2 * MAX_WORDS],
@@ -215,9 +220,9 @@ const SKETCH: usize = 32;
 const WINDOW: usize = 64;
 /// Distances before a key is tested; PRADA waits for 100 queries, but a distributed campaign sends fewer.
 const MIN_DISTANCES: u32 = 50;
-/// Tests are made every so many prompts: the statistic moves slowly.
+/// Prompts between two tests: the statistic changes slowly.
 const TEST_EVERY: u32 = 8;
-/// Distances kept in full; then all counts are halved, so that the test follows the present.
+/// Distances that are counted in full; then all counts are halved, so that the test follows the present.
 const MAX_DISTANCES: u32 = 512;
 /// Below this the distances are far from normal. Chosen as the original does, on honest traffic alone: one in a hundred
 /// chat keys of 200 prompts falls under it (tuning split and generated texts alike; `prada_table` prints the figures).
@@ -245,7 +250,7 @@ struct Prada {
 
 /// What is kept of one key.
 struct Queries {
-    /// A ring once it is full.
+    /// The last sketches, as a ring once it is full.
     sketches: Vec<[u16; SKETCH]>,
     next: usize,
     counts: [u16; SKETCH + 1],

@@ -1,22 +1,26 @@
-//! Beta laws of shares by maximum likelihood: of keys' counts (the beta-binomial law of `detect::counts`), each key with a weight.
+//! Fits beta distributions of shares by maximum likelihood to keys' counts (the beta-binomial law of
+//! `detect::counts`), each key with a weight.
 //!
-//! Newton's method on the logarithms of both parameters, with derivatives by finite sums (Griffiths 1973) and a damped step
-//! (Marquardt 1963). The likelihood has one hump where keys differ at all; where none has any, or all are alike, it has none, and
-//! that is an error, not a number.
+//! Newton's method on the logarithms of both parameters, with derivatives by finite sums (Griffiths 1973) and
+//! a damped step (Marquardt 1963). The likelihood has one maximum if keys differ. If no key shows any, or all
+//! are alike, it has none, and the result is an error.
 
 use std::collections::BTreeMap;
 use weir::engine::beta_binomial::Share;
 
-/// So many of so many, and how much of it is meant.
+/// A count `k` of `n`, and its weight.
 pub type Count = (u32, u32, f64);
 
-/// Parameters beyond these say that there is no maximum.
+/// Parameters beyond these mean that there is no maximum.
 const LEAST: f64 = 1e-3;
 const MOST: f64 = 1e4;
-/// Counts are looked at in proportion beyond these, as a key's record counts.
+/// Totals above this are scaled down, as in a key's state.
 const DEEPEST: u32 = 255;
 
-/// The likeliest beta law.
+/// The likeliest beta distribution.
+///
+/// # Errors
+/// The likelihood has no maximum: why.
 pub fn fit(counts: &[Count]) -> Result<Share, String> {
     let mut tally: BTreeMap<(u32, u32), f64> = BTreeMap::new();
     for &(k, n, w) in counts.iter().filter(|c| c.1 > 0 && c.2 > 0.0) {
@@ -71,7 +75,7 @@ struct At {
     curve: [[f64; 2]; 2],
 }
 
-/// Likelihood and its derivatives by ln a and ln b.
+/// The likelihood and its derivatives by ln a and ln b.
 fn slope(tally: &BTreeMap<(u32, u32), f64>, x: [f64; 2]) -> At {
     let (a, b) = (x[0].exp(), x[1].exp());
     let law = Share::new(a / (a + b), a + b);

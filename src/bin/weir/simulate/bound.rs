@@ -1,8 +1,8 @@
-//! How large a share may still be when so few of so many were seen: the upper limit of Clopper and Pearson (1934).
+//! Upper limit of a share from few observed cases: Clopper and Pearson (1934).
 
-/// The largest share at which `k` or fewer of `n` would still be seen once in twenty times (one-sided 95 %); 3/n for none.
-/// Exact but for rounding; assumes that keys are blocked independently, which keys of one run are not: a class that is blocked
-/// is blocked together, so read it as a limit for runs like these. Cost: 50 sums of `k` terms.
+/// The largest share at which `k` or fewer of `n` would still be seen once in twenty times (one-sided 95 %);
+/// 3/n if `k` is 0. Exact but for rounding. It assumes that keys are blocked independently. Keys of one run
+/// are not (a class is blocked together), so it is a limit for runs like these. Cost: 50 sums of `k` terms.
 pub fn upper(k: u64, n: u64) -> f64 {
     if k >= n {
         return 1.0;

@@ -1,6 +1,7 @@
-//! What the keys of a template do, told by a simulator that knows whose they are: the numbers that a fit is made of.
+//! Exact counts of what the keys of a template do, by a simulator that knows their class: the input of a fit.
 //!
-//! Counts are those of the ledger (`ledger::observe`), but exact: it forgets texts when its table is full, a census does not.
+//! The counts are those of the ledger (`ledger::observe`), but exact: the ledger forgets texts when its table
+//! is full, a census does not.
 
 use super::corpus::Corpus;
 use super::run::{self, Setup};
@@ -14,55 +15,56 @@ use weir::engine::observation::CONVERSATION;
 
 /// Seconds of a tick.
 const TICK_S: u64 = 600;
-/// Openings that a map of hours takes.
+/// Openings in a map of hours, at most.
 const MAP: u8 = 63;
 
-/// What a key did that has sent the template.
+/// Counts of a key that has sent the template.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Key {
-    /// Young when it came; `None` if its requests do not say.
+    /// True if it was young at its first request; `None` if its requests do not tell.
     pub young: Option<bool>,
     /// Ticks of its first and last request.
     pub first: u64,
     pub last: u64,
-    /// Openings, of whatever.
+    /// All its openings.
     pub openings: u32,
     /// Openings with the template, and all openings since the first of them.
     pub hits: u32,
     pub after: u32,
-    /// Follow-ups with it.
+    /// Follow-ups with the template.
     pub talk: u32,
-    /// Its openings with it that somebody had sent before.
+    /// Openings with the template whose text somebody had sent before.
     pub repeats: u32,
     pub hours: u32,
     pub hours_n: u8,
-    /// Silence at the end of the run, ticks.
+    /// Ticks of silence at the end of the run.
     pub silent: u64,
 }
 
 impl Key {
-    /// As the law of coming sees it.
+    /// Its requests, as the law of `coming` needs them.
     pub fn visit(&self) -> Visit {
         Visit::uncounted(self.openings.saturating_sub(1), (self.last - self.first) as u32, self.silent as f64)
     }
-    /// What its map of hours says for sleep, nats; 0 for nothing.
+    /// Evidence for sleep in its map of hours, nats (`hours::sleeper`).
     pub fn sleeper(&self) -> f64 {
         hours::sleeper(self.hours, self.hours_n, (self.last - self.first) as u32)
     }
 }
 
-/// The keys of one class that share a template.
+/// Keys of one class that share a template.
 #[derive(Clone, Debug)]
 pub struct Class {
     pub name: &'static str,
     pub attack: bool,
     pub keys: Vec<Key>,
-    /// Requests with the template, and signs among them as the groups' counters count: follow-ups, repeats, openings of old keys.
+    /// Requests with the template, and signs of honest users among them as the groups count them: follow-ups,
+    /// repeats, openings of old keys.
     pub requests: u64,
     pub signs: u64,
 }
 
-/// Counts the keys of a scenario's honest family (or newcomers), and of its campaign.
+/// Counts the keys of a scenario's honest family (or newcomers), and those of its campaign.
 pub fn take(s: &Setup, config: &Config, corpus: &Arc<Corpus>) -> Vec<Class> {
     let world = run::world(s, corpus);
     let (mut said, mut seen) = (BTreeSet::new(), BTreeSet::new());

@@ -1,10 +1,11 @@
-//! Texts to make traffic of: read from a directory of JSON Lines, or generated (`builtin`).
+//! Texts for traffic: read from a directory of JSON Lines, or generated (`builtin`).
 //!
-//! Contract: the six files are read as streams, one record at a time. A missing file, an unreadable line or a malformed
-//! record is named in the warnings and skipped; a category left empty is an error, never a silent replacement. Records
-//! are told apart by `kind` and by their slots, not by `source`, so that a second set from other sources loads as well.
-//! Splits are by a fixed hash: of the group for templates and evaluation sets (a family never straddles), of the id for
-//! prompts, dialogues and items, of the original's id for rewordings. Memory: the texts, once.
+//! Contract: the six files are read as streams, one record at a time. A missing file, an unreadable line or a
+//! malformed record is reported as a warning and skipped; an empty category is an error, never replaced in
+//! silence. Records are classified by `kind` and by their slots, not by `source`, so a second set from other
+//! sources can be loaded. Splits are by a fixed hash: of the group for templates and evaluation sets (a
+//! family is in one split), of the id for prompts, dialogues and items, of the original's id for rewordings.
+//! Memory: the texts, once.
 
 use super::builtin;
 use crate::lines::{Item, Lines};
@@ -15,14 +16,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use weir::engine::hash::sip13;
 
-/// Seed of the generated corpus, so that two runs without a directory see the same texts.
-/// Of the published figures.
+/// Seed of the generated corpus: fixed, so that two runs without a directory use the same texts, and that of
+/// the published figures.
 pub const BUILTIN_SEED: u64 = 1;
 /// Warnings kept per file; the rest are counted.
 const MAX_WARNINGS: usize = 10;
 /// A system prompt of at least this many fixed bytes stands for an agent's.
 const AGENT_BYTES: usize = 1_500;
-/// Fewest items of an evaluation set: fewer do not make a walk.
+/// Least number of items of an evaluation set.
 const MIN_EVAL_ITEMS: usize = 20;
 /// Key of the split. Chosen, before any result was seen, so that both sides hold one of the large evaluation sets.
 const SPLIT_KEY: (u64, u64) = (0x7765_6972, 0);
@@ -39,21 +40,21 @@ const ITEMS: &str = "distill_items.jsonl";
 pub enum Part {
     /// Fixed text.
     Text(String),
-    /// A slot, by name.
+    /// A slot with its name.
     Slot(String),
 }
 
-/// Fixed text with slots to fill.
+/// A text with slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
-    /// In order; no two texts in a row.
+    /// Its pieces in order; no two fixed texts in a row.
     pub parts: Vec<Part>,
-    /// Family it belongs to.
+    /// Group of related templates, for splits.
     pub group: String,
 }
 
 impl Template {
-    /// Replaces every `{name}` for the names given and nothing else: other braces are text.
+    /// Parses a text in which `{name}` is a slot for the names in `slots`. Other braces are text.
     pub fn parse(text: &str, slots: &[&str]) -> Template {
         let mut parts = Vec::new();
         let mut fixed = 0;
@@ -77,17 +78,17 @@ impl Template {
         Template { parts, group: String::new() }
     }
 
-    /// Text without slots.
+    /// A template without slots.
     pub fn plain(text: &str) -> Template {
         Template { parts: vec![Part::Text(text.to_string())], group: String::new() }
     }
 
-    /// Bytes of fixed text.
+    /// Bytes of its fixed text.
     pub fn text_len(&self) -> usize {
         self.parts.iter().map(|p| if let Part::Text(t) = p { t.len() } else { 0 }).sum()
     }
 
-    /// Appends the text; `slot` appends the value of the slot it is asked for.
+    /// Appends the text. `slot` appends the value of each slot it is called for.
     pub fn fill(&self, out: &mut Vec<u8>, slot: &mut dyn FnMut(&str, &mut Vec<u8>)) {
         for part in &self.parts {
             match part {
@@ -97,7 +98,7 @@ impl Template {
         }
     }
 
-    /// Puts values in, each once: a value that holds `{name}` stays as it is.
+    /// Replaces slots by values, each once: a value that contains `{name}` stays as it is.
     fn bind(mut self, values: &HashMap<&str, &str>) -> Template {
         let mut parts: Vec<Part> = Vec::with_capacity(self.parts.len());
         for part in self.parts {
@@ -127,39 +128,39 @@ impl Template {
     }
 }
 
-/// Texts by what they stand for.
+/// Texts by their use.
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
-    /// Where it came from, for reports.
+    /// Where they came from, for reports.
     pub origin: String,
-    /// Single prompts by people.
+    /// Single prompts of people.
     pub prompts: Vec<String>,
-    /// User messages of one human conversation, in order; at least one.
+    /// User messages of human conversations, each in order; at least one.
     pub dialogues: Vec<Vec<String>>,
-    /// Prompts of agents: long, shared by many keys.
+    /// System prompts of agents: long, shared by many keys.
     pub agents: Vec<Template>,
-    /// Prompt library: shorter system prompts and shared prompts.
+    /// Prompts of a public library: shorter system prompts and shared prompts.
     pub patterns: Vec<Template>,
     /// Task templates, with slots.
     pub tasks: Vec<Template>,
     /// Evaluation sets: rendered items of one source and group. Of a benchmark dialogue the first user turn.
     pub evals: Vec<Vec<String>>,
-    /// Bare benchmark and judge templates, with slots.
+    /// Templates of benchmarks and judges, with slots.
     pub eval_templates: Vec<Template>,
-    /// Templates that make training data, with or without slots.
+    /// Templates that generate training data, with or without slots.
     pub distill: Vec<Template>,
-    /// Instructions made by such pipelines.
+    /// Instructions that such pipelines have generated.
     pub items: Vec<String>,
-    /// A rendered evaluation item and its rewording.
+    /// Pairs of a rendered evaluation item and its rewording.
     pub paraphrases: Vec<(String, String)>,
 }
 
-/// Which part of the records.
+/// A part of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// Every record.
+    /// All records.
     All,
-    /// 70 % of records: to tune on.
+    /// 70 % of the records: to tune on.
     Tune,
     /// The other 30 %: to report on.
     Held,
@@ -193,7 +194,11 @@ pub fn built_in(seed: u64) -> Corpus {
     corpus
 }
 
-/// Reads a directory, or generates texts without one (which are not split). The second value holds the warnings.
+/// Reads a directory, or generates texts without one (which are not split). Returns warnings beside the
+/// texts.
+///
+/// # Errors
+/// A category is empty.
 pub fn load(dir: Option<&Path>, split: Split) -> Result<(Corpus, Vec<String>), String> {
     let Some(dir) = dir else {
         return Ok((built_in(BUILTIN_SEED), Vec::new()));
@@ -236,7 +241,7 @@ struct Message<'a> {
 }
 
 impl Record<'_> {
-    /// What the split is decided by: the family, or the record itself without one.
+    /// What decides the split: the family or, without one, the record itself.
     fn family(&self) -> &str {
         self.group.as_deref().unwrap_or(&self.id)
     }

@@ -1,7 +1,8 @@
-//! `--fit`: the numbers of `config::fitted`, measured on keys whose class the simulator knows.
+//! `--fit`: measures the numbers of `config::fitted` on keys whose class the simulator knows.
 //!
-//! Each family weighs the same, however many keys it has: a deployment has a few of these templates, not a mean of all. A number is
-//! fitted on at least `ENOUGH` keys, or its committed value stays, by name.
+//! Each family has the same weight, however many keys it has: a deployment has a few of these templates, not
+//! their mean. A number is fitted to at least `ENOUGH` keys; otherwise its committed value stays, and that is
+//! reported.
 
 use super::beta::{self, Count};
 use super::census::{self, Class, Key};
@@ -18,14 +19,15 @@ use weir::engine::config::fitted::Fitted;
 use weir::engine::detect::coming::{Pace, Visit};
 use weir::engine::math::ln_sum;
 
-/// Keys of a fit, at least.
+/// Least number of keys of a fit.
 const ENOUGH: usize = 200;
-/// Campaigns that are counted by default: plain, with cover, that die, in sessions, unequal, that rest or repeat or invent.
+/// Campaigns that are counted by default: plain, with cover, that stop, in sessions, unequal, that rest or
+/// repeat or invent.
 const CAMPAIGNS: [&str; 8] = ["S3", "S9", "S16", "S21", "A-tiers", "A-rest", "A-twice", "A-invent"];
-/// The size of an honest family that is counted by default, or the nearest.
+/// Size of an honest family that is counted by default, or the nearest.
 const SIZE: usize = 150;
 
-/// Counts of one family.
+/// Counts of one family's keys.
 #[derive(Clone, Debug, Default)]
 pub struct Family {
     pub keys: Vec<Key>,
@@ -34,20 +36,20 @@ pub struct Family {
     paces: Option<Paces>,
 }
 
-/// Counts by family, honest and not.
+/// Counts of all families, honest ones and campaigns.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub honest: BTreeMap<&'static str, Family>,
     pub campaigns: BTreeMap<&'static str, Family>,
 }
 
-/// A fit.
+/// The result of a fit.
 #[derive(Clone, Debug)]
 pub struct Fit {
     pub numbers: Fitted,
-    /// Keys behind each number, and why it is not fitted.
+    /// For each number its name, the keys behind it, and why it was not fitted (if so).
     pub of: Vec<(&'static str, usize, Option<String>)>,
-    /// How the campaigns come.
+    /// The law of `coming` of the campaigns' keys.
     pub campaign: Option<Pace>,
 }
 
@@ -57,7 +59,7 @@ impl Fit {
     }
 }
 
-/// The scenarios of a fit where none are named.
+/// The default scenarios of a fit.
 pub fn usual() -> Vec<&'static Scenario> {
     let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
     for s in honest() {
@@ -72,20 +74,22 @@ pub fn usual() -> Vec<&'static Scenario> {
     out
 }
 
-/// The scenarios of the honest families. Between pages of text a family behaves as it does without, and would count twice.
+/// The scenarios of honest families. Those between pages of text are left out: the same families would count
+/// twice.
 pub fn honest() -> impl Iterator<Item = &'static Scenario> {
     scenarios::all().filter(|s| s.keys > 0 && !s.tricks.pages)
 }
 
-/// What the sizes of one row have in common: the name without the size.
+/// Name of the scenario without its size.
 pub fn row(s: &Scenario) -> &'static str {
     s.name.rsplit_once('-').map_or(s.name, |(row, _)| row)
 }
 
-/// The population beside a family, which is not counted.
+/// Size of the population beside a family, which is not counted.
 const BESIDE: f64 = 0.002;
 
-/// Counts all of these, several at a time. Who copies an honest prompt stays away, and so does nearly everybody else.
+/// Counts the keys of all setups, several at a time. Campaigns that copy an honest prompt are left out, and
+/// so is most of the other traffic.
 pub fn count(setups: &[Setup], config: &Config, corpus: &Arc<Corpus>, jobs: usize) -> Counts {
     let (next, all) = (Mutex::new(0usize), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -129,7 +133,7 @@ pub fn count(setups: &[Setup], config: &Config, corpus: &Arc<Corpus>, jobs: usiz
     counts
 }
 
-/// Which family a class is of: newcomers (N…) are counted with the family that is made of them, and left out with it.
+/// Classes by family: newcomers (N…) are counted with the family that is made of them, and left out with it.
 fn families(all: &[(usize, Scenario, Vec<Class>)]) -> BTreeMap<&'static str, &'static str> {
     let mut out = BTreeMap::from(NEWCOMERS);
     for (_, s, classes) in all.iter().filter(|(_, s, _)| s.keys > 0) {
@@ -222,7 +226,7 @@ pub fn fit(counts: &Counts, without: Option<&str>) -> Fit {
     fit
 }
 
-/// A beta law of all keys' counts, each family with the same weight, and the number of keys.
+/// A beta law of all keys' counts, each family with the same weight; and the number of keys.
 fn shares(families: &[&Family], of: &dyn Fn(&Key) -> (u32, u32)) -> (usize, Result<Share, String>) {
     let mut counts: Vec<Count> = Vec::new();
     for f in families {
@@ -250,7 +254,8 @@ fn between(families: &[&Family], of: &dyn Fn(&Key) -> Option<f64>) -> (usize, Re
     (keys, beta::fit(&counts))
 }
 
-/// Sleepers: each key is one with a probability, by its map of hours and its family's share (expectation and maximisation).
+/// The share of keys that sleep: each key sleeps with a probability, by its map of hours and its family's
+/// share (expectation maximisation).
 fn sleepers(families: &[&Family]) -> (usize, Result<Share, String>) {
     let mut counts: Vec<Count> = Vec::new();
     let mut keys = 0;
@@ -267,8 +272,8 @@ fn sleepers(families: &[&Family]) -> (usize, Result<Share, String>) {
     (keys, beta::fit(&counts))
 }
 
-/// Share of requests that are signs: the harmonic mean over families, because it is divided by. Signs of families that hardly
-/// show any count as `RAREST`.
+/// Share of requests that are signs of honest users: the harmonic mean over families, because it is a
+/// divisor. A smaller share than `RAREST` counts as that.
 fn sign(families: &[&Family]) -> Result<f64, String> {
     const RAREST: f64 = 0.02;
     let all: Vec<f64> = families
@@ -282,9 +287,10 @@ fn sign(families: &[&Family]) -> Result<f64, String> {
     Ok(all.len() as f64 / all.iter().map(|s| 1.0 / s).sum::<f64>())
 }
 
-/// Probabilities to stop and shapes that are tried: steps of a quarter, wide of all that has been met.
+/// Number of stop probabilities and of shapes that are tried, in steps of a quarter, beyond all that has been
+/// met.
 const STEPS: usize = 24;
-/// Probability that those stop who stay.
+/// Stop probability of keys that stay.
 const STAYS: f64 = 0.0005;
 fn stop_at(i: usize) -> f64 {
     0.0025 * 1.25f64.powi(i as i32)
@@ -293,7 +299,7 @@ fn shape_at(j: usize) -> f64 {
     0.1 * 1.25f64.powi(j as i32)
 }
 
-/// ln of a family's likelihood for each pair, with the mean gap that suits it best, a key.
+/// ln of a family's likelihood a key for each pair, with the best mean gap.
 #[derive(Clone, Debug)]
 struct Paces(Vec<[f64; STEPS]>);
 
@@ -328,7 +334,7 @@ impl Paces {
     }
 }
 
-/// The maximum of a function of one hump, about; each step leaves six tenths of the range.
+/// The maximum of a function with one peak, approximately; each step leaves six tenths of the range.
 fn hump(of: &dyn Fn(f64) -> f64, mut lo: f64, mut hi: f64) -> f64 {
     for _ in 0..8 {
         let (a, b) = (lo + (hi - lo) * 0.42, hi - (hi - lo) * 0.42);
@@ -361,7 +367,7 @@ fn pace(families: &[&Family]) -> (usize, Result<(f64, f64, f64), String>) {
     (keys, found)
 }
 
-/// Numbers by name.
+/// The numbers by name, as JSON.
 pub fn json_of(n: &Fitted) -> Value {
     let share = |s: Share| json!({"mean": s.mean, "precision": s.precision});
     json!({
@@ -372,7 +378,10 @@ pub fn json_of(n: &Fitted) -> Value {
     })
 }
 
-/// The numbers of a fit that was written by `json`, for runs that are judged by it.
+/// Reads the numbers of a fit that `json` has written.
+///
+/// # Errors
+/// A message.
 pub fn read(path: &Path) -> Result<Fitted, String> {
     let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
     let whole: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
@@ -401,7 +410,7 @@ pub fn read(path: &Path) -> Result<Fitted, String> {
     })
 }
 
-/// The whole result for programs.
+/// The whole result as JSON.
 pub fn json(counts: &Counts, fit: &Fit) -> Value {
     let of = |all: &BTreeMap<&'static str, Family>| -> serde_json::Map<String, Value> {
         let one = |f: &Family| {
@@ -434,7 +443,7 @@ pub fn json(counts: &Counts, fit: &Fit) -> Value {
     })
 }
 
-/// The literal for `fitted.rs`, and what is committed beside it.
+/// Prints the literal for `fitted.rs` beside the committed numbers.
 pub fn literal(counts: &Counts, fit: &Fit, date: u64) {
     let (n, was) = (&fit.numbers, Fitted::default());
     let share = |s: Share| format!("Share::new({:.4}, {:.3})", s.mean, s.precision);

@@ -1,5 +1,5 @@
-//! Requests of made-up credentials beside a scenario: each key and each text is seen once. Nothing of them is counted; what
-//! they are for is to fill tables.
+//! Requests of made-up credentials beside a scenario: each key and each text occurs once. They are in no
+//! count; they fill tables.
 
 use super::rng::Rng;
 use super::world::START_S;
@@ -8,7 +8,7 @@ use weir::engine::observation::{Few, Observation};
 use weir::engine::units::Nanos;
 use weir::engine::value::KeyId;
 
-/// The requests of a run, in order of time, at an even rate.
+/// The requests of a run in order of time, at an even rate.
 pub struct Flood {
     per_s: f64,
     seed: u64,
@@ -20,7 +20,7 @@ impl Flood {
         Flood { per_s, seed: seed ^ 0x66_6c6f_6f64, sent: 0 }
     }
 
-    /// The next request, if it was due by now.
+    /// The next request, if it is due at `now`.
     pub fn due(&mut self, now: Nanos) -> Option<Extracted> {
         let past_s = now.0.saturating_sub(START_S * 1_000_000_000) as f64 / 1e9;
         if self.sent as f64 >= past_s * self.per_s {

@@ -1,4 +1,4 @@
-//! The honest population: classes that look like a campaign in one respect or another and are not.
+//! The honest population: classes that resemble a campaign in one respect or another.
 
 pub mod machines;
 pub mod newcomers;
@@ -11,16 +11,16 @@ use super::scenarios::Ages;
 use super::texts::Text;
 use super::world::{Actor, DAY, DAY_S, Entry, Plan, Renewal, START_S, World};
 
-/// Traits of the population.
+/// Properties of the population.
 #[derive(Clone, Copy, Debug)]
 pub struct Population {
-    /// Whose requests tell the creation of the account.
+    /// Which accounts' requests tell their creation.
     pub ages: Ages,
-    /// Share of honest keys that sit on the campaign's relays or use its client.
+    /// Share of honest keys that use the campaign's relays or its client.
     pub neighbours: f64,
 }
 
-/// Adds keys with the traits that most classes share.
+/// Adds keys, with the properties that most classes share.
 pub struct Maker<'w> {
     pub world: &'w mut World,
     pub rng: Rng,
@@ -28,7 +28,7 @@ pub struct Maker<'w> {
     pub neighbours: f64,
 }
 
-/// Address prefixes of homes, shared by honest keys and by campaigns on residential addresses.
+/// Address prefixes of homes, shared by honest keys and by campaigns that use residential addresses.
 const HOMES: u64 = 20_000;
 /// Client programs.
 const CLIENTS: u64 = 40;
@@ -45,23 +45,24 @@ impl<'w> Maker<'w> {
     pub fn relay(&mut self) -> u64 {
         *self.rng.pick(&self.world.relays)
     }
-    /// A client program and a model, popular ones more often.
+    /// A random client program and model; popular ones are more likely.
     pub fn client(&mut self) -> u64 {
         let which = self.rng.zipf(CLIENTS) * 8 + self.rng.zipf(4);
         Rng::at(0x63_6c69_656e_7473, which, 0).u64() | 1
     }
-    /// The client of campaigns that have one of their own.
+    /// The client of those campaigns that have their own.
     pub fn own_client(&self) -> u64 {
         Rng::at(self.world.seed ^ 0x6f77_6e63, 0, 0).u64() | 1
     }
     pub fn end_s(&self) -> u32 {
         self.world.hours * 3600
     }
-    /// Age of an account at the start: exponential, mean 150 days, beyond two weeks.
+    /// Age of an account at the start, seconds: exponential with a mean of 150 days, above two weeks.
     fn old_age_s(&mut self) -> f64 {
         (14.5 + self.rng.exp(150.0)) * f64::from(DAY_S)
     }
-    /// A key of class `name`, young with probability `young`. Half of the young ones sign up during the run.
+    /// Adds a key of class `name`, young with probability `young`. Half of the young ones are created during
+    /// the run.
     pub fn key(&mut self, name: &'static str, young: f64, plan: Plan, text: Text) -> &mut Actor {
         let end = u64::from(self.end_s());
         let is_young = self.rng.chance(young);
@@ -75,7 +76,7 @@ impl<'w> Maker<'w> {
         };
         self.born(name, created, from_s, plan, text)
     }
-    /// A key created at a time of the run, first seen within the hour.
+    /// Adds a key that is created at a time of the run and first sends within the hour.
     pub fn newcomer(&mut self, name: &'static str, at_s: u32, plan: Plan, text: Text) -> &mut Actor {
         self.born(name, START_S + u64::from(at_s), at_s, plan, text)
     }
@@ -114,7 +115,7 @@ impl<'w> Maker<'w> {
         let last = actors.len() - 1;
         &mut actors[last]
     }
-    /// What an account created at a time says of it.
+    /// The creation time that an account's requests tell; 0 if they do not.
     pub fn told(&mut self, created: u64) -> u32 {
         let tells = match self.ages {
             Ages::Told => true,
@@ -123,7 +124,7 @@ impl<'w> Maker<'w> {
         };
         if tells { created as u32 } else { 0 }
     }
-    /// Another thing that the key added last does, from a time on.
+    /// Adds a second activity of the key added last, from a time on.
     pub fn beside(&mut self, from_s: u32, plan: Plan, text: Text) {
         let last = self.world.actors.len() - 1;
         let mut other = self.world.actors[last].clone();
@@ -131,7 +132,7 @@ impl<'w> Maker<'w> {
         (other.from_s, other.plan, other.text) = (from_s, plan, text);
         self.world.actors.push(other);
     }
-    /// Three humps: the Americas, Europe, East Asia.
+    /// A random time zone, hours: the Americas, Europe or East Asia.
     pub fn tz(&mut self) -> i8 {
         *self.rng.pick(&[-8i8, -6, -5, -5, 0, 1, 1, 2, 8, 8, 9])
     }
@@ -139,7 +140,7 @@ impl<'w> Maker<'w> {
         let rate = self.rng.log_normal(median, sigma).min(2_000.0) as f32;
         Plan::People { rate, tz: self.tz(), turns, follow, gap_s: 150 }
     }
-    /// A system prompt of one's own: texts that nobody else joins in this order.
+    /// A system prompt of one key: its texts occur in this order nowhere else.
     pub fn own_system(&mut self) -> u16 {
         let mut text = b"You are ".to_vec();
         let mut rng = Rng::new(self.rng.u64());
@@ -156,7 +157,7 @@ impl<'w> Maker<'w> {
         agents[which % agents.len()].fill(&mut text, &mut |_, out| out.extend_from_slice(b"workspace"));
         self.world.pool.system(text)
     }
-    /// A template with one slot, as people pass it on and programs carry it.
+    /// A template with one slot, as people share it and programs contain it.
     pub fn own_task(&mut self) -> u16 {
         let system = self.own_system();
         let mut text = self.world.pool.systems[usize::from(system)].0.clone();
@@ -164,7 +165,7 @@ impl<'w> Maker<'w> {
         self.world.pool.tasks.push(Template::parse(&String::from_utf8_lossy(&text), &["text"]));
         (self.world.pool.tasks.len() - 1) as u16
     }
-    /// Instructions, or (one seed in two) the same pasted in front of the question.
+    /// Either instructions, or (in one seed of two) the same text pasted before the question.
     pub fn own_prompt(&mut self) -> Text {
         if self.rng.chance(0.5) {
             Text::App { system: self.own_system() }
@@ -172,27 +173,28 @@ impl<'w> Maker<'w> {
             Text::Pasted { task: self.own_task() }
         }
     }
-    /// Uniform between two.
+    /// Uniform between `lo` and `hi`.
     pub fn range(&mut self, lo: f64, hi: f64) -> f64 {
         lo + (hi - lo) * self.rng.f()
     }
-    /// `n`, give or take 15 %: no run has exactly the size of its name.
+    /// `n` plus or minus up to 15 %, so that no run has exactly its nominal size.
     pub fn about(&mut self, n: usize) -> usize {
         (n as f64 * self.range(0.85, 1.15)).round().max(1.0) as usize
     }
-    /// How often something is done that is given up each time with probability `stop`; at least once.
+    /// Number of times that something is done if it is given up each time with probability `stop`; at least
+    /// one.
     pub fn geometric(&mut self, stop: f64) -> usize {
         1 + (self.rng.f().ln() / (1.0 - stop).ln()) as usize
     }
-    /// Address prefixes that nobody else has.
+    /// `n` new address prefixes.
     pub fn prefixes(&mut self, n: u64) -> Vec<u64> {
         (0..n).map(|_| self.rng.u64() | 1).collect()
     }
-    /// A client program that nobody else uses.
+    /// A new client program.
     pub fn new_client(&mut self) -> u64 {
         self.rng.u64() | 1
     }
-    /// A diary of sessions: each at a time, none the repetition of another.
+    /// Adds a diary of sessions at these times, each with a conversation of its own. Returns its number.
     pub fn diary(&mut self, mut times: Vec<u32>) -> u32 {
         times.sort_unstable();
         self.entries((0u32..).zip(times).map(|(conv, t_s)| Entry { t_s, conv }).collect())
@@ -201,8 +203,8 @@ impl<'w> Maker<'w> {
         self.world.diaries.push(entries);
         (self.world.diaries.len() - 1) as u32
     }
-    /// Times at a daily rate, in proportion to `weight` of the local time (seconds since a local Monday's midnight), whose mean
-    /// over a week should be 1.
+    /// Random times at a daily rate, in proportion to `weight` of the local time (seconds since a local
+    /// Monday's midnight), whose mean over a week should be 1.
     pub fn times(
         &mut self,
         from_s: u32,
@@ -223,7 +225,7 @@ impl<'w> Maker<'w> {
         }
         out
     }
-    /// The time itself, or if that is in somebody's night, the next morning.
+    /// The time itself or, if that is in the local night, the next morning.
     pub fn awake(&mut self, t_s: u32, tz: i8) -> u32 {
         let hour = local(t_s, tz) / 3600 % 24;
         if hour >= 7 { t_s } else { t_s + (7 - hour) * 3600 + self.rng.below(7_200) as u32 }
@@ -238,7 +240,7 @@ pub fn local(t_s: u32, tz: i8) -> u32 {
     (i64::from(t_s) + i64::from(tz) * 3600).rem_euclid(7 * i64::from(DAY_S)) as u32
 }
 
-/// Weight of a local time for people at home: every day the same.
+/// Weight of a local time for people at home: the same every day.
 pub fn by_day(local_s: u32) -> f64 {
     DAY[(local_s / 3600 % 24) as usize]
 }
@@ -249,7 +251,7 @@ pub fn by_office(local_s: u32) -> f64 {
     if day < 5 && (8..18).contains(&hour) { 24.0 / 10.0 * 7.0 / 5.0 } else { 0.0 }
 }
 
-/// All classes.
+/// Adds all classes.
 pub fn populate(m: &mut Maker<'_>, scale: f64) {
     chat_and_agents(m, scale);
     services(m, scale);

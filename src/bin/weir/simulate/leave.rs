@@ -1,6 +1,8 @@
-//! `--leave-one-out`: each honest family judged with numbers that were fitted without it, on other seeds and other texts.
+//! `--leave-one-out`: each honest family is judged by numbers that were fitted without it, on other seeds and
+//! other texts.
 //!
-//! A constant that was chosen to suit a family fails here; what is reported is a rate for a family that nobody has seen.
+//! This reveals a constant that was chosen to suit a family. The result is a rate for a family that no rule
+//! has seen.
 
 use super::bound;
 use super::fit::{self, Counts, Fit};
@@ -9,10 +11,10 @@ use super::scenarios::{self, Scenario};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Honest keys blocked of a family that was left out, at most: one in ten thousand.
+/// Largest accepted share of blocked keys of a family that was left out.
 pub const GOAL: f64 = 1e-4;
 
-/// Which sizes of a family are judged.
+/// Sizes of the families that are judged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sizes {
     /// 40 to 800 keys.
@@ -21,7 +23,7 @@ pub enum Sizes {
     Small,
 }
 
-/// The scenarios to judge: of these families, those of the sizes.
+/// The scenarios to judge: of the named families, in these sizes.
 pub fn judged(named: &[&'static Scenario], sizes: Sizes) -> Vec<&'static Scenario> {
     let among = |s: &&Scenario| (40..=800).contains(&s.keys);
     let mut least: BTreeMap<&str, usize> = BTreeMap::new();
@@ -33,12 +35,12 @@ pub fn judged(named: &[&'static Scenario], sizes: Sizes) -> Vec<&'static Scenari
     named.iter().copied().filter(among).filter(fits).collect()
 }
 
-/// A family's row.
+/// The result of one family.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub family: &'static str,
     pub runs: usize,
-    /// Keys and blocked keys, of its own class and of others.
+    /// Keys and blocked keys: of the family, then of all other classes.
     pub own: (u64, u64),
     pub others: (u64, u64),
     pub fit: Fit,
@@ -50,7 +52,7 @@ impl Row {
     }
 }
 
-/// Sums of the runs of each family.
+/// Sums the runs of each family.
 pub fn rows(reports: &[Report], counts: &Counts) -> Vec<Row> {
     let mut out: Vec<Row> = Vec::new();
     for r in reports {
@@ -74,7 +76,7 @@ fn total(rows: &[Row], of: fn(&Row) -> (u64, u64)) -> (u64, u64) {
     rows.iter().map(of).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
 }
 
-/// For people: a table in Markdown, as it stands in `tests/detection/README.md`.
+/// Prints the results as a table in Markdown, as in `tests/detection/README.md`.
 pub fn table(rows: &[Row], origin: &str) {
     println!("texts of the judged runs: {origin}\n");
     println!(
@@ -117,7 +119,7 @@ pub fn table(rows: &[Row], origin: &str) {
     );
 }
 
-/// For programs.
+/// The results as JSON.
 pub fn json(rows: &[Row], origin: &str) -> Value {
     let counts = |(keys, blocked): (u64, u64)| json!({"keys": keys, "blocked": blocked, "upper_percent": 100.0 * bound::upper(blocked, keys)});
     let one = |r: &Row| {

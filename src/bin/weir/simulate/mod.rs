@@ -1,4 +1,5 @@
-//! `weir simulate`: campaigns among honest traffic through workers and ledger of the module, against stated targets.
+//! `weir simulate`: campaigns among honest traffic through the module's workers and ledger, compared with
+//! stated targets.
 
 mod attack;
 mod baselines;
@@ -31,7 +32,7 @@ use std::sync::{Arc, Mutex};
 use weir::engine::config::Config;
 use weir::engine::units::Nanos;
 
-/// Finished, but a target was missed.
+/// Exit status: finished, and a target was missed.
 const MISSED: u8 = 4;
 
 /// Run campaigns among honest traffic and report who was blocked
@@ -246,7 +247,7 @@ fn left_out(args: &Args) -> Result<u8, u8> {
     Ok(if rows.iter().all(leave::Row::kept) { OK } else { MISSED })
 }
 
-/// The usual: runs, judged.
+/// The usual command: runs are judged.
 fn judged(args: &Args) -> Result<u8, u8> {
     let plan = plan(args)?;
     // A line as soon as a run and those before it are done: who interrupts it keeps what there is.
@@ -287,7 +288,7 @@ fn plan(args: &Args) -> Result<Plan, u8> {
     prepare(args, &names, args.seeds.unwrap_or(1), split)
 }
 
-/// Checks the rest and makes a run of each scenario and seed.
+/// Checks the other arguments, and makes a run for each scenario and seed.
 fn prepare(args: &Args, names: &[&'static Scenario], runs_each: u64, split: Split) -> Result<Plan, u8> {
     let in_range = |x: f64| x > 0.0 && x <= 10.0;
     let reduced = args.fit || args.leave_one_out;
@@ -397,7 +398,7 @@ fn load(dir: Option<&Path>, split: Split, texts: u64) -> Result<corpus::Corpus, 
     Ok(corpus)
 }
 
-/// All runs, several at a time; the reports in the order asked for.
+/// Runs all, several at a time. Returns the reports in the order asked for.
 fn all(plan: &Plan, each: &(impl Fn(&Report) + Sync)) -> Vec<Report> {
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
     if let Ok(style) = ProgressStyle::with_template("{msg} {human_pos} requests {per_sec} {elapsed}") {

@@ -1,4 +1,4 @@
-//! Results for people and for programs, and which targets were missed.
+//! Results as tables and as JSON, and which targets were missed.
 
 use super::bound;
 use super::run::{ClassResult, Report};
@@ -7,7 +7,10 @@ use crate::table;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The scenarios of names and groups.
+/// The scenarios of these names and groups.
+///
+/// # Errors
+/// A message: there is no such name.
 pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
     if given.is_empty() {
         return Err("name scenarios with --scenario, or see --list".into());
@@ -27,7 +30,7 @@ pub fn names(given: &[String]) -> Result<Vec<&'static Scenario>, String> {
     Ok(out)
 }
 
-/// `--list`.
+/// Prints all scenarios, for `--list`.
 pub fn list() {
     let heads = ["scenario", "family", "accounts", "served %", "convicted", "within"];
     let mut rows = table::new(2, &heads);
@@ -48,7 +51,7 @@ pub fn list() {
     println!("{}\n\nIn every scenario: no honest key blocked.", rows.trim_fmt());
 }
 
-/// What a result misses.
+/// Targets that a result misses, in words.
 pub fn missed(r: &Report) -> Vec<String> {
     let mut out = Vec::new();
     let Some(t) = find(r.name).and_then(|s| s.target) else { return out };
@@ -74,7 +77,7 @@ pub fn missed(r: &Report) -> Vec<String> {
     out
 }
 
-/// One line as a run ends, on standard error.
+/// Prints one line when a run ends, on standard error.
 pub fn line(r: &Report) {
     let blocked: Vec<String> =
         r.honest.iter().filter(|c| c.blocked > 0).map(|c| format!("{} {}", c.name, c.blocked)).collect();
@@ -110,7 +113,7 @@ pub fn line(r: &Report) {
     );
 }
 
-/// What was served since the nodes were rolled.
+/// Share served since the nodes were restarted in turn.
 fn rolled(r: &Report) -> String {
     let (sent, served) = r.rolled;
     if r.fleet.is_none_or(|f| f.roll.is_none()) {
@@ -119,7 +122,7 @@ fn rolled(r: &Report) -> String {
     format!("  after the roll {:.4} % ({served}/{sent})", 100.0 * served as f64 / sent.max(1) as f64)
 }
 
-/// How the nodes were, `null` for one.
+/// Properties of the nodes; `null` for one node.
 fn fleet(r: &Report) -> Value {
     r.fleet.map_or(Value::Null, |f| {
         json!({"nodes": f.nodes, "hub": f.hub, "quorum": f.quorum, "skew_s": f.skew.secs(), "roaming": f.roaming, "delay_ms": f.delay.millis(), "loss_percent": f.loss,
@@ -127,7 +130,7 @@ fn fleet(r: &Report) -> Value {
     })
 }
 
-/// One object a run.
+/// A run as JSON.
 pub fn json(r: &Report) -> Value {
     let honest: serde_json::Map<String, Value> = r
         .honest
@@ -166,7 +169,7 @@ fn by_class(reports: &[Report]) -> BTreeMap<&'static str, (u64, u64)> {
     all
 }
 
-/// The honest keys of all runs, each class with the share that may still be blocked (95 %).
+/// The honest keys of all runs by class, each with the largest share that may still be blocked (95 %).
 pub fn json_total(reports: &[Report], origin: &str) -> Value {
     let line = |keys: u64, blocked: u64| json!({"keys": keys, "blocked": blocked, "upper_percent": 100.0 * bound::upper(blocked, keys)});
     let classes = by_class(reports);
@@ -176,7 +179,7 @@ pub fn json_total(reports: &[Report], origin: &str) -> Value {
     json!({"total": line(keys, blocked), "classes": each, "runs": reports.len(), "texts": origin})
 }
 
-/// Mean and worst over the seeds of each scenario.
+/// Prints mean and worst result over the seeds of each scenario.
 pub fn table(reports: &[Report], origin: &str, edges: u8) {
     println!("texts: {origin}; edges: {edges}\n");
     let heads = ["scenario", "seeds", "served % (worst)", "convicted %", "first block h", "honest blocked"];

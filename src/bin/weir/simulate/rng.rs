@@ -1,5 +1,5 @@
-//! Random numbers for traffic: SplitMix64 (Steele, Lea & Flood 2014), seeded by what is drawn, so that any part of the
-//! traffic can be made again without what came before it.
+//! Random numbers for traffic: SplitMix64 (Steele, Lea & Flood 2014), seeded by what they are drawn for, so
+//! that any part of the traffic can be made again by itself.
 
 /// A generator; equal seeds give equal draws on every target.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ impl Rng {
     pub fn new(seed: u64) -> Rng {
         Rng(mix(seed ^ 0x9E37_79B9_7F4A_7C15))
     }
-    /// The generator of one thing: a seed and two coordinates.
+    /// The generator for one purpose: a seed and two coordinates.
     pub fn at(seed: u64, a: u64, b: u64) -> Rng {
         Rng(mix(mix(seed ^ a.wrapping_mul(0xd134_2543_de82_ef95)) ^ b.wrapping_mul(0xaf25_1af3_b0f0_25b5)))
     }
@@ -47,7 +47,7 @@ impl Rng {
     pub fn normal(&mut self) -> f64 {
         (-2.0 * self.f().ln()).sqrt() * (std::f64::consts::TAU * self.f()).cos()
     }
-    /// Log-normal by its median.
+    /// Log-normal with this median.
     pub fn log_normal(&mut self, median: f64, sigma: f64) -> f64 {
         median * (sigma * self.normal()).exp()
     }
@@ -62,7 +62,7 @@ impl Rng {
         }
         n
     }
-    /// 0..n, the i-th in proportion to 1/(i+1).
+    /// A number below `n`; the i-th with a probability in proportion to 1/(i+1).
     pub fn zipf(&mut self, n: u64) -> u64 {
         let x = ((n as f64 + 1.0).ln() * self.f()).exp() - 1.0;
         (x as u64).min(n.saturating_sub(1))

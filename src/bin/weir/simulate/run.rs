@@ -1,4 +1,4 @@
-//! One scenario on one seed: traffic is made, fingerprinted and judged as the module does, and counted.
+//! Runs one scenario on one seed: makes traffic, fingerprints and judges it as the module does, and counts.
 
 use super::attack;
 use super::baselines::Baselines;
@@ -25,43 +25,43 @@ use weir::engine::units::Nanos;
 use weir::engine::verdict::{Action, Reason};
 use weir::engine::{Decision, Status};
 
-/// How a scenario is run.
+/// Parameters of a run.
 #[derive(Clone)]
 pub struct Setup {
     pub scenario: Scenario,
     pub seed: u64,
-    /// Factor on the honest population and on the campaign's accounts.
+    /// Factor on the honest population; and on the campaign's accounts.
     pub honest: f64,
     pub campaign: f64,
-    /// Workers apart from the ledger.
+    /// Workers apart from the ledger; 0: both halves in one process.
     pub edges: u8,
-    /// Several nodes of so many workers.
+    /// Several nodes, each with as many workers.
     pub fleet: Option<Layout>,
     pub baselines: bool,
-    /// Make traffic on a thread of its own.
+    /// True to make traffic on a thread of its own.
     pub pipelined: bool,
-    /// Print each honest key's first block.
+    /// True to print each honest key's first block.
     pub verbose: bool,
-    /// Print the groups of a probe every half hour.
+    /// True to print the groups of a probe every half hour.
     pub trace: bool,
-    /// Fitted numbers other than the committed ones.
+    /// Fitted numbers in place of the committed ones.
     pub fitted: Option<Fitted>,
 }
 
-/// What became of a key.
+/// What happened to a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fate {
     pub requests: u32,
     pub blocked: u32,
     pub throttled: u32,
-    /// Throttled because a template's budget was used up.
+    /// Requests throttled because a template's budget was used up.
     pub over_budget: u32,
     pub convicted: bool,
     pub probes: u32,
     pub first_s: u32,
-    /// 0 = never.
+    /// Time of the first block, seconds from the start; 0 = never.
     pub first_block_s: u32,
-    /// First request under a profile alarm, 0 = never.
+    /// Time of the first request under a profile alarm, seconds from the start; 0 = never.
     pub alarm_s: u32,
 }
 
@@ -69,7 +69,7 @@ pub struct Fate {
 #[derive(Clone, Debug, Default)]
 pub struct ClassResult {
     pub name: &'static str,
-    /// Of the honest family that the scenario is about.
+    /// True if it belongs to the honest family that the scenario is about.
     pub own: bool,
     pub keys: u32,
     pub blocked: u32,
@@ -90,14 +90,14 @@ pub struct Report {
     pub requests: u64,
     pub accounts: u32,
     pub convicted: u32,
-    /// Accounts that sent at least five probes: fewer cannot be convicted by four blocks.
+    /// Accounts that sent at least five probes. (With fewer an account cannot be convicted by four blocks.)
     pub active: u32,
     pub attack_requests: u64,
     pub served: u64,
-    /// Probes since the nodes were rolled, if they were: sent, served.
+    /// Probes since the nodes were restarted in turn, if they were: sent, served.
     pub rolled: (u64, u64),
     pub first_block_h: Option<f64>,
-    /// Accounts under a profile alarm (or blocked) within 24 hours of their first request, and ever.
+    /// Accounts under a profile alarm (or blocked) within 24 hours of their first request; and at any time.
     pub alarmed_24h: u32,
     pub alarmed: u32,
     pub blocked_accounts: u32,
@@ -105,7 +105,7 @@ pub struct Report {
     pub status: Status,
     pub ns_per_request: u64,
     pub elapsed: Duration,
-    /// Rule, share of the campaign's accounts, honest keys it flags.
+    /// For each baseline its name, the share of the campaign's accounts and the honest keys that it flags.
     pub baselines: Vec<(&'static str, f64, u32)>,
 }
 
@@ -130,7 +130,7 @@ struct Item {
     probe: bool,
 }
 
-/// Turns events into hashes. Owns all buffers, so that nothing is allocated for a request but its words.
+/// Turns requests into hashes. It owns all buffers, so that a request allocates only its words.
 struct Source<'w> {
     world: &'w World,
     extractor: Extractor,
@@ -219,7 +219,7 @@ impl Judge<'_> {
         self.trace(item, t_s, &d);
     }
 
-    /// The groups of a probe's values, once an hour, until the first block.
+    /// Prints the groups of a probe's values, once an hour, until the first block.
     fn trace(&mut self, item: &Item, t_s: u32, d: &Decision) {
         if !self.trace || !item.probe || t_s / 1800 == self.traced {
             return;
@@ -357,7 +357,8 @@ pub fn world(s: &Setup, corpus: &Arc<Corpus>) -> World {
     world
 }
 
-/// Makes all of its traffic without judging it: each request as the ledger would hear of it, and whether it is a probe.
+/// Makes all of the traffic without judging it. `each` gets every request with its observation, and whether
+/// it is a probe.
 pub fn observe(world: &World, config: &Config, each: &mut dyn FnMut(&Request, &Observation, bool)) {
     let mut source = Source::new(world, config);
     let mut item = Item { x: Extracted::default(), actor: 0, probe: false };
@@ -367,7 +368,7 @@ pub fn observe(world: &World, config: &Config, each: &mut dyn FnMut(&Request, &O
     });
 }
 
-/// Runs it.
+/// Runs the scenario.
 pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn Fn(u64)) -> Report {
     let begun = Instant::now();
     let config = &s.fitted.map_or_else(
@@ -432,7 +433,7 @@ pub fn run(s: &Setup, config: &Arc<Config>, corpus: &Arc<Corpus>, progress: &dyn
     report
 }
 
-/// Traffic on a thread of its own, judged on this one.
+/// Makes traffic on a thread of its own, and judges it on this one.
 fn pipeline(world: &World, mut source: Source<'_>, judge: &mut Judge<'_>, progress: &dyn Fn(u64)) {
     const BATCH: usize = 512;
     let (to_judge, batches) = mpsc::sync_channel::<Vec<Item>>(16);

@@ -1,42 +1,43 @@
-//! The scenarios by name: what the campaign does, who is honest beside it, how Weir is started, and what is aimed for.
+//! The scenarios by name: the campaign, the honest traffic beside it, the state in which Weir starts, and the
+//! targets.
 
 use super::honest::Maker;
 use super::texts::{Carrier, Disguise, Probe};
 use super::world::Renewal;
 
-/// Where a campaign's accounts come from.
+/// Networks and clients of a campaign's accounts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Network {
-    /// Each from a home of its own, with a popular client.
+    /// Each account from its own home, with a popular client.
     Homes,
     /// From 200 relays.
     Relays,
-    /// From homes, all with one client of the campaign's own.
+    /// Each from its own home, all with a client that only the campaign uses.
     Client,
 }
 
-/// Where the template comes from.
+/// Templates of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kit {
     System,
     Evolve,
-    /// So many published generation templates.
+    /// A number of published generation templates.
     Distill(u16),
     Code,
     Context,
     Suffix,
     /// Public role prompts, as users of the prompt library send them.
     Library,
-    /// The most popular template of the honest retrieval services.
+    /// The most popular template of honest retrieval services.
     PopularTask,
     Scaffold,
-    /// Eight languages.
+    /// One template in eight languages.
     Translated,
-    /// The system prompt of the honest app whose users are this class.
+    /// The system prompt of the honest app whose users are of this class.
     AppOf(&'static str),
-    /// A system prompt that nobody has seen: drawn with the seed.
+    /// A system prompt that nobody has seen; drawn by the seed.
     Own,
-    /// The most popular prompt of the honest library.
+    /// The most popular prompt of the public library.
     Pattern,
     None,
 }
@@ -44,82 +45,83 @@ pub enum Kit {
 /// When an account sends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rhythm {
-    /// A queue that never sleeps.
+    /// As a work queue that never sleeps.
     Queue,
-    /// By the hours of people.
+    /// At people's hours.
     Day,
-    /// Hourly, at a minute of its own.
+    /// Hourly, at a minute of the account's own.
     Hourly,
-    /// One burst a day.
+    /// In one burst a day.
     DailyBurst,
 }
 
-/// How Weir is started.
+/// State in which Weir starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Start {
-    /// Two days before the campaign; requests tell the age of their account.
+    /// Two days before the campaign, empty; requests tell the age of their account.
     Ages,
-    /// Two days before the campaign, empty, no ages.
+    /// Two days before the campaign, empty; no ages are told.
     Cold,
-    /// So many hours into the run, empty, no ages.
+    /// A number of hours into the run, empty; no ages are told.
     Midway(u32),
-    /// The same after `weir replay` has learned from the traffic before.
+    /// The same after `weir replay` has learned from the earlier traffic.
     MidwayLogs(u32),
-    /// Like `Cold`; so many hours into the run it restarts with its saved state.
+    /// As `Cold`; after a number of hours it restarts with its saved state.
     RestartSaved(u32),
-    /// Like `Cold`; so many hours into the run it restarts empty.
+    /// As `Cold`; after a number of hours it restarts empty.
     RestartEmpty(u32),
 }
 
-/// What a campaign does besides.
+/// Further behaviour of a campaign.
 #[derive(Clone, Copy, Debug)]
 pub struct Tricks {
-    /// It leaves by so many egress prefixes with one client, 0 = as `network` says.
+    /// Egress prefixes that its accounts share, with one client; 0 = as `network` says.
     pub egress: u16,
-    /// Old accounts behind each of them, there before Weir has learned.
+    /// Old accounts behind each of these prefixes, known before Weir has learned ages.
     pub donors: u32,
-    /// Requests a second of made-up credentials, one each, with text that nobody else sends.
+    /// Requests a second with made-up credentials, each used once, with unique text.
     pub flood: f64,
     pub renewal: Renewal,
-    /// Share of each account's traffic that is chat, in conversations.
+    /// Share of each account's traffic that is chat in conversations.
     pub cover: f64,
     /// Conversations of each account on the day before its first probe.
     pub warm_up: usize,
-    /// Each account rests every third day.
+    /// True if each account rests every third day.
     pub rests: bool,
-    /// The number of accounts doubles in so many hours, 0 = it grows evenly.
+    /// Hours in which the number of accounts doubles, 0 = it grows evenly.
     pub doubling_h: u32,
-    /// Rates of 1, 3 and 10, a third of the accounts each.
+    /// True if a third of the accounts each send at rates 1, 3 and 10.
     pub tiers: bool,
-    /// Somebody else's campaign with the same template: half as many accounts, people's hours, one client, a day later.
+    /// True if somebody else runs a second campaign with the same template: half as many accounts, people's
+    /// hours, one client, a day later.
     pub twin: bool,
-    /// All bodies are compressed.
+    /// True if all its bodies are compressed.
     pub packed: bool,
-    /// What its accounts and the honest family say first stands between pages of other text.
+    /// True if the beginnings of its texts, and of the honest family's, stand between pages of other text.
     pub pages: bool,
-    /// It sends the system prompt of the honest app whose users are this class beside its own template; empty = none.
+    /// Class of an honest app's users, whose system prompt it sends beside its own template; empty = none.
     pub app: &'static str,
 }
 
-/// Whose requests tell the age of their account, where Weir is started with ages at all.
+/// Whose requests tell the age of their account, in scenarios that start with ages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ages {
     Told,
     Unknown,
-    /// Of every other account, honest or not.
+    /// Those of every other account, honest or not.
     Half,
 }
 
-/// Limits a result must keep.
+/// Limits that a result must keep.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Percent of the campaign's requests.
+    /// Largest percentage of the campaign's requests that are served.
     pub served: f64,
-    /// Percent of its accounts.
+    /// Least percentage of its accounts that are convicted.
     pub convicted: f64,
-    /// Hours.
+    /// Longest time until the first block, hours.
     pub first_block: f64,
-    /// Percent of the accounts that a profile alarm watched, 0 = none asked for.
+    /// Least percentage of its accounts that a profile alarm watches, 0 = no target.
     pub alarmed: f64,
 }
 
@@ -128,32 +130,32 @@ pub struct Target {
 pub struct Scenario {
     pub name: &'static str,
     pub title: &'static str,
-    /// What is left out together when a rule is made without seeing it: rows that draw on one idea.
+    /// Name of what is left out together when a rule is made without seeing it: scenarios with one idea.
     pub family: &'static str,
     pub accounts: u32,
     pub per_day: f32,
-    /// Log-normal spread of the accounts' rates.
+    /// Spread of the accounts' rates (sigma of a log-normal distribution).
     pub sigma: f64,
     /// Share of accounts bought at an age.
     pub aged: f64,
     pub rhythm: Rhythm,
-    /// Turns of a session, and the share of accounts that follow up once in each whatever the others do.
+    /// Requests in a session, and the share of accounts that follow up once in each session in any case.
     pub turns: u8,
     pub talkers: f64,
     pub network: Network,
-    /// An account is replaced after so many requests, 0 = never.
+    /// Requests after which an account is replaced, 0 = never.
     pub churn: u32,
     pub kit: Kit,
     pub probe: Probe,
     pub tricks: Tricks,
-    /// Hours over which the accounts appear, and of the campaign as a whole.
+    /// Hours over which the accounts appear; and duration of the campaign, hours.
     pub ramp_h: u32,
     pub hours: u32,
-    /// Scale of the honest population, times the command line's.
+    /// Factor on the honest population, beside the command line's.
     pub honest: f64,
-    /// Keys of each kind of honest newcomer.
+    /// Keys of each kind of honest newcomers.
     pub newcomers: usize,
-    /// An honest family of so many keys, 0 = none.
+    /// An honest family, and its number of keys; 0 = none.
     pub lookalike: fn(&mut Maker<'_>, usize),
     pub keys: usize,
     pub ages: Ages,
@@ -191,7 +193,7 @@ const USER: Probe = Probe { carrier: Carrier::User, ..P };
 const RAW: Probe = Probe { carrier: Carrier::Raw, wide: true, ..P };
 const PARAPHRASED: Probe = Probe { own: 0.6, bases: 1400, wide: true, ..P };
 
-/// What it sends stands between pages of other text.
+/// Behaviour: the beginnings of its texts stand between pages of other text.
 const PAGES: Tricks = Tricks { pages: true, ..PLAIN };
 const PLAIN: Tricks = Tricks {
     egress: 0,
@@ -338,7 +340,7 @@ table! {
     S "H" "headline: 25,000 accounts, 45 days" { accounts: 25_000, ramp_h: 120, hours: 1_080, honest: 2.45, target: target(0.004, 100.0, 2.6) }
 }
 
-/// Whether a name is that of a group, and of which.
+/// The scenarios of a group, if `name` is one.
 pub fn group(name: &str) -> Option<fn(&Scenario) -> bool> {
     Some(match name {
         "all" => |s| s.name != "H" && KNOWN.iter().any(|k| k.name == s.name),

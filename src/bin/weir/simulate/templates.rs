@@ -1,5 +1,5 @@
-//! Templates of our own for campaigns, in the manner of published generation pipelines. Several of each, so that no result
-//! hangs on one wording: the seed of a run chooses.
+//! Templates of our own for campaigns, in the style of published generation pipelines. There are several of
+//! each kind, so that no result depends on one wording: the seed of a run selects.
 
 /// System prompts of about 400 bytes.
 pub const SYSTEM: [&str; 4] = [
@@ -21,7 +21,7 @@ pub const SYSTEM: [&str; 4] = [
      one to ten on the last line using the exact label CONFIDENCE followed by the number.",
 ];
 
-/// Rewriting a prompt into a harder one.
+/// Rewrites of a prompt into a harder one.
 pub const EVOLVE: [&str; 5] = [
     "I want you to act as a prompt rewriter. Rewrite the given prompt into a more demanding version by adding one further \
      constraint or requirement, so that well known assistants find it slightly harder to handle. The rewritten prompt must \
@@ -41,7 +41,7 @@ pub const EVOLVE: [&str; 5] = [
      #Supplied prompt#: {item}\n#Created prompt#:",
 ];
 
-/// Seeded by a piece of code.
+/// Tasks made from a piece of code.
 pub const CODE: [&str; 2] = [
     "You are exceptionally skilled at crafting high quality programming problems and offering precise solutions. Gain \
      inspiration from the random code snippet that follows and create one self contained problem, then solve it.\n\n\
@@ -62,14 +62,14 @@ pub const CONTEXT: [&str; 2] = [
      give two historical anecdotes, and end with exercises of increasing difficulty together with their solutions.",
 ];
 
-/// Seventeen words at the end.
+/// Suffixes of seventeen words.
 pub const SUFFIX: [&str; 3] = [
     "Reason step by step in full detail, then put your final answer on the last line after ANSWER.",
     "Explain every stage of your thinking before concluding, and wrap the end result inside double square brackets please now.",
     "First list what is known, next derive each consequence carefully, finally state the outcome following the word RESULT.",
 ];
 
-/// An agent's scaffold.
+/// The scaffold of an agent.
 pub const SCAFFOLD: [&str; 2] = [
     "You are an autonomous research worker operating inside a sandbox with a shell, a browser and a notebook. At every turn \
      emit exactly one JSON object with the fields thought, tool and arguments; never emit prose outside that object. Plan \

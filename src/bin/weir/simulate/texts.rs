@@ -1,5 +1,5 @@
-//! What a request says: honest classes and probes, composed from the corpus into `Facts`, made again from seed, key and
-//! conversation alone.
+//! Contents of requests: of honest classes and of campaigns, composed from the corpus into `Facts`. They can
+//! be made again from seed, key and conversation alone.
 
 use super::corpus::{Corpus, Template};
 use super::rng::Rng;
@@ -8,20 +8,21 @@ use std::sync::Arc;
 use weir::engine::dialect::Facts;
 use weir::engine::dialect::sampler::Sampler;
 
-/// What a request says, as a reader of bodies would tell it: windows of the texts, and a sample of what they drop.
+/// Content of a request, as a reader of bodies reports it: windows of its texts, and a sample of what they
+/// drop.
 #[derive(Debug)]
 pub struct Said {
     pub facts: Facts,
-    /// Of all up to the end of the first message.
+    /// Sample of all text up to the end of the first message.
     opening: Sampler,
-    /// Of what comes behind it.
+    /// Sample of the text after that.
     later: Sampler,
-    /// Pages of other text around whatever the request says first.
+    /// Pages of other text around the first text of the request.
     pages: [Vec<u8>; 2],
 }
 
 impl Said {
-    /// `key`: by which snippets are picked.
+    /// `key`: decides which snippets are sampled.
     pub fn new(key: u64) -> Said {
         let [mut opening, mut later] = [Sampler::default(), Sampler::default()];
         opening.key(key);
@@ -29,14 +30,14 @@ impl Said {
         Said { facts: Facts::default(), opening, later, pages: [Vec::new(), Vec::new()] }
     }
 
-    /// Begins a request of so many messages.
+    /// Starts a request of this many messages.
     pub fn begin(&mut self, messages: u32) {
         self.forget();
         self.facts.messages = messages;
         (self.facts.unreadable, self.facts.body) = (None, 0);
     }
 
-    /// Takes everything back that was said.
+    /// Drops the content.
     pub fn forget(&mut self) {
         self.facts.instructions.clear();
         self.facts.user.clear();
@@ -65,14 +66,14 @@ impl Said {
             self.opening.end();
         }
     }
-    /// The message that this one follows up.
+    /// Adds the message that this one follows up.
     fn first(&mut self, text: &[u8]) {
         let [front, behind] = std::mem::take(&mut self.pages);
         for text in [&front[..], text, &behind] {
             self.facts.first_user.push(text, Some(&mut self.opening));
         }
     }
-    /// The last message.
+    /// Adds the last message.
     fn user(&mut self, text: &[u8]) {
         let [front, behind] = std::mem::take(&mut self.pages);
         let gone = if self.facts.first_user.is_empty() { &mut self.opening } else { &mut self.later };
@@ -80,7 +81,7 @@ impl Said {
             self.facts.user.push(text, Some(gone));
         }
     }
-    /// Somebody has answered before.
+    /// Notes that the model has answered before.
     fn goes_on(&mut self) {
         self.facts.conversation = true;
     }
@@ -89,55 +90,55 @@ impl Said {
 /// What a key writes.
 #[derive(Clone, Copy, Debug)]
 pub enum Text {
-    /// A person: prompts and conversations as people wrote them.
+    /// A person's prompts and conversations.
     Chat,
     /// An agent: shared instructions, a task, then tool results.
     Agent { system: u16 },
     /// Shared instructions and a person's own text, with follow-ups.
     App { system: u16 },
-    /// A shared task template whose slots are filled with texts of `slot_texts` prompts each.
+    /// A shared task template, whose slots are filled with texts of `slot_texts` prompts each.
     Task { task: u16, slot_texts: u8 },
-    /// One of three favourite patterns of the prompt library and a person's own text.
+    /// One of three favourite prompts of the public library, and a person's own text.
     Library { first: u16 },
     /// A benchmark, item by item.
     Eval { set: u16, template: u16 },
-    /// The same assignment as all of the class.
+    /// The same assignment as the whole class.
     Assignment { set: u16, item: u16 },
     /// Code to be completed.
     Code { system: u16 },
-    /// A shared task template, pasted with a person's own text in the slot, with follow-ups.
+    /// A shared task template with a person's own text in the slot, with follow-ups.
     Pasted { task: u16 },
-    /// Shared instructions and an item of work: with this chance one of the `of` items that all keys have on that day,
-    /// otherwise one's own.
+    /// Shared instructions and an item of work: with probability `common` one of the `of` items that all keys
+    /// have on that day, otherwise an own one.
     Items { system: u16, common: f32, of: u16 },
     /// A campaign.
     Probe(u16),
 }
 
-/// How a probe carries its template.
+/// Where a probe carries its template.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Carrier {
-    /// The template is the system prompt, the slot the user message.
+    /// In the system prompt; the slot is the user message.
     #[default]
     System,
-    /// Template and slot are the user message.
+    /// In the user message, with the slot.
     User,
-    /// The slot, then a short fixed suffix.
+    /// Behind the slot, as a short fixed suffix.
     Suffix,
-    /// No template.
+    /// Nowhere: there is no template.
     Raw,
-    /// Human questions as they are, no template.
+    /// Nowhere: human questions as they are.
     Human,
 }
 
-/// What is done to the text before it is sent.
+/// A change of the text before it is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Disguise {
     #[default]
     None,
     /// Random words in front.
     Prefix,
-    /// Case, zero-width characters, look-alike letters.
+    /// Random case, zero-width characters, look-alike letters.
     Unicode,
     /// The whole prompt in base64, with a short request to decode it.
     Base64,
@@ -151,43 +152,43 @@ pub enum Disguise {
     SlotNoise,
 }
 
-/// A campaign's way of writing.
+/// How a campaign writes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Probe {
     pub carrier: Carrier,
-    /// Templates `from..from + n` of `Pool::probes`, one at random each time.
+    /// Templates `from..from + n` of `Pool::probes`; each request draws one.
     pub from: u16,
     pub n: u16,
-    /// A new template every so many hours, 0 = never.
+    /// Hours after which the template changes, 0 = never.
     pub swap_h: u16,
-    /// Share of the template's words replaced, each time anew.
+    /// Share of the template's words that each request replaces.
     pub replace: f32,
-    /// Share of the template's words replaced, once for each account.
+    /// Share of the template's words that each account replaces once.
     pub own: f32,
-    /// Templates to start from if `own`.
+    /// Number of templates to start from if `own` is not 0.
     pub bases: u16,
     pub disguise: Disguise,
     /// Share of the account's requests that are ordinary chat.
     pub mix: f32,
-    /// Each prompt goes to so many accounts.
+    /// Number of accounts that get each prompt.
     pub copies: u8,
-    /// Every third word of a slot is random: slots share no phrases.
+    /// True if every third word of a slot is random, so that slots share no phrases.
     pub wide: bool,
-    /// An invented exchange in front.
+    /// True if an invented exchange stands in front.
     pub history: bool,
-    /// Follow-up turns are tool results, as of an agent.
+    /// True if follow-ups are results of tools, as an agent's.
     pub agentic: bool,
-    /// Campaign requests an hour, to share prompts out among `copies`.
+    /// Requests of the campaign an hour, to distribute prompts among `copies`.
     pub per_hour: f32,
     /// Share of the requests with an invented exchange in front.
     pub invented: f32,
     /// Share of the prompts that go to two accounts.
     pub twice: f32,
-    /// Somebody else's system prompt that it sends, too.
+    /// Somebody else's system prompt that it also sends.
     pub app: Option<u16>,
 }
 
-/// A system prompt, and what replaces it at a time (seconds since the start).
+/// A system prompt, and the number of the one that replaces it from a time on (seconds since the start).
 type System = (Vec<u8>, Option<(u32, u16)>);
 
 /// All texts of a run.
@@ -199,7 +200,7 @@ pub struct Pool {
     pub probes: Vec<Template>,
     pub campaigns: Vec<Probe>,
     words: Vec<String>,
-    /// Ordinary text without end, for documents.
+    /// Ordinary text, as much as documents need.
     flood: Vec<u8>,
 }
 
@@ -236,7 +237,7 @@ impl Pool {
         pool
     }
 
-    /// Registers a system prompt.
+    /// Adds a system prompt. Returns its number.
     pub fn system(&mut self, text: Vec<u8>) -> u16 {
         self.systems.push((text, None));
         (self.systems.len() - 1) as u16
@@ -249,7 +250,7 @@ impl Pool {
         }
     }
 
-    /// Texts by people, one after the other.
+    /// Appends `n` texts of people.
     pub fn human(&self, rng: &mut Rng, n: u32, out: &mut Vec<u8>) {
         for i in 0..n {
             if i > 0 {
@@ -277,14 +278,14 @@ impl Pool {
         }
     }
 
-    /// A text of one's own: what a person adds to a shared prompt. Never twice the same.
+    /// A person's addition to a shared prompt. Never twice the same.
     fn own_text(&self, rng: &mut Rng, n: u32, out: &mut Vec<u8>) {
         self.human(rng, n, out);
         out.push(b' ');
         self.words(rng, 3, out);
     }
 
-    /// What a distiller asks about.
+    /// The subject that a campaign asks about.
     fn slot(&self, rng: &mut Rng, wide: bool, out: &mut Vec<u8>) {
         let at = out.len();
         let item = rng.pick(&self.corpus.items).as_bytes();
@@ -307,7 +308,7 @@ impl Pool {
         }
     }
 
-    /// Composes a request. True if it is a probe.
+    /// Composes a request's content. True if it is a probe.
     pub fn compose(&self, seed: u64, a: &Actor, e: &Request, said: &mut Said) -> bool {
         // A conversation's first message is the same in every turn.
         let mut first = Rng::at(seed, u64::from(e.actor), u64::from(e.conv));
@@ -393,7 +394,7 @@ impl Pool {
         false
     }
 
-    /// Ordinary text to stand in front and behind: each longer than what a window keeps of that end.
+    /// Ordinary text to stand in front and behind, each longer than what a window keeps of that end.
     fn pages(&self, rng: &mut Rng) -> [Vec<u8>; 2] {
         [(2_100, 6_000), (1_100, 4_000)].map(|(least, most)| {
             let n = rng.between(least, most) as usize;
@@ -464,7 +465,7 @@ impl Pool {
         }
     }
 
-    /// One request of a campaign.
+    /// Composes one request of a campaign.
     fn probe(
         &self,
         seed: u64,
@@ -549,7 +550,7 @@ impl Pool {
         true
     }
 
-    /// The template of this request, filled. `slot` is left empty if the template took the question in.
+    /// Fills the template of this request. `slot` is left empty if the template contains the question.
     fn template(
         &self,
         seed: u64,

@@ -1,7 +1,7 @@
-//! Keys, when they send, and the merge of all of them in order of time.
+//! Keys, when they send, and all their requests in order of time.
 //!
-//! Traffic is made hour by hour: every key draws its events of the hour from a generator seeded by key and hour, so memory
-//! is one hour of events plus the follow-ups that reach into later hours.
+//! Traffic is made hour by hour: every key draws its requests of the hour from a generator seeded by key and
+//! hour. Memory: the requests of one hour, and the follow-ups that reach into later hours.
 
 use super::rng::Rng;
 use super::texts::{Pool, Said, Text};
@@ -15,10 +15,10 @@ use weir::engine::value::KeyId;
 pub const START_S: u64 = 1_772_409_600;
 pub const DAY_S: u32 = 86_400;
 
-/// When a key sends. Times are seconds since the start of the run.
+/// When a key sends. Times are seconds from the start of the run.
 #[derive(Clone, Copy, Debug)]
 pub enum Plan {
-    /// People: sessions at a daily rate, by the local hour, each of up to `turns` requests.
+    /// People: sessions at a daily rate by the local hour, each of up to `turns` requests.
     People { rate: f32, tz: i8, turns: u8, follow: f32, gap_s: u16 },
     /// The same between 8 and 18 local time only.
     Office { rate: f32, tz: i8, turns: u8, follow: f32, gap_s: u16 },
@@ -30,17 +30,17 @@ pub enum Plan {
     Burst { at_s: u32, n: u32, over_s: u32 },
     /// A burst each day at its own time of day.
     Daily { at_s: u32, n: f32, over_s: u32 },
-    /// One request after another, so many seconds each in the median, log-normal.
+    /// One request after another, `gap_s` seconds each in the median, log-normal.
     Chain { gap_s: f32, sigma: f32 },
-    /// Sessions at the times of a diary of the world.
+    /// Sessions at the times of a diary.
     Diary { diary: u32, turns: u8, follow: f32, gap_s: u16 },
 }
 
-/// An appointment of a diary.
+/// A session of a diary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     pub t_s: u32,
-    /// Conversation; two entries of one number say the same (a retry).
+    /// Conversation; two sessions with one number have the same content (a retry).
     pub conv: u32,
 }
 
@@ -49,9 +49,9 @@ pub struct Entry {
 pub enum Renewal {
     #[default]
     Never,
-    /// A new one each hour, at a minute of its own.
+    /// An hour: a new one at a minute of its own.
     Hourly,
-    /// A new one for each request.
+    /// One request.
     EachRequest,
 }
 
@@ -61,38 +61,39 @@ pub struct Actor {
     pub class: u16,
     pub key: u64,
     pub renewal: Renewal,
-    /// The actor whose key this is too: one key may do two things.
+    /// The actor whose key this one also uses: one key may do two things.
     pub beside: Option<u32>,
-    /// 0 = a relay, another one for each request; up to `NETWORKS` the same with the addresses of that network of the world.
+    /// Address prefix. 0 = a random relay for each request; up to `NETWORKS`: a random address of that
+    /// network for each request.
     pub prefix: u64,
     pub client: u64,
     pub tenant: u64,
-    /// Creation of the account, seconds since the epoch; 0 = the request does not say.
+    /// Creation of the account, seconds since the epoch; 0 = the requests do not tell.
     pub created_s: u32,
     pub from_s: u32,
     pub until_s: u32,
     pub plan: Plan,
     pub text: Text,
-    /// Its client compresses what it sends, and nobody in front undoes it.
+    /// True if its client compresses bodies, which nothing in front decompresses.
     pub packed: bool,
-    /// What it says first stands between pages of other text.
+    /// True if the beginnings of its texts stand between pages of other text.
     pub pages: bool,
 }
 
-/// One request to be made.
+/// A request to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Request {
     pub t_ms: u64,
     pub actor: u32,
     /// Conversation of this key.
     pub conv: u32,
-    /// Turn of the conversation.
+    /// Number of the request in its conversation.
     pub turn: u16,
-    /// Running number of the key's plan (items of an evaluation).
+    /// Running number within the key's plan (items of an evaluation).
     pub n: u32,
 }
 
-/// Numbers below are networks, not prefixes: a prefix is 64 random bits.
+/// Prefixes below this are numbers of networks. (A prefix is 64 random bits.)
 pub const NETWORKS: u64 = 1 << 16;
 
 /// A class of keys.
@@ -102,20 +103,20 @@ pub struct Class {
     pub attack: bool,
 }
 
-/// Everything that sends in one run.
+/// All keys of a run.
 pub struct World {
     pub seed: u64,
     pub hours: u32,
     pub pool: Pool,
     pub classes: Vec<Class>,
     pub actors: Vec<Actor>,
-    /// Which of them are the honest family (or the newcomers) that the scenario is about.
+    /// Actors of the honest family (or of the newcomers) that the scenario is about.
     pub own: Range<usize>,
     /// Address prefixes of the campaign's relays.
     pub relays: Vec<u64>,
-    /// Networks whose users come from another address of theirs with each request, the first at number 1.
+    /// Networks whose users have a different address of theirs with each request; the first is number 1.
     pub networks: Vec<Vec<u64>>,
-    /// Times of sessions, each in order.
+    /// Diaries of sessions, each in order of time.
     pub diaries: Vec<Vec<Entry>>,
 }
 
@@ -126,19 +127,19 @@ pub const DAY: [f64; 24] = [
 ];
 
 impl World {
-    /// An empty one.
+    /// A world without keys.
     pub fn new(seed: u64, hours: u32, pool: Pool) -> World {
         let (classes, actors, relays) = (Vec::new(), Vec::new(), Vec::new());
         let (networks, diaries) = (Vec::new(), Vec::new());
         World { seed, hours, pool, classes, actors, own: 0..0, relays, networks, diaries }
     }
 
-    /// The actor that a key's requests are counted under.
+    /// The actor that an actor's requests are counted for.
     pub fn owner(&self, actor: u32) -> u32 {
         self.actors[actor as usize].beside.unwrap_or(actor)
     }
 
-    /// Adds a class, or finds it.
+    /// Finds a class, or adds it.
     pub fn class(&mut self, name: &'static str, attack: bool) -> u16 {
         if let Some(i) = self.classes.iter().position(|c| c.name == name) {
             return i as u16;
@@ -174,7 +175,7 @@ impl World {
         }
     }
 
-    /// Who sends.
+    /// Who the request is counted for.
     pub fn identity(&self, a: &Actor, e: &Request) -> Identity {
         let any_of = |all: &[u64]| *Rng::at(self.seed ^ 0x7265_6c61, e.t_ms, u64::from(e.actor)).pick(all);
         let prefix = match a.prefix {
@@ -202,7 +203,8 @@ impl World {
         }
     }
 
-    /// What is sent, in place of what was said before. True if the request is a probe, not one of the account's ordinary requests.
+    /// Composes the content of a request into `said`. True if it is a probe, not one of the account's
+    /// ordinary requests.
     pub fn compose(&self, e: &Request, said: &mut Said) -> bool {
         let a = &self.actors[e.actor as usize];
         said.begin(u32::from(e.turn) * 2 + 1);

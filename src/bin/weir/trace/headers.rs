@@ -1,12 +1,13 @@
-//! Headers in the shapes of logs.
+//! Headers in the shapes that logs write.
 
 use super::Text;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 
-/// Headers: `[["name", "value"], …]`, `{"name": "value"}`, `{"name": ["value", …]}`, `[{"name": …, "value": …}, …]` (or `key` for
-/// `name`), `["name", "value", …]`, or null. A value of null is none; numbers and words are their text.
+/// Headers: `[["name", "value"], …]`, `{"name": "value"}`, `{"name": ["value", …]}`, `[{"name": …, "value":
+/// …}, …]` (or `key` for `name`), `["name", "value", …]`, or null. A null value is no value; numbers and
+/// words are read as text.
 #[derive(Clone, Default)]
 pub struct Headers<'a>(pub Vec<(Text<'a>, Text<'a>)>);
 
@@ -156,7 +157,7 @@ impl<'a> Headers<'a> {
             Values::Many(all) => self.0.extend(all.into_iter().map(|v| (name.clone(), v))),
         }
     }
-    /// Takes out a pseudo-header, as HTTP/2 and Envoy's tap write them.
+    /// Removes a pseudo-header, as HTTP/2 and Envoy's tap write them, and returns its value.
     pub fn take(&mut self, name: &str) -> Option<Text<'a>> {
         let at = self.0.iter().position(|(n, _)| n.as_ref() == name)?;
         Some(self.0.remove(at).1)

@@ -1,5 +1,5 @@
-//! One rule, two callers: what an edge says of a first request, from shards as they are published, against what the ledger
-//! says when it sees the same request.
+//! One rule, two callers: an edge's verdict on a key's first request, from published shards, equals the
+//! ledger's on the same request.
 
 use super::*;
 use crate::engine::config::Campaign;

@@ -1,11 +1,11 @@
-//! What is learned before a schedule begins, and what must be so when its faults have ended.
+//! The state before a schedule's faults, and what must hold after their end.
 
 use super::*;
 use crate::engine::Engine;
 use std::ops::Range;
 
 impl Schedule<'_> {
-    /// The faults end.
+    /// Ends the faults.
     pub(super) fn settle(&mut self, caught: &[u64]) {
         self.is_full = false;
         self.asleep.iter_mut().for_each(|until| *until = 0);
@@ -158,7 +158,7 @@ pub(super) fn learned() -> Learned {
     }
 }
 
-/// What an engine alone does about the same requests in the same order: whom it refused last. None of the people ever.
+/// The keys that an engine refuses last, given the same requests in the same order. People never are.
 pub(super) fn engine(asked: &[Asked]) -> BTreeSet<&str> {
     let mut engine = Engine::new(settings(1_024, ""));
     let mut refused = BTreeSet::new();

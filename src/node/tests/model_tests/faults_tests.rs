@@ -1,14 +1,14 @@
-//! What goes wrong in a schedule, and when.
+//! The faults of a schedule, and when they happen.
 
 use super::*;
 
-/// What happens to a VM in the midst of a callback.
+/// A fault of a VM within a callback.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Midway {
     Nothing,
-    /// It dies: so many writes before that succeed.
+    /// It dies after this number of writes.
     Dies(u64),
-    /// It stalls after so many calls of the host, for so many ticks.
+    /// It stalls after a number of host calls, for a number of ticks.
     Stalls(u64, u64),
 }
 

@@ -1,8 +1,9 @@
-//! A log that grows: its whole lines from a place on, through rotation and truncation.
+//! A growing log: its complete lines from a position on, through rotation and truncation.
 //!
-//! A part is one file that stood under the log's name. It is known by the name and its first line, so that it is the same after a rename,
-//! a copy and a restart, and another one once it is written anew. A part that was rotated away is read on until it has been silent for
-//! `LINGER`: its writer may still have it open. What ends it without a newline is a line, too.
+//! A part is one file that stood under the log's name. It is known by the name and its first line, so it is
+//! recognised after a rename, a copy or a restart, and is another part once it is overwritten. A part that
+//! was rotated away is read until it has been silent for `LINGER`, because its writer may still have it open.
+//! Text at its end without a newline is a line, too.
 
 use crate::lines::MAX_LINE;
 use std::fs::File;
@@ -12,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use weir::engine::hash::sip13;
 
-/// Bytes by which a part is known at most: its first line, or so much of it.
+/// Longest beginning by which a part is recognised, bytes: its first line, or a part of it.
 const HEAD_BYTES: usize = 4 << 10;
-/// Bytes that are read at once.
+/// Bytes read at once.
 pub const PIECE: usize = 1 << 20;
-/// What was rotated away and is silent for so long has ended.
+/// Time of silence after which a part that was rotated away has ended.
 const LINGER: Duration = Duration::from_secs(10);
 
 pub type PartId = [u8; 16];
@@ -28,36 +29,36 @@ pub struct Part {
     place: (u64, u64),
     head: Vec<u8>,
     pub id: PartId,
-    /// Everything before this byte was taken. The caller moves it once it is safe.
+    /// Bytes of the file that were taken. The caller advances it once they are safe.
     pub at: u64,
-    /// In the middle of a line that is passed over.
+    /// True within a line that is skipped.
     passing: bool,
-    /// Not under the log's name any more.
+    /// True if it does not stand under the log's name any more.
     rotated: bool,
-    /// As long as it was seen, and since when.
+    /// The size last seen, and since when.
     seen: u64,
     grew: Instant,
-    /// Nothing of it is left.
+    /// True if nothing of the file is left.
     gone: bool,
-    /// Observations that were made of it.
+    /// Observations made from it.
     pub total: u64,
-    /// Its place was asked for.
+    /// True once its position was asked for.
     pub placed: bool,
 }
 
-/// What was read.
+/// Lines read at once.
 #[derive(Debug, Default, PartialEq)]
 pub struct Piece {
-    /// Whole lines, from `at` on.
+    /// Complete lines, starting at `at`.
     pub text: Vec<u8>,
-    /// Behind them.
+    /// Position behind them.
     pub end: u64,
-    /// A line that was too long was passed over.
+    /// True if a line was too long and was skipped.
     pub too_long: bool,
 }
 
 impl Part {
-    /// `None`: it has no first line yet.
+    /// Opens a file; `None` if it has no complete first line yet.
     fn open(name: &Path, path: &Path) -> Result<Option<Part>> {
         let file = File::open(path)?;
         let meta = file.metadata()?;
@@ -95,12 +96,12 @@ impl Part {
         Ok(Some(part))
     }
 
-    /// Bytes now.
+    /// Size of the file now, bytes.
     pub fn len(&self) -> Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Goes on at a byte; in the middle of a line with the next one.
+    /// Continues at a byte; if that is within a line, with the next line.
     pub fn go_to(&mut self, at: u64) -> Result<()> {
         let mut before = [b'\n'];
         if at > 0 {
@@ -110,7 +111,7 @@ impl Part {
         Ok(())
     }
 
-    /// Does it still begin as it did, and reach as far?
+    /// True if it still begins as before and is no shorter.
     fn is_same(&self) -> Result<bool> {
         let mut head = vec![0; self.head.len()];
         let n = read_at(&self.file, &mut head, 0)?;
@@ -121,7 +122,8 @@ impl Part {
         self.rotated && self.grew.elapsed() >= LINGER
     }
 
-    /// Reads whole lines behind `at`, as many as fit into a piece, at least one. `None`: there is none yet.
+    /// Reads complete lines from `at` on, at least one and as many as fit in a piece; `None` if there is none
+    /// yet.
     pub fn read(&mut self) -> Result<Option<Piece>> {
         let mut text = vec![0; PIECE];
         let mut n = read_at(&self.file, &mut text, self.at)?;
@@ -171,12 +173,12 @@ fn read_at(file: &File, out: &mut [u8], at: u64) -> Result<usize> {
     Ok(n)
 }
 
-/// A log by its name.
+/// A log, and the files that have stood under its name.
 pub struct Log {
     pub path: PathBuf,
-    /// Those that were rotated away first; the last may be the one under the name.
+    /// Its parts: those rotated away first, oldest first; the last may be the file under the name.
     pub parts: Vec<Part>,
-    /// It was looked at before: what comes from now on is read from its beginning.
+    /// True once it was looked at: parts that appear later are read from their beginning.
     pub known: bool,
 }
 
@@ -185,7 +187,8 @@ impl Log {
         Log { path: path.to_path_buf(), parts: Vec::new(), known: false }
     }
 
-    /// Files beside it that may have stood under its name: those whose names begin with it, and are not compressed.
+    /// Files beside it that may have stood under its name: those whose names begin with it, and are not
+    /// compressed.
     pub fn rotated(&self) -> Vec<Part> {
         let dir = self.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let Some(name) = self.path.file_name().map(|n| n.as_encoded_bytes()) else { return Vec::new() };
@@ -205,7 +208,7 @@ impl Log {
         found.iter().filter_map(|(_, path)| open(path)).map(|p| Part { rotated: true, ..p }).collect()
     }
 
-    /// Looks what stands under the name now. A new part is added behind the others.
+    /// Looks at the file under the name. A new part is added at the end.
     pub fn look(&mut self) -> Result<()> {
         for part in &mut self.parts {
             // Truncated, written anew, or silent for long.

@@ -1,4 +1,4 @@
-//! Reads what a store holds, keeps up with it, and becomes the active hub.
+//! Reads a store, follows its groups, and becomes the active hub.
 
 use super::keeper::Keeper;
 use super::link::Link;
@@ -13,18 +13,18 @@ use std::sync::Arc;
 use std::time::Instant;
 use weir::engine::wire::{self, Reader};
 
-/// Groups that are read at once.
+/// Groups read at once.
 pub const AT_ONCE: usize = 16;
-/// A checkpoint that is replaced while it is read is read anew so often.
+/// Attempts to read a checkpoint that is replaced meanwhile.
 const TRIES: usize = 5;
 
 /// Why nothing was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     Store(StoreError),
-    /// What was read is not what the store stands for any more: read the checkpoint anew.
+    /// What was read is older than the store's checkpoint: read that again.
     Behind,
-    /// It will not be better by itself.
+    /// The error persists until somebody acts.
     Blocked(Blocked),
 }
 
@@ -34,39 +34,39 @@ impl From<StoreError> for Trouble {
     }
 }
 
-/// Who is active.
+/// Result of an attempt to become active.
 pub enum Taken {
-    /// Another one.
+    /// Another hub is active.
     Held,
-    /// Nobody; the store is empty, and was not.
+    /// No hub is active; the store is empty and was not before.
     Empty,
-    /// This one, from now on.
+    /// This hub is active from now on.
     Mine(Arc<Lease>, Keeper),
 }
 
 /// Position and bytes of a group.
 type Size = (u64, u64);
 
-/// See the module.
+/// A reader of the store that may become the active hub.
 pub struct Follower {
     link: Link,
     keys: Keys,
     seed_check: u32,
     holder: String,
-    /// Groups that were read: the position of the next.
+    /// Number of groups that were read: the position of the next.
     position: u64,
-    /// Of the last one that was read, if it is known.
+    /// Tag of the last group that was read, if it is known.
     tag: Option<u64>,
     checkpoint: u64,
-    /// Greatest number of an active hub that was heard of.
+    /// Greatest lease number that was heard of.
     fence: u64,
-    /// What the store said that it holds: position of the next group, tag of the last.
+    /// State of the store as last told: position of the next group, tag of the last.
     told: Option<(u64, u64)>,
     kept: VecDeque<Size>,
 }
 
 impl Follower {
-    /// `holder` names this hub among all.
+    /// `holder`: name of this hub, unique among all.
     pub fn new(place: &Arc<Place>, policy: &str, seed_check: u32, holder: &str) -> Follower {
         Follower {
             link: Link::new(place, PAGE_ANSWER),
@@ -91,7 +91,7 @@ impl Follower {
         ))
     }
 
-    /// Why it cannot go on from here although nobody writes.
+    /// The message if the store lacks what is needed to continue.
     pub fn missing(&self) -> Blocked {
         self.way_out(&format!("groups from {} on are missing, and others follow", self.position))
     }
@@ -103,7 +103,7 @@ impl Follower {
         self.checkpoint
     }
 
-    /// Asks what is there, and changes nothing.
+    /// Reads the store's state. Changes nothing.
     pub fn look(&mut self) -> Result<(), Trouble> {
         let mut c = cmd("HMGET");
         c.arg(&self.keys.meta).arg(&["seed", "layout"]);
@@ -118,7 +118,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Becomes active, if nobody is. `insist`: also if the store has been emptied.
+    /// Tries to become active. `insist`: also if the store has been emptied.
     pub fn acquire(&mut self, insist: bool) -> Result<Taken, Trouble> {
         let asked = Instant::now();
         let text = [LEASE.as_millis().to_string(), self.seed_check.to_string(), self.fence.to_string()];
@@ -168,7 +168,7 @@ impl Follower {
         StoreError::Failed(format!("{}: {what}", self.link.place().shown()))
     }
 
-    /// Reads the checkpoint, if there is one; `follow` goes on behind it.
+    /// Reads the checkpoint, if there is one. `follow` continues after it.
     pub fn load(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
         for _ in 0..TRIES {
             let mut c = cmd("HGET");
@@ -192,7 +192,7 @@ impl Follower {
         Err(Trouble::Blocked(self.way_out("pages of the checkpoint are missing")))
     }
 
-    /// `None`: one is not there.
+    /// Reads the pages of a generation; `None` if one is missing.
     fn pages(&mut self, generation: &str, pages: u64) -> Result<Option<Vec<u8>>, Trouble> {
         let mut all = Vec::new();
         for n in 0..pages {
@@ -210,7 +210,7 @@ impl Follower {
         Ok(Some(all))
     }
 
-    /// Hands groups that are new to `each`, in order, a few at a time; how many.
+    /// Hands new groups to `each`, in order, a few at a time. Returns their number.
     pub fn follow(&mut self, mut each: impl FnMut(&[u8]) -> bool) -> Result<usize, Trouble> {
         let mut c = cmd("XRANGE");
         let from = format!("{}-0", self.position + 1);
@@ -239,7 +239,8 @@ impl Follower {
         Ok(n)
     }
 
-    /// Has everything been read that the store said it holds? Only while this hub is active. `false`: the store holds less than was read.
+    /// True if everything that the store holds has been read. Call it only while this hub is active. False:
+    /// the store holds less than was read.
     pub fn is_whole(&self) -> Result<bool, Trouble> {
         match self.told {
             Some((next, tag)) if next == self.position => {
@@ -258,7 +259,7 @@ impl Follower {
         }
     }
 
-    /// The store, for the hub that has read everything and is active.
+    /// The store, once everything is read and this hub is active.
     pub fn into_store(self, lease: Arc<Lease>, keeper: Keeper) -> Valkey {
         let link = Link::new(self.link.place(), ANSWER);
         lease.kept(self.position);

@@ -12,12 +12,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// No renewal waits longer for its answer.
+/// Longest time for the answer to a renewal.
 const ANSWER: Duration = Duration::from_millis(800);
-/// After a failure the next attempt comes sooner.
+/// Time until the next attempt after a failure.
 const SOON: Duration = Duration::from_millis(200);
 
-/// Renews a lease until it is dropped, or the lease is over.
+/// Renews a lease in a thread of its own until it is dropped, or the lease is over.
 pub struct Keeper {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -58,7 +58,7 @@ impl Keeper {
         }
     }
 
-    /// Ends, and lets another hub be active at once.
+    /// Ends the lease, so that another hub can become active at once.
     pub fn release(&mut self) {
         self.end();
         // If the store does not hear of it, the lease runs out.

@@ -1,5 +1,6 @@
-//! One connection to the store, and what its errors mean. All keys of a policy are on one node of a cluster, so that a cluster takes no
-//! more than following MOVED and ASK, within the time of a call. Calls are such that doing one twice is doing it once.
+//! One connection to the store, and the meaning of its errors. All keys of a policy are on one node of a
+//! cluster, so a cluster needs no more than following MOVED and ASK, within the time of a call. All calls are
+//! idempotent.
 
 use super::place::{Node, Place};
 use crate::hub::store::StoreError;
@@ -8,23 +9,23 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A call goes on to another node at most so often.
+/// Redirections of one call, at most.
 const HOPS: u32 = 5;
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// See the module.
+/// A connection to the store.
 pub struct Link {
     place: Arc<Place>,
     timeout: Duration,
     open: Option<Connection>,
-    /// Who has said to be the one.
+    /// The node that has claimed the keys.
     owner: Option<Node>,
-    /// The last answer came from another node, on a connection that is closed.
+    /// True if the last answer came from another node, over a connection that is closed now.
     is_elsewhere: bool,
 }
 
 impl Link {
-    /// Connects with the first call. `timeout` is the longest that the store may be silent.
+    /// A connection that is made with the first call. `timeout`: longest time for an answer.
     pub fn new(place: &Arc<Place>, timeout: Duration) -> Link {
         Link { place: Arc::clone(place), timeout, open: None, owner: None, is_elsewhere: false }
     }
@@ -59,10 +60,10 @@ impl Link {
         command.query(&mut c)
     }
 
-    /// Asks the store.
+    /// Calls the store.
     ///
     /// # Errors
-    /// By what it means. After `Slow` and `Down` it may have been done.
+    /// By meaning. After `Slow` and `Down` the call may have had its effect.
     pub fn call<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, StoreError> {
         let (mut asking, mut hops) = (None, 0u32);
         loop {
@@ -109,10 +110,10 @@ impl Link {
         }
     }
 
-    /// How many replicas have what the last call wrote, or all that do within `wait`: at least `n`, or fewer.
+    /// Number of replicas that have what the last call wrote: at least `n`, or fewer after `wait`.
     ///
     /// # Errors
-    /// The connection of that call is gone: nobody knows.
+    /// The connection of that call is gone, so nobody knows.
     pub fn replicated(&mut self, n: u8, wait: Duration) -> Result<u64, StoreError> {
         let Some(c) = self.open.as_mut().filter(|_| !self.is_elsewhere) else {
             return Err(StoreError::Down(format!("{}: the connection has gone", self.place.shown())));
@@ -124,7 +125,7 @@ impl Link {
         })
     }
 
-    /// An empty host is the one that was asked.
+    /// The node that a redirection names. An empty host is the one that was asked.
     fn redirect(&self, e: &RedisError) -> Option<Node> {
         let (node, _) = e.redirect_node()?;
         let (host, port) = node.rsplit_once(':')?;
@@ -134,7 +135,7 @@ impl Link {
     }
 }
 
-/// The library's own words hold no password.
+/// The meaning of an error. The library's messages hold no password.
 fn meaning(e: &RedisError, place: &Place) -> StoreError {
     let text = format!("{}: {e}", place.shown());
     let says = |what: &[&str]| what.iter().any(|w| text.contains(w));

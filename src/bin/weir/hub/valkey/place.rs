@@ -1,4 +1,5 @@
-//! Where a store is, and how it is reached: URL, password, certificates. What is shown of it never holds the password.
+//! Where a store is and how it is reached: URL, password, certificates. What is shown of it never holds the
+//! password.
 
 use redis::{
     Client, ClientTlsConfig, Connection, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
@@ -16,26 +17,26 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// PEM texts for TLS.
 #[derive(Default)]
 pub struct Pem {
-    /// Who signs the store's certificate; `None`: those that the system trusts.
+    /// Authority of the store's certificate; `None`: those that the system trusts.
     pub ca: Option<Vec<u8>>,
-    /// Our own certificate and its key.
+    /// The hub's certificate and its key.
     pub own: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// See the module.
+/// Where a store is.
 pub struct Place {
-    /// One, or the nodes of a cluster that are asked first.
+    /// Its address, or the addresses of some nodes of a cluster.
     pub seeds: Vec<Node>,
     info: ConnectionInfo,
     is_tls: bool,
     pem: Option<Pem>,
     shown: String,
-    /// Replicas that must have a group, beside the primary.
+    /// Replicas that must have a group beside the primary.
     pub replicas: u8,
 }
 
 impl Place {
-    /// Reads a URL. A password given apart goes before one that is in the URL.
+    /// Reads a URL. A password given apart replaces one in the URL.
     ///
     /// # Errors
     /// What is wrong, without the password.
@@ -98,12 +99,12 @@ impl Place {
         })
     }
 
-    /// For people.
+    /// The URL without its password.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Connects, with TLS and password where they are asked for. `timeout` is for each call on it.
+    /// Connects, with TLS and password as configured. `timeout`: for each call on the connection.
     pub fn connect(&self, (host, port): &Node, timeout: Duration) -> Result<Connection, RedisError> {
         let (host, port) = (host.clone(), *port);
         let client = if self.is_tls {

@@ -13,7 +13,8 @@
 /// Version of the layout.
 pub const LAYOUT: &str = "1";
 
-/// KEYS lease, meta. ARGV holder, milliseconds, seed, least fence, layout, take an empty store?, is the caller empty?
+/// Becomes active. KEYS lease, meta. ARGV holder, milliseconds, seed, least fence, layout, take an empty
+/// store?, is the caller empty?
 pub const ACQUIRE: &str = "#!lua flags=allow-oom
 local holder = redis.call('GET', KEYS[1])
 local m = redis.call('HMGET', KEYS[2], 'fence', 'next', 'tag', 'seed', 'layout', 'checkpoint')
@@ -30,8 +31,8 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return {'MINE', fence, m[2], m[3]}";
 
-/// KEYS lease, meta. ARGV holder, milliseconds, fence, seed, layout. A store that was emptied, or
-/// is a replica that was behind, knows an older hub or none: the greater number goes on, since it knows more.
+/// Renews the lease. KEYS lease, meta. ARGV holder, milliseconds, fence, seed, layout. A store that was
+/// emptied, or is a replica that was behind, knows an older hub or none: the greater number is kept.
 pub const RENEW: &str = "#!lua flags=allow-oom
 local holder = redis.call('GET', KEYS[1])
 local m = redis.call('HMGET', KEYS[2], 'fence', 'next')
@@ -43,13 +44,13 @@ if m[1] == ARGV[3] then return {'OK', m[2]} end
 redis.call('HSET', KEYS[2], 'fence', ARGV[3], 'seed', ARGV[4], 'layout', ARGV[5])
 return {'BACK', m[2]}";
 
-/// KEYS lease. ARGV holder.
+/// Ends the lease. KEYS lease. ARGV holder.
 pub const RELEASE: &str = "#!lua flags=allow-oom
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return {'OK'}";
 
-/// KEYS meta, journal. ARGV fence, position, position + 1, tag, group. The same call twice is one; another tag takes the place of what
-/// an attempt left there whose outcome was not known.
+/// Writes a group. KEYS meta, journal. ARGV fence, position, position + 1, tag, group. The same call twice
+/// has one effect. A call with another tag replaces what an attempt of unknown outcome left there.
 pub const APPEND: &str = "#!lua
 local m = redis.call('HMGET', KEYS[1], 'fence', 'next', 'tag')
 if m[1] ~= ARGV[1] then return {'FENCED', m[1]} end
@@ -60,14 +61,15 @@ if m[2] == ARGV[3] then redis.call('XDEL', KEYS[2], ARGV[3] .. '-' .. m[3]) end
 redis.call('HSET', KEYS[1], 'next', ARGV[3], 'tag', ARGV[4])
 return {'OK'}";
 
-/// KEYS meta. ARGV fence, generation. Says which one was begun before and is not whole.
+/// Begins a checkpoint. KEYS meta. ARGV fence, generation. Returns the generation of an earlier one that is
+/// incomplete.
 pub const BEGIN: &str = "#!lua
 local m = redis.call('HMGET', KEYS[1], 'fence', 'writing')
 if m[1] ~= ARGV[1] then return {'FENCED', m[1]} end
 redis.call('HSET', KEYS[1], 'writing', ARGV[2])
 return {'OK', m[2]}";
 
-/// KEYS meta, page. ARGV fence, generation, bytes.
+/// Writes a page of a checkpoint. KEYS meta, page. ARGV fence, generation, bytes.
 pub const PAGE: &str = "#!lua
 local m = redis.call('HMGET', KEYS[1], 'fence', 'writing')
 if m[1] ~= ARGV[1] then return {'FENCED', m[1]} end
@@ -75,8 +77,8 @@ if m[2] ~= ARGV[2] then return {'LOST', m[2]} end
 redis.call('SET', KEYS[2], ARGV[3])
 return {'OK'}";
 
-/// KEYS meta, journal, pages. ARGV fence, generation, checkpoint, does it make up for lost groups?, position, tag. Says which one
-/// it replaces.
+/// Makes a checkpoint the valid one. KEYS meta, journal, pages. ARGV fence, generation, checkpoint, does it
+/// make up for lost groups?, position, tag. Returns the one it replaces.
 pub const SWITCH: &str = "#!lua
 local m = redis.call('HMGET', KEYS[1], 'fence', 'writing', 'checkpoint', 'next')
 if m[1] ~= ARGV[1] then return {'FENCED', m[1]} end
@@ -92,7 +94,7 @@ redis.call('HSET', KEYS[1], 'checkpoint', ARGV[3])
 redis.call('HDEL', KEYS[1], 'writing')
 return {'OK', m[3]}";
 
-/// KEYS meta, journal. ARGV fence, first id to keep.
+/// Deletes groups that a checkpoint replaces. KEYS meta, journal. ARGV fence, first id to keep.
 pub const TRIM: &str = "#!lua flags=allow-oom
 local m = redis.call('HGET', KEYS[1], 'fence')
 if m ~= ARGV[1] then return {'FENCED', m} end

@@ -1,5 +1,5 @@
-//! Which field of the records would say when a key was made: a time that is before the request, the same in all requests of a key,
-//! and another one for others.
+//! Which field of the records tells when a key was made: it holds a time before the request, which is the
+//! same in all requests of a key and differs between keys.
 
 use crate::import::record::{Record, text_of};
 use crate::trace::time_of;
@@ -9,26 +9,26 @@ use std::collections::{BTreeSet, HashMap};
 use weir::engine::edge::age::EARLIEST_S;
 use weir::engine::units::Nanos;
 
-/// Fields that are looked at; further ones are not.
+/// Fields that are examined, at most.
 const FIELDS: usize = 64;
-/// Keys that are looked at, about 50 bytes for each field.
+/// Keys that are examined, about 50 bytes for each field.
 const KEYS: usize = 20_000;
-/// Of the keys that came twice, this share must have one time only, in percent.
+/// Least percentage of keys with several requests that have one time only.
 const STEADY: usize = 98;
-/// Of all keys, this share must have the field, in percent.
+/// Least percentage of keys that have the field.
 const MOST_KEYS: usize = 50;
-/// Different times that a field must have: one that is the same for all says nothing.
+/// Least number of different times: a field that is the same for all tells nothing.
 const DIFFERENT: usize = 3;
 
 #[derive(Default)]
 struct Field {
-    /// By key: the time, and whether it came again, and as another one.
+    /// For each key the time, whether it came again, and whether with another time.
     keys: HashMap<u64, (u32, bool, bool)>,
-    /// Requests that were before it.
+    /// Requests before their field's time.
     later: u64,
 }
 
-/// All fields that hold times.
+/// All fields that hold times, by path.
 #[derive(Default)]
 pub struct Ages(HashMap<String, Field>);
 
@@ -52,7 +52,7 @@ impl Ages {
         }
     }
 
-    /// The fields that qualify, best first, and the patch for a header.
+    /// The fields that qualify, the best first, and the patch for a header.
     pub fn report(&self, keys: usize) -> (Vec<Value>, Value) {
         let mut found: Vec<(usize, &String)> =
             self.0.iter().filter(|(_, f)| f.is_age(keys)).map(|(path, f)| (f.keys.len(), path)).collect();
@@ -80,15 +80,15 @@ impl Field {
     }
 }
 
-/// What holds text of people, and no field of theirs.
+/// Fields that hold people's texts: their content is not examined.
 const TEXTS: [&str; 8] =
     ["body", "messages", "request_body", "response_body", "input", "output", "response", "full_request"];
-/// Levels that are looked at.
+/// Deepest nesting that is examined.
 const DEPTH: usize = 4;
-/// Values of a record that are looked at.
+/// Values of a record that are examined, at most.
 const VALUES: usize = 128;
 
-/// The times in a record, by path; headers in whatever shape as `headers.NAME`.
+/// The times in a record, by path; those of headers as `headers.NAME`, in whatever shape headers are written.
 pub fn times(text: &str, out: &mut Vec<(String, u32)>) {
     if let Ok(record) = Record::object(text) {
         walk(&record, "", 0, &mut VALUES.clone(), out);
@@ -130,7 +130,7 @@ fn headers(list: &RawValue, out: &mut Vec<(String, u32)>) {
     }
 }
 
-/// Seconds since the epoch of a time that may be an account's creation.
+/// Seconds since the epoch, if a text is a time that may be an account's creation.
 fn time(text: &str) -> Option<u32> {
     // Words and numbers that are no times, without the cost of finding out.
     if !(10..=40).contains(&text.len()) || !text.starts_with(|c: char| c.is_ascii_digit()) {

@@ -1,9 +1,9 @@
-//! What `--tune` found, for people.
+//! Prints what `--tune` found.
 
 use serde_json::Value;
 use std::io::Write;
 
-/// Prints the object that `Tune::report` makes.
+/// Prints an object made by `Tune::report`.
 pub fn print(t: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let (labelled, honest) = (t["labelled"] == true, &t["honest_keys"]);
     writeln!(out, "\ntune: {} keys, {honest} honest, {} of campaigns", t["keys"], t["campaign_keys"])?;

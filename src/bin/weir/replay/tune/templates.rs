@@ -1,4 +1,4 @@
-//! Templates that many keys share, and who they are.
+//! Templates that many keys share, and what kind of keys these are.
 
 use super::{Seen, Tune};
 use crate::deployment::Deployment;
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use weir::engine::GroupReport;
 
-/// Keys that must share a template for it to be of interest: as many as confirm one by default.
+/// Keys that must share a template for it to be reported: as many as confirm one by default.
 const KEYS: u32 = 24;
-/// Templates that are told, at most, of those proposed and of others: those on most keys.
+/// Templates that are listed, at most, of those proposed and of the others: those on most keys.
 const MOST: usize = 20;
-/// Of a template's sampled keys, this share must look honest for an entry to be proposed, in percent.
+/// Least percentage of a template's sampled keys that must look honest for an entry to be proposed.
 const HONEST: usize = 90;
 
-/// A template: phrases whose keys are the same.
+/// A template: the phrases that the same keys send.
 struct Template {
     /// The phrase on most keys.
     group: GroupReport,
@@ -22,7 +22,7 @@ struct Template {
     confirmed: bool,
 }
 
-/// What was found, and the patch of `allow`.
+/// The templates found, and the patch of `allow`.
 pub fn find(tune: &Tune, deployment: &Deployment) -> (Vec<Value>, Value) {
     let by_sample: HashMap<u32, (u64, &Seen)> = tune.keys.iter().map(|(k, s)| (s.sample, (*k, s))).collect();
     let mut templates: Vec<Template> = Vec::new();

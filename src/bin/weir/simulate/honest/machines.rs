@@ -1,4 +1,4 @@
-//! Lookalikes: programs that work for honest people. Families that nobody tuned a rule for; see `people`.
+//! Lookalikes: programs that work for honest people. Families that no rule was tuned for; see `people`.
 
 use super::Maker;
 use crate::simulate::texts::Text;
@@ -8,7 +8,8 @@ const DAY_2: u32 = 2 * DAY_S;
 /// Requests of a whole family of workers: enough to be by far the loudest of a run, few enough to be simulated.
 const MOST: f64 = 400_000.0;
 
-/// New worker keys of one owner chew a collection with one template: one request after another, alike, all novel.
+/// New worker keys of one owner process a collection with one template: one request after another, alike, all
+/// texts new.
 pub fn ingestion(m: &mut Maker<'_>, n: usize) {
     workers(m, n, "ingestion", false, 0.0);
 }
@@ -19,7 +20,7 @@ pub fn ingestion_spread(m: &mut Maker<'_>, n: usize) {
     workers(m, n, "ingestion_spread", false, elsewhere);
 }
 
-/// The same where requests tell the tenant.
+/// The same where requests name the tenant.
 pub fn ingestion_tenant(m: &mut Maker<'_>, n: usize) {
     workers(m, n, "ingestion_tenant", true, 0.0);
 }
@@ -57,8 +58,8 @@ fn workers(m: &mut Maker<'_>, n: usize, class: &'static str, told: bool, elsewhe
     }
 }
 
-/// A template of an automation marketplace: each flow fires when its owner's mail arrives, at night at a fifth; half of the
-/// keys are new. One seed in two, the platform sends from its own addresses.
+/// A template of an automation marketplace: each flow runs when its owner's mail arrives, at night at a fifth
+/// of the rate; half of the keys are new. In one seed of two the platform sends from its own addresses.
 pub fn marketplace(m: &mut Maker<'_>, n: usize) {
     let (task, client) = (m.own_task(), m.new_client());
     let count = m.rng.between(4, 12);
@@ -92,7 +93,7 @@ pub fn marketplace(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// Devices on timers with jitter that back off and send the same again when something fails.
+/// Devices on timers with jitter that retry with the same text, ever later, when something fails.
 pub fn backoff(m: &mut Maker<'_>, n: usize) {
     let (system, client) = (m.own_system(), m.new_client());
     let (period_s, jitter) = (m.range(20.0, 100.0) * 60.0, m.range(0.15, 0.6));
@@ -125,8 +126,8 @@ pub fn backoff(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// Nightly digests of a new newsletter tool: each subscriber's key works once or twice a day at an hour of its owner's choice,
-/// through the tool's servers.
+/// Nightly digests of a new newsletter tool: each subscriber's key works once or twice a day at an hour that
+/// its owner chose, through the tool's servers.
 pub fn digests(m: &mut Maker<'_>, n: usize) {
     let (system, client) = (m.own_system(), m.new_client());
     let count = m.rng.between(2, 4);

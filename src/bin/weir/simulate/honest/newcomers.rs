@@ -1,18 +1,18 @@
-//! Honest newcomers: every kind that fresh traffic was once blocked for. The present rules were made with these
-//! in sight; the families of `people`, `work` and `machines` were not.
+//! Honest newcomers of all kinds that were once blocked on fresh traffic. The present rules were made with
+//! these in sight, and without the families of `people`, `work` and `machines`.
 
 use super::{Maker, hackathon};
 use crate::simulate::texts::Text;
 use crate::simulate::world::{DAY_S, Plan, START_S};
 
-/// All of them, `n` keys each.
+/// Adds all of them, `n` keys each.
 pub fn all(m: &mut Maker<'_>, n: usize) {
     for family in [launch, staff, hackathon_new, rotated, jitter, viral, narrow] {
         family(m, n);
     }
 }
 
-/// Users of an app that starts.
+/// Users of an app on its launch.
 pub fn launch(m: &mut Maker<'_>, n: usize) {
     let system = m.own_system();
     for _ in 0..n {
@@ -22,7 +22,7 @@ pub fn launch(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// Staff of a company who start on one morning.
+/// Staff of a business who all start on one morning.
 pub fn staff(m: &mut Maker<'_>, n: usize) {
     let system = m.own_system();
     for _ in 0..n {
@@ -37,7 +37,7 @@ pub fn staff(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// Two days of building on one starter prompt.
+/// Participants of a hackathon: two days of work on one starter prompt.
 pub fn hackathon_new(m: &mut Maker<'_>, n: usize) {
     let system = m.own_system();
     for _ in 0..n {

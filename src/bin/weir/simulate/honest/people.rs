@@ -1,15 +1,15 @@
-//! Lookalikes: people at home. Honest families that nobody tuned a rule for; each function adds one, of about `n` keys, and
-//! draws its spreads and shares from ranges, so that no two seeds are alike.
+//! Lookalikes: people at home. Honest families that no rule was tuned for. Each function adds one family of
+//! about `n` keys, and draws its parameters from ranges, so that seeds differ.
 
 use super::{Maker, by_day};
 use crate::simulate::texts::Text;
 use crate::simulate::world::{DAY_S, Plan, START_S};
 
-/// The run-in is over.
+/// End of the run-in, seconds.
 const DAY_2: u32 = 2 * DAY_S;
 
-/// A prompt that people pass on to each other: half of the keys are new; each tries it a few times over days, with hardly a
-/// follow-up, and chats besides.
+/// A prompt that people share: half of the keys are new; each tries it a few times over days, with hardly a
+/// follow-up, and chats, too.
 pub fn passed_on(m: &mut Maker<'_>, n: usize) {
     let text = m.own_prompt();
     let (follow, spread, old_too) = (m.range(0.03, 0.2), m.range(0.8, 2.0), m.range(0.4, 0.6));
@@ -40,7 +40,8 @@ pub fn passed_on(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// Clients that compress what they send, which nobody in front undoes: people at home, three quarters of them new.
+/// Clients that compress their bodies, which nothing in front decompresses: people at home, three quarters of
+/// them new.
 pub fn packed(m: &mut Maker<'_>, n: usize) {
     let (follow, sigma, median) = (m.range(0.35, 0.6), m.range(0.8, 1.2), m.range(2.0, 8.0));
     for _ in 0..m.about(n) {
@@ -49,7 +50,7 @@ pub fn packed(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// A popular app whose users are young, half of them single-shot: the one that a campaign copies.
+/// A popular app with young users, half of whom ask single questions: the app that a campaign copies.
 pub fn poisoned(m: &mut Maker<'_>, n: usize) {
     let system = m.own_system();
     // Among all requests, the single-shot half's too, 15 to 40 % are follow-ups.
@@ -63,7 +64,8 @@ pub fn poisoned(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// An app that makes a fresh key at each installation and summarises in the background while the device is awake.
+/// An app that makes a new key at each installation and summarises in the background while the device is
+/// awake.
 pub fn installs(m: &mut Maker<'_>, n: usize) {
     let (system, client) = (m.own_system(), m.new_client());
     let (sigma, median, doubling) = (m.range(0.7, 1.0), m.range(3.0, 8.0), m.range(1.2, 3.0));
@@ -85,8 +87,8 @@ pub fn installs(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// A homework helper: accounts of one age (school has begun), silent while there is school, busy at the weekend; half of the
-/// questions are exercises that all pupils have.
+/// A homework helper: accounts of one age (school has begun), silent during school, busy at the weekend; half
+/// of the questions are exercises that all pupils have.
 pub fn homework(m: &mut Maker<'_>, n: usize) {
     let system = m.own_system();
     let (common, follow, sigma) = (m.range(0.3, 0.6), m.range(0.12, 0.28), m.range(0.6, 1.0));
@@ -110,8 +112,8 @@ pub fn homework(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// Players of a new game: sessions of 20 to 60 requests in an evening, no history sent, so each looks like an opening; they
-/// stop after days.
+/// Players of a new game: sessions of 20 to 60 requests in an evening, without history, so that each looks
+/// like an opening; they stop after days.
 pub fn game(m: &mut Maker<'_>, n: usize) {
     let (system, client) = (m.own_system(), m.new_client());
     let (stop, release) = (m.range(0.15, 0.45), DAY_2 + m.rng.below(86_400) as u32);
@@ -140,7 +142,8 @@ pub fn game(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// A browser extension with a referral burst: most keys on one day, three in ten give up after each session.
+/// A browser extension with a burst of referrals: most keys come on one day, and three in ten are given up
+/// after each session.
 pub fn extension(m: &mut Maker<'_>, n: usize) {
     let text = m.own_prompt();
     let (sigma, follow) = (m.range(0.8, 1.2), m.range(0.05, 0.15));
@@ -163,7 +166,8 @@ pub fn extension(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// Students in one hall: keys of one afternoon, one or two addresses, one notebook, exercises of the day.
+/// Students in one hall: keys made in one afternoon, one or two addresses, one notebook, the exercises of the
+/// day.
 pub fn hall(m: &mut Maker<'_>, n: usize) {
     let (system, client, tz) = (m.own_system(), m.new_client(), m.tz());
     let count = m.rng.between(1, 2);
@@ -191,7 +195,8 @@ pub fn hall(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// An app starts in one country, on telephones: a carrier's few shared addresses, another one with each request.
+/// An app that starts in one country, on telephones: a carrier's few shared addresses, a different one with
+/// each request.
 pub fn carrier(m: &mut Maker<'_>, n: usize) {
     let (system, client, tz) = (m.own_system(), m.new_client(), m.tz());
     let count = m.rng.between(6, 16);
@@ -213,7 +218,8 @@ pub fn carrier(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// A contest: teams get a key on one day, start from one notebook and run the same test items over and over.
+/// A contest: teams get a key on one day, start from one notebook and run the same test items again and
+/// again.
 pub fn contest(m: &mut Maker<'_>, n: usize) {
     let (system, of) = (m.own_system(), m.rng.between(150, 600) as u16);
     let end = m.end_s();

@@ -1,4 +1,5 @@
-//! Lookalikes: people at work, and what companies give them. Honest families that nobody tuned a rule for; see `people`.
+//! Lookalikes: people at work, and tools that businesses give them. Honest families that no rule was tuned
+//! for; see `people`.
 
 use super::{Maker, by_day, by_office};
 use crate::simulate::texts::Text;
@@ -6,13 +7,13 @@ use crate::simulate::world::{DAY_S, Plan, Renewal, START_S};
 
 const DAY_2: u32 = 2 * DAY_S;
 
-/// Staff of a company get an assistant on one morning. Conversations: most requests are follow-ups.
+/// Staff of a business get an assistant on one morning. Most requests are follow-ups.
 pub fn rollout(m: &mut Maker<'_>, n: usize) {
     let follow = m.range(0.60, 0.86);
     rolled_out(m, n, "rollout", follow, 3.0);
 }
 
-/// The same with an assistant that is asked once and again: few follow-ups.
+/// The same with single questions: few follow-ups.
 pub fn rollout_few(m: &mut Maker<'_>, n: usize) {
     let follow = m.range(0.10, 0.20);
     rolled_out(m, n, "rollout_few", follow, 12.0);
@@ -41,8 +42,8 @@ fn rolled_out(m: &mut Maker<'_>, n: usize, class: &'static str, follow: f64, ses
     }
 }
 
-/// Customers of an API product all get new keys within a week and go on as before, each at its own rate; the product's SDK
-/// puts one system prompt in front.
+/// Customers of an API product all get new keys within a week and continue, each at its own rate; the
+/// product's SDK adds one system prompt.
 pub fn migration(m: &mut Maker<'_>, n: usize) {
     let system = m.own_system();
     let (sigma, median, machines) = (m.range(1.0, 1.5), m.range(4.0, 15.0), m.range(0.15, 0.5));
@@ -64,7 +65,8 @@ pub fn migration(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// Agents of several firms share a vendor's template: shifts around the clock, loads alike within a shift, ten networks.
+/// Agents of several firms share a vendor's template: shifts around the clock, similar loads within a shift,
+/// ten networks.
 pub fn desks(m: &mut Maker<'_>, n: usize) {
     let text = m.own_prompt();
     let prefixes = m.prefixes(10);
@@ -97,8 +99,8 @@ pub fn desks(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// Paid annotators with a common template: paid by the item, so their loads are alike; shifts of four to eight hours; a few
-/// items go to two or three of them.
+/// Paid annotators with a common template: paid by the item, so their loads are alike; shifts of four to
+/// eight hours; a few items go to two or three of them.
 pub fn crowd(m: &mut Maker<'_>, n: usize) {
     let (system, client) = (m.own_system(), m.new_client());
     let (sigma, quota, follow) = (m.range(0.2, 0.4), m.range(60.0, 160.0), m.range(0.0, 0.05));
@@ -132,8 +134,8 @@ pub fn crowd(m: &mut Maker<'_>, n: usize) {
     }
 }
 
-/// A company's gateway gives people a token for an hour: whoever comes back has another key. Nobody's age is told but where
-/// the token tells it.
+/// A business' gateway gives people a token for an hour, so that whoever comes back has another key. Only the
+/// token can tell an age.
 pub fn tokens(m: &mut Maker<'_>, n: usize) {
     let (system, client, tz) = (m.own_system(), m.new_client(), m.tz());
     let count = m.rng.between(2, 5);

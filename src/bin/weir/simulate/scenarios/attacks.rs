@@ -1,5 +1,5 @@
-//! Campaigns that nobody tuned for (`A-…`). A target is what was asked for before anything was measured; where none was, any
-//! result is accepted and the honest side is what counts.
+//! Campaigns that no rule was tuned for (`A-…`). Targets were set before anything was measured; without a
+//! target any result is accepted, and only the honest side is judged.
 
 use super::super::texts::Probe;
 use super::super::world::Renewal;
@@ -11,7 +11,7 @@ const fn served(percent: f64) -> Option<Target> {
 }
 
 const A: Scenario = Scenario { target: ANY, ..S };
-/// Ten egresses with one old account each vouch for 1,500 new ones.
+/// Behaviour: ten egresses with one old account each vouch for 1,500 new ones.
 const LAUNDERED: Tricks = Tricks { egress: 10, donors: 1, ..PLAIN };
 const L: Scenario = Scenario {
     family: "laundering",
@@ -38,7 +38,7 @@ const FLOOD: Scenario = Scenario { family: "flood", ..A };
 const HALF_CHAT: Probe = Probe { mix: 0.5, ..P };
 
 table! {
-    /// All of them.
+    /// All of these scenarios.
     pub static TABLE:
     RELAYS "A-relays" "200 relays, people's hours, sigma 0.6" {}
     RELAYS "A-relays-u" "the same, ages unknown" { ages: Ages::Unknown }

@@ -1,13 +1,14 @@
-//! The honest families that nobody tuned for (`P-…`), each in several sizes, with ages told (no letter), unknown (`u`) and told by
-//! every other account (`m`). The usual honest population is beside them, and nobody attacks but where the app is poisoned.
+//! The honest families that no rule was tuned for (`P-…`), each in several sizes, with ages told (no letter),
+//! unknown (`u`) and told by every other account (`m`). The usual honest population is beside them. There is
+//! no campaign, except where an app's prompt is copied.
 
 use super::super::honest::{machines, newcomers, people, work};
 use super::{Ages, Kit, NONE, PAGES, S, Scenario, target};
 
-/// Eight days after the run-in, for what takes days to spread.
+/// Eight days after the run-in, for families that take days to grow.
 const WEEK: Scenario = Scenario { honest: 0.33, hours: 192, ..NONE };
 const DAYS: Scenario = Scenario { honest: 0.33, ..NONE };
-/// A campaign sends the prompt of the honest app.
+/// The family with a campaign that sends the prompt of its app.
 const POISONED: Scenario =
     Scenario { kit: Kit::AppOf("poisoned"), honest: 0.33, target: target(100.0, 0.0, 1e9), ..S };
 
@@ -30,7 +31,7 @@ macro_rules! families {
                 family: $family, lookalike: $add, keys: $n, ages: Ages::Half, ..$base
             },
         )*)*];
-        /// The same families between pages of other text: what they have in common stands where no window keeps it.
+        /// The same families between pages of other text, so that no window keeps their common text.
         pub static LONG: &[Scenario] = &[$(
             Scenario {
                 name: concat!("P-long-", $name, "-150"),

@@ -1,4 +1,4 @@
-//! The worlds of scenarios, measured: what a family claims is what its events show.
+//! Checks of the scenarios' traffic: requests of a family are as it claims.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
