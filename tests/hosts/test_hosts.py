@@ -70,6 +70,17 @@ def test_a_panic_says_so_in_the_log():
     assert any("panicked at" in line and "invalid context_id" in line for line in h.logs), h.logs[-3:]
 
 
+def test_a_host_that_refuses_lines_later_keeps_its_vm():
+    """Its log is full, or closed, after the start."""
+    h = start()
+    h.refuse["proxy_log"] = 10
+    before = len(h.logs)
+    h.config = b"{"
+    h.run("proxy_on_configure", 1, len(h.config))
+    assert h.request("bad", BODY) == 429 and len(h.logs) == before
+    assert h.calls["log"] > before, "it has had something to say"
+
+
 def test_every_import_is_listed_here():
     from host import compiled
     import harness

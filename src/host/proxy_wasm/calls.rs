@@ -1,5 +1,5 @@
 //! Host calls made directly, not through the SDK: each status is checked, and none ends the VM. All else is
-//! the SDK's: `main!`, contexts, types, dispatcher, allocator, logger.
+//! the SDK's: `main!`, contexts, types, dispatcher, allocator.
 //!
 //! In proxy-wasm 0.2.5 every call panics on a status that it does not list, which ends the VM and all streams
 //! in it. It also declares that a host answers with its `Status`, which lacks 5, 6, 9 and 12 (unimplemented),
@@ -98,8 +98,8 @@ fn owned(status: u32, ptr: *mut u8, len: usize) -> Option<Vec<u8>> {
     Some(unsafe { Vec::from_raw_parts(ptr, len, len) })
 }
 
-/// Writes a line to the host's log: for decision records, without `log::Record` and a second copy of the
-/// line. False if the host has no log.
+/// Writes a line to the host's log. False if the host refuses it. (The SDK's logger ends the VM then. Decision records come
+/// here directly, without a `log::Record`.)
 pub fn log(level: LogLevel, text: &str) -> bool {
     // SAFETY: pointer and length of a live str.
     unsafe { raw::proxy_log(level, text.as_ptr(), text.len()) == 0 }

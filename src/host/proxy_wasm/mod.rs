@@ -33,7 +33,7 @@ mod wipe;
 use plugin::Plugin;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use stream::Stream;
 
@@ -45,7 +45,6 @@ const END_LIMIT_NS: u64 = 50_000_000;
 thread_local! {
     // A VM is single-threaded: these are plain statics. The SDK makes root contexts by a function pointer, which holds nothing.
     static VM: RefCell<Plugin> = const { RefCell::new(Plugin::new()) };
-    static LOGGER_ASKED: Cell<bool> = const { Cell::new(false) };
 }
 
 proxy_wasm::main! {{
@@ -73,12 +72,36 @@ fn with<T>(otherwise: T, f: impl FnOnce(&mut Plugin) -> T) -> T {
     })
 }
 
-/// Installs the SDK's logger, once a VM, if this host accepts lines: the logger panics when a line is
-/// refused. The host filters by its own level.
+/// The host as a logger, which filters by its own level. The SDK's logger ends the VM if the host refuses a line.
+struct HostLog;
+
+impl log::Log for HostLog {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        let level = match record.level() {
+            log::Level::Error => LogLevel::Error,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Trace => LogLevel::Trace,
+        };
+        calls::log(level, &record.args().to_string());
+    }
+    fn flush(&self) {}
+}
+
+/// Installs the logger, and says where a panic was and why, if the reason is a fixed text: one made for the occasion may quote a prompt.
 fn install_logger() {
-    let version = concat!("weir: version ", env!("CARGO_PKG_VERSION"));
-    if !LOGGER_ASKED.replace(true) && calls::log(LogLevel::Debug, version) {
-        proxy_wasm::set_log_level(LogLevel::Trace);
+    if log::set_logger(&HostLog).is_ok() {
+        log::set_max_level(log::LevelFilter::Trace);
+        std::panic::set_hook(Box::new(|panic| {
+            let at = panic.location().map_or_else(String::new, ToString::to_string);
+            let why = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or_default();
+            calls::log(LogLevel::Critical, &["weir: panicked at ", &at, ": ", why].concat());
+        }));
+        calls::log(LogLevel::Debug, concat!("weir: version ", env!("CARGO_PKG_VERSION")));
     }
 }
 

@@ -59,7 +59,7 @@ const PYTHON: &[(&str, &[u8])] = &[
 fn decode(text: &str, cut: usize) -> (Vec<u8>, bool) {
     let (mut out, mut file) = (Vec::new(), File { state: State::Base64, ..File::default() });
     // As it is: not as some other encoding of Unicode.
-    file.wide.feed(b"xx", &mut |_| {});
+    file.transcoder.feed(b"xx", &mut |_| {});
     for piece in text.as_bytes().chunks(cut) {
         file.feed(piece, true, &mut |b| out.extend(b));
     }
