@@ -9,7 +9,7 @@ pub struct Outcome {
     /// True if campaign evidence blocks the request.
     pub block: bool,
     /// The wait, if a limit is exceeded over all workers together.
-    pub over: Option<Wait>,
+    pub overdrawn: Option<Wait>,
     /// Bucket of the template budget that the request is charged to, 0 if none (`value::bucket`).
     pub budget: u64,
     /// True if the request is tagged for the upstream and in reports, and otherwise served.

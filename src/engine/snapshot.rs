@@ -14,7 +14,7 @@ use super::hash;
 use super::rules::Pieces;
 use super::sketch::bloom;
 use super::tables::numbers::{self, Numbers};
-pub use super::tables::overdrawn::OverEntry;
+pub use super::tables::overdrawn::OverdrawnEntry;
 use super::units::Nanos;
 use super::wire::{self, Encoded, Head, Reader, Refused, Writer};
 use crate::engine::units::Wait;
@@ -86,7 +86,7 @@ pub struct Shard {
     /// Sorted by key.
     pub keys: Vec<KeyEntry>,
     /// Keys and tenants above a limit, sorted by key.
-    pub over: Vec<OverEntry>,
+    pub overdrawn: Vec<OverdrawnEntry>,
     /// Bloom filter of keys that the ledger has a state of; empty: none.
     pub known: Vec<u8>,
     /// Values that are suspicious but not decided, sorted: unproven keys share a budget for each. At most 64
@@ -125,8 +125,8 @@ impl Shard {
             w.u32(k.campaign);
             w.u32(k.until_s);
         }
-        w.u32(self.over.len() as u32);
-        for o in &self.over {
+        w.u32(self.overdrawn.len() as u32);
+        for o in &self.overdrawn {
             w.u64(o.key);
             w.u32(o.until_s);
             w.u8(o.profile);
@@ -170,22 +170,22 @@ impl Shard {
             })
         })?;
         let keys = list(r, 16, |r| Some(KeyEntry { key: r.u64()?, campaign: r.u32()?, until_s: r.u32()? }))?;
-        let over = list(r, 14, |r| {
-            Some(OverEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()?, limit: r.u8()? })
+        let overdrawn = list(r, 14, |r| {
+            Some(OverdrawnEntry { key: r.u64()?, until_s: r.u32()?, profile: r.u8()?, limit: r.u8()? })
         })?;
         let n = r.u32()? as usize;
         let known = r.bytes(n)?.to_vec();
         let suspects = list(r, 8, |r| r.u64())?;
         let n = r.u32()? as usize;
         let proven = r.bytes(n)?.to_vec();
-        Some(Shard { now_s, values, cases, keys, over, known, suspects, proven })
+        Some(Shard { now_s, values, cases, keys, overdrawn, known, suspects, proven })
     }
 
     fn sound(&self) -> bool {
         self.values.is_sorted_by_key(|v| v.value)
             && self.cases.is_sorted_by_key(|c| c.case)
             && self.keys.is_sorted_by_key(|k| k.key)
-            && self.over.is_sorted_by_key(|k| k.key)
+            && self.overdrawn.is_sorted_by_key(|k| k.key)
             && self.suspects.is_sorted()
             && [&self.known, &self.proven].iter().all(|f| f.is_empty() || f.len().is_power_of_two())
     }
@@ -246,7 +246,7 @@ impl Snapshot {
         let shard = |s: &Shard| {
             (s.values.capacity().saturating_mul(std::mem::size_of::<ValueEntry>()))
                 .saturating_add(s.keys.capacity().saturating_mul(std::mem::size_of::<KeyEntry>()))
-                .saturating_add(s.over.capacity().saturating_mul(std::mem::size_of::<OverEntry>()))
+                .saturating_add(s.overdrawn.capacity().saturating_mul(std::mem::size_of::<OverdrawnEntry>()))
                 .saturating_add(s.known.capacity())
                 .saturating_add(s.suspects.capacity().saturating_mul(8))
                 .saturating_add(s.proven.capacity())
@@ -329,11 +329,11 @@ impl Snapshot {
     }
     /// Time until the key's next request conforms to the profile's limits over all workers. It is never
     /// longer than at the publication, even if this clock was set back since.
-    pub fn over(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
-        let Shard { over, now_s, .. } = self.shards.get(shard_of(key))?;
+    pub fn overdrawn(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
+        let Shard { overdrawn, now_s, .. } = self.shards.get(shard_of(key))?;
         let now = now.max(Nanos::from_secs(u64::from(*now_s)));
-        let first = over.partition_point(|k| k.key < key);
-        let of_key = over.get(first..)?.iter().take_while(|o| o.key == key);
+        let first = overdrawn.partition_point(|k| k.key < key);
+        let of_key = overdrawn.get(first..)?.iter().take_while(|o| o.key == key);
         let found = of_key.into_iter().find(|o| o.profile == profile)?;
         let wait = Nanos::from_secs(u64::from(found.until_s)).since(now);
         (wait != Nanos(0)).then_some(Wait { wait, limit: found.limit })
@@ -385,7 +385,7 @@ mod tests {
             values: vec![ValueEntry { value, prior: 4.0, case: 3 }],
             cases: vec![case],
             keys: vec![KeyEntry { key, campaign: 9, until_s: 100 }],
-            over: vec![OverEntry { key, until_s: 50, profile: 2, limit: 3 }],
+            overdrawn: vec![OverdrawnEntry { key, until_s: 50, profile: 2, limit: 3 }],
             known,
             suspects: vec![value],
             proven: vec![255; 64],
@@ -400,10 +400,12 @@ mod tests {
         assert!(s.best_match(&[12345]).case.is_none() && s.case(67).is_none());
         assert!(s.key(key, 100).is_some() && s.key(key, 101).is_none());
         let wait = Wait { wait: Nanos::from_secs(2), limit: 3 };
-        assert_eq!(s.over(key, 2, Nanos::from_secs(48)), Some(wait));
+        assert_eq!(s.overdrawn(key, 2, Nanos::from_secs(48)), Some(wait));
         let most = Wait { wait: Nanos::from_secs(10), limit: 3 };
-        assert_eq!(s.over(key, 2, Nanos::from_secs(3)), Some(most), "a clock that was set back");
-        assert!(s.over(key, 1, Nanos(0)).is_none() && s.over(key, 2, Nanos::from_secs(50)).is_none());
+        assert_eq!(s.overdrawn(key, 2, Nanos::from_secs(3)), Some(most), "a clock that was set back");
+        assert!(
+            s.overdrawn(key, 1, Nanos(0)).is_none() && s.overdrawn(key, 2, Nanos::from_secs(50)).is_none()
+        );
         assert_eq!(Snapshot::new(6).apply(&bytes), Err(Refused::Seed));
         for cut in 0..bytes.len() {
             assert!(s.apply(&bytes[..cut]).is_err());

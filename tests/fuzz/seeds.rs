@@ -8,7 +8,7 @@ use crate::engine::dialect::path::Normal;
 use crate::engine::hash::mix;
 use crate::engine::ledger::Ledger;
 use crate::engine::observation;
-use crate::engine::snapshot::{CaseEntry, KeyEntry, OverEntry, Shard, ValueEntry};
+use crate::engine::snapshot::{CaseEntry, KeyEntry, OverdrawnEntry, Shard, ValueEntry};
 use crate::engine::units::Nanos;
 use crate::node::cells::{Cell, Head, HubMeta, Meta, Slot};
 use crate::node::exchange::{Reply, Request, Sent};
@@ -157,7 +157,7 @@ fn shard(of: u64) -> Shard {
         values: vec![ValueEntry { value, prior: 4.0, case: 3 }],
         cases: vec![CaseEntry { case: 3, campaign: 9, usual: 4.0, numbers: Default::default() }],
         keys: vec![KeyEntry { key: of, campaign: 9, until_s: 1_790_000_100 }],
-        over: vec![OverEntry { key: of, until_s: 1_790_000_050, profile: 0, limit: 1 }],
+        overdrawn: vec![OverdrawnEntry { key: of, until_s: 1_790_000_050, profile: 0, limit: 1 }],
         known: vec![3; 16],
         suspects: vec![value],
         proven: vec![255; 8],

@@ -144,8 +144,9 @@ pub fn shards(data: &[u8]) {
     let values: Vec<u64> =
         shard.values.iter().map(|v| v.value).chain(shard.suspects.iter().copied()).collect();
     let _ = (snapshot.best_match(&values), snapshot.suspect(&values), snapshot.exception_of_any(&values, 0));
-    for k in shard.keys.iter().map(|k| k.key).chain(shard.over.iter().map(|o| o.key)) {
-        let _ = (shard_of(k), snapshot.key(k, 0), snapshot.over(k, 0, NOW), snapshot.exception(k, u32::MAX));
+    for k in shard.keys.iter().map(|k| k.key).chain(shard.overdrawn.iter().map(|o| o.key)) {
+        let _ =
+            (shard_of(k), snapshot.key(k, 0), snapshot.overdrawn(k, 0, NOW), snapshot.exception(k, u32::MAX));
         let _ = (snapshot.is_known(k), snapshot.is_proven(k), snapshot.case(k as u16));
     }
     let mut edge = Edge::new(Arc::clone(config));

@@ -16,7 +16,7 @@ use weir::engine::edge::identity::Keys;
 use weir::engine::hash::mix;
 use weir::engine::ledger::Ledger;
 use weir::engine::snapshot::{
-    CaseEntry, KeyEntry, OverEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of,
+    CaseEntry, KeyEntry, OverdrawnEntry, SHARDS, Shard, ValueEntry, filter_bytes, shard_of,
 };
 use weir::engine::tables::cases::CASES;
 use weir::engine::tables::numbers::Numbers;
@@ -90,12 +90,17 @@ fn full_shards(keys: u64, check: u32) -> Vec<Vec<u8>> {
         shards[usize::from(case) % SHARDS].cases.push(entry);
     }
     for i in 0..1_024 {
-        shards[shard_of(mix(i))].over.push(OverEntry { key: mix(i), until_s, profile: 0, limit: 0 });
+        shards[shard_of(mix(i))].overdrawn.push(OverdrawnEntry {
+            key: mix(i),
+            until_s,
+            profile: 0,
+            limit: 0,
+        });
     }
     let encode = |(i, s): (usize, &mut Shard)| {
         s.keys.sort_unstable_by_key(|k| k.key);
         s.values.sort_unstable_by_key(|v| v.value);
-        s.over.sort_unstable_by_key(|o| o.key);
+        s.overdrawn.sort_unstable_by_key(|o| o.key);
         let mut bytes = Vec::new();
         s.encode(i as u8, check, &mut bytes);
         bytes

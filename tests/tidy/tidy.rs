@@ -13,7 +13,7 @@ mod supply;
 
 use std::path::{Path, PathBuf};
 use weir::engine::config::Campaign;
-use weir::engine::detect::HONEST;
+use weir::engine::detect::{HONEST, switch_off};
 use weir::engine::dialect::DIALECTS;
 
 fn root() -> PathBuf {
@@ -163,7 +163,7 @@ fn dialects_and_explanations_are_registered_tested_and_on_their_pages() {
     // Each can be switched off by its (last) name, and is then what is off.
     for (i, h) in HONEST.iter().enumerate() {
         let mut c = Campaign::default();
-        assert!(c.switch_off(h.name.rsplit(' ').next().unwrap()) && c.is_off(1 << i), "{}", h.name);
+        assert!(switch_off(&mut c, h.name.rsplit(' ').next().unwrap()) && c.is_off(1 << i), "{}", h.name);
         assert_eq!(c.off.count_ones(), 1);
     }
 }

@@ -56,14 +56,8 @@ pub struct Campaign {
     pub fitted: Fitted,
 }
 
-/// Terms that an ablation can switch off: the honest explanations (in the order of `detect::HONEST`, bits from 0), then rules.
-const TERMS: [(&str, u32); 10] = [
-    ("visitors", 1 << 0),
-    ("people", 1 << 1),
-    ("staff", 1 << 2),
-    ("fleet", 1 << 3),
-    ("repeaters", 1 << 4),
-    ("owner", 1 << 5),
+/// Rules that an ablation can switch off.
+const TERMS: [(&str, u32); 4] = [
     ("dominance", off::DOMINANCE),
     ("arm", off::ARM),
     ("siblings", off::SIBLINGS),
@@ -83,7 +77,8 @@ pub mod off {
 }
 
 impl Campaign {
-    /// Switches a term off by its name, for ablations. False if there is no such term.
+    /// Switches a rule off by its name, for ablations. False if there is no such rule. Honest explanations: see
+    /// `detect::switch_off`.
     pub fn switch_off(&mut self, term: &str) -> bool {
         match TERMS.iter().find(|t| t.0 == term) {
             Some((_, bit)) => {

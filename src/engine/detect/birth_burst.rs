@@ -14,7 +14,7 @@ use crate::engine::tables::large_samples::KEYS;
 
 /// Keys of a load profile that were made in one burst.
 #[derive(Clone, Copy, Debug)]
-pub struct Burst {
+pub struct BirthBurst {
     /// Age of the oldest key of the burst, ticks.
     pub oldest: u32,
     /// Age of the youngest, ticks.
@@ -29,7 +29,7 @@ const BURST_TICKS: u32 = 720;
 /// The burst among the young keys of one octave of load, of those with enough openings to tell; `None` if
 /// there is none. It takes two independent signals: half of these keys never sleep, and 70 % of those were
 /// made within five days (young accounts are up to 14 days old). `tick`: now.
-pub fn burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
+pub fn birth_burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<BirthBurst> {
     let mut room = [Sample::default(); KEYS];
     let queue = select(keys.items, &mut room);
     let n = queue.len();
@@ -49,7 +49,7 @@ pub fn burst(keys: Sampled<'_>, tick: u16, c: &Campaign) -> Option<Burst> {
     // The densest 70 % may not reach the ends of the burst.
     let slack = (span(window) / 4).max(36);
     let (youngest, oldest) = (*window.first()?, *window.last()?);
-    Some(Burst {
+    Some(BirthBurst {
         oldest: oldest.saturating_add(slack),
         youngest: youngest.saturating_sub(slack),
         load: rate(queue),
@@ -111,9 +111,9 @@ mod tests {
             .collect()
     }
 
-    fn found(n: u64, days: std::ops::Range<u64>, distinct: f64) -> Option<Burst> {
+    fn found(n: u64, days: std::ops::Range<u64>, distinct: f64) -> Option<BirthBurst> {
         let items = octave(n, days);
-        burst(Sampled { items: &items, distinct }, 0, &Campaign::default())
+        birth_burst(Sampled { items: &items, distinct }, 0, &Campaign::default())
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod staff;
 mod visitors;
 
 use crate::engine::config::Campaign;
+use crate::engine::config::campaign::off;
 use crate::engine::math::{clamp, ln};
 use crate::engine::sketch::bottom_k::BottomK;
 use crate::engine::tables::groups::{Group, Sample};
@@ -33,15 +34,12 @@ use crate::engine::tables::numbers::Numbers;
 use crate::engine::value::Axis;
 use hypothesis::Hypothesis;
 
-pub use birth_burst::{Burst, burst};
+pub use birth_burst::{BirthBurst, birth_burst};
 pub use keys::{Age, Keys};
 pub use numbers::{CONVERSES, Traits, honest_talk, newcomer, prior};
 
-/// Number of honest explanations.
-const EXPLANATIONS: usize = 6;
-
-/// The honest explanations.
-pub static HONEST: [&Hypothesis; EXPLANATIONS] = [
+/// The honest explanations. A new one is a file and its line here. An ablation switches one off by its name and place.
+pub const HONEST: &[&Hypothesis] = &[
     &visitors::VISITORS,
     &people::PEOPLE,
     &staff::STAFF,
@@ -49,6 +47,28 @@ pub static HONEST: [&Hypothesis; EXPLANATIONS] = [
     &repeaters::REPEATING,
     &owner::OWNER,
 ];
+
+/// Number of honest explanations.
+const EXPLANATIONS: usize = HONEST.len();
+
+// Bits of `Campaign::off` below those of rules.
+const _: () = assert!(1 << EXPLANATIONS <= off::DOMINANCE);
+
+/// Bit of `Campaign::off` of the honest explanation that an ablation names by the last word of its name.
+fn bit_of(term: &str) -> Option<u32> {
+    let place = HONEST.iter().position(|h| h.name.rsplit(' ').next() == Some(term))?;
+    Some(1u32 << (place as u32 & 31))
+}
+
+/// Switches a term off for an ablation: an honest explanation, or a rule of `Campaign::switch_off`. False if there is no such
+/// term.
+pub fn switch_off(c: &mut Campaign, term: &str) -> bool {
+    match bit_of(term) {
+        Some(bit) => c.off |= bit,
+        None => return c.switch_off(term),
+    }
+    true
+}
 
 /// Nats that the difference must be worth for each key: with a large sample even a small difference is
 /// certain.

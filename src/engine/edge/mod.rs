@@ -235,11 +235,12 @@ impl Edge {
                 return None;
             }
             let (limiter, verdicts) = (&mut self.limiter, &self.verdicts);
-            let over = |id: u64| verdicts.over(id, profile_id, now);
+            let overdrawn = |id: u64| verdicts.overdrawn(id, profile_id, now);
             let mut own = |id: u64| limiter.ask(now, of_key(id, profile_id), of_keys, 0, cost);
-            let limit =
-                longest(keys().filter_map(&mut own).chain(keys().filter_map(over)).chain(outcome.over));
-            let limit = longest(limit.into_iter().chain(tenant.and_then(over)));
+            let limit = longest(
+                keys().filter_map(&mut own).chain(keys().filter_map(overdrawn)).chain(outcome.overdrawn),
+            );
+            let limit = longest(limit.into_iter().chain(tenant.and_then(overdrawn)));
             let own = tenant.and_then(|id| limiter.ask(now, id, of_tenants, first, cost));
             if let Some(wait) = longest(limit.into_iter().chain(own)) {
                 return Some((Reason::Rate, wait));
@@ -247,7 +248,7 @@ impl Edge {
             // What all workers together have let through beyond a budget is paid off first.
             let budget = budget.as_ref()?;
             let spent = |b: &mut Limiter| b.ask(now, bucket, budget, 0, 1);
-            let spent = over(bucket).is_some() || self.budgets.as_mut().and_then(spent).is_some();
+            let spent = overdrawn(bucket).is_some() || self.budgets.as_mut().and_then(spent).is_some();
             spent.then_some((Reason::Budget, Wait { wait: decide::BUDGET_WAIT, limit: 0 }))
         };
         let verdict = decide::verdict(self.case_secret, profile, &x.obs, &outcome, x.unreadable, ask);
@@ -381,8 +382,8 @@ impl Edge {
     pub fn hear_wait(&self, now: Nanos, tenant: u64, d: &mut Decision) {
         let of_tenant = of_tenant(tenant, d.profile);
         let ids = std::iter::once(d.key.0).chain((tenant != 0).then_some(of_tenant));
-        let over = ids.filter_map(|id| self.verdicts.over(id, d.profile, now));
-        let wait = d.verdict.wait.longer(longest(over));
+        let overdrawn = ids.filter_map(|id| self.verdicts.overdrawn(id, d.profile, now));
+        let wait = d.verdict.wait.longer(longest(overdrawn));
         if let Some(profile) = self.config.profile(d.profile) {
             (d.verdict.wait, d.verdict.retry_after) = (wait, decide::told(wait, profile));
         }

@@ -123,9 +123,9 @@ impl Verdicts {
         carried.into_iter().fold(self.decided(obs.key, obs.time), u32::max)
     }
     /// Time until the key's next request conforms to the profile's limits over all workers and all nodes.
-    pub fn over(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
-        let of_hub = self.hub.as_ref().and_then(|h| h.snapshot.over(key, profile, h.time(now)));
-        longest(self.own.over(key, profile, now).into_iter().chain(of_hub))
+    pub fn overdrawn(&self, key: u64, profile: u8, now: Nanos) -> Option<Wait> {
+        let of_hub = self.hub.as_ref().and_then(|h| h.snapshot.overdrawn(key, profile, h.time(now)));
+        longest(self.own.overdrawn(key, profile, now).into_iter().chain(of_hub))
     }
     /// See `Snapshot::suspect`. Budgets are a node's own, so the hub is not asked.
     pub fn suspect(&self, values: &[u64]) -> u64 {

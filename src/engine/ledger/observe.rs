@@ -24,24 +24,24 @@ impl Ledger {
         }
         if obs.flags & (observation::ANONYMOUS | observation::NO_PROMPT) != 0 || obs.key == 0 {
             // No key, but perhaps a tenant; or nothing but a charge.
-            return Outcome { over: self.charge(obs), ..Outcome::default() };
+            return Outcome { overdrawn: self.charge(obs), ..Outcome::default() };
         }
         if let Some(home) = self.keys.ensure(obs, &self.clock) {
             self.values.newcomer(home);
         }
         let reading = self.keys.read(obs, self.clock.now_s());
         let matched = matched::find(self.values.cases(), obs);
-        let over = self.charge(obs);
+        let overdrawn = self.charge(obs);
         let refused = self.is_refused(obs);
         let touch = self.keys.update(obs, &reading, &matched, refused, &self.clock);
-        let watched = self.values.learn(obs, self.keys.get(obs.key), &touch, &matched);
+        let watched = self.values.touch_groups(obs, self.keys.get(obs.key), &touch, &matched);
         let request = Request { obs, touch: &touch, matched: &matched, watched };
         let (settled, is_news) = self.ladder.settle(&mut self.values, self.keys.get_mut(obs.key), &request);
         if is_news {
             self.publisher.note(obs.key);
         }
         let budget = if settled.block { 0 } else { self.pay(obs, &matched) };
-        Outcome { over, budget, ..settled }
+        Outcome { overdrawn, budget, ..settled }
     }
 
     /// Charges a request that was served; returns the wait of one that is not decided yet.

@@ -48,7 +48,7 @@ impl Limits {
 pub(super) struct Rates {
     of: Vec<Limits>,
     debts: Option<Limiter>,
-    over: Overdrawn,
+    overdrawn: Overdrawn,
 }
 
 impl Rates {
@@ -64,7 +64,7 @@ impl Rates {
     }
     /// Bytes of the tables.
     pub(super) fn size_bytes(&self) -> usize {
-        self.debts.as_ref().map_or(0, Limiter::size_bytes).saturating_add(self.over.size_bytes())
+        self.debts.as_ref().map_or(0, Limiter::size_bytes).saturating_add(self.overdrawn.size_bytes())
     }
 
     /// Charges a request that a worker has served. Of a request that is not decided yet, returns the wait if
@@ -93,10 +93,10 @@ impl Rates {
         if done != 0 {
             return None;
         }
-        let over = self.over.wait(obs.key, obs.profile, obs.time).filter(|_| obs.key != 0);
-        let of_tenant = self.over.wait(of_tenant(obs.tenant, obs.profile), obs.profile, obs.time);
+        let overdrawn = self.overdrawn.wait(obs.key, obs.profile, obs.time).filter(|_| obs.key != 0);
+        let of_tenant = self.overdrawn.wait(of_tenant(obs.tenant, obs.profile), obs.profile, obs.time);
         let of_tenant = of_tenant.filter(|_| obs.tenant != 0 && !limits.of_tenants().is_empty());
-        longest(in_state.into_iter().chain(over).chain(of_tenant))
+        longest(in_state.into_iter().chain(overdrawn).chain(of_tenant))
     }
 
     /// Charges a request that was not decided when it was observed and was served afterwards.
@@ -127,7 +127,7 @@ impl Rates {
         // The time in a state is that of the last request with a prompt.
         let has_prompt = obs.key != 0 && obs.flags & observation::NO_PROMPT == 0;
         if let Some(key) = key.filter(|_| has_prompt) {
-            let known = self.over.debt(obs.key, obs.profile);
+            let known = self.overdrawn.debt(obs.key, obs.profile);
             let in_state = quota::owe(key, limits.in_state(), obs.cost, elapsed, now, known);
             debt = in_state.map(|d| Wait { wait: d.until.since(now), limit: d.limit });
         }
@@ -152,7 +152,7 @@ impl Rates {
 
     /// Records the debt of a key, tenant or bucket. It is published until it is paid off.
     pub(super) fn note(&mut self, id: u64, profile: u8, debt: Debt, publisher: &mut Publisher) {
-        if self.over.note(id, profile, debt) {
+        if self.overdrawn.note(id, profile, debt) {
             publisher.note(id);
         }
     }
@@ -160,15 +160,15 @@ impl Rates {
     /// After the clock was set back: debts are relative and stay; published ones are absolute and are
     /// computed again.
     pub(super) fn step_back(&mut self) {
-        self.over = Overdrawn::default();
+        self.overdrawn = Overdrawn::default();
     }
 
     /// Writes keys and tenants with a debt into the shards that are published.
     pub(super) fn place(&self, now_s: u32, shards: &mut [Option<Shard>]) {
-        for over in self.over.live(now_s) {
-            if let Some(s) = publish::of(shards, over.key) {
-                let at = s.over.partition_point(|o| o.key < over.key);
-                s.over.insert(at, over);
+        for overdrawn in self.overdrawn.live(now_s) {
+            if let Some(s) = publish::of(shards, overdrawn.key) {
+                let at = s.overdrawn.partition_point(|o| o.key < overdrawn.key);
+                s.overdrawn.insert(at, overdrawn);
             }
         }
     }

@@ -89,7 +89,7 @@ impl Ledger {
     pub fn finish_restore(&mut self) {
         self.changed();
         self.keys.part_twins();
-        self.values.mend(self.clock.now_s());
+        self.values.repair(self.clock.now_s());
         self.keys.follow(self.values.cases());
         self.values.count_homes(self.keys.table().slots());
         self.publisher = Publisher::default();

@@ -6,7 +6,6 @@
 //! made-up keys a second births are remembered for half a day, with 26 for 84 minutes). Cost: one hash, four
 //! cells. Not for: what a key has done.
 
-use super::keys::{KeyState, flag};
 use crate::engine::hash;
 use crate::engine::units::tick_of;
 
@@ -60,24 +59,11 @@ impl Ghosts {
         let set = (h as usize).checked_rem(self.0.len() / WAYS).unwrap_or(0).saturating_mul(WAYS);
         (set..set.saturating_add(WAYS), ((h >> 50) as u32).max(1) << 18)
     }
-    /// Remembers a key that is evicted.
-    pub fn note(&mut self, key: &KeyState, now_s: u32) {
-        let (set, tag) = self.place(key.id);
-        // Where requests tell the account's age, the first request is what would be lost.
-        let tick = if key.has(flag::CREATED) {
-            key.born
-        } else {
-            tick_of(key.first_min.saturating_mul(60).max(now_s.saturating_sub(MOST.saturating_mul(600))))
-        };
-        let once = if key.total <= 1 { ONCE } else { 0 };
-        let unknown = if key.has(flag::AGE_UNKNOWN) { UNKNOWN } else { 0 };
-        self.keep(set, tag | once | unknown | u32::from(tick));
-    }
-    /// Remembers the first-seen time of a value that is evicted.
-    pub fn note_value(&mut self, value: u64, created_s: u32, now_s: u32) {
-        let (set, tag) = self.place(value);
-        let tick = tick_of(created_s.max(now_s.saturating_sub(MOST.saturating_mul(600))));
-        self.keep(set, tag | u32::from(tick));
+    /// Remembers a key or value that is evicted: the tick of its birth (see `born`), if it came only once, and if its age was unknown.
+    pub fn note(&mut self, id: u64, born: u16, once: bool, unknown: bool) {
+        let (set, tag) = self.place(id);
+        let flags = if once { ONCE } else { 0 } | if unknown { UNKNOWN } else { 0 };
+        self.keep(set, tag | flags | u32::from(born));
     }
     fn keep(&mut self, set: std::ops::Range<usize>, mut next: u32) {
         let tag = next;
@@ -101,6 +87,11 @@ impl Ghosts {
     }
 }
 
+/// Tick of a birth at `first_s`, seconds since the epoch, not earlier than can be remembered.
+pub fn born(first_s: u32, now_s: u32) -> u16 {
+    tick_of(first_s.max(now_s.saturating_sub(MOST.saturating_mul(600))))
+}
+
 impl Ghost {
     fn read(was: u32, now_s: u32) -> Ghost {
         let ago = u32::from(tick_of(now_s).wrapping_sub(was as u16));
@@ -121,15 +112,15 @@ mod tests {
 
     const NOW_S: u32 = 1_780_000_000;
 
-    fn key(id: u64, days: u32, total: u32) -> KeyState {
-        KeyState { id, first_min: NOW_S / 60 - days * 1_440, total, ..KeyState::default() }
+    fn note(g: &mut Ghosts, id: u64, days: u32, once: bool, unknown: bool) {
+        g.note(id, born(NOW_S - days * 86_400, NOW_S), once, unknown);
     }
 
     #[test]
     fn births_come_back_once_and_nobody_elses() {
         let mut g = Ghosts::new(1_024);
         for (id, days) in [(1, 0), (2, 3), (3, 200), (4, 2_000)] {
-            g.note(&KeyState { flags: flag::AGE_UNKNOWN, ..key(id, days, id as u32) }, NOW_S);
+            note(&mut g, id, days, id == 1, true);
         }
         for (id, days) in [(1, 0u32), (2, 3), (3, 200), (4, 227)] {
             // A week later.
@@ -140,7 +131,7 @@ mod tests {
             assert_eq!(g.recall(id, NOW_S), None);
         }
         // A full table: strangers are told from those who left.
-        (0..40_960).for_each(|id| g.note(&key(1_000 + id, 1, 1), NOW_S));
+        (0..40_960).for_each(|id| note(&mut g, 1_000 + id, 1, true, false));
         let wrong = (0..100_000).filter(|id| g.recall(1 << 40 | id, NOW_S).is_some()).count();
         assert!(wrong <= 60, "{wrong}");
         let size = g.size_bytes();

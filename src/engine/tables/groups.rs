@@ -1,6 +1,6 @@
 //! Groups: one per recurring value (a shingle, a network tag, an octave of load), each with a uniform sample of its keys.
 
-use super::ghosts::Ghosts;
+use super::ghosts::{self, Ghosts};
 use crate::engine::hash;
 use crate::engine::math;
 use crate::engine::sketch::bottom_k::{BottomK, Hashed};
@@ -315,11 +315,11 @@ impl Group {
     }
     /// Between which minutes the keys of a load profile's burst were born, if it has one. A profile is never released and
     /// has no slots, so `immune_min` and `under` hold the two ends: eight bytes a group saved on every other axis.
-    pub fn burst(&self) -> Option<RangeInclusive<u32>> {
+    pub fn birth_burst(&self) -> Option<RangeInclusive<u32>> {
         self.has(flag::BURST).then_some(self.immune_min..=self.under)
     }
     /// Notes a burst, see `burst`; clearing `flag::BURST` ends it.
-    pub fn set_burst(&mut self, from_min: u32, to_min: u32) {
+    pub fn set_birth_burst(&mut self, from_min: u32, to_min: u32) {
         self.set(flag::BURST, true);
         (self.immune_min, self.under) = (from_min, to_min);
     }
@@ -572,7 +572,7 @@ impl Groups {
         if slot.tag != 0 {
             self.evicted = self.evicted.saturating_add(1);
             if slot.distinct() >= f64::from(KNOWN) {
-                self.ghosts.note_value(slot.tag, slot.created_s, now_s);
+                self.ghosts.note(slot.tag, ghosts::born(slot.created_s, now_s), false, false);
             }
         }
         let created_s = self.ghosts.recall(tag, now_s).map_or(now_s, |g| g.first_min.saturating_mul(60));
@@ -632,12 +632,12 @@ mod tests {
     #[test]
     fn a_burst_is_kept_while_its_flag_is() {
         let mut g = Group { tag: Axis::Profile.tag(70), ..Group::default() };
-        assert_eq!(g.burst(), None);
-        g.set_burst(100, 300);
+        assert_eq!(g.birth_burst(), None);
+        g.set_birth_burst(100, 300);
         g.age(0, 432);
-        assert_eq!(g.burst(), Some(100..=300), "ageing does not move it");
+        assert_eq!(g.birth_burst(), Some(100..=300), "ageing does not move it");
         g.set(flag::BURST, false);
-        assert_eq!(g.burst(), None);
+        assert_eq!(g.birth_burst(), None);
     }
 
     #[test]

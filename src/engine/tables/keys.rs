@@ -7,7 +7,7 @@
 //! charged with a stranger's debt. That quota is bounded: keys above a limit stay known in `overdrawn`, each
 //! worker has limits of its own, and it takes 16 keys that came back to displace another such key.
 
-use super::ghosts::{Ghost, Ghosts};
+use super::ghosts::{self, Ghost, Ghosts};
 use crate::engine::hash;
 use crate::engine::wire::encoded;
 
@@ -377,7 +377,11 @@ impl KeyTable {
             self.used = self.used.saturating_add(1);
         } else {
             self.evicted = self.evicted.saturating_add(1);
-            self.ghosts.note(&victim, now_s);
+            // Where requests tell the account's age, the first request is what would be lost.
+            let told = victim.has(flag::CREATED);
+            let born =
+                if told { victim.born } else { ghosts::born(victim.first_min.saturating_mul(60), now_s) };
+            self.ghosts.note(victim.id, born, victim.total <= 1, victim.has(flag::AGE_UNKNOWN));
         }
         Some(slot)
     }

@@ -12,7 +12,7 @@ use crate::engine::units::Wait;
 
 /// A key, or all keys of a tenant, that have used up a limit over all workers together, as published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OverEntry {
+pub struct OverdrawnEntry {
     /// `KeyId`, or the bucket of a tenant (see `limiter::of_tenant`) or budget.
     pub key: u64,
     /// Time from which its next request conforms, seconds since the epoch.
@@ -84,8 +84,8 @@ impl Overdrawn {
     }
 
     /// Entries whose wait has not ended.
-    pub fn live(&self, now_s: u32) -> impl Iterator<Item = OverEntry> {
-        let told = |e: &Entry| OverEntry {
+    pub fn live(&self, now_s: u32) -> impl Iterator<Item = OverdrawnEntry> {
+        let told = |e: &Entry| OverdrawnEntry {
             key: e.key,
             until_s: until_s(&e.debt),
             profile: e.profile,
@@ -108,17 +108,17 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_gives_up_who_ends_first() {
-        let mut over = Overdrawn::default();
-        let size = over.size_bytes();
+        let mut overdrawn = Overdrawn::default();
+        let size = overdrawn.size_bytes();
         for key in 1..=20_000u64 {
-            over.note(key, 0, Debt { limit: 0, until: Nanos::from_secs(1_000 + key) });
+            overdrawn.note(key, 0, Debt { limit: 0, until: Nanos::from_secs(1_000 + key) });
         }
-        assert_eq!(over.size_bytes(), size);
-        let mut live: Vec<u64> = over.live(0).map(|o| o.key).collect();
+        assert_eq!(overdrawn.size_bytes(), size);
+        let mut live: Vec<u64> = overdrawn.live(0).map(|o| o.key).collect();
         live.sort_unstable();
         assert_eq!(live.len(), ENTRIES);
         // Of each bucket the eight that end last are left: nobody of the first half.
         assert!(live.iter().all(|key| *key > 10_000), "{:?}", live.first());
-        assert_eq!(over.wait(1, 0, Nanos(0)), None);
+        assert_eq!(overdrawn.wait(1, 0, Nanos(0)), None);
     }
 }

@@ -30,6 +30,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use weir::engine::config::Config;
+use weir::engine::detect::switch_off;
 use weir::engine::units::Nanos;
 
 /// Exit status: finished, and a target was missed.
@@ -320,7 +321,7 @@ fn prepare(args: &Args, names: &[&'static Scenario], runs_each: u64, split: Spli
         });
     }
     for term in &args.without {
-        if !config.campaign.switch_off(term) {
+        if !switch_off(&mut config.campaign, term) {
             return Err(usage(&format!("--without {term}: no such term")));
         }
     }

@@ -1,6 +1,6 @@
 //! What is learned of values: their groups with samples of their keys, what is confirmed, and the cases it belongs to.
 //!
-//! The tables are this part's own. The rest of the ledger tells it of an observation (`learn`), of time (`sweep`, `age`,
+//! The tables are this part's own. The rest of the ledger tells it of an observation (`touch_groups`), of time (`sweep`, `age`,
 //! `step_back`) and of matches (`note`), and asks what is known of a value. Memory: fixed, see `Sizes`.
 
 mod confirm;

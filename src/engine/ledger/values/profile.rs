@@ -135,12 +135,12 @@ impl Values {
         let burst = self
             .large_samples
             .get(g.large_sample, value)
-            .and_then(|p| detect::burst(p.into(), tick_of(now_s), c));
+            .and_then(|p| detect::birth_burst(p.into(), tick_of(now_s), c));
         g.set(groups::flag::BURST, false);
         if let Some(b) = burst {
             g.load = b.load as f32;
             let minutes = |ticks: u32| (now_s / 60).saturating_sub(ticks.saturating_mul(10));
-            g.set_burst(minutes(b.oldest).max(1), minutes(b.youngest));
+            g.set_birth_burst(minutes(b.oldest).max(1), minutes(b.youngest));
         }
     }
 
@@ -177,7 +177,9 @@ impl Values {
             && [octave, octave.saturating_sub(1), octave.saturating_add(1)]
                 .into_iter()
                 .filter_map(|o| self.groups.get(tag_of(o.saturating_add(EVERYBODY))))
-                .any(|g| g.burst().is_some_and(|b| b.contains(&key.first_min)) && conforms(key, t, g.load))
+                .any(|g| {
+                    g.birth_burst().is_some_and(|b| b.contains(&key.first_min)) && conforms(key, t, g.load)
+                })
     }
 }
 

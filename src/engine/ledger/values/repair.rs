@@ -11,11 +11,11 @@ use crate::engine::tables::groups::{self, flag};
 
 impl Values {
     /// After the last page.
-    pub(in crate::engine::ledger) fn mend(&mut self, now_s: u32) {
+    pub(in crate::engine::ledger) fn repair(&mut self, now_s: u32) {
         part_twins(self.groups.slots_mut(), groups::WAYS, |g| (g.tag, g.last_s));
         self.groups.index();
         part_twins(self.cases.tables_mut().0, cases::WAYS, |v| (v.value, v.since_min));
-        self.cases.mend();
+        self.cases.repair();
         self.groups_follow();
         self.groups_of_values(now_s);
         self.cases.recount();
@@ -66,7 +66,7 @@ impl Values {
 
 impl Cases {
     /// Merges lead to cases that exist, every value has a case, and every case counts its values.
-    fn mend(&mut self) {
+    fn repair(&mut self) {
         let (values, cases) = self.tables_mut();
         for at in 0..cases.len() {
             // A case is merged into one in an earlier slot.

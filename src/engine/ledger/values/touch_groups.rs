@@ -31,7 +31,7 @@ pub(super) const ALL: usize = LEARNT + MIDDLE;
 
 impl Values {
     /// Updates groups, doorkeeper and load profiles. Returns how many of the request's values are under watch.
-    pub(in crate::engine::ledger) fn learn(
+    pub(in crate::engine::ledger) fn touch_groups(
         &mut self,
         obs: &Observation,
         key: Option<&KeyState>,
