@@ -53,6 +53,12 @@ impl Lease {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// It has run out, as after a time without a renewal.
+    #[cfg(test)]
+    pub fn lapse(&self) {
+        self.until_ms.store(0, SeqCst);
+    }
+
     /// Not renewed.
     pub fn failed(&self, why: StoreError) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
