@@ -87,6 +87,8 @@ impl Uplink {
             answered_at: step.mono,
         };
         if fresh {
+            // What the node has read before is not told: no later leader does so, either.
+            up.meta.acked = std::array::from_fn(ends);
             up.write(step.prefix, step.cells);
             return up;
         }
@@ -109,8 +111,12 @@ impl Uplink {
         up
     }
 
-    /// A batch of a ring is in the node's own ledger.
+    /// A batch of a ring is in the node's own ledger. The hub may have it already: a leader that dies as it learns leaves more there than
+    /// its tails say.
     pub fn push(&mut self, counts: &mut Counts, ring: usize, seq: u64, first: u64, batch: &[u8]) {
+        if self.meta.acked.get(ring).is_some_and(|acked| seq < *acked) {
+            return;
+        }
         let count = batch.get(8..10).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes);
         self.bytes = self.bytes.saturating_add(batch.len());
         self.queue.push_back(Waiting { ring: ring as u8, seq, first, count, bytes: batch.to_vec() });
@@ -121,17 +127,20 @@ impl Uplink {
         }
     }
 
-    /// A ring begins anew with numbers that the hub has seen: to it this is another node from now on.
-    pub fn begin_anew(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts) {
+    /// A ring begins anew with numbers that the hub has seen: to it this is another node from now on, which has told all that is read
+    /// (`ends`), so that no later leader tells it again.
+    pub fn begin_anew(
+        &mut self,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        ends: [u64; SLOTS],
+    ) {
         let lost = self.queue.drain(..).fold(0, |n: u64, w| n.saturating_add(u64::from(w.count)));
         counts.hub_dropped = counts.hub_dropped.saturating_add(lost);
         self.bytes = 0;
-        self.meta = HubMeta {
-            node: id(cells),
-            hub_epoch: self.meta.hub_epoch,
-            held: self.meta.held,
-            ..HubMeta::default()
-        };
+        self.meta =
+            HubMeta { node: id(cells), hub_epoch: self.meta.hub_epoch, held: self.meta.held, acked: ends };
         self.write(prefix, cells);
     }
 
@@ -274,8 +283,10 @@ impl Uplink {
         let told = head.hub_versions.iter().any(|v| *v != 0);
         if told && mono.saturating_sub(self.answered_at) >= FORGOTTEN {
             head.hub_versions = [0; HUB_SHARDS];
-            self.meta.held = [0; HUB_SHARDS];
         }
+        // What no head names is in no worker, whatever was held when a leader of before last said so.
+        let unnamed = self.meta.held.iter_mut().zip(&head.hub_versions).filter(|(_, told)| **told == 0);
+        unnamed.for_each(|(held, _)| *held = 0);
         let (Some(version), Some(held)) = (head.hub_versions.get(at), self.meta.held.get_mut(at)) else {
             return;
         };
