@@ -77,7 +77,7 @@ test-rust: weir setup-stores ## unit, property, fixture, configuration and tidy 
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --no-fail-fast --lib --tests
 	@cargo test --quiet --package weir-prune
 
-test-hub: weir setup-stores ## the hub alone: its parts, a thousand schedules of faults, the process on loopback, real Valkey and Redis (part of test-rust)
+test-hub: weir setup-stores ## the hub alone: its parts, a thousand schedules of faults, two hundred of a fleet, the process on loopback, real Valkey and Redis (part of test-rust)
 	@cargo test --quiet --bin weir hub::
 	@cargo test --quiet --test hub --test stores
 
@@ -101,10 +101,11 @@ test-pages: wasm weir setup-browser setup-prometheus ## the hub's page and those
 test-release: wasm setup-sbom ## bills of materials, notes, checksums and signature of a release, without its binaries; what the module must not hold
 	@$(PYTHON) -m pytest -q tests/release
 
-test-slow: wasm wasm-chaos weir ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, twenty thousand of a node's VMs, the module built twice, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
+test-slow: wasm wasm-chaos weir ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, twenty thousand of a node's VMs and as many of a fleet, the module built twice, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir hub::core::model -- --ignored --nocapture
 	@cargo test --quiet --profile native --lib node::tests::model -- --ignored --nocapture
+	@cargo test --quiet --profile native --bin weir hub::fleet -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir ten_million_keys -- --ignored --nocapture
 	@$(PYTHON) -m pytest -q -s tests/slow
 

@@ -370,10 +370,12 @@ impl Lead {
         if slot.seq < tail.seq || slot.total < tail.total {
             // The cell was made anew.
             *tail = Tail { seq: slot.seq, total: slot.total, skip: None };
+            self.dirty = true;
             if let Some(up) = &mut self.uplink {
-                up.begin_anew(step.prefix, step.cells, step.counts);
+                up.begin_anew(step.prefix, step.cells, step.counts, self.tails.map(|t| t.seq));
             }
         }
+        let Some(tail) = self.tails.get_mut(at) else { return true };
         // Batches that the owner has overwritten; the next cell's count tells how many observations were lost.
         tail.seq = tail.seq.max(slot.seq.saturating_sub(RING));
         while tail.seq < slot.seq {

@@ -89,6 +89,8 @@ impl Uplink {
             answered_at: step.mono,
         };
         if fresh {
+            // What the node has read before is not told: no later leader does so, either.
+            up.meta.acked = std::array::from_fn(ends);
             up.write(step.prefix, step.cells);
             return up;
         }
@@ -111,8 +113,12 @@ impl Uplink {
         up
     }
 
-    /// Queues a batch of a ring that is in the node's own ledger.
+    /// Queues a batch of a ring that is in the node's own ledger. The hub may have it already: a leader that dies while it learns has told the
+    /// hub more than its tails say.
     pub fn push(&mut self, counts: &mut Counts, ring: usize, seq: u64, first: u64, batch: &[u8]) {
+        if self.meta.acked.get(ring).is_some_and(|acked| seq < *acked) {
+            return;
+        }
         let count = batch.get(8..10).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes);
         self.bytes = self.bytes.saturating_add(batch.len());
         self.queue.push_back(Waiting { ring: ring as u8, seq, first, count, bytes: batch.to_vec() });
@@ -123,17 +129,20 @@ impl Uplink {
         }
     }
 
-    /// Takes a new node id, because a ring starts again with numbers that the hub has seen.
-    pub fn begin_anew(&mut self, prefix: &str, cells: &mut dyn Cells, counts: &mut Counts) {
+    /// Takes a new node id, because a ring starts again with numbers that the hub has seen. As the new node it has told all that was read
+    /// (`ends`: the end of each ring), so that no later leader tells it again.
+    pub fn begin_anew(
+        &mut self,
+        prefix: &str,
+        cells: &mut dyn Cells,
+        counts: &mut Counts,
+        ends: [u64; SLOTS],
+    ) {
         let lost = self.queue.drain(..).fold(0, |n: u64, w| n.saturating_add(u64::from(w.count)));
         counts.hub_dropped = counts.hub_dropped.saturating_add(lost);
         self.bytes = 0;
-        self.meta = HubMeta {
-            node: id(cells),
-            hub_epoch: self.meta.hub_epoch,
-            held: self.meta.held,
-            ..HubMeta::default()
-        };
+        self.meta =
+            HubMeta { node: id(cells), hub_epoch: self.meta.hub_epoch, held: self.meta.held, acked: ends };
         self.write(prefix, cells);
     }
 
@@ -278,8 +287,10 @@ impl Uplink {
         let told = head.hub_versions.iter().any(|v| *v != 0);
         if told && mono.saturating_sub(self.answered_at) >= FORGOTTEN {
             head.hub_versions = [0; HUB_SHARDS];
-            self.meta.held = [0; HUB_SHARDS];
         }
+        // What no head names is in no worker, whatever was held when a leader of before last said so.
+        let unnamed = self.meta.held.iter_mut().zip(&head.hub_versions).filter(|(_, told)| **told == 0);
+        unnamed.for_each(|(held, _)| *held = 0);
         let (Some(version), Some(held)) = (head.hub_versions.get(at), self.meta.held.get_mut(at)) else {
             return;
         };

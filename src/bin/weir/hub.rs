@@ -13,6 +13,8 @@ mod exchange;
 #[allow(clippy::unwrap_used, reason = "tests")]
 #[path = "../../../tests/hub/fake.rs"]
 mod fake;
+#[cfg(test)]
+mod fleet_tests;
 mod follow;
 mod group;
 mod growth;

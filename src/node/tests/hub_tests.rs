@@ -210,6 +210,117 @@ fn a_ring_that_begins_anew_makes_another_node() {
     assert!(hub.next.keys().map(|k| k.0).collect::<BTreeSet<_>>().len() > 1);
 }
 
+/// Its next leader reads the rings again: from where the node became another one, and not from their beginning.
+#[test]
+fn a_node_that_has_become_another_one_tells_nothing_again_whoever_leads() {
+    let (mut w, mut hub) = (World::with_hub(3), Told { epoch: 1, ..Told::default() });
+    for i in 0..60 {
+        w.request(1 + i as usize % 2, i);
+        w.exchange(&mut hub, 1);
+    }
+    w.exchange(&mut hub, 10);
+    assert_eq!(hub.observations, 60);
+    // The host has lost the cell of one worker, and the other one is silent from now on.
+    w.cell("s/1").truncate(3);
+    w.run(2, &[]);
+    for i in 60..80 {
+        w.request(1, i);
+        w.exchange(&mut hub, 1);
+    }
+    w.exchange(&mut hub, 10);
+    assert_eq!((hub.observations, w.sums().hub_dropped), (80, 0));
+    w.kill(0);
+    while w.leader().is_none() {
+        w.run(1, &[]);
+    }
+    w.exchange(&mut hub, 10);
+    assert_eq!(hub.observations, 80);
+    // The same where the host has lost what the leaders knew of the hub.
+    let leader = w.leader().unwrap();
+    w.cell("hm").truncate(3);
+    w.kill(leader);
+    while w.leader().is_none() {
+        w.run(1, &[]);
+    }
+    w.exchange(&mut hub, 10);
+    w.start(1);
+    w.configure();
+    w.run(10, &[]);
+    let leader = w.leader().unwrap();
+    w.kill(leader);
+    while w.leader().is_none() {
+        w.run(1, &[]);
+    }
+    w.exchange(&mut hub, 10);
+    assert_eq!(hub.observations, 80);
+}
+
+#[test]
+fn that_a_ring_begins_anew_the_next_leader_knows_though_nothing_came_since() {
+    let mut w = World::with_hub(2);
+    for i in 0..30 {
+        w.request(1, i);
+        w.run(1, &[]);
+    }
+    w.run(300, &[]);
+    w.cell("s/1").truncate(3);
+    w.run(3, &[]);
+    let meta = cells::Meta::decode(w.cell("cm")).unwrap();
+    assert_eq!((meta.tails[1].seq, meta.tails[1].total), (0, 0));
+}
+
+#[test]
+fn what_the_hub_has_is_not_told_again_though_the_leader_died_before_it_could_say_what_it_had_read() {
+    let (mut w, mut hub) = (World::with_hub(3), Told { epoch: 1, ..Told::default() });
+    for i in 0..100 {
+        w.request(1, i);
+        w.exchange(&mut hub, 1);
+    }
+    w.exchange(&mut hub, 10);
+    let tails = w.cell("cm").clone();
+    for i in 100..110 {
+        w.request(1, i);
+        w.exchange(&mut hub, 1);
+    }
+    w.exchange(&mut hub, 10);
+    assert_eq!(hub.observations, 110);
+    *w.cell("cm") = tails;
+    w.kill(0);
+    while w.leader().is_none() {
+        w.run(1, &[]);
+    }
+    w.exchange(&mut hub, 10);
+    assert_eq!((hub.observations, hub.duplicates, w.sums().hub_sent), (110, 0, 0));
+}
+
+/// A push that takes the hub away, and one that brings it back.
+#[test]
+fn a_hub_that_is_configured_again_tells_all_that_it_had_told() {
+    let mut w = World::with_hub(3);
+    let key = w.request(1, 77).key.0;
+    let now_s = 1_780_000_000 + (w.memory.now / 1_000_000_000) as u32;
+    let keys = vec![KeyEntry { key, campaign: 9, until_s: now_s + 86_400 }];
+    let mut bytes = Vec::new();
+    Shard { now_s, keys, ..Shard::default() }.encode(
+        shard_of(key) as u8,
+        with_hub().seed.check(),
+        &mut bytes,
+    );
+    let shards = vec![(shard_of(key) as u8, 1, bytes)];
+    let mut hub = Told { epoch: 1, shards, ..Told::default() };
+    w.exchange(&mut hub, 8);
+    assert_eq!(w.request(1, 77).verdict.reason, Reason::Convicted);
+    let without = config("p", "ab");
+    w.vms.iter_mut().flatten().for_each(|vm| vm.reconfigure(&without));
+    w.run(3, &[]);
+    assert_eq!(w.request(1, 77).verdict.reason, Reason::None);
+    w.configure();
+    w.exchange(&mut hub, 8);
+    for vm in [1, 2] {
+        assert_eq!(w.request(vm, 77).verdict.reason, Reason::Convicted, "worker {vm}");
+    }
+}
+
 /// The answer to a call of before speaks of numbers that mean other batches now.
 #[test]
 fn an_answer_to_the_node_of_before_acknowledges_nothing() {

@@ -54,6 +54,12 @@ impl Lease {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Lets it run out, as after a time without a renewal.
+    #[cfg(test)]
+    pub fn lapse(&self) {
+        self.until_ms.store(0, SeqCst);
+    }
+
     /// Notes that a renewal failed.
     pub fn failed(&self, why: StoreError) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);

@@ -22,14 +22,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use weir::engine::units::Nanos;
 
 /// Size from which a group is written without waiting for more, bytes.
 const GROUP_BYTES: usize = 1 << 20;
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Nanos = Nanos::from_millis(100);
 /// Largest share of the thread's time for publishing: 1/`SHARE`.
-const SHARE: u32 = 10;
+const SHARE: u64 = 10;
 /// Largest age of the tables' counts (a pass over them).
-const STALE: Duration = Duration::from_secs(1);
+const STALE: Nanos = Nanos::from_secs(1);
+/// Time from a checkpoint that failed to the next attempt.
+const AGAIN: Nanos = Nanos::from_secs(1);
 
 /// Why an exchange got no reply.
 #[derive(Clone, Debug)]
@@ -135,14 +138,14 @@ pub struct Options {
     pub period_ms: u32,
     pub checkpoint_every: Duration,
     pub checkpoint_bytes: u64,
-    /// The present moment by both clocks.
+    /// The present moment by both clocks. The loop reads no other clock, but for durations that it reports.
     pub clock: Arc<dyn Fn() -> Moment + Send + Sync>,
     /// How often this process became active.
     pub takeovers: u64,
     pub audit: Option<Audit>,
 }
 
-type Shared = Arc<Mutex<Box<dyn Store>>>;
+pub type Shared = Arc<Mutex<Box<dyn Store>>>;
 
 fn locked(store: &Shared) -> std::sync::MutexGuard<'_, Box<dyn Store>> {
     store.lock().unwrap_or_else(PoisonError::into_inner)
@@ -163,9 +166,35 @@ struct Writing {
     began: Instant,
 }
 
-struct Work {
+/// The thread that makes groups durable.
+pub struct Disk {
+    groups: Sender<Vec<u8>>,
+    synced: Receiver<Synced>,
+    thread: JoinHandle<()>,
+}
+
+impl Disk {
+    /// `None` if the system starts no thread.
+    pub fn start(store: &Shared) -> Option<Disk> {
+        let (groups, of_work) = channel::<Vec<u8>>();
+        let (done, synced) = channel();
+        let store = Arc::clone(store);
+        let write = move || write_groups(&store, &of_work, &done);
+        let thread = std::thread::Builder::new().name("weir-journal".into()).spawn(write).ok()?;
+        Some(Disk { groups, synced, thread })
+    }
+
+    fn end(self) {
+        drop(self.groups);
+        let _ = self.thread.join();
+    }
+}
+
+/// The hub at work. `run` calls `round` until it is time to end.
+pub struct Work {
     hub: Hub,
     store: Shared,
+    disk: Disk,
     lease: Option<Arc<Lease>>,
     options: Options,
     /// The group that is durable and not learned yet.
@@ -174,10 +203,10 @@ struct Work {
     /// Buffers of the last checkpoint, one more than there are cores. They are kept, so that their memory is
     /// not allocated again.
     parts: Vec<Vec<u8>>,
-    checkpointed: Instant,
-    ticked: Instant,
-    publish_at: Instant,
-    seen: Option<(Instant, weir::engine::Status)>,
+    checkpointed: Nanos,
+    ticked: Nanos,
+    publish_at: Nanos,
+    seen: Option<(Nanos, weir::engine::Status)>,
     told: (u32, u32),
     status: Status,
 }
@@ -185,38 +214,10 @@ struct Work {
 /// Runs until `Stop`, until no sender of jobs is left, or until another hub is active. Returns the options.
 pub fn run(hub: Hub, store: Box<dyn Store>, jobs: &Receiver<Job>, options: Options) -> (End, Options) {
     let store: Shared = Arc::new(Mutex::new(store));
-    let (to_disk, groups) = channel::<Vec<u8>>();
-    let (done, synced) = channel();
-    let of_thread = Arc::clone(&store);
-    let disk = std::thread::Builder::new()
-        .name("weir-journal".into())
-        .spawn(move || write_groups(&of_thread, &groups, &done));
-    let Ok(disk) = disk else { return (End::Stopped(false), options) };
-    let now = Instant::now();
-    let lease = locked(&store).lease();
-    let status = Status::of(&hub, locked(&store).status());
-    let mut work = Work {
-        hub,
-        store,
-        lease,
-        options,
-        pending: Vec::new(),
-        writing: None,
-        parts: vec![Vec::new(); 1 + std::thread::available_parallelism().map_or(2, NonZero::get).min(8)],
-        checkpointed: now,
-        ticked: now,
-        publish_at: now,
-        seen: None,
-        told: (0, 0),
-        status,
-    };
-    work.mark("started");
-    work.tick();
-    while work.round(jobs, &to_disk, &synced) {}
-    let end = if work.is_over() { work.abandon() } else { End::Stopped(work.finish()) };
-    drop(to_disk);
-    let _ = disk.join();
-    (end, work.options)
+    let Some(disk) = Disk::start(&store) else { return (End::Stopped(false), options) };
+    let mut work = Work::begin(hub, store, disk, options);
+    while work.round(jobs) {}
+    work.end()
 }
 
 fn write_groups(store: &Shared, groups: &Receiver<Vec<u8>>, done: &Sender<Synced>) {
@@ -233,11 +234,47 @@ fn write_groups(store: &Shared, groups: &Receiver<Vec<u8>>, done: &Sender<Synced
 }
 
 impl Work {
+    pub fn begin(hub: Hub, store: Shared, disk: Disk, options: Options) -> Work {
+        let now = (options.clock)().mono;
+        let lease = locked(&store).lease();
+        let status = Status::of(&hub, locked(&store).status());
+        let mut work = Work {
+            hub,
+            store,
+            disk,
+            lease,
+            options,
+            pending: Vec::new(),
+            writing: None,
+            parts: vec![Vec::new(); 1 + std::thread::available_parallelism().map_or(2, NonZero::get).min(8)],
+            checkpointed: now,
+            ticked: now,
+            publish_at: now,
+            seen: None,
+            told: (0, 0),
+            status,
+        };
+        work.mark("started");
+        work.tick();
+        work
+    }
+
+    /// Ends the work. Returns how it has ended, and the options.
+    pub fn end(mut self) -> (End, Options) {
+        let end = if self.is_over() { self.abandon() } else { End::Stopped(self.finish()) };
+        self.disk.end();
+        (end, self.options)
+    }
+
+    fn mono(&self) -> Nanos {
+        (self.options.clock)().mono
+    }
+
     /// Handles one group. False if the thread must end.
-    fn round(&mut self, jobs: &Receiver<Job>, to_disk: &Sender<Vec<u8>>, synced: &Receiver<Synced>) -> bool {
-        let due = TICK.saturating_sub(self.ticked.elapsed());
+    pub fn round(&mut self, jobs: &Receiver<Job>) -> bool {
+        let due = TICK.since(self.mono().since(self.ticked));
         let mut next = match self.pending.is_empty() {
-            true => jobs.recv_timeout(due).ok(),
+            true => jobs.recv_timeout(Duration::from_nanos(due.0)).ok(),
             false => jobs.try_recv().ok(),
         };
         let (mut group, mut waiting, mut go_on) = (Vec::new(), Vec::new(), true);
@@ -288,14 +325,14 @@ impl Work {
             self.hub.commit();
             None
         } else {
-            let sent = to_disk.send(group).is_ok();
+            let sent = self.disk.groups.send(group).is_ok();
             self.learn();
             let lost = |_| Synced {
                 group: Vec::new(),
                 result: Err(StoreError::Failed("the journal's thread has ended".into())),
                 took: Duration::ZERO,
             };
-            let synced = if sent { synced.recv().unwrap_or_else(lost) } else { lost(RecvError) };
+            let synced = if sent { self.disk.synced.recv().unwrap_or_else(lost) } else { lost(RecvError) };
             self.settle(synced)
         };
         if let Some((act, reply)) = acted {
@@ -315,7 +352,7 @@ impl Work {
             // Who has gone away in the meantime asks again.
             drop(reply.send(answer));
         }
-        if self.ticked.elapsed() >= TICK {
+        if self.mono().since(self.ticked) >= TICK {
             self.tick();
         }
         go_on && !self.is_over()
@@ -371,7 +408,7 @@ impl Work {
             return Err(ActFailure::Store(e));
         }
         self.learn();
-        self.publish_at = Instant::now();
+        self.publish_at = self.mono();
         self.tick();
         if let Some(a) = &self.options.audit {
             a.taken(&act);
@@ -416,9 +453,10 @@ impl Work {
     }
 
     fn tick(&mut self) {
-        self.ticked = Instant::now();
+        let at = (self.options.clock)();
+        self.ticked = at.mono;
         self.learn();
-        self.hub.tick((self.options.clock)().now);
+        self.hub.tick(at.now);
         if self.ticked >= self.publish_at {
             let too_long = self.hub.too_long();
             let fresh = self.hub.publish();
@@ -433,7 +471,8 @@ impl Work {
                     json!({"consequence": "proxies keep an older one: more keys are convicted than their cells hold"}),
                 );
             }
-            self.publish_at = Instant::now() + self.ticked.elapsed() * SHARE;
+            let now = self.mono();
+            self.publish_at = now.plus(Nanos(now.since(self.ticked).0.saturating_mul(SHARE)));
             self.tell();
         }
         self.look_after_checkpoint();
@@ -453,18 +492,19 @@ impl Work {
     }
 
     fn counts(&mut self) -> weir::engine::Status {
+        let now = self.mono();
         match self.seen {
-            Some((at, s)) if at.elapsed() < STALE => s,
+            Some((at, s)) if now.since(at) < STALE => s,
             _ => {
                 let s = self.hub.status();
-                self.seen = Some((Instant::now(), s));
+                self.seen = Some((now, s));
                 s
             }
         }
     }
 
     fn status(&mut self) -> Status {
-        let mono = (self.options.clock)().mono;
+        let mono = self.mono();
         let mut nodes: Vec<NodeStatus> = self
             .hub
             .nodes()
@@ -513,18 +553,18 @@ impl Work {
             let s = locked(&self.store).status();
             (s.position > s.checkpoint, s.bytes, s.lost)
         };
+        let elapsed = self.mono().since(self.checkpointed);
         let due = behind.2
-            || self.checkpointed.elapsed() >= self.options.checkpoint_every
+            || u128::from(elapsed.0) >= self.options.checkpoint_every.as_nanos()
             || behind.1 >= self.options.checkpoint_bytes;
-        // After a failure the next attempt waits for its time.
-        let soon = self.checkpointed.elapsed() >= Duration::from_secs(1);
+        let soon = elapsed >= AGAIN;
         if self.writing.is_none() && (behind.0 || behind.2) && due && soon {
             self.begin_checkpoint();
         }
     }
 
     fn begin_checkpoint(&mut self) {
-        self.checkpointed = Instant::now();
+        self.checkpointed = self.mono();
         self.learn();
         let began = Instant::now();
         let writer = locked(&self.store).begin();
@@ -586,6 +626,23 @@ impl Work {
 
 pub fn hex(id: &NodeId) -> String {
     crate::audit::chain::hex(id)
+}
+
+/// For a test that runs the rounds itself.
+#[cfg(test)]
+impl Work {
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+    /// Learns what is durable; the hub as it is then.
+    pub fn learned(&mut self) -> &Hub {
+        self.learn();
+        &self.hub
+    }
+    /// Is a checkpoint being written?
+    pub fn is_writing(&self) -> bool {
+        self.writing.as_ref().is_some_and(|w| !w.thread.is_finished())
+    }
 }
 
 #[cfg(test)]

@@ -66,11 +66,12 @@ fn a_store_that_refuses_every_third_group_loses_nothing_and_doubles_nothing() {
     let kept = Arc::new(Mutex::new(Kept::default()));
     let store = Flaky { kept: Arc::clone(&kept), written: None, n: 0 };
     let new = || Hub::new(Arc::clone(&config), sizes(&config, 1_024), u32::MAX, 1);
+    let began = Instant::now();
     let options = Options {
         period_ms: 500,
         checkpoint_every: Duration::from_millis(1),
         checkpoint_bytes: u64::MAX,
-        clock: Arc::new(move || Moment { now: t, mono: t }),
+        clock: Arc::new(move || Moment { now: t, mono: t.plus(Nanos(began.elapsed().as_nanos() as u64)) }),
         takeovers: 1,
         audit: None,
     };
