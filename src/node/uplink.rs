@@ -55,6 +55,8 @@ pub struct Uplink {
     failures: u32,
     /// Time of the last answer.
     answered_at: u64,
+    /// Versions that the head named before the hub was forgotten. Who has not heard of that may hold them, so none is named again.
+    before: [u32; HUB_SHARDS],
 }
 
 /// Result of a call.
@@ -87,6 +89,7 @@ impl Uplink {
             due_at: step.mono,
             failures: 0,
             answered_at: step.mono,
+            before: [0; HUB_SHARDS],
         };
         if fresh {
             // What the node has read before is not told: no later leader does so, either.
@@ -245,7 +248,8 @@ impl Uplink {
                 step.counts.cells_refused = step.counts.cells_refused.saturating_add(1);
                 continue;
             }
-            let next = told.wrapping_add(1).max(1);
+            let before = self.before.get(at).copied().unwrap_or(0);
+            let next = before.max(*told).wrapping_add(1).max(1);
             let cell = cells::shard(u64::from(next), bytes);
             if step.cells.set(&cells::name(step.prefix, "f", &[u64::from(i)]), &cell, 0) == Set::Done {
                 (*held, *told) = (version, next);
@@ -286,7 +290,7 @@ impl Uplink {
     pub fn look_after(&mut self, prefix: &str, cells: &mut dyn Cells, head: &mut Head, mono: u64, at: usize) {
         let told = head.hub_versions.iter().any(|v| *v != 0);
         if told && mono.saturating_sub(self.answered_at) >= FORGOTTEN {
-            head.hub_versions = [0; HUB_SHARDS];
+            (self.before, head.hub_versions) = (head.hub_versions, [0; HUB_SHARDS]);
         }
         // What no head names is in no worker, whatever was held when a leader of before last said so.
         let unnamed = self.meta.held.iter_mut().zip(&head.hub_versions).filter(|(_, told)| **told == 0);

@@ -321,6 +321,32 @@ fn a_hub_that_is_configured_again_tells_all_that_it_had_told() {
     }
 }
 
+/// The process stood still for an hour, and the hub answers before any worker has heard that it is forgotten.
+#[test]
+fn a_hub_that_is_forgotten_and_back_within_a_tick_is_read_anew_by_every_worker() {
+    let mut w = World::with_hub(3);
+    let key = w.request(1, 77).key.0;
+    let now_s = 1_780_000_000 + (w.memory.now / 1_000_000_000) as u32;
+    let shard = |version: u32, keys: Vec<KeyEntry>| {
+        let (i, mut bytes) = (shard_of(key) as u8, Vec::new());
+        Shard { now_s, keys, ..Shard::default() }.encode(i, with_hub().seed.check(), &mut bytes);
+        (i, version, bytes)
+    };
+    let convicted = vec![KeyEntry { key, campaign: 9, until_s: now_s + 86_400 }];
+    let mut hub = Told { epoch: 1, shards: vec![shard(1, convicted)], ..Told::default() };
+    w.exchange(&mut hub, 8);
+    assert_eq!(w.request(1, 77).verdict.reason, Reason::Convicted);
+    hub.shards = vec![shard(2, Vec::new())];
+    w.memory.now += 3_600_000 * MS;
+    w.tick(0);
+    let reply = hub.take(&w.due().unwrap());
+    assert_eq!(w.answer(200, &reply), Some(Answer::Taken));
+    w.run(2, &[]);
+    for vm in [1, 2] {
+        assert_eq!(w.request(vm, 77).verdict.reason, Reason::None, "worker {vm}");
+    }
+}
+
 /// The answer to a call of before speaks of numbers that mean other batches now.
 #[test]
 fn an_answer_to_the_node_of_before_acknowledges_nothing() {
