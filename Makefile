@@ -77,6 +77,13 @@ test-rust: weir setup-stores ## unit, property, fixture, configuration and tidy 
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --no-fail-fast --lib --tests
 	@cargo test --quiet --package weir-prune
 
+# A stack for tests; and no test that starts threads, or whose figures belong to the page sizes of 64 bits.
+WASM32 := CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-C target-feature=+simd128,+bulk-memory -C link-arg=-zstack-size=16777216" \
+	CARGO_TARGET_WASM32_WASIP1_RUNNER="$(CURDIR)/$(PYTHON) $(CURDIR)/tests/support/unit_tests.py"
+
+test-wasm32: setup ## the library's unit tests as wasm32, the module's target: the same bits with sizes of 32 bits (five minutes)
+	@$(WASM32) cargo test --quiet --lib --target wasm32-wasip1 --target-dir target/wasm32-tests -- --skip node::tests::model --skip pages_of_any_moments
+
 test-hub: weir setup-stores ## the hub alone: its parts, a thousand schedules of faults, two hundred of a fleet, the process on loopback, real Valkey and Redis (part of test-rust)
 	@cargo test --quiet --bin weir hub::
 	@cargo test --quiet --test hub --test stores
@@ -101,7 +108,7 @@ test-pages: wasm weir setup-browser setup-prometheus ## the hub's page and those
 test-release: wasm setup-sbom ## bills of materials, notes, checksums and signature of a release, without its binaries; what the module must not hold
 	@$(PYTHON) -m pytest -q tests/release
 
-test-slow: wasm wasm-chaos weir ## memory over ten million distinct keys natively, a hundred thousand schedules of the hub, twenty thousand of a node's VMs and as many of a fleet, the module built twice, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
+test-slow: wasm wasm-chaos weir test-wasm32 ## unit tests as wasm32, memory over ten million distinct keys natively, a hundred thousand schedules of the hub, twenty thousand of a node's VMs and as many of a fleet, the module built twice, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir hub::core::model -- --ignored --nocapture
 	@cargo test --quiet --profile native --lib node::tests::model -- --ignored --nocapture

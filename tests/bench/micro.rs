@@ -27,7 +27,7 @@ use weir::engine::edge::session::{Next, Session};
 use weir::engine::fingerprint::{Fingerprint, Fingerprinter};
 use weir::engine::hash::mix;
 use weir::engine::json::scan::{Scanner, Sink};
-use weir::engine::json::string_bits::{any, marks, plain, special};
+use weir::engine::json::string_bits::{any, plain, special, string_bits};
 use weir::engine::ledger::Ledger;
 use weir::engine::units::Nanos;
 
@@ -206,7 +206,11 @@ fn scan(b: &mut Bench) {
         block[..8].copy_from_slice(&mix(i).to_le_bytes());
         block[8..].copy_from_slice(&mix(!i).to_le_bytes());
         block.iter_mut().for_each(|b| *b = *b % 97 + 0x1f);
-        assert_eq!((any(&block), marks(&block)), (plain::any(&block), plain::marks(&block)), "{block:?}");
+        assert_eq!(
+            (any(&block), string_bits(&block)),
+            (plain::any(&block), plain::string_bits(&block)),
+            "{block:?}"
+        );
         assert_eq!(special(&block), any(&block).trailing_zeros() as usize, "{block:?}");
     }
     let body = conversation(64 << 10, 9);

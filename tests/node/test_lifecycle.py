@@ -126,8 +126,9 @@ def test_requests_under_way_on_a_vm_that_traps_fail_and_no_others(live, upstream
         upstream.answer = answer
     assert {status for _, status in got} == {200, 503}, got
     assert all(got[(shape, 503)] for shape in set(shapes)), f"each shape had one on that worker, most likely: {got}"
-    failed = [line for line in life.e.access().splitlines() if " 503 " in line]
-    assert failed and all("wasm_fail_stream" in line for line in failed), failed
+    told = lambda: [line for line in life.e.access().splitlines() if " 503 " in line]
+    eventually(lambda: len(told()) == sum(n for (_, status), n in got.items() if status == 503))
+    assert all("wasm_fail_stream" in line for line in told()), told()
     # A VM is loaded again `base_interval` after it was loaded, not sooner.
     eventually(lambda: policy == "FAIL_CLOSED" or {post(life.e.port).status for _ in range(16)} == {200})
     assert (life.e.stat("vm_reload_success") > 0) == (policy == "FAIL_RELOAD")

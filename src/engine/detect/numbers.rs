@@ -1,4 +1,4 @@
-//! From an evaluation to the numbers by which a key is judged: the mixture's two sides, as far as a key's state can show them.
+//! Turns an evaluation into the numbers by which a key is judged: the two components of the mixture, as far as a key's state shows them.
 
 use super::coming::{self, MOST, Pace, Weights};
 use super::hypothesis::ln_sleep;
@@ -13,12 +13,12 @@ use crate::engine::sort::sort;
 use crate::engine::tables::groups::Group;
 use crate::engine::tables::numbers::Numbers;
 
-/// What is no sign of honest users in a campaign.
+/// Traits of a campaign that decide what counts as a sign of honest users.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
-    /// It follows up, so follow-ups are no sign.
+    /// The campaign follows up, so a follow-up is no sign.
     pub converses: bool,
-    /// Share of old keys' openings that are honest users'.
+    /// Share of old keys' openings that come from honest users, 0 to 1.
     pub old_honest: f64,
 }
 
@@ -29,7 +29,7 @@ impl From<&Numbers> for Traits {
 }
 
 impl Traits {
-    /// Requests that only honest users send, the signs of `shared`: of all, and of the latest.
+    /// Requests with signs (see `shared`): among all requests of a value, and among its latest.
     fn seen(self, group: &Group) -> (Seen, Seen) {
         let count = |talk: u32, repeats: u32, old: u32| {
             let talk = if self.converses { 0 } else { talk };
@@ -43,14 +43,14 @@ impl Traits {
     }
 }
 
-/// Odds by a value's counters alone that a key which sends it is a campaign's, nats.
+/// Prior odds that a key which sends the value is a campaign's, by the value's counters alone, nats.
 pub fn prior(group: &Group, traits: Traits, fitted: &Fitted) -> f64 {
     let honest = shared::honest_share(fitted.sign, traits.seen(group).0, None, 0.0);
     ln((1.0 - honest) / honest)
 }
 
-/// The minute after which a key's arrival is late, and the factor of a late one, nats: see `shared::newcomer`. Judged by the value's latest
-/// requests against those before. `prior`: odds that a key is the campaign's, nats.
+/// The minute after which a key counts as a newcomer, and a newcomer's factor, nats: see `shared::newcomer`. Compares the value's latest
+/// requests with those before. `prior`: odds that a key is the campaign's, nats.
 pub fn newcomer(group: &Group, traits: Traits, prior: f64, fitted: &Fitted) -> (u32, f64) {
     let (all, late) = traits.seen(group);
     let before = Seen {
@@ -61,14 +61,14 @@ pub fn newcomer(group: &Group, traits: Traits, prior: f64, fitted: &Fitted) -> (
     ((group.last_s / 60).saturating_sub(LATE_MIN), shared::newcomer(fitted.sign, honest, late, before))
 }
 
-/// Minutes for which a key is a newcomer: as long as anything is observed before it is said.
+/// Time for which a key is a newcomer, minutes: as long as the least observation before an evaluation concludes anything.
 const LATE_MIN: u32 = super::PATIENCE as u32 * 10;
-/// Below this share of young keys, some or all of a campaign's accounts are bought.
+/// Share of young keys below which some of a campaign's accounts are taken to be bought.
 const BOUGHT: f64 = 0.9;
-/// From this mean share of follow-ups on a campaign counts as one that converses.
+/// Mean share of follow-ups from which on a campaign counts as one that converses.
 pub const CONVERSES: f64 = 0.05;
 
-/// The numbers by which keys are judged, from a mixture that was fitted.
+/// The numbers by which keys are judged, from a fitted mixture.
 pub fn numbers(group: &Group, keys: &Keys<'_>, m: &Mixture) -> Numbers {
     let (n, fitted) = (keys.len() as f64, &keys.fitted);
     let campaign = m.weights.iter().take(keys.len()).sum::<f64>();

@@ -1,34 +1,34 @@
-//! Is the template the campaign's alone, or do others live by it, too? Asked of all requests, not only of a large sample's keys.
+//! Estimates the share of honest keys among those that send a template, from all requests and not only from a large sample's keys.
 //!
-//! Honest users tell themselves from a campaign's accounts in a share `sign` (`Fitted`) of their requests at least: they follow up, repeat
-//! somebody, or are old. Explanations of the number of signs compete: the campaign is alone but for passers-by, or a share of its
-//! requests is honest. Of that share nobody knows the order of magnitude, so each is as likely as the next (Jeffreys' prior of a
-//! scale); accidents of the campaign's own come at an unknown rate up to `PASSING`. The answer is the mean share of honest keys.
+//! At least a share `sign` (`Fitted`) of honest users' requests has a sign that a campaign's accounts lack: a follow-up, a repeat, an
+//! old key. Explanations of the number of signs compete: the campaign is alone but for passers-by, or a share of its
+//! requests is honest. All orders of magnitude of that share are equally likely (Jeffreys' prior of a scale). The campaign's own
+//! accidents come at an unknown rate up to `PASSING`. The result is the mean share of honest keys.
 
 use crate::engine::math::{clamp, exp, ln};
 
-/// Before anything is known, so many templates of campaigns are theirs alone.
+/// Prior probability that a campaign's template is the campaign's alone.
 const ALONE: f64 = 0.9;
-/// Share of requests with signs in a template that is the campaign's alone, at most: its own accidents and passers-by.
+/// Largest share of requests with signs in a template that is the campaign's alone: its own accidents and passers-by.
 const PASSING: f64 = 0.002;
-/// Honest keys in a template that is the campaign's alone: passers-by whose first request looks like a campaign's.
+/// Share of honest keys in a template that is the campaign's alone: passers-by whose first request looks like a campaign's.
 const FEW: f64 = 1.0e-4;
-/// Honest shares looked at: from 1 downwards by this factor, ...
+/// Factor from one honest share that is tried to the next, from 1 downwards.
 const STEP: f64 = 0.5;
-/// ... so many, to about `FEW`.
+/// Number of honest shares that are tried: down to about `FEW`.
 const STEPS: u32 = 13;
 
-/// Requests, and how many of them are such as only honest users send.
+/// Counts of requests, and of those with a sign of honest users.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// Signs of honest users.
+    /// Requests with a sign of honest users.
     pub signs: u32,
-    /// Requests.
+    /// All requests.
     pub requests: u32,
 }
 
-/// Probable share of honest keys, given the signs among all requests, a large sample's share where it sees such keys, and what the large sample
-/// says (nats) for there being any. `sign`: see `Fitted`.
+/// Expected share of honest keys, 0 to 1. `seen`: signs among all requests; `large_sample`: the share of honest keys in a large sample, if
+/// it has any; `nats`: evidence of the large sample that there are any; `sign`: see `Fitted`.
 pub fn honest_share(sign: f64, seen: Seen, large_sample: Option<f64>, nats: f64) -> f64 {
     let (c, m) = (f64::from(seen.signs) + 1.0, f64::from(seen.requests).max(1.0));
     // Likelihood of the signs at an honest share, but for a constant: accidents at any rate up to `PASSING` come on top.
@@ -48,14 +48,14 @@ pub fn honest_share(sign: f64, seen: Seen, large_sample: Option<f64>, nats: f64)
     (shared * among + (1.0 - shared) * FEW).max(1.0e-6)
 }
 
-/// Orders of magnitude (e-folds) of the requests that a campaign makes of a template until honest people begin to use it, too.
+/// Orders of magnitude (e-folds) of a campaign's requests with a template within which honest people may begin to use it.
 const ADOPTION: f64 = 7.0;
-/// Shares of honest requests looked at in what came lately: from 1 downwards by `STEP`, so many.
+/// Number of honest shares that are tried for the latest requests, from 1 downwards by `STEP`.
 const LATE_STEPS: u32 = 9;
 
-/// Factor of a newcomer, nats, never for the campaign: what was seen of a template does not tell of people who begin to use it this morning. It
-/// may have happened within the `late` requests (a time that is as long as all `before` is as likely as the next longer one: Jeffreys' prior of
-/// a scale), and the more so if signs are more frequent among them; then half of the newcomers are theirs.
+/// Factor of a newcomer's odds, nats, at most 0: earlier requests do not tell of people who begin to use a template this morning. That may have
+/// happened within the `late` requests: periods as long as all `before` are equally likely (Jeffreys' prior of a scale). It is the more likely
+/// the more frequent signs are among the late ones. If so, half of the newcomers are honest.
 ///
 /// `sign`: see `Fitted`; `honest`: the share of honest keys by all that was seen. The campaign's own accidents come at the rate that all `before`
 /// tell, so their number among the late ones is a negative binomial.

@@ -140,7 +140,7 @@ pub struct Touch {
     pub key_hash: u32,
     /// Seconds since the epoch.
     pub now_s: u32,
-    /// Tick.
+    /// The same in ticks of ten minutes.
     pub tick: u16,
     /// Hour of day, 0..=23.
     pub hour: u8,
@@ -156,17 +156,17 @@ pub struct Touch {
     pub old: bool,
     /// The key is automatic.
     pub automatic: bool,
-    /// Copied from the key.
+    /// Minute-of-hour bins of the key's openings, a bit each.
     pub phase: u32,
-    /// Copied from the key.
+    /// Openings counted in `phase`.
     pub phase_n: u8,
-    /// Copied from the key.
+    /// Openings of the key so far.
     pub key_openings: u32,
-    /// Copied from the key.
+    /// First request of the key, ticks.
     pub key_first: u16,
-    /// Copied from the key.
+    /// Log code of the key's last gap between openings (`keys::gap_code`).
     pub gap: u8,
-    /// Copied from the key.
+    /// The key's last gap repeated the one before.
     pub repeats: bool,
     /// The key is on a timer.
     pub regular: bool,
@@ -181,7 +181,7 @@ pub struct Touch {
 }
 
 impl Touch {
-    /// What mostly people send: is it a follow-up, does it repeat a text, does an old key open with it?
+    /// Signs of honest users: a follow-up, an opening whose text was sent before, an opening of an old key.
     pub fn signs(&self) -> [bool; 3] {
         [!self.single, self.single && !self.novel, self.single && self.old]
     }
@@ -242,20 +242,20 @@ pub struct Group {
     pub created_s: u32,
     /// Last touch, seconds since the epoch.
     pub last_s: u32,
-    /// Requests, openings among them, novel ones among those (halved at each epoch).
+    /// Requests (this and the next three are halved at each epoch).
     pub total: u32,
-    /// See `total`.
+    /// Openings among them.
     pub single: u32,
-    /// See `total`.
+    /// Openings with a text that nobody sent before.
     pub novel: u32,
     /// Openings of keys known to be old.
     pub old: u32,
     /// Requests with a confirmed or honest value that is far more frequent (halved at each epoch). On the profile axis see
-    /// `burst`.
+    /// `birth_burst`.
     pub under: u32,
     /// Requests a tick of one key (load of its whole traffic).
     pub load: f32,
-    /// Evaluate when `total` reaches this.
+    /// Value of `total` at which the group is evaluated next.
     pub next_eval: u32,
     /// Nats of the campaign over the best honest explanation, at the last evaluation.
     pub score: i16,
@@ -267,16 +267,16 @@ pub struct Group {
     pub flags: u8,
     /// Slot of its large sample, 0 = none.
     pub large_sample: u8,
-    /// What its latest requests were: 128 to 255 of them, or all (halved at each epoch).
+    /// Counts of its latest 128 to 255 requests, or of all (halved at each epoch).
     pub late: Late,
-    /// A released group is not confirmed before this minute. On the profile axis see `burst`.
+    /// A released group is not confirmed before this minute. On the profile axis see `birth_burst`.
     pub immune_min: u32,
     /// Uniform sample of its keys.
     pub keys: BottomK<Sample, 32>,
 }
 
 impl Group {
-    /// Is `f` set?
+    /// True if the flag `f` is set.
     pub fn has(&self, f: u8) -> bool {
         self.flags & f != 0
     }
@@ -296,13 +296,12 @@ impl Group {
         }
         items.iter().filter(|s| s.young()).count() as f64 / items.len() as f64
     }
-    /// Is it a slot? It is mostly met beside something far more frequent, the skeleton.
+    /// True if it is a slot: mostly met beside something far more frequent, the skeleton.
     pub fn is_slot(&self) -> bool {
         self.under.saturating_mul(2) >= self.total.max(1)
     }
-    /// Is it sent by young keys that never come back, and by no old key? Then there are only first requests, which tell no
-    /// explanation from another. A campaign with disposable keys looks like this; a template of people is sent by old keys
-    /// or followed up.
+    /// True if only young keys send it that never come back: first requests alone do not tell the explanations apart. A campaign with
+    /// disposable keys looks like this. A template of people is sent by old keys, or followed up.
     pub fn is_passing(&self, distinct: f64, d_min: u32) -> bool {
         let nearly_all =
             |part: u32, whole: u32| u64::from(part).saturating_mul(20) >= u64::from(whole).saturating_mul(19);
@@ -313,17 +312,17 @@ impl Group {
             && self.old.saturating_mul(50) <= self.single
             && !self.is_slot()
     }
-    /// Between which minutes the keys of a load profile's burst were born, if it has one. A profile is never released and
-    /// has no slots, so `immune_min` and `under` hold the two ends: eight bytes a group saved on every other axis.
+    /// Minutes between which the keys of a load profile's birth burst were born, if it has one. A profile is never released and
+    /// is never a slot, so `immune_min` and `under` hold the two ends: that saves eight bytes a group on every other axis.
     pub fn birth_burst(&self) -> Option<RangeInclusive<u32>> {
         self.has(flag::BURST).then_some(self.immune_min..=self.under)
     }
-    /// Notes a burst, see `burst`; clearing `flag::BURST` ends it.
+    /// Sets the minutes of a birth burst, see `birth_burst`. Clearing `flag::BURST` ends it.
     pub fn set_birth_burst(&mut self, from_min: u32, to_min: u32) {
         self.set(flag::BURST, true);
         (self.immune_min, self.under) = (from_min, to_min);
     }
-    /// One request touches the group.
+    /// Counts one request.
     pub fn touch(&mut self, t: &Touch) {
         self.total = self.total.saturating_add(1);
         self.last_s = t.now_s;
@@ -335,7 +334,7 @@ impl Group {
         }
         admit(&mut self.keys, t);
     }
-    /// Epoch boundary: totals halve; samples keep their rates, and leave when their key fell silent.
+    /// Ends an epoch: halves the counters, and drops samples of keys that have been silent for `silent_ticks`.
     pub fn age(&mut self, tick: u16, silent_ticks: u16) {
         for v in [&mut self.total, &mut self.single, &mut self.novel, &mut self.old, &mut self.next_eval] {
             *v /= 2;
@@ -348,7 +347,7 @@ impl Group {
         self.next_eval = self.next_eval.max(24);
         self.keys.retain(|s| tick.wrapping_sub(s.last) <= silent_ticks);
     }
-    /// How likely it is to become a campaign's; the least promising group is evicted.
+    /// Rank for eviction: how likely it is to become a campaign's. The group with the least is evicted.
     pub fn promise(&self, now_s: u32) -> f64 {
         let young = self.young_share() >= 0.45;
         let idle_s = f64::from(now_s.saturating_sub(self.last_s));
@@ -359,7 +358,7 @@ impl Group {
     }
 }
 
-/// A key touches a sample.
+/// Counts one request of a key in a sample of keys.
 pub fn admit<const K: usize>(keys: &mut BottomK<Sample, K>, t: &Touch) {
     if !keys.admits(t.key_hash) {
         return;
@@ -486,12 +485,12 @@ pub struct Groups {
     /// The slots' tags side by side. A bucket's tags are one cache line; in the slots they would be eight lines on three
     /// pages. Most look-ups find nothing.
     tags: Vec<u64>,
-    /// Since when those were known that had to leave: a text that many keys send does not come back as a new one.
+    /// First-seen times of evicted values, so that a text which many keys send does not come back as a new one.
     ghosts: Ghosts,
     evicted: u64,
 }
 
-/// Keys that a value must have had to be remembered: as many as one that is judged (`campaign.d_min` by default).
+/// Distinct keys from which on an evicted value leaves a ghost: as many as for a verdict (`campaign.d_min` by default).
 const KNOWN: u32 = 24;
 
 impl Groups {
@@ -510,7 +509,7 @@ impl Groups {
     pub fn slots(&self) -> &Vec<Group> {
         &self.slots
     }
-    /// All slots, to change them. Call `index` if tags changed.
+    /// All slots, mutable. Call `index` afterwards if tags have changed.
     pub fn slots_mut(&mut self) -> &mut Vec<Group> {
         &mut self.slots
     }
@@ -524,15 +523,15 @@ impl Groups {
         let at = self.tags.get(range)?.iter().position(|t| *t == tag)?;
         Some(start.wrapping_add(at))
     }
-    /// Since when those were known that had to leave, to save it.
+    /// The ghosts, for saving.
     pub fn ghosts(&self) -> &Ghosts {
         &self.ghosts
     }
-    /// The same, to restore it.
+    /// The ghosts, for restoring.
     pub fn ghosts_mut(&mut self) -> &mut Ghosts {
         &mut self.ghosts
     }
-    /// Groups given up so far.
+    /// Number of groups evicted so far.
     pub fn evicted(&self) -> u64 {
         self.evicted
     }
@@ -549,8 +548,8 @@ impl Groups {
     pub fn get_mut(&mut self, tag: u64) -> Option<&mut Group> {
         self.find(tag).and_then(|at| self.slots.get_mut(at))
     }
-    /// Since when a request's texts are known, seconds since the epoch: two of its values had to leave their groups (one may be an accident,
-    /// see `ghosts`). A value that has none is not new then, only never had a place.
+    /// First-seen time of a request's text, seconds since the epoch, if at least two of its values left ghosts (one may be a collision, see
+    /// `ghosts`). A value without a group is then not new: it only never had a place.
     pub fn known_since(&self, values: &[u64], now_s: u32) -> Option<u32> {
         let mut left =
             values.iter().filter(|v| self.find(**v).is_none()).filter_map(|v| self.ghosts.get(*v, now_s));
@@ -671,11 +670,13 @@ mod tests {
         fill(&mut groups, 1..=8, 1_000_000);
         assert_eq!(groups.known_since(&[1, 2, 3], 1_400_000), None, "they have their places");
         fill(&mut groups, 11..=18, 1_400_000);
-        let left: Vec<u64> = (1..=8).filter(|v| groups.get(*v).is_none()).collect();
-        let (one, two) = (&left[..1], &left[..2]);
+        let mut left = (1..=8).filter(|v| groups.get(*v).is_none());
+        let two = &[left.next().unwrap(), left.next().unwrap()];
+        let [first, _] = *two;
+        let one = &[first];
         assert_eq!(groups.known_since(one, 1_500_000), None, "one may be an accident");
         assert_eq!(groups.known_since(two, 1_500_000), Some(999_600), "ticks of ten minutes");
-        assert_eq!(groups.known_since(&[99, 98, 11, left[0]], 1_500_000), None);
+        assert_eq!(groups.known_since(&[99, 98, 11, first], 1_500_000), None);
         // Asked as often as one likes: what is remembered stays until its own value comes back.
         assert_eq!(groups.known_since(two, 1_500_000), Some(999_600));
     }

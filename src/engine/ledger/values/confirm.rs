@@ -98,7 +98,7 @@ impl Values {
         }
     }
 
-    /// Has it a large sample of its own? Then it is judged by that, and neither joins a case nor is it let go for another's keys.
+    /// True if it has a large sample of its own. It is then judged by that, and neither joins a case nor is released for another's keys.
     fn speaks(&self, g: &Group) -> bool {
         self.large_samples.get(g.large_sample, g.tag).is_some()
     }
@@ -115,7 +115,7 @@ impl Values {
         self.cases.open(value, now_s)
     }
 
-    /// Confirms a value into a case. The value that had to give way loses its flag.
+    /// Confirms a value as part of a case. If the table is full, the value that is evicted for it loses its flag.
     pub(in crate::engine::ledger) fn mark(&mut self, value: u64, case: u16, now_s: u32) {
         if let Some(g) = self.groups.get_mut(value) {
             g.set(groups::flag::CONFIRMED, true);
@@ -130,7 +130,7 @@ impl Values {
         }
     }
 
-    /// What a confirmed value's counters say of who else sends it, and at most what a large sample says.
+    /// Odds of a confirmed value, from its counters: at most those of a large sample.
     #[inline(never)]
     fn count_signs(&mut self, value: u64, large_sample: f64) {
         let Some(g) = self.groups.get(value) else { return };
@@ -155,7 +155,7 @@ impl Values {
         silent.into_iter().for_each(|v| self.release(v));
     }
 
-    /// People have released a value, or the number of a case: the case ends, with all that is confirmed of it.
+    /// Ends the case of a value, or of a campaign's number, that people have released: all its confirmed values are released.
     #[inline(never)]
     pub(in crate::engine::ledger) fn pardon(&mut self, id: u64) {
         let all = match u32::try_from(id) {
@@ -167,7 +167,7 @@ impl Values {
         all.into_iter().for_each(|v| self.release(v));
     }
 
-    /// A value is no longer confirmed.
+    /// Releases a value: it is no longer confirmed.
     pub(in crate::engine::ledger) fn release(&mut self, value: u64) {
         self.cases.release(value);
         if let Some(g) = self.groups.get_mut(value) {
@@ -177,7 +177,7 @@ impl Values {
         }
     }
 
-    /// What is known of a group now, from its large sample; `None` if it has none.
+    /// Evaluates a group by its large sample now; `None` if it has none.
     pub(in crate::engine::ledger) fn assess(&self, g: &Group, now_s: u32) -> Option<Finding> {
         let large_sample = self.large_samples.get(g.large_sample, g.tag)?;
         Some(detect::judge(g, large_sample, &self.homes, tick_of(now_s), &self.c))
@@ -245,7 +245,7 @@ impl Values {
 /// Share of a value's keys that are a large sample's keys, from which on it stands for the same template: far beyond chance, and within
 /// reach of a template whose words are partly replaced each time.
 const SAME_KEYS: f64 = 0.6;
-/// ... and below which it does no longer.
+/// Share below which it no longer does.
 const OTHER_KEYS: f64 = 0.4;
 
 /// Share of the sampled keys that are in the large sample, of those that it would hold; `None` with fewer than twelve of them.

@@ -37,7 +37,7 @@ pub(super) const TABLES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Values {
     c: Campaign,
-    /// Values that are not learnt from, with their axes.
+    /// Allowed values, with their axes: requests with them teach nothing.
     allow: Map<Selector, usize>,
     door: Doorkeeper,
     groups: Groups,
@@ -65,7 +65,7 @@ impl Values {
         }
     }
 
-    /// New parameters over the tables as they are.
+    /// Sets the parameters of a configuration. The tables stay.
     pub(super) fn configure(&mut self, config: &Config) {
         self.c = config.campaign.clone();
         // Values on an allow list are never confirmed and requests that carry them are not learnt from.
@@ -90,12 +90,12 @@ impl Values {
         .fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// The groups, to be read.
+    /// The groups, for reading.
     pub(super) fn groups(&self) -> &Groups {
         &self.groups
     }
 
-    /// Confirmed values and cases, to be read.
+    /// Confirmed values and cases, for reading.
     pub(super) fn cases(&self) -> &Cases {
         &self.cases
     }
@@ -105,7 +105,7 @@ impl Values {
         &self.alarms
     }
 
-    /// The load profiles in alarm, to restore them.
+    /// The load profiles in alarm, for restoring.
     pub(super) fn alarms_mut(&mut self) -> &mut Alarms {
         &mut self.alarms
     }
@@ -152,7 +152,7 @@ impl Values {
         }
     }
 
-    /// A new epoch: counters fade.
+    /// Starts an epoch: counters are halved.
     pub(super) fn age(&mut self, now_s: u32) {
         let tick = tick_of(now_s);
         let silent = u16::try_from(self.c.epoch_s / 600).unwrap_or(u16::MAX);
@@ -228,7 +228,7 @@ impl Values {
         self.cases.version().wrapping_add(self.suspects_version)
     }
 
-    /// Confirmed values and cases into the shards that are published.
+    /// Places confirmed values and cases in the shards that are published.
     pub(super) fn place(&self, shards: &mut [Option<Shard>]) {
         for v in self.cases.values().iter().filter(|v| v.value != 0) {
             if let Some(s) = publish::of(shards, v.value) {
@@ -247,7 +247,7 @@ impl Values {
         }
     }
 
-    /// Suspicious values into the shards that are published.
+    /// Places suspicious values in the shards that are published.
     pub(super) fn place_suspects(&self, shards: &mut [Option<Shard>]) {
         for tag in
             self.large_samples.slots().iter().map(|p| p.tag).filter(|t| *t != 0 && Axis::of(*t) == Axis::Text)
@@ -278,7 +278,7 @@ impl Values {
         ]
     }
 
-    /// One of `tables`, to restore it. Call `mend` after the last.
+    /// One of `tables`, for restoring. Call `repair` after the last.
     pub(super) fn table_mut(&mut self, at: usize) -> &mut dyn Table {
         match at {
             0 => self.groups.slots_mut(),
@@ -292,7 +292,7 @@ impl Values {
         }
     }
 
-    /// The homes of all keys, counted anew.
+    /// Counts the homes of all keys anew.
     pub(super) fn count_homes(&mut self, keys: &[KeyState]) {
         self.homes = Homes::default();
         keys.iter().for_each(|k| self.homes.add(k.home));

@@ -21,15 +21,15 @@ const EVERYBODY: u8 = 64;
 pub(in crate::engine::ledger) struct Alarms(u64);
 
 impl Alarms {
-    /// The octaves in alarm, to be saved: a bit each.
+    /// The octaves in alarm, a bit each, for saving.
     pub(in crate::engine::ledger) fn bits(&self) -> u64 {
         self.0
     }
-    /// Takes saved alarms.
+    /// Restores saved alarms.
     pub(in crate::engine::ledger) fn restore(&mut self, bits: u64) {
         self.0 = bits;
     }
-    /// Is any octave in alarm?
+    /// True if any octave is in alarm.
     pub(in crate::engine::ledger) fn any(&self) -> bool {
         self.0 != 0
     }
@@ -44,7 +44,7 @@ impl Alarms {
             self.0 &= !bit;
         }
     }
-    /// Is this octave in alarm, or a neighbour?
+    /// True if this octave or a neighbour is in alarm.
     fn near(&self, octave: u8) -> bool {
         let near = 0b111u64.checked_shl(u32::from(octave.min(62)).saturating_sub(1)).unwrap_or(0);
         self.0 & near != 0
@@ -54,7 +54,7 @@ impl Alarms {
         let near = [octave, octave.saturating_sub(1), octave.saturating_add(1)];
         near.into_iter().find(|o| self.on(*o)).map_or(0, tag_of)
     }
-    /// Is this the group of an octave's tireless keys, and the octave in alarm?
+    /// True if this is the group of an octave's tireless keys, and the octave is in alarm.
     pub(in crate::engine::ledger) fn of(&self, group: u64) -> bool {
         Axis::of(group) == Axis::Profile && number_of(group) < EVERYBODY && self.on(number_of(group))
     }
@@ -71,7 +71,7 @@ fn number_of(group: u64) -> u8 {
 }
 
 impl Values {
-    /// A request that matches nothing touches the profiles of its key.
+    /// Counts a request that matches nothing in the load profiles of its key.
     pub(super) fn touch_profile(&mut self, key: &KeyState, t: &Touch, due: &mut Few<ALL>) {
         // A campaign that is blocked already must not keep the alarm on.
         if !(t.young && t.single) || key.has(flag::CONVICTED) {
@@ -104,7 +104,7 @@ impl Values {
         }
     }
 
-    /// A load profile has a large sample from its first request on: there are few profiles.
+    /// Starts the large sample of a load profile at its first request: there are few profiles.
     fn profile_large_sample(&mut self, tag: u64, now_s: u32) {
         let groups = &self.groups;
         let Some(g) = groups.get(tag) else { return };
@@ -144,7 +144,7 @@ impl Values {
         }
     }
 
-    /// An alarm whose keys fell silent goes out.
+    /// Ends alarms whose keys have fallen silent.
     pub(super) fn sweep_alarms(&mut self, now_s: u32) {
         if !self.alarms.any() {
             return;
@@ -161,7 +161,7 @@ impl Values {
         }
     }
 
-    /// The key is young and automatic, and its octave of load (or a neighbour) is in alarm.
+    /// True if the key is young and automatic, and its octave of load or a neighbour is in alarm.
     pub(in crate::engine::ledger) fn alarm(&self, key: &KeyState, t: &Touch) -> bool {
         self.alarms.any()
             && t.young
@@ -169,7 +169,7 @@ impl Values {
             && self.alarms.near(octave(key, t.tick))
     }
 
-    /// Is the key one of a burst? It never sleeps, was made with the burst of an octave near its own, and carries the
+    /// True if the key is one of a birth burst: it never sleeps, was born in the burst of an octave near its own, and has the
     /// burst's load.
     pub(in crate::engine::ledger) fn in_burst(&self, key: &KeyState, t: &Touch) -> bool {
         let octave = octave(key, t.tick);
@@ -190,7 +190,7 @@ pub(in crate::engine::ledger) fn octave(key: &KeyState, tick: u16) -> u8 {
     (per_day.max(1).ilog2() as u8).min(63)
 }
 
-/// Are the key's requests what this load (requests a tick) would give, within 1.5 standard deviations?
+/// True if the key's requests are within 1.5 standard deviations of what this load (requests a tick) gives.
 fn conforms(key: &KeyState, t: &Touch, load: f32) -> bool {
     let mu = f64::from(load) * f64::from(t.tick.wrapping_sub(key.born)).max(0.5);
     let n = f64::from(key.total);

@@ -10,7 +10,7 @@ use crate::engine::tables::cases::{self, CASES, Case, Cases, Confirmed, place_of
 use crate::engine::tables::groups::{self, flag};
 
 impl Values {
-    /// After the last page.
+    /// Repairs the tables after the last page is restored.
     pub(in crate::engine::ledger) fn repair(&mut self, now_s: u32) {
         part_twins(self.groups.slots_mut(), groups::WAYS, |g| (g.tag, g.last_s));
         self.groups.index();

@@ -20,11 +20,11 @@ use crate::engine::value::Axis;
 
 /// Values of one observation that may touch the learning tables, per axis.
 const ANCHORS: usize = 12;
-/// ... and of one that matches a confirmed template.
+/// The same for an observation that matches a confirmed template.
 const LEARNT: usize = 36;
-/// Values a request may offer to the doorkeeper; as many more from the middle of its texts as it tells of.
+/// Values that a request may offer to the doorkeeper, beside those from the middle of its texts.
 const FEED: usize = 8;
-/// Groups that the values of one middle may have, unless it is a confirmed template's.
+/// Groups that the values of one text's middle may have, unless it is a confirmed template's.
 const MIDDLE_GROUPS: usize = 4;
 /// All values of one observation that may touch the learning tables.
 pub(super) const ALL: usize = LEARNT + MIDDLE;
@@ -217,7 +217,7 @@ impl Values {
     }
 }
 
-/// The values that teach: for an opening the smallest of all regions, for a continuation only its own.
+/// The values that are learned: of an opening the smallest of all regions, of a follow-up only its own.
 fn learnt_values(obs: &Observation, single: bool) -> Few<LEARNT> {
     if !single || obs.first_anchors.as_slice().is_empty() {
         let rest: &[u64] = if single { obs.rest.as_slice() } else { &[] };
