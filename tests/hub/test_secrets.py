@@ -155,7 +155,7 @@ def test_nothing_that_a_client_sends_is_readable_anywhere(start, upstream, hub, 
         item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": f"some words and {p['message']} as well as others"}]}
         s.sendall(frame(json.dumps({"type": "conversation.item.create", "item": item}).encode()))
         time.sleep(1)
-    t.until(lambda: len(t.refused()) >= 60, hours=12)
+    t.until(lambda: len(t.refused()) >= 60 and hub.status()["convicted"] >= 50, hours=12)
     settle(e)
     until(lambda: people.ask("/v1/cases")[1]["cases"])
     until(lambda: hub.status()["convicted"] >= 50)
@@ -225,7 +225,7 @@ def test_nothing_that_a_client_sends_is_readable_in_a_store(start, upstream, kin
         t = Planted(e.port, accounts=80, honest=20, hours=40, scale=SCALE)
         for path, headers, body in others(p):
             post(e.port, path=path, headers=headers, body=body)
-        t.until(lambda: len(t.refused()) >= 60, hours=12)
+        t.until(lambda: len(t.refused()) >= 60 and hub.status()["convicted"] >= 50, hours=12)
         settle(e)
         until(lambda: hub.status()["convicted"] >= 50)
         People(port).act("deny", key=key_id(p["header"]))
