@@ -115,7 +115,7 @@ def test_requests_under_way_on_a_vm_that_traps_fail_and_no_others(live, upstream
     life = live("requests under way", policy)
     answer, waits = upstream.answer, threading.Event()
     upstream.answer = lambda path, body: (b"wait for it" in body and waits.wait(10), answer(path, body))[1]
-    shapes = [(size, sent) for size in (0, 300_000) for sent in (0, 0.5, 1)] * 8
+    shapes = [(size, sent) for size in (0, 300_000) for sent in (0, 0.5, 1)] * 20
     try:
         streams = [Begun(life.e.port, chat("please wait for it", size), sent) for size, sent in shapes]
         eventually(lambda: life.e.stats("http.inference.downstream_rq_active")["http.inference.downstream_rq_active"] == len(shapes))
@@ -125,9 +125,10 @@ def test_requests_under_way_on_a_vm_that_traps_fail_and_no_others(live, upstream
     finally:
         upstream.answer = answer
     assert {status for _, status in got} == {200, 503}, got
-    assert all(got[(shape, 503)] for shape in set(shapes)), f"each shape had one on that worker, most likely: {got}"
+    assert all(got[(shape, 503)] for shape in set(shapes)), f"each shape had one on that worker, by odds of 10^5 to one: {got}"
     told = lambda: [line for line in life.e.access().splitlines() if " 503 " in line]
-    eventually(lambda: len(told()) == sum(n for (_, status), n in got.items() if status == 503))
+    # (The order itself may be one of them.)
+    eventually(lambda: len(told()) >= sum(n for (_, status), n in got.items() if status == 503))
     assert all("wasm_fail_stream" in line for line in told()), told()
     # A VM is loaded again `base_interval` after it was loaded, not sooner.
     eventually(lambda: policy == "FAIL_CLOSED" or {post(life.e.port).status for _ in range(16)} == {200})
