@@ -624,6 +624,19 @@ fn a_stale_leaders_shard_is_ignored_and_written_again() {
 }
 
 #[test]
+fn two_cells_are_the_same_if_no_byte_differs() {
+    for size in [0, 1, 7, 8, 9, 16, 700, 1_301] {
+        let cell: Vec<u8> = (0..size).map(|i| i as u8).collect();
+        assert!(cells::same(&cell, &cell.clone()));
+        for at in 0..size {
+            let mut other = cell.clone();
+            other[at] ^= 0x80;
+            assert!(!cells::same(&cell, &other) && !cells::same(&cell, &cell[..at]), "{size} {at}");
+        }
+    }
+}
+
+#[test]
 fn cells_have_their_stated_sizes() {
     let mut w = World::new(2);
     w.run(2, &[]);
