@@ -6,6 +6,7 @@ use crate::engine::edge::identity::Head as Request;
 
 mod hub_tests;
 mod model_tests;
+mod schedules_tests;
 
 fn config(policy: &str, seed: &str) -> Arc<Config> {
     let text = format!(

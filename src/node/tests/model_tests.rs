@@ -31,15 +31,13 @@ use super::*;
 use crate::engine::hash::mix;
 use crate::engine::ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::catch_unwind;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 mod ends_tests;
 mod faults_tests;
 
 use ends_tests::{engine, learned};
-use faults_tests::{Host, Midway};
+use faults_tests::Host;
+use schedules_tests::Midway;
 
 /// Seconds of the wall clock to one of the other while the campaign is learned: a tick is six minutes.
 const LEARNING: u64 = 3_600;
@@ -421,49 +419,18 @@ fn run(seed: u64, from: &Learned, is_told: bool) -> Schedule<'_> {
     s
 }
 
-#[allow(clippy::disallowed_types, reason = "it says how fast it was")]
 fn schedules(from: u64, to: u64) {
     let base = learned();
-    if let Some(seed) = std::env::var("NODE_SEED").ok().and_then(|s| s.parse().ok()) {
-        run(seed, &base, true);
-        return;
-    }
-    let began = std::time::Instant::now();
-    let (next, steps) = (AtomicU64::new(from), AtomicU64::new(0));
-    let (seen, failed) = (Mutex::new(BTreeMap::<&str, u64>::new()), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= to {
-                        return;
-                    }
-                    let Ok(s) = catch_unwind(|| run(seed, &base, false)) else {
-                        failed.lock().unwrap().push(seed);
-                        continue;
-                    };
-                    steps.fetch_add(s.steps, Ordering::Relaxed);
-                    let mut seen = seen.lock().unwrap();
-                    s.seen.iter().for_each(|(what, n)| *seen.entry(what).or_default() += n);
-                }
-            });
-        }
-    });
-    let (seen, s) = (seen.into_inner().unwrap(), began.elapsed().as_secs_f64());
-    let (n, steps) = ((to - from) as f64, steps.into_inner() as f64);
-    println!(
-        "{n} schedules of {steps} steps in {s:.1} s, {:.0} and {:.0} a second: {seen:?}",
-        n / s,
-        steps / s
-    );
-    let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "seeds {failed:?}");
+    let ran = |seed, is_told| {
+        let s = run(seed, &base, is_told);
+        (s.steps, s.seen.clone())
+    };
+    let Some(seen) = schedules_tests::schedules("NODE_SEED", (from, to), ran) else { return };
     assert!(seen.len() >= 21 && seen.values().all(|n| *n > 0) || to - from < 100, "{seen:?}");
 }
 
 fn asked_for(default: u64) -> u64 {
-    std::env::var("NODE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+    schedules_tests::number("NODE_SCHEDULES").unwrap_or(default)
 }
 
 #[test]

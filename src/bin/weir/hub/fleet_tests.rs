@@ -37,8 +37,7 @@ use super::identity::Identity;
 use super::nodes::NodeId;
 use memory::Memory;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use weir::engine::config::{Config, parse};
 use weir::engine::edge::identity::Head as Request;
@@ -56,10 +55,13 @@ mod faults_tests;
 mod memory;
 mod post_tests;
 mod proxy_tests;
+#[path = "../../../node/tests/schedules_tests.rs"]
+mod schedules_tests;
 
 use ends_tests::{engine, learned};
 use post_tests::{Fault, Kept, Post, Tally};
-use proxy_tests::{Host, Midway, Proxy, Vm};
+use proxy_tests::{Host, Proxy, Vm};
+use schedules_tests::Midway;
 
 const MS: u64 = 1_000_000;
 const MINUTE: i64 = 60_000 * MS as i64;
@@ -611,49 +613,18 @@ fn run(seed: u64, from: &Learned, is_told: bool) -> Fleet<'_> {
     f
 }
 
-#[allow(clippy::disallowed_types, reason = "it says how fast it was")]
 fn schedules(from: u64, to: u64) {
     let base = learned();
-    if let Some(seed) = std::env::var("FLEET_SEED").ok().and_then(|s| s.parse().ok()) {
-        run(seed, &base, true);
-        return;
-    }
-    let began = std::time::Instant::now();
-    let (next, steps) = (AtomicU64::new(from), AtomicU64::new(0));
-    let (seen, failed) = (Mutex::new(BTreeMap::<&str, u64>::new()), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= to {
-                        return;
-                    }
-                    let Ok(f) = catch_unwind(|| run(seed, &base, false)) else {
-                        failed.lock().unwrap().push(seed);
-                        continue;
-                    };
-                    steps.fetch_add(f.steps, Ordering::Relaxed);
-                    let mut seen = seen.lock().unwrap();
-                    f.seen.iter().for_each(|(what, n)| *seen.entry(what).or_default() += n);
-                }
-            });
-        }
-    });
-    let (seen, s) = (seen.into_inner().unwrap(), began.elapsed().as_secs_f64());
-    let (n, steps) = ((to - from) as f64, steps.into_inner() as f64);
-    println!(
-        "{n} schedules of {steps} steps in {s:.1} s, {:.0} and {:.0} a minute: {seen:?}",
-        60.0 * n / s,
-        60.0 * steps / s
-    );
-    let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "seeds {failed:?}");
+    let ran = |seed, is_told| {
+        let f = run(seed, &base, is_told);
+        (f.steps, f.seen.clone())
+    };
+    let Some(seen) = schedules_tests::schedules("FLEET_SEED", (from, to), ran) else { return };
     assert!(seen.len() >= KINDS || to - from < 200, "{}: {seen:?}", seen.len());
 }
 
 fn asked_for(default: u64) -> u64 {
-    std::env::var("FLEET_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+    schedules_tests::number("FLEET_SCHEDULES").unwrap_or(default)
 }
 
 #[test]

@@ -2,16 +2,6 @@
 
 use super::*;
 
-/// A fault of a VM within a callback.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Midway {
-    Nothing,
-    /// It dies after this number of writes.
-    Dies(u64),
-    /// It stalls after a number of host calls, for a number of ticks.
-    Stalls(u64, u64),
-}
-
 /// The host of one VM during a callback.
 pub(super) struct Host<'a, 'b> {
     pub(super) s: &'a mut Schedule<'b>,
@@ -21,13 +11,8 @@ pub(super) struct Host<'a, 'b> {
 
 impl Host<'_, '_> {
     fn call(&mut self) {
-        match self.midway {
-            Midway::Stalls(0, ticks) => {
-                self.midway = Midway::Nothing;
-                self.s.pass(ticks);
-            }
-            Midway::Stalls(n, ticks) => self.midway = Midway::Stalls(n - 1, ticks),
-            _ => {}
+        if let Some(ticks) = self.midway.call() {
+            self.s.pass(ticks);
         }
     }
 }
@@ -39,11 +24,7 @@ impl Cells for Host<'_, '_> {
     }
     fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Set {
         self.call();
-        match self.midway {
-            Midway::Dies(0) => self.is_dead = true,
-            Midway::Dies(n) => self.midway = Midway::Dies(n - 1),
-            _ => {}
-        }
+        self.is_dead |= self.midway.dies();
         if self.is_dead || self.s.is_full {
             return Set::Failed;
         }

@@ -2,16 +2,6 @@
 
 use super::*;
 
-/// What happens to a VM in the midst of a callback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Midway {
-    Nothing,
-    /// It dies: so many writes before that succeed.
-    Dies(u64),
-    /// It stalls after so many calls of the host, for so many ticks.
-    Stalls(u64, u64),
-}
-
 /// One VM.
 pub struct Vm {
     /// `None`: it is in the midst of a callback, or dead.
@@ -125,13 +115,8 @@ pub struct Host<'a, 'b> {
 
 impl Host<'_, '_> {
     fn call(&mut self) {
-        match self.midway {
-            Midway::Stalls(0, ticks) => {
-                self.midway = Midway::Nothing;
-                self.fleet.pass(ticks);
-            }
-            Midway::Stalls(n, ticks) => self.midway = Midway::Stalls(n - 1, ticks),
-            _ => {}
+        if let Some(ticks) = self.midway.call() {
+            self.fleet.pass(ticks);
         }
     }
 }
@@ -143,11 +128,7 @@ impl Cells for Host<'_, '_> {
     }
     fn set(&mut self, name: &str, value: &[u8], cas: u32) -> Set {
         self.call();
-        match self.midway {
-            Midway::Dies(0) => self.is_dead = true,
-            Midway::Dies(n) => self.midway = Midway::Dies(n - 1),
-            _ => {}
-        }
+        self.is_dead |= self.midway.dies();
         if self.is_dead {
             return Set::Failed;
         }
