@@ -11,6 +11,7 @@ mod limits;
 mod pages;
 mod supply;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use weir::engine::config::Campaign;
 use weir::engine::detect::{HONEST, switch_off};
@@ -42,8 +43,16 @@ fn files(dir: &Path, ext: &str) -> Vec<PathBuf> {
 /// Source without comments and without its test modules.
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
-    let text = text.split("#[cfg(test)]").next().unwrap();
-    text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    let is_module = |at: &usize| {
+        let mut lines = text[*at..].lines().skip_while(|l| !l.starts_with("mod ") && !l.is_empty());
+        lines.next().is_some_and(|l| l.ends_with('{'))
+    };
+    let tests = text.match_indices("#[cfg(test)]").map(|(at, _)| at).find(is_module);
+    text[..tests.unwrap_or(text.len())]
+        .lines()
+        .filter(|l| !l.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn is_test(path: &Path) -> bool {
@@ -302,28 +311,14 @@ const FLOORS: [(&str, &[&str]); 29] = [
 ];
 
 /// The floors that a file of the engine uses.
-fn used(file: &Path) -> Vec<String> {
+fn used(file: &Path) -> BTreeSet<String> {
     let text = code(file);
     let depth = file.strip_prefix(root().join("src/engine")).unwrap().components().count();
-    let up = |text: &str, from: &str| -> Vec<String> {
-        let mut found = Vec::new();
-        for part in text.split(from).skip(1) {
-            let list =
-                part.strip_prefix('{').and_then(|p| p.split_once('}')).map_or(part, |(inside, _)| inside);
-            let several = part.starts_with('{');
-            for item in list.split(',').take(if several { usize::MAX } else { 1 }) {
-                let word: String =
-                    item.trim().chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-                found.push(word);
-            }
-        }
-        found
-    };
-    let mut found = up(&text, "crate::engine::");
+    let mut found = words_after(&text, "crate::engine::");
     let is_mod = file.ends_with("mod.rs");
     match depth.saturating_sub(usize::from(is_mod)) {
-        1 => found.extend(up(&text, "super::")),
-        2 => found.extend(up(&text, "super::super::")),
+        1 => found.extend(words_after(&text, "super::")),
+        2 => found.extend(words_after(&text, "super::super::")),
         _ => {}
     }
     found.retain(|w| FLOORS.iter().any(|(floor, _)| floor == w));
@@ -354,6 +349,99 @@ fn each_floor_uses_only_those_below_it() {
         }
     }
     assert!(seen > 200, "only {seen} uses were found: the test is blind");
+}
+
+/// Files side by side that need each other, and why.
+const CIRCLES: [(&[&str], &str); 4] = [
+    (&["builtin", "corpus"], "texts are made up where no directory of them is given"),
+    (&["calls", "chaos", "shared"], "the chaos build's calls fail on purpose, by what is shared"),
+    (&["plugin", "registry", "socket", "stream"], "a plugin makes its streams, and each keeps its plugin"),
+    (&["texts", "world"], "who sends, and what"),
+];
+
+/// Of each file or folder of a folder, those beside it that it uses. (A parent and its children may use each other.)
+fn beside(dir: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let of = |f: &Path| {
+        let name = f.strip_prefix(dir).unwrap().components().next().unwrap();
+        name.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_string()
+    };
+    let all: Vec<PathBuf> = files(dir, "rs").into_iter().filter(|f| !is_test(f)).collect();
+    let names: BTreeSet<String> = all.iter().map(|f| of(f)).filter(|n| n != "mod" && n != "main").collect();
+    let mut out = BTreeMap::new();
+    for f in &all {
+        let name = of(f);
+        let depth = f.strip_prefix(dir).unwrap().components().count() - usize::from(f.ends_with("mod.rs"));
+        let text = code(f);
+        let path = dir.strip_prefix(root().join("src")).unwrap().to_str().unwrap();
+        let path = path.strip_prefix("bin/weir").unwrap_or(path).trim_matches('/').replace('/', "::");
+        let from = if path.is_empty() { "crate::".into() } else { format!("crate::{path}::") };
+        let mut used = words_after(&text, &from);
+        if depth > 0 {
+            used.extend(words_after(&text, &"super::".repeat(depth)));
+        }
+        let found: &mut BTreeSet<String> = out.entry(name.clone()).or_default();
+        found.extend(used.into_iter().filter(|u| *u != name && names.contains(u)));
+    }
+    out.retain(|name, _| names.contains(name));
+    out
+}
+
+/// The first words of all that a text takes from a path, `{a, b::c}` included.
+fn words_after(text: &str, path: &str) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    let starts = text.match_indices(path).filter(|(at, _)| {
+        let before = &text[..*at];
+        !before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+    });
+    for (at, _) in starts {
+        let part = &text[at + path.len()..];
+        let mut depth = 0;
+        let end = part.find(|c: char| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            depth <= 0 && !(c.is_alphanumeric() || "_:{}".contains(c))
+        });
+        let part = &part[..end.unwrap_or(part.len())];
+        let inside = part.strip_prefix('{').map_or(part, |p| p.trim_end_matches('}'));
+        let mut depth = 0;
+        for item in inside.split(|c: char| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            c == ',' && depth == 0
+        }) {
+            out.insert(item.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    out
+}
+
+#[test]
+fn files_side_by_side_do_not_use_each_other_in_a_circle() {
+    let mut dirs: Vec<PathBuf> =
+        files(&root().join("src"), "rs").iter().map(|f| f.parent().unwrap().into()).collect();
+    dirs.sort();
+    dirs.dedup();
+    let (mut uses, mut told): (usize, BTreeSet<String>) = (0, BTreeSet::new());
+    for dir in dirs {
+        let used = beside(&dir);
+        uses += used.values().map(BTreeSet::len).sum::<usize>();
+        let reached = |from: &str| {
+            let (mut seen, mut next): (BTreeSet<&str>, _) = (BTreeSet::new(), vec![&used[from]]);
+            while let Some(of) = next.pop() {
+                next.extend(of.iter().filter(|n| seen.insert(n)).map(|n| &used[n]));
+            }
+            seen
+        };
+        for name in used.keys() {
+            let circle: Vec<&str> =
+                reached(name).into_iter().filter(|n| reached(n).contains(name.as_str())).collect();
+            if !circle.is_empty() {
+                let known = CIRCLES.iter().any(|(c, _)| *c == circle);
+                assert!(known, "{}: {circle:?} use each other: {used:?}", dir.display());
+                told.insert(circle.join(" "));
+            }
+        }
+    }
+    assert!(uses > 200, "only {uses} uses were found: the test is blind");
+    assert_eq!(told.len(), CIRCLES.len(), "of the circles told only these are there: {told:?}");
 }
 
 /// The ledger composes parts. Each has one place, and fields that nobody else reaches into.

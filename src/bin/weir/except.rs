@@ -1,7 +1,7 @@
 //! `weir except`: makes an entry of the configuration's `exceptions`, signed with the policy's seed. It
 //! undoes an error on a node without a hub.
 
-use crate::explain::words::utc;
+use crate::figures::utc;
 use crate::{OK, USAGE, check};
 use std::path::PathBuf;
 use weir::engine::config::exceptions::{problems, signature};

@@ -5,7 +5,7 @@ mod story;
 pub mod words;
 
 use crate::lines::{Item, Lines};
-use crate::{IO, NOTHING, OK, except, fail};
+use crate::{IO, NOTHING, OK, except, fail, figures};
 use record::{Own, Record};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> u8 {
         }
     }
     if logs.malformed > 0 {
-        eprintln!("weir: {}", words::count(logs.malformed, "malformed record", "malformed records"));
+        eprintln!("weir: {}", figures::count(logs.malformed, "malformed record", "malformed records"));
     }
     let mut out = String::new();
     if args.json {
@@ -114,7 +114,7 @@ pub fn run(args: &Args) -> u8 {
             Wanted::Case(c) => format!("case {c}"),
             Wanted::Key(k) => k.clone(),
         };
-        eprintln!("weir: nothing about {what} among {}", words::count(logs.records, "record", "records"));
+        eprintln!("weir: nothing about {what} among {}", figures::count(logs.records, "record", "records"));
         return NOTHING;
     }
     OK
@@ -187,15 +187,15 @@ impl Logs {
         let cases = if cases.is_empty() { "no case".into() } else { format!("case {}", cases.join(", ")) };
         out.push_str(&format!("{key}  {cases}  policy {policy}  profile {}\n\n", r.profile));
         s.history(out);
-        out.push_str(&format!("\nWhy ({} of {})\n", r.would, words::utc(r.t_ms / 1000)));
+        out.push_str(&format!("\nWhy ({} of {})\n", r.would, figures::utc(r.t_ms / 1000)));
         wrapped(&words::reason(r), out);
         if r.evidence.matched > 0 {
             let e = &r.evidence;
             wrapped(
                 &format!(
                     "Of {} sampled from this request, {} confirmed as the campaign's.",
-                    words::count(e.values.into(), "phrase", "phrases"),
-                    words::count(e.matched.into(), "is", "are")
+                    figures::count(e.values.into(), "phrase", "phrases"),
+                    figures::count(e.matched.into(), "is", "are")
                 ),
                 out,
             );
@@ -208,8 +208,8 @@ impl Logs {
             if (e.requests, e.strikes) == (0, 0) {
                 return "The worker that decided had no record of it, and needed none.".into();
             }
-            let requests = words::count(e.requests, "request", "requests");
-            format!("{requests}, {} counted against it.", words::count(e.strikes.into(), "block", "blocks"))
+            let requests = figures::count(e.requests, "request", "requests");
+            format!("{requests}, {} counted against it.", figures::count(e.strikes.into(), "block", "blocks"))
         };
         let own = r.own.as_ref().or_else(|| told.and_then(|t| t.own.as_ref()));
         wrapped(&own.map_or_else(few, behaviour), out);
@@ -235,14 +235,14 @@ impl Logs {
         };
         out.push_str(&format!("\nEvidence: {} {}, {}", words::kind(g), g.id, g.state));
         if g.since_s > 0 {
-            out.push_str(&format!(", its case since {}", words::utc(g.since_s)));
+            out.push_str(&format!(", its case since {}", figures::utc(g.since_s)));
         }
         out.push('\n');
         wrapped(
             &format!(
                 "About {} share it, {} at the time. {}",
-                words::count(g.keys, "key", "keys"),
-                words::count(g.requests, "request", "requests"),
+                figures::count(g.keys, "key", "keys"),
+                figures::count(g.requests, "request", "requests"),
                 words::standing(g)
             ),
             out,
@@ -273,14 +273,14 @@ impl Logs {
         let members = campaign.filter(|s| r.campaign != "00000000" && s.campaign == r.campaign).count();
         let mut text = format!(
             "The figures come from a sample of {} by hash; {hashes} of them are in these logs ({} blocked), and this key is {}.",
-            words::count(g.sampled_keys.len() as u64, "key", "keys"),
-            words::count(blocked as u64, "key", "keys"),
+            figures::count(g.sampled_keys.len() as u64, "key", "keys"),
+            figures::count(blocked as u64, "key", "keys"),
             if own { "one of the sample" } else { "not in the sample" }
         );
         if members > 0 {
             text.push_str(&format!(
                 " {} of campaign {} in these logs.",
-                words::count(members as u64, "key is", "keys are"),
+                figures::count(members as u64, "key is", "keys are"),
                 r.campaign
             ));
         }
@@ -296,7 +296,7 @@ impl Logs {
 
 fn behaviour(o: &Own) -> String {
     let age = if o.age_hours < 96 {
-        words::count(o.age_hours, "hour", "hours")
+        figures::count(o.age_hours, "hour", "hours")
     } else {
         format!("{} days", o.age_hours / 24)
     };
@@ -314,12 +314,12 @@ fn behaviour(o: &Own) -> String {
         } else {
             "not known to be automatic"
         },
-        words::count(o.requests, "request", "requests"),
+        figures::count(o.requests, "request", "requests"),
         o.openings_percent,
         o.repeats_percent,
         o.matches_percent,
-        words::count(o.hits.into(), "request", "requests"),
-        words::count(o.strikes.into(), "block", "blocks"),
+        figures::count(o.hits.into(), "request", "requests"),
+        figures::count(o.strikes.into(), "block", "blocks"),
     );
     if o.shared > 0 {
         out.push_str(&format!(

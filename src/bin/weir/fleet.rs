@@ -8,7 +8,7 @@
 
 mod link;
 
-use crate::deployment::{Apart, STEP};
+use crate::apart::{Apart, STEP};
 use crate::hub::core::{Exchange, Hub, Moment, sizes};
 use crate::hub::identity::Identity;
 use link::Link;
@@ -102,7 +102,7 @@ impl Post {
         let (x, group) = match said {
             Ok(taken) => taken,
             Err(why) => {
-                eprintln!("weir: an exchange was refused: {}", why.message());
+                eprintln!("weir: an exchange was refused: {why}");
                 return None;
             }
         };

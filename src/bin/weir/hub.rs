@@ -42,8 +42,10 @@ mod server;
 mod servers;
 mod standby;
 mod store;
+mod store_error;
 mod tell;
 mod tls;
+mod token;
 mod valkey;
 #[cfg(test)]
 #[path = "../../../tests/hub/wait.rs"]
@@ -56,11 +58,12 @@ use crate::{IO, OK, USAGE, check, fail};
 use admin::Tokens;
 use audit::Audit;
 use events::Events;
+use exchange::Clock;
 use follow::Follower;
 use identity::Known;
 use journal::Journal;
 use serde_json::json;
-use server::{Door, Server, Signals, Token};
+use server::{Door, Server, Signals};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +71,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::{Blocked, Store};
 use tls::{Files, Tls};
+use token::Token;
 use valkey::place::{Pem, Place};
 use weir::engine::config::Config;
 use weir::engine::units::{Nanos, scaled};
@@ -374,8 +378,6 @@ fn token(file: Option<&Path>, env: &str) -> Result<Option<Token>, u8> {
     Ok(token)
 }
 
-type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
-
 /// The wall clock as the proxies read it, and one that does not step.
 fn clock(scale: u32) -> Clock {
     let wall = || {
@@ -437,9 +439,8 @@ fn restored(
         None => Hub::new(Arc::clone(config), asked, quota, epoch),
         Some(bytes) => Hub::restore(Arc::clone(config), bytes, quota, epoch).map_err(|why| {
             Blocked(format!(
-                "{whose}: the checkpoint is refused: {}. The way out: start with the seed, policy and version that wrote it, or \
-                 move what is stored away and start empty (what was learned is lost)",
-                why.0
+                "{whose}: the checkpoint is refused: {why}. The way out: start with the seed, policy and version that wrote it, or \
+                 move what is stored away and start empty (what was learned is lost)"
             ))
         })?,
     };

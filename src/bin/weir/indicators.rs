@@ -8,7 +8,7 @@ mod import;
 mod traffic;
 
 use crate::explain::record::is_hex;
-use crate::explain::words::{count, grouped, utc};
+use crate::figures::{count, grouped, utc};
 use crate::{BROKEN, NOTHING, OK, SKIPPED, USAGE, check, fail};
 use form::Indicators;
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@
     reason = "a command line on trusted input: it measures time and may stop with a message"
 )]
 
+mod apart;
 mod audit;
 mod check;
 mod demo;
@@ -18,6 +19,7 @@ mod deployment;
 mod dir;
 mod except;
 mod explain;
+mod figures;
 mod fleet;
 mod hub;
 mod import;
@@ -25,6 +27,7 @@ mod indicators;
 mod lines;
 mod replay;
 mod report;
+mod requests;
 mod simulate;
 mod skip;
 mod table;

@@ -1,12 +1,9 @@
 //! `weir replay`: recorded traffic through the module's workers and ledger, judged as it would have been
 //! live.
 
-pub mod batch;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod formats_tests;
-pub mod reader;
-pub mod source;
 mod summary;
 mod threads;
 pub mod tune;
@@ -16,11 +13,11 @@ use crate::deployment::{self, Deployment, Ticker};
 use crate::import;
 use crate::import::join::Join;
 use crate::import::request::{Beside, Paths};
+use crate::requests::batch::{Batch, Count, End, Request};
+use crate::requests::reader::{Import, Reader};
 use crate::skip::{Skip, Skipped};
 use crate::trace::Line;
 use crate::{OK, SKIPPED, USAGE, check, fail};
-use batch::{Batch, Count, End, Request};
-use reader::{Import, Reader};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufWriter, Write};

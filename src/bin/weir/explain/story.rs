@@ -1,7 +1,7 @@
 //! What the logs hold on one key: changes of its verdict in order, and the most informative record.
 
 use super::record::Record;
-use super::words;
+use crate::figures;
 use std::collections::BTreeSet;
 
 /// Changes shown at each end of a long history.
@@ -73,9 +73,9 @@ impl Story {
     pub fn history(&self, out: &mut String) {
         out.push_str(&format!(
             "What was done ({}, {} to {})\n",
-            words::count(self.records, "record", "records"),
-            words::utc(self.first_ms / 1000),
-            words::utc(self.last_ms / 1000)
+            figures::count(self.records, "record", "records"),
+            figures::utc(self.first_ms / 1000),
+            figures::utc(self.last_ms / 1000)
         ));
         let mut runs: Vec<&Run> = self.runs.iter().collect();
         runs.sort_by_key(|r| r.first_ms);
@@ -94,7 +94,7 @@ impl Story {
             let times = if r.records > 1 { format!("  {} records", r.records) } else { String::new() };
             let line = format!(
                 "  {}  {:<8}  {}{done}{times}",
-                words::utc(r.first_ms / 1000),
+                figures::utc(r.first_ms / 1000),
                 r.would,
                 if r.reason == "none" { "-" } else { &r.reason }
             );

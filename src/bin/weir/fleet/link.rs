@@ -2,7 +2,7 @@
 //! loses.
 
 use super::{Layout, Post};
-use crate::deployment::{Apart, STEP};
+use crate::apart::{Apart, STEP};
 use crate::hub::identity::Identity;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;

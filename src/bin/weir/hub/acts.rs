@@ -132,12 +132,26 @@ pub struct Act {
 }
 
 /// Why a decision was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAct {
     /// Nothing is known of the case, or of the exception to be undone.
+    #[error(
+        "the hub has no such case (it may have ended), or nothing to undo; a key or a template may be released by name"
+    )]
     Unknown,
     /// The limit of exceptions is reached.
+    #[error("4,096 ids are released, allowed or denied: undo some, or let them end")]
     Full,
+}
+
+impl NoAct {
+    /// Name in metrics and replies.
+    pub fn name(&self) -> &'static str {
+        match self {
+            NoAct::Unknown => "unknown",
+            NoAct::Full => "full",
+        }
+    }
 }
 
 impl Act {

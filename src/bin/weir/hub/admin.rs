@@ -4,13 +4,14 @@
 //! A decision is answered when it is durable. It is in force in every worker of a node one exchange and one
 //! tick later.
 
-use super::acts::{Act, Name, NoAct, REASON_BYTES, Verb};
+use super::acts::{Act, Name, REASON_BYTES, Verb};
 use super::core::Hub;
 use super::growth::Growth;
 use super::page;
-use super::server::{Server, Token, describe, describe_node};
+use super::server::{Server, describe, describe_node};
 use super::tell;
-use super::work::{ActFailure, Job};
+use super::token::Token;
+use super::work::Job;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Path, Request, State};
@@ -185,16 +186,10 @@ impl Admin {
         }
         match timeout(PATIENCE, told).await {
             Ok(Ok(Ok(act))) => answer(&tell::act(&act)),
-            Ok(Ok(Err(ActFailure::No(NoAct::Unknown)))) => s.error(
-                "unknown",
-                "the hub has no such case (it may have ended), or nothing to undo; a key or a template may be released by name",
-            ),
-            Ok(Ok(Err(ActFailure::No(NoAct::Full)))) => {
-                s.error("full", "4,096 ids are released, allowed or denied: undo some, or let them end")
+            Ok(Ok(Err(e))) => s.error(e.name(), &e.to_string()),
+            Ok(Err(_)) | Err(_) => {
+                s.error("busy", "it is not known whether it was kept: look at /v1/exceptions")
             }
-            Ok(Ok(Err(ActFailure::Store(e)))) => s.error(e.name(), e.message()),
-            Ok(Ok(Err(ActFailure::Audit(why)))) => s.error("audit_failed", &why),
-            Ok(Err(_)) | Err(_) => s.error("busy", "it is not known whether it was kept: look at /v1/exceptions"),
         }
     }
 }

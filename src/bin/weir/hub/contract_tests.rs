@@ -109,7 +109,7 @@ impl Backend for Stores {
         NAME.with(|n| *n.borrow_mut() = name.into());
         let mut f = Follower::new(&self.place, name, seed, holder);
         let text = |t: Trouble| match t {
-            Trouble::Store(e) => format!("{}: {}", e.name(), e.message()),
+            Trouble::Store(e) => format!("{}: {e}", e.name()),
             Trouble::Blocked(b) => b.0,
             Trouble::Behind => "behind".into(),
         };

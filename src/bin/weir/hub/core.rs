@@ -10,10 +10,10 @@
 use super::acts::{Act, Book, NoAct};
 use super::exchange::Piece;
 pub use super::exchange::{Exchange, Moment, Refused};
-use super::group::{Entry, NAMED, Other, PEOPLE, entries, put_other};
+use super::group::{Entry, Other, entries, put_other};
 use super::identity::Who;
 use super::judged::Judged;
-use super::nodes::{Counts, Node, Nodes, Step};
+use super::nodes::{Counts, NAMED, Node, Nodes, PEOPLE, Step};
 use super::publication::Publication;
 use super::witnesses::Witnesses;
 use std::collections::BTreeSet;
@@ -52,7 +52,8 @@ pub struct Accepted {
 }
 
 /// Why saved state is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct BadState(pub String);
 
 /// The ledger of all nodes, and their positions.

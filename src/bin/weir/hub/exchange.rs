@@ -1,8 +1,7 @@
 //! Reads and checks an exchange, as far as that needs no state; and the reasons to refuse one.
 
-use super::group::{NAMED, PEOPLE};
 use super::identity::Identity;
-use super::nodes::NodeId;
+use super::nodes::{NAMED, NodeId, PEOPLE};
 use std::ops::Range;
 use std::sync::Arc;
 use weir::engine::config::Config;
@@ -22,24 +21,40 @@ pub struct Moment {
     pub mono: Nanos,
 }
 
+/// Tells the moment.
+pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
+
 /// Why an exchange was refused. Nothing of it was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    #[error("not an exchange, cut short, or with something behind it")]
     Malformed,
+    #[error("layout version {0} is not ours: upgrade the hub first, then the proxies")]
     Version(u16),
+    #[error("damaged: the checksum does not match")]
     Checksum,
+    #[error("written under another seed: proxies and hub need the same `seed`")]
     Seed,
+    #[error("another policy: a hub serves one, named by `policy` of its configuration")]
     Policy,
+    #[error("longer than {REQUEST_BYTES} bytes")]
     TooLong,
+    #[error("more observations than --node-quota allows; room in {} ms", .0.millis() + 1)]
     Quota(Nanos),
+    #[error("no room for another node: all were heard of within the hour")]
     Nodes,
     /// The node's id belongs to another identity.
+    #[error(
+        "this node id came with another certificate or token before: a copy of a proxy's memory, or somebody who lies"
+    )]
     Identity,
     /// It was meant for a hub of another epoch.
+    #[error("another hub was active in the meantime")]
     Moved,
 }
 
 impl Refused {
+    /// Name in metrics and replies.
     pub fn name(&self) -> &'static str {
         match self {
             Refused::Malformed => "malformed",
@@ -52,28 +67,6 @@ impl Refused {
             Refused::Nodes => "nodes",
             Refused::Identity => "identity",
             Refused::Moved => "moved",
-        }
-    }
-    pub fn message(&self) -> String {
-        match self {
-            Refused::Malformed => "not an exchange, cut short, or with something behind it".into(),
-            Refused::Version(v) => {
-                format!("layout version {v} is not ours: upgrade the hub first, then the proxies")
-            }
-            Refused::Checksum => "damaged: the checksum does not match".into(),
-            Refused::Seed => "written under another seed: proxies and hub need the same `seed`".into(),
-            Refused::Policy => {
-                "another policy: a hub serves one, named by `policy` of its configuration".into()
-            }
-            Refused::TooLong => format!("longer than {REQUEST_BYTES} bytes"),
-            Refused::Quota(wait) => {
-                format!("more observations than --node-quota allows; room in {} ms", wait.millis() + 1)
-            }
-            Refused::Identity => {
-                "this node id came with another certificate or token before: a copy of a proxy's memory, or somebody who lies".into()
-            }
-            Refused::Moved => "another hub was active in the meantime".into(),
-            Refused::Nodes => "no room for another node: all were heard of within the hour".into(),
         }
     }
 }

@@ -12,15 +12,16 @@
 mod tail;
 
 use super::core::{Exchange, Hub as Ledger, Refused};
+use super::exchange::Clock;
 use super::identity::Identity;
+use super::log;
 use super::store::StoreError;
 use super::work::{Failure, Job};
-use super::{Clock, log};
 use crate::import;
 use crate::import::request::Beside;
 use crate::lines::MAX_LINE;
-use crate::replay::batch::Request as Parsed;
-use crate::replay::reader::{Import, Reader};
+use crate::requests::batch::Request as Parsed;
+use crate::requests::reader::{Import, Reader};
 use crate::skip::Skip;
 use crate::trace::Line;
 use axum::body::Bytes;
@@ -467,10 +468,7 @@ impl Hub {
                 }
                 Err(Failure::Refused(Refused::Quota(wait))) => Duration::from_nanos(wait.0).max(EVERY),
                 Err(failure) => {
-                    let name = match &failure {
-                        Failure::Refused(why) => why.name(),
-                        Failure::Store(e) => e.name(),
-                    };
+                    let name = failure.name();
                     if self.refused.replace(name) != Some(name) {
                         log::warn(
                             "follow_waits",

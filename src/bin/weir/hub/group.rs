@@ -4,15 +4,10 @@
 use super::acts::Act;
 use super::exchange::Moment;
 use super::identity::Identity;
-use super::nodes::NodeId;
+use super::nodes::{NAMED, NodeId, PEOPLE};
 use std::sync::Arc;
 use weir::engine::units::Nanos;
 use weir::engine::wire::{Reader, Writer};
-
-/// Stands in place of a node's id: a decision of people follows.
-pub const PEOPLE: NodeId = [0xff; 16];
-/// Stands in place of a node's id: the identity of a node id follows.
-pub const NAMED: NodeId = [0xfe; 16];
 
 /// An entry of a group that is no exchange.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! its key or token can have it. All who share a token are one identity. Names are not secret; tokens are
 //! never shown.
 
-use super::server::Token;
+use super::token::Token;
 use crate::audit::chain::hex;
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
@@ -18,7 +18,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 pub type Who = [u8; 16];
 
 /// Largest number of tokens: that of nodes.
-pub const TOKENS: usize = super::nodes::NODES;
+pub const TOKENS: usize = 4_096;
 /// Shortest token of a node, characters.
 pub const TOKEN_CHARS: usize = 16;
 /// Bytes that are kept of a name, at most.

@@ -1,6 +1,6 @@
 //! The right to be the one hub that writes: a lease that expires, and a number that only grows. No I/O.
 
-use super::store::StoreError;
+use super::store_error::StoreError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

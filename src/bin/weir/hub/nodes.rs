@@ -5,17 +5,24 @@
 //! replaces the one that has been silent longest, unless that was heard of within the hour: then the new one
 //! is refused.
 
-use super::identity::{Identity, Who};
+use super::identity::{Identity, TOKENS, Who};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use weir::engine::units::Nanos;
 use weir::engine::wire::{Reader, Writer};
 use weir::node::cells::SLOTS;
 
+/// Id of a node, of its own choice. Two are no node's: see `PEOPLE` and `NAMED`.
 pub type NodeId = [u8; 16];
+/// In a journalled group, in place of a node's id: a decision of people follows.
+pub const PEOPLE: NodeId = [0xff; 16];
+/// The same: the identity of a node id follows.
+pub const NAMED: NodeId = [0xfe; 16];
 
 /// Largest number of nodes.
 pub const NODES: usize = 4_096;
+// Each may have a token of its own.
+const _: () = assert!(NODES == TOKENS);
 /// Time of silence after which a node may be replaced.
 pub const SILENT: Nanos = Nanos::from_secs(3_600);
 /// Identities heard of within this time count for the quorum.

@@ -1,13 +1,14 @@
 //! The listener: exchanges, health, metrics, status. It reads and checks; another thread owns the ledger.
 
-use super::Clock;
 use super::core::{Exchange, Refused};
 use super::events::Events;
+use super::exchange::Clock;
 use super::identity::{Identity, Known};
 use super::log;
 use super::metrics::{self, Served};
 use super::tls::Tls;
-use super::work::{Answer, Failure, Job, NodeStatus, Status, hex};
+use super::work::{Answer, Failure, Job, NodeStatus, Status};
+use crate::audit::chain::hex;
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -21,7 +22,6 @@ use serde_json::{Value, json};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use subtle::ConstantTimeEq;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -49,29 +49,6 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Longest time of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const READY: Duration = Duration::from_secs(2);
-
-/// A secret that is compared in constant time and never shown.
-pub struct Token(Vec<u8>);
-
-impl Token {
-    /// `None` if there is nothing but space.
-    pub fn new(text: &str) -> Option<Token> {
-        let text = text.trim();
-        (!text.is_empty()).then(|| Token(text.as_bytes().to_vec()))
-    }
-    fn is(&self, other: &[u8]) -> bool {
-        self.0.ct_eq(other).into()
-    }
-    pub fn is_same(&self, other: &Token) -> bool {
-        self.is(&other.0)
-    }
-    /// True if the request carries it.
-    pub fn is_in(&self, headers: &HeaderMap) -> bool {
-        let told = headers.get(header::AUTHORIZATION).map(|v| v.as_bytes());
-        told.and_then(|t| t.split_at_checked(7))
-            .is_some_and(|(scheme, t)| scheme.eq_ignore_ascii_case(b"bearer ") && self.is(t))
-    }
-}
 
 pub struct Server {
     config: Arc<Config>,
@@ -149,7 +126,7 @@ impl Server {
     }
 
     fn refuse(&self, why: &Refused) -> Response {
-        let mut response = self.error(why.name(), &why.message());
+        let mut response = self.error(why.name(), &why.to_string());
         if let Refused::Quota(wait) = why {
             let seconds = wait.secs().saturating_add(1);
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
@@ -191,7 +168,7 @@ async fn exchange(State(s): Shared, request: Request) -> Response {
             ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()
         }
         Some(Err(Failure::Refused(why))) => s.refuse(&why),
-        Some(Err(Failure::Store(e))) => s.error(e.name(), e.message()),
+        Some(Err(Failure::Store(e))) => s.error(e.name(), &e.to_string()),
         None => s.error("busy", "the hub is stopping"),
     }
 }

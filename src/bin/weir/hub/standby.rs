@@ -2,13 +2,14 @@
 //! gone.
 
 use super::core::Hub;
+use super::exchange::Clock;
 use super::lease::{LEASE, Lease};
 use super::log;
+use super::restored;
 use super::store::{Blocked, StoreError, StoreStatus};
 use super::valkey::place::Place;
 use super::valkey::{AT_ONCE, Follower, Keeper, Taken, Trouble, Valkey, standby};
 use super::work::{self, ActFailure, End, Failure, Job, Options, Status};
-use super::{Clock, restored};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -227,7 +228,10 @@ impl Follows {
 
     fn tell(&self, e: &StoreError) {
         if self.told != Some(e.name()) {
-            log::warn(e.name(), json!({"message": e.message(), "consequence": "this hub cannot take over"}));
+            log::warn(
+                e.name(),
+                json!({"message": e.to_string(), "consequence": "this hub cannot take over"}),
+            );
         }
     }
 
@@ -257,7 +261,7 @@ impl Follows {
 pub fn first_contact(setup: &Setup) -> Result<(), Blocked> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Follower::new(&setup.place, &setup.config.policy, setup.config.seed.check(), &setup.holder).look() {
-        Err(Trouble::Store(e)) if e.is_a_setting() => Err(Blocked(format!("{}: {}", e.name(), e.message()))),
+        Err(Trouble::Store(e)) if e.is_a_setting() => Err(Blocked(format!("{}: {e}", e.name()))),
         Err(Trouble::Blocked(why)) => Err(why),
         _ => Ok(()),
     }

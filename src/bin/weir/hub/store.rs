@@ -4,60 +4,11 @@
 use super::lease::Lease;
 use std::sync::Arc;
 
-/// Why a store did not keep something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreError {
-    /// It has no room.
-    Full(String),
-    /// It is a replica, which takes no writes.
-    ReadOnly(String),
-    /// The password is wrong, or the user lacks a right.
-    Auth(String),
-    /// One of the hub's keys holds something else.
-    Type(String),
-    /// It did not answer in time.
-    Slow(String),
-    /// It cannot be reached, or is not ready.
-    Down(String),
-    /// Its certificate is not accepted, or it does not accept the hub's.
-    Tls(String),
-    /// It has lost groups that it had kept.
-    Lost(String),
-    /// Another hub is active.
-    Standby(String),
-    /// Any other error.
-    Failed(String),
-}
-
-impl StoreError {
-    fn parts(&self) -> (&'static str, &str) {
-        match self {
-            StoreError::Full(m) => ("store_full", m),
-            StoreError::ReadOnly(m) => ("store_readonly", m),
-            StoreError::Auth(m) => ("store_auth", m),
-            StoreError::Type(m) => ("store_type", m),
-            StoreError::Slow(m) => ("store_slow", m),
-            StoreError::Down(m) => ("store_down", m),
-            StoreError::Tls(m) => ("store_tls", m),
-            StoreError::Lost(m) => ("store_lost", m),
-            StoreError::Standby(m) => ("standby", m),
-            StoreError::Failed(m) => ("store_failed", m),
-        }
-    }
-    pub fn name(&self) -> &'static str {
-        self.parts().0
-    }
-    pub fn message(&self) -> &str {
-        self.parts().1
-    }
-    /// True if the error persists until somebody changes a setting.
-    pub fn is_a_setting(&self) -> bool {
-        matches!(self, StoreError::Auth(_) | StoreError::Type(_) | StoreError::Tls(_))
-    }
-}
+pub use super::store_error::StoreError;
 
 /// Why a hub cannot start, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Blocked(pub String);
 
 /// State of a store.

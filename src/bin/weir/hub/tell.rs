@@ -4,7 +4,7 @@ use super::acts::{Act, Name, Verb, value_text};
 use super::core::Hub;
 use super::growth::{Growth, Point};
 use super::nodes::NodeId;
-use super::work::hex;
+use crate::audit::chain::hex;
 use serde_json::{Value, json};
 use weir::engine::hash::Purpose;
 use weir::engine::snapshot::{ALLOWED, DENIED, RELEASED};

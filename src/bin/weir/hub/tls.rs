@@ -21,7 +21,8 @@ pub struct Files {
 }
 
 /// What is wrong, with the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Bad(pub String);
 
 fn bad(path: &Path, why: impl std::fmt::Display) -> Bad {

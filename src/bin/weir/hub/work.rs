@@ -13,7 +13,7 @@ use super::lease::Lease;
 use super::log;
 use super::nodes::{Counts, NodeId};
 use super::store::{Done, Store, StoreError, StoreStatus};
-use crate::audit::chain::Head;
+use crate::audit::chain::{Head, hex};
 use axum::body::Bytes;
 use serde_json::json;
 use std::num::NonZero;
@@ -35,20 +35,46 @@ const STALE: Nanos = Nanos::from_secs(1);
 const AGAIN: Nanos = Nanos::from_secs(1);
 
 /// Why an exchange got no reply.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
+    #[error(transparent)]
     Refused(Refused),
+    #[error(transparent)]
     Store(StoreError),
+}
+
+impl Failure {
+    /// Name in metrics and replies.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Failure::Refused(e) => e.name(),
+            Failure::Store(e) => e.name(),
+        }
+    }
 }
 
 pub type Answer = Result<Vec<u8>, Failure>;
 
 /// Why a decision of people was not taken.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ActFailure {
+    #[error(transparent)]
     No(NoAct),
+    #[error(transparent)]
     Store(StoreError),
+    #[error("{0}")]
     Audit(String),
+}
+
+impl ActFailure {
+    /// Name in metrics and replies.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ActFailure::No(e) => e.name(),
+            ActFailure::Store(e) => e.name(),
+            ActFailure::Audit(_) => "audit_failed",
+        }
+    }
 }
 
 /// A decision as it is stored.
@@ -436,7 +462,7 @@ impl Work {
                 if self.status.store_error != Some(e.name()) {
                     log::warn(
                         e.name(),
-                        json!({"message": e.message(), "consequence": "nothing is acknowledged"}),
+                        json!({"message": e.to_string(), "consequence": "nothing is acknowledged"}),
                     );
                 }
                 self.status.store_error = Some(e.name());
@@ -584,7 +610,10 @@ impl Work {
 
     fn not_written(&mut self, e: &StoreError) {
         self.status.checkpoint_failures = self.status.checkpoint_failures.saturating_add(1);
-        log::warn("checkpoint_failed", json!({"message": e.message(), "consequence": "the journal is kept"}));
+        log::warn(
+            "checkpoint_failed",
+            json!({"message": e.to_string(), "consequence": "the journal is kept"}),
+        );
     }
 
     fn written(&mut self, w: Writing) -> bool {
@@ -622,10 +651,6 @@ impl Work {
         log::info("stopped", json!({"checkpoint": kept, "position": s.position, "journal_bytes": s.bytes}));
         kept
     }
-}
-
-pub fn hex(id: &NodeId) -> String {
-    crate::audit::chain::hex(id)
 }
 
 /// For a test that runs the rounds itself.

@@ -8,7 +8,7 @@ use super::counts;
 use super::form::{self, Indicator, LEAST_PHRASES, MOST_PHRASES};
 use super::traffic;
 use crate::deployment::{self, Deployment, Ticker};
-use crate::replay::reader::{Import, Reader};
+use crate::requests::reader::{Import, Reader};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 
 use crate::audit::chain::hex;
 use crate::explain::record::is_hex;
+use crate::figures::utc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
@@ -69,40 +70,26 @@ pub struct Indicator {
 }
 
 /// Why a file of indicators is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It is no file of this kind, or its content exceeds a limit.
+    #[error("malformed: {0}")]
     Malformed(String),
     /// It was not signed by this key.
+    #[error("signature: it was changed, or another key has signed it than --partner-key")]
     Signature,
     /// It is of another version.
+    #[error("version {0}: this `weir` reads version {VERSION}; ask for that one, or upgrade")]
     Version(u32),
     /// It has expired (seconds since the epoch).
+    #[error("expired on {}: ask for new ones", utc(*.0))]
     Expired(u64),
     /// It is not valid yet (seconds since the epoch).
+    #[error("made on {}, which is to come: is a clock wrong?", utc(*.0))]
     Early(u64),
     /// It was hashed under another exchange seed.
+    #[error("exchange seed: it was made under another one than --exchange-seed-file holds")]
     Exchange,
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use crate::explain::words::utc;
-        match self {
-            Refused::Malformed(why) => write!(f, "malformed: {why}"),
-            Refused::Signature => {
-                f.write_str("signature: it was changed, or another key has signed it than --partner-key")
-            }
-            Refused::Version(v) => {
-                write!(f, "version {v}: this `weir` reads version {VERSION}; ask for that one, or upgrade")
-            }
-            Refused::Expired(t) => write!(f, "expired on {}: ask for new ones", utc(*t)),
-            Refused::Early(t) => write!(f, "made on {}, which is to come: is a clock wrong?", utc(*t)),
-            Refused::Exchange => {
-                f.write_str("exchange seed: it was made under another one than --exchange-seed-file holds")
-            }
-        }
-    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -8,7 +8,7 @@
 use super::counts;
 use super::form::{Indicator, Indicators};
 use super::traffic;
-use crate::replay::reader::{Import, Reader};
+use crate::requests::reader::{Import, Reader};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::{HashMap, HashSet};

@@ -2,9 +2,9 @@
 
 use crate::import;
 use crate::lines::{Item, Lines};
-use crate::replay::batch::Request;
-use crate::replay::reader::Reader;
-use crate::replay::source::written;
+use crate::requests::batch::Request;
+use crate::requests::reader::Reader;
+use crate::requests::source::written;
 use crate::skip::{Skip, Skipped};
 use std::path::{Path, PathBuf};
 use weir::engine::Decision;

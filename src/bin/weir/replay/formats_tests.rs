@@ -1,14 +1,14 @@
 //! Each format of the page's table, on one sample record: how many requests, whose, in what order, with what
 //! text.
 
-use super::batch::{Batch, End, Request};
-use super::reader::{Import, Reader};
-use super::source::Source;
 use super::window::{USUAL, Waiting, Window};
 use crate::dir::Dir;
 use crate::import::join::Join;
 use crate::import::request::{Beside, Paths};
 use crate::import::{self, FORMATS};
+use crate::requests::batch::{Batch, End, Request};
+use crate::requests::reader::{Import, Reader};
+use crate::requests::source::Source;
 use crate::trace::Line;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The report at the end of a replay: one JSON object, or the same as tables.
 
 use super::Replay;
-use super::batch::Count;
 use super::tune;
+use crate::requests::batch::Count;
 use serde_json::json;
 use std::io::Write;
 use weir::engine::verdict::Action;

@@ -5,9 +5,9 @@
 //! while nothing waits for it, so one thread runs the same code. Memory: a fixed number of batches, reused.
 
 use super::Replay;
-use super::batch::Batch;
-use super::reader::Reader;
-use super::source::Source;
+use crate::requests::batch::Batch;
+use crate::requests::reader::Reader;
+use crate::requests::source::Source;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -6,8 +6,8 @@ pub mod ages;
 pub mod print;
 mod templates;
 
-use super::batch::Request;
 use crate::deployment::Deployment;
+use crate::requests::batch::Request;
 use ages::Ages;
 use serde_json::{Value, json};
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! Sorts requests by time within a window: exports have the newest first, log shippers mix files.
 
-use super::batch::Request;
+use crate::requests::batch::Request;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use weir::engine::Decision;

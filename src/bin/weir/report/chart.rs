@@ -1,7 +1,7 @@
 //! Charts as SVG, with a title and a description. A table beside each chart holds the same figures.
 
 use super::doc::{Chart, Kind, Tone};
-use crate::explain::words::{grouped, utc};
+use crate::figures::{grouped, utc};
 use maud::{Markup, html};
 
 const WIDTH: f64 = 720.0;

@@ -5,7 +5,7 @@ use super::facts::{self, Evidence, Point};
 use super::logs::{Logs, NONE};
 use super::told;
 use crate::audit::chain::Verifier;
-use crate::explain::words::{count, grouped, utc};
+use crate::figures::{count, grouped, utc};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;

@@ -3,7 +3,8 @@
 use super::doc::{Block, Chart, Document, Kind, Section, Tone};
 use super::facts::{Campaign, Evidence, Facts, Point};
 use super::state::State;
-use crate::explain::words::{self, count, grouped, utc};
+use crate::explain::words;
+use crate::figures::{count, grouped, utc};
 
 const SERIES: [(&str, Tone); 4] =
     [("block", Tone::Block), ("throttle", Tone::Throttle), ("tag", Tone::Tag), ("allow", Tone::Allow)];

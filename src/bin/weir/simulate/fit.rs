@@ -9,6 +9,7 @@ use super::census::{self, Class, Key};
 use super::corpus::Corpus;
 use super::run::Setup;
 use super::scenarios::{self, Scenario};
+use super::world::Ages;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,7 +69,7 @@ pub fn usual() -> Vec<&'static Scenario> {
             *nearest = s.keys;
         }
     }
-    let told = |s: &&Scenario| s.ages != scenarios::Ages::Half && rows.get(row(s)) == Some(&s.keys);
+    let told = |s: &&Scenario| s.ages != Ages::Half && rows.get(row(s)) == Some(&s.keys);
     let mut out: Vec<&Scenario> = honest().filter(told).collect();
     out.extend(["N150"].iter().chain(&CAMPAIGNS).filter_map(|name| scenarios::find(name)));
     out

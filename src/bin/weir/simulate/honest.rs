@@ -7,9 +7,8 @@ pub mod work;
 
 use super::corpus::Template;
 use super::rng::Rng;
-use super::scenarios::Ages;
 use super::texts::Text;
-use super::world::{Actor, DAY, DAY_S, Entry, Plan, Renewal, START_S, World};
+use super::world::{Actor, Ages, DAY, DAY_S, Entry, Plan, Renewal, START_S, World};
 
 /// Properties of the population.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 
 use super::honest::Maker;
 use super::texts::{Carrier, Disguise, Probe};
-use super::world::Renewal;
+use super::world::{Ages, Renewal};
 
 /// Networks and clients of a campaign's accounts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,15 +101,6 @@ pub struct Tricks {
     pub pages: bool,
     /// Class of an honest app's users, whose system prompt it sends beside its own template; empty = none.
     pub app: &'static str,
-}
-
-/// Whose requests tell the age of their account, in scenarios that start with ages.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ages {
-    Told,
-    Unknown,
-    /// Those of every other account, honest or not.
-    Half,
 }
 
 /// Limits that a result must keep.

@@ -55,6 +55,15 @@ pub enum Renewal {
     EachRequest,
 }
 
+/// Whose requests tell the age of their account, in scenarios that start with ages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ages {
+    Told,
+    Unknown,
+    /// Those of every other account, honest or not.
+    Half,
+}
+
 /// One key.
 #[derive(Clone, Debug)]
 pub struct Actor {

@@ -19,19 +19,16 @@ pub const AT_ONCE: usize = 16;
 const TRIES: usize = 5;
 
 /// Why nothing was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// What was read is older than the store's checkpoint: read that again.
+    #[error("older than the checkpoint")]
     Behind,
     /// The error persists until somebody acts.
+    #[error(transparent)]
     Blocked(Blocked),
-}
-
-impl From<StoreError> for Trouble {
-    fn from(e: StoreError) -> Trouble {
-        Trouble::Store(e)
-    }
 }
 
 /// Result of an attempt to become active.

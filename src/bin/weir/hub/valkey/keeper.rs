@@ -97,7 +97,7 @@ fn renew(mut link: Link, keys: &Keys, holder: &str, seed_check: u32, lease: &Lea
             }
             Err(e) => {
                 if told != Some(e.name()) {
-                    log::warn("lease_not_renewed", json!({"error": e.name(), "message": e.message()}));
+                    log::warn("lease_not_renewed", json!({"error": e.name(), "message": e.to_string()}));
                 }
                 (wait, told) = (SOON, Some(e.name()));
                 lease.failed(e);

@@ -1,4 +1,4 @@
-//! The unit of work of a replay's threads: a block of lines, and what became of each.
+//! The unit of work of a thread: a block of lines, and what became of each.
 
 use crate::import::request::Piece;
 use crate::lines::{Block, Item};

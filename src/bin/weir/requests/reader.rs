@@ -1,7 +1,7 @@
-//! The part of a replay that may run on any thread, in any order: lines to hashes and counts.
+//! What may run on any thread, in any order: lines to hashes and counts.
 
 use super::batch::{Batch, Count, Filled, Judgeable, Request};
-use super::tune::ages::times;
+use super::times::times;
 use crate::import::record::Record;
 use crate::import::request::{Beside, Made, Paths, Sink};
 use crate::import::{self, Format};

@@ -1,4 +1,4 @@
-//! The traces of a replay, one after another, in blocks of complete lines.
+//! Traces, one after another, in blocks of complete lines.
 
 use super::batch::{BATCH_BYTES, Batch, End};
 use crate::lines::Blocks;
