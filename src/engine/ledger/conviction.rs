@@ -8,7 +8,7 @@ use crate::engine::detect::hours;
 use crate::engine::observation::Observation;
 use crate::engine::outcome::Outcome;
 use crate::engine::rules::{self, Facts, Odds, Pieces, Ruling};
-use crate::engine::tables::cases::{Case, Cases};
+use crate::engine::tables::cases::Case;
 use crate::engine::tables::groups::Touch;
 use crate::engine::tables::keys::{KeyState, flag};
 use crate::engine::verdict::{Evidence, Reason};
@@ -109,16 +109,6 @@ impl Ladder {
         (rules::rule(&odds, self.block_odds), odds.nats() as f32 - case.numbers.prior)
     }
 
-    /// True if a key's conviction stands by what is known of its case (0: none) now. Its own factors are those that it was
-    /// convicted by, as what a key does while it is refused is no evidence.
-    pub(super) fn upholds(&self, key: &KeyState, cases: &Cases, case: u16) -> bool {
-        let prior = match cases.case(case).filter(|_| case != 0) {
-            Some(c) => c.numbers.prior,
-            None => return true,
-        };
-        rules::ruling(f64::from(prior + key.own()), self.block_odds) >= Ruling::Watch
-    }
-
     /// The odds that a key belongs to a case's campaign.
     pub(super) fn odds(&self, key: &KeyState, now_s: u32, tick: u16, case: &Case, pieces: &Pieces) -> Odds {
         let facts = Facts::of(key, now_s, tick, self.young_for_s, pieces, case.shows());
@@ -141,7 +131,9 @@ impl Ladder {
             // A conviction stands while its case does, until the case's numbers, or the facts of a key that was served,
             // overrule it.
             let stands = match values.cases().case(case).filter(|_| case != 0) {
-                Some(_) if t.refused => self.upholds(key, values.cases(), case),
+                Some(c) if t.refused => {
+                    rules::ruling(f64::from(c.numbers.prior + key.own()), self.block_odds) >= Ruling::Watch
+                }
                 Some(c) => {
                     // One popular phrase of the template does not free the key. A key that was convicted by its network has
                     // shown no phrase.

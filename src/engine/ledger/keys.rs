@@ -5,7 +5,6 @@
 use super::Sizes;
 use super::budget;
 use super::clock::Clock;
-use super::conviction::Ladder;
 use super::lives;
 use super::matched::Matched;
 use super::pages::Table;
@@ -102,10 +101,11 @@ impl Keys {
         key.is_young(now_s, self.young_for_s)
     }
 
-    /// The key's state, if it is convicted and that has not expired.
-    pub(super) fn convicted(&self, key: u64, now_s: u32) -> Option<&KeyState> {
+    /// The case of the key's conviction, if it has not expired. It is not resolved (`Cases::resolve`); 0:
+    /// none.
+    pub(super) fn convicted(&self, key: u64, now_s: u32) -> Option<u16> {
         let k = self.table.get(key).filter(|k| k.has(flag::CONVICTED))?;
-        (now_s.saturating_sub(k.last_s) <= self.block_for_s).then_some(k)
+        (now_s.saturating_sub(k.last_s) <= self.block_for_s).then_some(k.case)
     }
 
     /// See `lives`. 0 without a look at the table while it holds few keys.
@@ -297,11 +297,11 @@ impl Keys {
     }
 
     /// Writes convicted keys, known keys and proven keys into the shards that are published.
-    pub(super) fn place(&self, cases: &Cases, ladder: &Ladder, now_s: u32, shards: &mut [Option<Shard>]) {
+    pub(super) fn place(&self, cases: &Cases, now_s: u32, shards: &mut [Option<Shard>]) {
         let proven_bytes = self.proven_bytes();
         for (at, key) in self.table.slots().iter().enumerate().filter(|(_, k)| k.id != 0) {
             if let Some(s) = publish::of(shards, key.id) {
-                self.place_key(key, cases, ladder, now_s, s);
+                self.place_key(key, cases, now_s, s);
                 if self.table.marks().get(at).is_some_and(|mark| budget::is_marked(*mark)) {
                     s.proven.resize(proven_bytes, 0);
                     bloom::add(&mut s.proven, key.id);
@@ -310,10 +310,9 @@ impl Keys {
         }
     }
 
-    /// A key whose conviction its case does not bear out any more is published as known: the ledger judges its next request.
-    fn place_key(&self, key: &KeyState, cases: &Cases, ladder: &Ladder, now_s: u32, shard: &mut Shard) {
-        let case = cases.resolve(key.case);
-        if key.has(flag::CONVICTED) && ladder.upholds(key, cases, case) {
+    fn place_key(&self, key: &KeyState, cases: &Cases, now_s: u32, shard: &mut Shard) {
+        if key.has(flag::CONVICTED) {
+            let case = cases.resolve(key.case);
             let until_s = key.last_s.saturating_add(self.block_for_s);
             if (case != 0 || key.case == 0) && until_s >= now_s {
                 let campaign = cases.case(case).map_or(0, |c| c.id);

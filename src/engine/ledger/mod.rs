@@ -248,11 +248,10 @@ impl Ledger {
 
     /// Campaign number of a key's conviction, if it stands.
     pub fn conviction(&self, key: u64) -> Option<u32> {
-        let key = self.keys.convicted(key, self.clock.now_s())?;
+        let number = self.keys.convicted(key, self.clock.now_s())?;
         let cases = self.values.cases();
-        let case = cases.resolve(key.case);
-        ((case != 0 || key.case == 0) && self.ladder.upholds(key, cases, case))
-            .then(|| cases.case(case).map_or(0, |c| c.id))
+        let case = cases.resolve(number);
+        (case != 0 || number == 0).then(|| cases.case(case).map_or(0, |c| c.id))
     }
 
     /// True if the key was convicted at its last request. This does not expire: it is for reports at the end
@@ -291,7 +290,7 @@ impl Ledger {
         if self.budgets.exist() {
             self.values.place_suspects(&mut shards);
         }
-        self.keys.place(self.values.cases(), &self.ladder, now_s, &mut shards);
+        self.keys.place(self.values.cases(), now_s, &mut shards);
         self.rates.place(now_s, &mut shards);
         self.publisher.close(shards, (now_s, self.seed_check, version), sink);
     }

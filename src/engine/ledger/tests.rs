@@ -4,8 +4,6 @@ use super::*;
 use crate::engine::detect;
 use crate::engine::hash::mix;
 use crate::engine::observation::Few;
-use crate::engine::sketch::bloom;
-use crate::engine::snapshot::{Shard, shard_of};
 use crate::engine::tables::groups::{self, Touch};
 use crate::engine::tables::{cases, keys, large_samples};
 use crate::engine::units::tick_of;
@@ -863,30 +861,6 @@ fn a_case_lives_as_long_as_its_campaign_and_not_by_others_that_are_refused() {
         assert_eq!(l.values.cases().live() > 0, campaign, "{what}");
         assert_eq!(l.conviction(mix(7)).is_some(), campaign, "{what}");
     }
-}
-
-/// News of a case apply to the keys that were convicted by it, before they send again: the next request of each is judged.
-#[test]
-fn a_conviction_that_its_case_does_not_bear_out_any_more_is_not_published() {
-    let config = config(|_| ());
-    let (mut l, check) = (Ledger::new(&config), config.seed.check());
-    let (template, case) = accused(&mut l);
-    assert!(l.observe_one(&told(0, 60.0, 7, &template)).block);
-    for (nats, convicted) in [(9.0, true), (1.0, false), (9.0, true)] {
-        accuse(&mut l, case, nats);
-        l.republish(u64::MAX);
-        let (mut keys, mut known) = (Vec::new(), false);
-        l.publish(|_, bytes| {
-            let (at, shard) = Shard::decode(bytes, check).unwrap();
-            keys.extend(shard.keys.iter().map(|k| k.key));
-            known |= at == shard_of(mix(7)) && bloom::has(&shard.known, mix(7));
-        });
-        assert_eq!((keys.contains(&mix(7)), known), (convicted, !convicted), "{nats} nats");
-        assert_eq!(l.conviction(mix(7)).is_some(), convicted);
-    }
-    // It is an acquittal once it sends again.
-    accuse(&mut l, case, 1.0);
-    assert!(!l.observe_one(&told(0, 120.0, 7, &template)).block && !l.was_convicted(mix(7)));
 }
 
 /// What a key showed once is not unsaid by a request with one phrase that others use, too.
