@@ -145,6 +145,10 @@ bench-micro: setup ## the engine's parts alone, natively and as wasm under wasmt
 	@echo "native" && target/native/examples/micro $(if $(QUICK),--quick)
 	@echo "wasm (wasmtime)" && $(PYTHON) tests/bench/wasm.py target/wasm32-wasip1/release/examples/micro.wasm $(if $(QUICK),--quick)
 
+bench-scale: setup ## a ledger's cost by keys and requests/s, native: a table, and tests/bench/scale.svg (five minutes)
+	@cargo build --quiet --profile native --example scale
+	@target/native/examples/scale $(if $(QUICK),--quick) | python3 -B tests/bench/scale.py $(if $(QUICK),target,tests/bench)/scale.svg
+
 bench-node: wasm wasm-chaos ## the node protocol: take-over, overshoot of limits, what a leader sustains (needs wrk)
 	@WEIR_RANK=4000000000 cargo build --quiet --release --lib --target wasm32-wasip1 --target-dir target/newer
 	@$(PRUNE) target/newer/wasm32-wasip1/release/weir.wasm target/weir-newer.wasm
@@ -210,4 +214,4 @@ release: wasm setup-release ## all of a version in target/release-VERSION: modul
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz setup-sbom setup-deny setup-release wasm module wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-release test-slow soak lint bench instructions bench-micro bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci sbom supply-chain reproduce release clean
+.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz setup-sbom setup-deny setup-release wasm module wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-release test-slow soak lint bench instructions bench-micro bench-scale bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci sbom supply-chain reproduce release clean
