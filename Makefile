@@ -34,6 +34,9 @@ setup-sbom: setup ## what validates bills of materials, if it is not there
 setup-deny: setup ## cargo-deny, if there is none (builds it: minutes)
 	@bash tests/support/setup.sh deny
 
+setup-miri: setup ## Miri on a nightly Rust, if it is not there
+	@bash tests/support/setup.sh miri
+
 setup-release: setup-sbom ## Rust targets and C compilers for static binaries, an emulator for the foreign one, if they are not there
 	@bash tests/support/setup.sh release
 
@@ -75,7 +78,7 @@ test: test-rust test-fuzz test-hosts test-envoy test-node test-pages test-releas
 
 test-rust: weir setup-stores ## unit, property, fixture, configuration and tidy tests
 	@WEIR_BIN=$(CURDIR)/target/weir cargo test --quiet --no-fail-fast --lib --tests
-	@cargo test --quiet --package weir-prune
+	@cargo test --quiet --package weir-prune --package weir-calls
 
 # A stack for tests; and no test that starts threads, or whose figures belong to the page sizes of 64 bits.
 WASM32 := CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-C target-feature=+simd128,+bulk-memory -C link-arg=-zstack-size=16777216" \
@@ -83,6 +86,12 @@ WASM32 := CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-C target-feature=+simd128,+bulk
 
 test-wasm32: setup ## the library's unit tests as wasm32, the module's target: the same bits with sizes of 32 bits (five minutes)
 	@$(WASM32) cargo test --quiet --lib --target wasm32-wasip1 --target-dir target/wasm32-tests -- --skip node::tests::model --skip pages_of_any_moments
+
+# Sizes of 32 bits as in the module, then those of this machine.
+test-miri: setup-miri ## the module's unsafe code (host calls, allocator) under Miri, on a host within the test: memory is taken once, within its bounds, and none leaks (two minutes)
+	@for target in i686-unknown-linux-gnu $$(rustc -vV | sed -n 's/^host: //p'); do \
+	  CARGO_PROFILE_TEST_OPT_LEVEL=0 MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check" \
+	    cargo +nightly miri test --quiet --package weir-calls --target $$target --target-dir target/miri || exit 1; done
 
 test-hub: weir setup-stores ## the hub alone: its parts, a thousand schedules of faults, two hundred of a fleet, the process on loopback, real Valkey and Redis (part of test-rust)
 	@cargo test --quiet --bin weir hub::
@@ -108,7 +117,7 @@ test-pages: wasm weir setup-browser setup-prometheus ## the hub's page and those
 test-release: wasm setup-sbom ## bills of materials, notes, checksums and signature of a release, without its binaries; what the module must not hold
 	@$(PYTHON) -m pytest -q tests/release
 
-test-slow: wasm wasm-chaos weir test-wasm32 ## unit tests as wasm32, memory over ten million distinct keys natively, a hundred thousand schedules of the hub, twenty thousand of a node's VMs and as many of a fleet, the module built twice, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
+test-slow: wasm wasm-chaos weir test-wasm32 test-miri ## unit tests as wasm32, unsafe code under Miri, memory over ten million distinct keys natively, a hundred thousand schedules of the hub, twenty thousand of a node's VMs and as many of a fleet, the module built twice, MILLIONS=2 in a real Envoy (needs wrk), and a soak of 90 s (minutes)
 	@cargo test --quiet --profile native --test bounds -- --ignored --nocapture
 	@cargo test --quiet --profile native --bin weir hub::core::model -- --ignored --nocapture
 	@cargo test --quiet --profile native --lib node::tests::model -- --ignored --nocapture
@@ -214,4 +223,4 @@ release: wasm setup-release ## all of a version in target/release-VERSION: modul
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz setup-sbom setup-deny setup-release wasm module wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-release test-slow soak lint bench instructions bench-micro bench-scale bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci sbom supply-chain reproduce release clean
+.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz setup-sbom setup-deny setup-miri setup-release wasm module wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-miri test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-release test-slow soak lint bench instructions bench-micro bench-scale bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci sbom supply-chain reproduce release clean

@@ -124,6 +124,15 @@ if [ "${1:-}" = deny ]; then
   fi
 fi
 
+# Miri comes with nightly Rust alone, and builds the standard library from its source.
+if [ "${1:-}" = miri ] && ! cargo +nightly miri --version >/dev/null 2>&1; then
+  need="Miri needs a nightly Rust"
+  command -v rustup >/dev/null || fail "$need, and rustup is not installed"
+  echo "setup: adding Miri to the nightly toolchain"
+  rustup toolchain install nightly --profile minimal --component miri --component rust-src >/dev/null 2>&1 \
+    || fail "$need, and rustup could not fetch it with miri and rust-src: is there a network?"
+fi
+
 # Static binaries: Rust's targets bring the C library, what compiles C (ring, zstd) is Debian's. The binary of the other architecture runs
 # in an emulator.
 if [ "${1:-}" = release ]; then

@@ -68,3 +68,24 @@ unsafe fn wipe(at: *mut u8, size: usize) {
 pub fn stack() {
     black_box(&mut [0_u8; DEPTH]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FEW, wipe};
+
+    /// Every size about the words' and about `FEW`, at every alignment.
+    #[test]
+    fn all_bytes_are_wiped_and_none_beside_them() {
+        for size in (0..=17).chain(FEW - 9..=FEW + 9).chain([1000]) {
+            for start in 0..8 {
+                let mut bytes = vec![0xAA_u8; start + size + 8];
+                // SAFETY: `size` bytes from `start` on are of the vector.
+                unsafe { wipe(bytes.as_mut_ptr().add(start), size) };
+                let (before, rest) = bytes.split_at(start);
+                let (wiped, after) = rest.split_at(size);
+                assert!(wiped.iter().all(|b| *b == 0), "{size} from {start}");
+                assert!(before.iter().chain(after).all(|b| *b == 0xAA), "{size} from {start}");
+            }
+        }
+    }
+}
