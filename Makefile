@@ -37,6 +37,9 @@ setup-deny: setup ## cargo-deny, if there is none (builds it: minutes)
 setup-miri: setup ## Miri on a nightly Rust, if it is not there
 	@bash tests/support/setup.sh miri
 
+setup-mutants: setup ## cargo-mutants, if there is none (builds it: minutes)
+	@bash tests/support/setup.sh mutants
+
 setup-release: setup-sbom ## Rust targets and C compilers for static binaries, an emulator for the foreign one, if they are not there
 	@bash tests/support/setup.sh release
 
@@ -134,6 +137,9 @@ test-fuzz: setup-fuzz ## every fuzz target on its corpus and on the same inputs 
 fuzz: setup-fuzz ## the same for ten minutes, going on from what target/fuzz-work keeps; FUZZ_SECONDS=3600, TARGETS="json frames"
 	@$(PYTHON) tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),600) $(TARGETS)
 
+mutants: setup-mutants ## mutation testing: a sample of changes of each area, tested; SAMPLE=100 (0: all), SEED=2, AREAS="rules calls" (hours; part of nothing)
+	@PATH="$(CURDIR)/target/cargo-tools/bin:$$PATH" $(PYTHON) -B tests/support/mutants.py --sample $(or $(SAMPLE),25) --seed $(or $(SEED),1) $(AREAS)
+
 lint: setup ## formatting, clippy for both targets, Python syntax
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --exclude weir-fuzz --all-targets -- -D warnings
@@ -223,4 +229,4 @@ release: wasm setup-release ## all of a version in target/release-VERSION: modul
 clean: ## remove everything built
 	@rm -rf target
 
-.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz setup-sbom setup-deny setup-miri setup-release wasm module wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz test-miri test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-release test-slow soak lint bench instructions bench-micro bench-scale bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci sbom supply-chain reproduce release clean
+.PHONY: help setup setup-stores setup-browser setup-prometheus setup-fuzz setup-sbom setup-deny setup-miri setup-mutants setup-release wasm module wasm-chaos weir demo demo-fleet test test-rust test-fuzz fuzz mutants test-miri test-hub test-hosts test-envoy test-envoy-all test-node test-pages test-release test-slow soak lint bench instructions bench-micro bench-scale bench-node bench-hub bench-detection bench-edges bench-table fit leave-one-out headline ablation envoy-config unicode picture oci sbom supply-chain reproduce release clean

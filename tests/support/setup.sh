@@ -133,6 +133,17 @@ if [ "${1:-}" = miri ] && ! cargo +nightly miri --version >/dev/null 2>&1; then
     || fail "$need, and rustup could not fetch it with miri and rust-src: is there a network?"
 fi
 
+# As long as cargo-deny, for `make mutants` alone.
+if [ "${1:-}" = mutants ]; then
+  mutants=27.1.0
+  if ! PATH="$PWD/target/cargo-tools/bin:$PATH" cargo mutants --version 2>/dev/null | grep -qF " $mutants"; then
+    echo "setup: building cargo-mutants $mutants (minutes, once)"
+    cargo install --quiet cargo-mutants --version "$mutants" --locked --root target/cargo-tools --target-dir target/cargo-tools-build \
+      || fail "cargo could not install cargo-mutants $mutants: is there a network?"
+    rm -rf target/cargo-tools-build
+  fi
+fi
+
 # Static binaries: Rust's targets bring the C library, what compiles C (ring, zstd) is Debian's. The binary of the other architecture runs
 # in an emulator.
 if [ "${1:-}" = release ]; then
