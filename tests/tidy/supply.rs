@@ -108,7 +108,7 @@ fn every_package_comes_from_one_registry_with_its_checksum() {
             }
         }
     }
-    assert_eq!(own, ["weir", "weir-fuzz", "weir-prune"]);
+    assert_eq!(own, ["weir", "weir-calls", "weir-fuzz", "weir-prune"]);
     assert_eq!(sources.len(), 1, "{sources:?}");
     // No file of the repository sends cargo elsewhere.
     let settings = std::fs::read_to_string(root().join(".cargo/config.toml")).unwrap();

@@ -120,6 +120,24 @@ fn only_the_host_folder_knows_the_abi() {
     }
 }
 
+#[test]
+fn what_is_unsafe_runs_under_miri() {
+    let text = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
+    let tests = text("tests/calls/calls.rs") + &text("tests/calls/wiped.rs");
+    let is_unsafe =
+        |f: &PathBuf| ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|w| code(f).contains(w));
+    let found: Vec<_> = files(&root().join("src"), "rs").into_iter().filter(is_unsafe).collect();
+    for f in &found {
+        let name = f.strip_prefix(root()).unwrap().display();
+        assert!(tests.contains(&format!("#[path = \"../../{name}\"]")), "{name} is not in tests/calls");
+    }
+    assert_eq!(found.len(), 2, "{found:?}");
+    for line in code(&found[0]).lines().filter_map(|l| l.strip_prefix("pub fn ")) {
+        let name = line.split('(').next().unwrap();
+        assert!(tests.contains(&format!("calls::{name}(")), "tests/calls makes no call of {name}");
+    }
+}
+
 /// `weir-prune` takes the code that prints values for debugging out of the module.
 #[test]
 fn the_module_prints_nothing_for_debugging() {
