@@ -156,3 +156,107 @@ fn by_default_nobody_is_accused() {
     let first = Facts::first(1_000_000, 1_000_060, 86_400, &weir::engine::rules::Pieces::of(12), 12.0);
     assert_eq!(rule(&odds(&first, &n), 10), Ruling::Allow);
 }
+
+/// Of 12 values that a request of the campaign usually has.
+fn with(pieces: u32) -> Facts {
+    Facts { hits: 1, after: 1, pieces, best: [f32::INFINITY; 3], usual: 12.0, ..Facts::default() }
+}
+
+#[test]
+fn a_tenth_of_the_odds_that_block_is_watched() {
+    for block_odds in [10, 1_000, 5_000] {
+        let need = f64::from(block_odds).ln() as f32;
+        let ruled = |nats: f32| {
+            let mut o = Odds::default();
+            (o.0[0], o.0[11]) = (nats - 1.0, 1.0);
+            rule(&o, block_odds)
+        };
+        let tenth = need - 10f32.ln();
+        assert_eq!([ruled(need + 0.01), ruled(f32::MAX)], [Ruling::Block; 2]);
+        assert_eq!([ruled(need - 0.01), ruled(tenth + 0.01)], [Ruling::Watch; 2]);
+        assert_eq!([ruled(tenth - 0.01), ruled(f32::MIN)], [Ruling::Allow; 2]);
+    }
+}
+
+#[test]
+fn the_less_of_the_template_a_key_shows_the_more_speaks_for_it() {
+    let skeleton = |f: &Facts| factor(&odds(f, &Numbers::default()), "skeleton");
+    let close = |f: &Facts, nats: f32| assert!((skeleton(f) - nats).abs() < 1.0e-3, "{}", skeleton(f));
+    // Half of it is enough; a quarter is one in four, and no more than 30 times is said by it.
+    for (pieces, nats) in [(24, 0.0), (12, 0.0), (6, 0.0), (5, -0.364_643), (3, -1.386_294)] {
+        close(&with(pieces), nats);
+    }
+    close(&Facts { usual: 300.0, ..with(3) }, -3.4);
+    close(&Facts { usual: 0.0, ..with(3) }, 0.0);
+    // One value or two may be met by chance.
+    close(&Facts { usual: 1.0, ..with(2) }, -2.3);
+    close(&Facts { usual: 1.0, ..with(1) }, -4.6);
+}
+
+#[test]
+fn births_and_arrivals_count_from_the_minute_that_is_published() {
+    let n = Numbers {
+        born_from_min: 100,
+        born_to_min: 200,
+        came_to_min: 300,
+        newcomer: -2.0,
+        ..Numbers::default()
+    };
+    let of = |born_min, came_min| odds(&Facts { born_min, came_min, ..with(12) }, &n);
+    for (born_min, nats) in [(0, 0.0), (99, -4.6), (100, 0.0), (200, 0.0), (201, -4.6)] {
+        assert_eq!(factor(&of(born_min, 0), "birth"), nats, "{born_min}");
+    }
+    for (came_min, nats) in [(299, 0.0), (300, 0.0), (301, -2.0)] {
+        assert_eq!(factor(&of(0, came_min), "arrival"), nats, "{came_min}");
+    }
+}
+
+/// The campaign's keys send nothing but the template, never converse or repeat, never sleep, and are not on timers.
+#[test]
+fn each_fact_speaks_for_the_side_that_it_is_usual_of() {
+    let (rare, usual) = (Beta { mean: 0.02, precision: 40.0 }, Beta { mean: 0.6, precision: 40.0 });
+    let n = Numbers {
+        prior: 3.0,
+        young: 1.5,
+        old: -2.5,
+        devoted: Beta { mean: 0.98, precision: 40.0 },
+        honest_devoted: usual,
+        talk: rare,
+        honest_talk: usual,
+        repeats: rare,
+        honest_repeats: usual,
+        sleep: 0.02,
+        honest_sleep: 0.98,
+        regular: -1.25,
+        ..Numbers::default()
+    };
+    let is = |f: Facts, name: &str| factor(&odds(&f, &n), name);
+    let base = Facts { hits: 20, after: 20, recent: 20, further: 19, ticks: 200, ..with(12) };
+    assert_eq!(is(base, "template"), 3.0);
+    assert_eq!(is(Facts { best: [1.0, 1.0, 1.0], ..base }, "template"), 1.0);
+    assert_eq!(
+        [Age::Unknown, Age::Young, Age::Old].map(|age| is(Facts { age, ..base }, "age")),
+        [0.0, 1.5, -2.5]
+    );
+    assert_eq!([false, true].map(|regular| is(Facts { regular, ..base }, "timer")), [0.0, -1.25]);
+    assert_eq!([false, true].map(|struck| is(Facts { struck, ..base }, "blocked before")), [0.0, 2.0]);
+    let sides = [
+        ("other traffic", base, Facts { after: 40, ..base }),
+        ("follow-ups", base, Facts { talk: 20, ..base }),
+        ("repeats", base, Facts { repeats: 12, ..base }),
+        (
+            "sleep",
+            Facts { hours: 0xFF_FFFF, hours_n: 63, ..base },
+            Facts { hours: 0x00_0F00, hours_n: 63, ..base },
+        ),
+    ];
+    for (name, campaign, honest) in sides {
+        let (a, b) = (is(campaign, name), is(honest, name));
+        assert!(a > 0.5 && b < -0.5, "{name}: {a}, {b}");
+    }
+    // A single request tells nothing of its load, its other traffic or its repeats.
+    let first = Facts { recent: 0, ..with(12) };
+    for name in ["load", "other traffic", "repeats"] {
+        assert_eq!(is(first, name), 0.0, "{name}");
+    }
+}
