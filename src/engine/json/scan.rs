@@ -629,6 +629,10 @@ mod tests {
         text: Vec<u8>,
         comma: Vec<bool>,
         odd: Option<Unreadable>,
+        /// It takes strings as they are written.
+        raw: bool,
+        /// It wants no string.
+        deaf: bool,
     }
     impl Build {
         fn sep(&mut self) {
@@ -658,10 +662,26 @@ mod tests {
         fn string(&mut self) -> bool {
             self.sep();
             self.text.clear();
-            true
+            !self.deaf
         }
         fn piece(&mut self, bytes: &[u8]) {
             self.text.extend(bytes);
+        }
+        fn takes_raw(&self) -> bool {
+            self.raw
+        }
+        fn raw(&mut self, bytes: &[u8], escapes: usize) {
+            let (mut rest, mut found) = (bytes, 0);
+            while let [b, after @ ..] = rest {
+                rest = after;
+                if *b == b'\\' {
+                    self.text.push(letter(after[0]).unwrap());
+                    (rest, found) = (&after[1..], found + 1);
+                } else {
+                    self.text.push(*b);
+                }
+            }
+            assert_eq!(found, escapes);
         }
         fn string_end(&mut self) {
             self.out.push_str(&serde_json::to_string(&String::from_utf8_lossy(&self.text)).unwrap());
@@ -676,7 +696,11 @@ mod tests {
     }
 
     fn events(chunks: &[&[u8]]) -> Result<String, Unreadable> {
-        let (mut s, mut b) = (Scanner::default(), Build::default());
+        built(chunks, Build::default())
+    }
+
+    fn built(chunks: &[&[u8]], mut b: Build) -> Result<String, Unreadable> {
+        let mut s = Scanner::default();
         for c in chunks {
             let rest = s.feed(c, &mut b)?;
             if rest.iter().any(|b| !b.is_ascii_whitespace()) {
@@ -717,8 +741,32 @@ mod tests {
         })
     }
 
+    /// A long string as it may be written: runs of more than a block and of more than the buffer, and every escape beside them.
+    fn written() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            3 => "[a-zé💧 ]{0,40}",
+            1 => (0usize..1200).prop_map(|n| "x".repeat(n)),
+            4 => prop::sample::select(vec![r"\n", r#"\""#, r"\\\\", r"\/", r"\t\r\b\f", r"\u00e9", r"\ud83d\ude00", r"\u0000"])
+                .prop_map(String::from),
+        ];
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn long_strings_are_what_serde_json_reads_however_they_are_taken(
+            a in written(), b in written(), cut in prop_oneof![1usize..40, 1usize..3000, Just(usize::MAX)], raw: bool,
+        ) {
+            let text = format!("[\"{a}\",{{\"k\":\"{b}\"}},1]");
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
+            let read = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(built(&chunks, Build { raw, ..Build::default() }), Ok(show(&read)));
+            // Who wants none of them hears where they end.
+            let deaf = Build { raw, deaf: true, ..Build::default() };
+            prop_assert_eq!(built(&chunks, deaf), Ok("[\"\",{\"k\":\"\"),1)".into()));
+        }
+
         #[test]
         fn reads_what_serde_json_reads(v in json(), pretty: bool, cut in 1usize..9) {
             let text = if pretty { serde_json::to_string_pretty(&v) } else { serde_json::to_string(&v) }.unwrap();
