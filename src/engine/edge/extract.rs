@@ -190,3 +190,70 @@ impl Extractor {
         ];
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::engine::config;
+    use crate::engine::edge::identity::Head;
+    use crate::engine::observation::{AGE_UNREAD, ANONYMOUS, CONVERSATION, UNREADABLE};
+    use std::sync::Arc;
+
+    const KEY: (&str, &str) = ("authorization", "Bearer k1");
+
+    /// What is extracted of a request to a chat API.
+    fn extracted(seed: char, headers: &[(&str, &str)], body: &str) -> Extracted {
+        let seed = seed.to_string().repeat(64);
+        let text = format!(r#"{{"seed": "{seed}", "identity": {{"age": {{"header": "x-created"}}}}}}"#);
+        let config = Arc::new(config::parse(&text).unwrap());
+        let headers: Vec<(&[u8], &[u8])> =
+            headers.iter().map(|(k, v)| (k.as_bytes(), v.as_bytes())).collect();
+        let head =
+            Head { method: b"POST", path: b"/v1/chat/completions", headers: &headers, ..Head::default() };
+        let mut session = Engine::new(Arc::clone(&config)).open(Nanos(0), &head);
+        session.push(body.as_bytes(), true);
+        session.finish();
+        let mut out = Extracted::default();
+        Extractor::new(&config.seed).take(Nanos::from_secs(1_800_000_000), &mut session, &mut out);
+        out
+    }
+
+    #[test]
+    fn an_observation_says_what_kind_of_request_it_was() {
+        let one = r#"{"messages":[{"role":"user","content":"one two three four five six"}]}"#;
+        let talk = r#"{"messages":[{"role":"user","content":"one two three four five"},{"role":"assistant","content":"a"},
+            {"role":"user","content":"and six seven eight nine"}]}"#;
+        for (headers, body, flags) in [
+            (&[KEY][..], one, 0),
+            (&[KEY], talk, CONVERSATION),
+            (&[], one, ANONYMOUS),
+            (&[KEY], "no JSON", UNREADABLE),
+            (&[KEY, ("x-created", "1700000000")], one, 0),
+            (&[KEY, ("x-created", "soon")], one, AGE_UNREAD),
+            (&[("x-created", "soon")], "no JSON", ANONYMOUS | UNREADABLE | AGE_UNREAD),
+            (&[("x-created", "soon")], talk, ANONYMOUS | CONVERSATION | AGE_UNREAD),
+        ] {
+            assert_eq!(extracted('1', headers, body).obs.flags, flags, "{headers:?} {body}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_read_is_told_by_how_it_cannot() {
+        let values = |seed, body| extracted(seed, &[KEY], body).values;
+        let (a, b) = (extracted('1', &[KEY], "no JSON"), extracted('1', &[KEY], "none either"));
+        assert_eq!(a.values.len(), UNREAD as usize);
+        assert!(a.values.is_sorted_by(|a, b| a < b));
+        // Of one kind are all bodies, which remain different texts.
+        assert_eq!(a.values, b.values);
+        assert!(a.obs.exact != b.obs.exact && a.obs.exact != 0);
+        assert_eq!(a.obs.anchors.as_slice(), &a.values[..a.obs.anchors.as_slice().len()]);
+        for other in [values('1', r#"{"messages":[{"role":"us"#), values('2', "no JSON")] {
+            assert_eq!(other.len(), UNREAD as usize);
+            assert!(other.iter().all(|v| !a.values.contains(v)), "{other:?}");
+        }
+        // No text at all is no such way.
+        assert!(values('1', r#"{"messages":[]}"#).is_empty());
+    }
+}

@@ -319,6 +319,20 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_message_within_it_is_told() {
+        let with = |after: &[u8], fin_with: bool| {
+            let (first, second) = if fin_with { (&[][..], after) } else { (after, &[][..]) };
+            let start = frame(1, false, &[&event("read")[..], first].concat(), [5; 4], false);
+            texts(&[start, frame(0, true, second, [6; 4], false)].concat(), 50)
+        };
+        for fin_with in [false, true] {
+            assert_eq!(with(b" \r\n\t", fin_with), ["read"]);
+            assert_eq!(with(b" x", fin_with), ["!trailing"]);
+            assert_eq!(with(&event("hidden"), fin_with), ["!trailing"]);
+        }
+    }
+
+    #[test]
     fn a_message_holds_bounded_memory() {
         let mut f = frames();
         let text = "word ".repeat(600_000);
