@@ -70,6 +70,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_what_differs_from_a_keys_last_action_is_told() {
+        let mut last = LastActions::default();
+        for key in [0, 1, 7, u64::MAX] {
+            assert!(!last.changed(key, Action::Allow), "a key that nobody has seen is allowed");
+            for action in [Action::Tag, Action::Throttle, Action::Block, Action::Tag, Action::Allow] {
+                assert!(last.changed(key, action), "{key}: {action:?}");
+                assert!(!last.changed(key, action), "{key}: {action:?} again");
+            }
+        }
+        // A key in the cell of another one is as one that nobody has seen.
+        let cell = |key: u64| hash::mix(key) & 4_095;
+        let other = (1..).find(|k| cell(*k) == cell(0)).unwrap_or_default();
+        assert!(last.changed(0, Action::Block) && !last.changed(other, Action::Allow));
+        assert!(last.changed(0, Action::Block) && last.changed(other, Action::Block));
+    }
+
+    #[test]
     fn a_flood_of_requests_is_no_flood_of_lines() {
         let at = |ms: u64| Nanos(1_000_000_000_000_000_000 + ms * 1_000_000);
         let mut lines = Lines::default();
