@@ -433,3 +433,8 @@ impl Edge {
         self.verdicts.forget_hub();
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+#[path = "edge_tests.rs"]
+mod tests;
