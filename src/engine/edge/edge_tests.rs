@@ -51,3 +51,23 @@ fn what_was_decided_elsewhere_is_told_once_and_only_if_it_teaches() {
     }
     assert_eq!((e.waiting(), told(&mut e)), (0, vec![]));
 }
+
+/// Alone, before any word of the ledger.
+#[test]
+fn an_edge_holds_each_of_several_limits() {
+    let limits = |few: usize| {
+        let limit = |at: usize| match at == few {
+            true => r#"{"name": "few", "requests": 3, "per": "1h"}"#.to_string(),
+            false => format!(r#"{{"name": "many{at}", "requests": 1000, "per": "1m"}}"#),
+        };
+        (0..4).map(limit).collect::<Vec<_>>().join(", ")
+    };
+    for few in 0..4 {
+        let seed = "1".repeat(64);
+        let rest = format!(r#""mode": "enforce", "seed": "{seed}", "limits": [{}]"#, limits(few));
+        let mut e = edge(&rest);
+        let now = Nanos::from_secs(1_800_000_000);
+        let actions = [1, 2, 3, 4].map(|_| e.judge(now, &mut request(7)).verdict.action);
+        assert_eq!(actions, [Action::Allow, Action::Allow, Action::Allow, Action::Throttle], "limit {few}");
+    }
+}
