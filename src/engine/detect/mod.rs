@@ -221,7 +221,8 @@ mod tests {
     use crate::engine::tables::large_samples::KEYS;
 
     /// A large sample of 200 young keys that send every hour at random for so many hours, never the same, never following up.
-    fn queue(hours: u32, seed: u64) -> (Group, BottomK<Sample, KEYS>, u16) {
+    /// All were made two days before they came, and some up to `spread` ticks earlier.
+    fn queue(hours: u32, seed: u64, spread: u64) -> (Group, BottomK<Sample, KEYS>, u16) {
         let (mut g, mut large_sample) = (Group { tag: 7, ..Group::default() }, BottomK::default());
         let start = 1_780_000_000u32;
         g.created_s = start;
@@ -249,7 +250,7 @@ mod tests {
                     young: true,
                     key_openings: n,
                     key_first: *key_first.get_or_insert(tick),
-                    age: 288,
+                    age: 288 + (key % spread) as u16,
                     gap,
                     phase,
                     phase_n: n.min(63) as u8,
@@ -270,13 +271,32 @@ mod tests {
     fn a_queue_never_looks_honest_again() {
         for seed in 1..=6 {
             let nats = [12, 24, 36, 48, 72].map(|hours| {
-                let (g, large_sample, tick) = queue(hours, seed);
+                let (g, large_sample, tick) = queue(hours, seed, 1);
                 let f = judge(&g, &large_sample, &Homes::default(), tick, &Campaign::default());
                 assert!(f.ready);
                 f.nats as i32
             });
             println!("seed {seed}: {nats:?}");
             assert!(nats.iter().all(|n| *n >= 20), "seed {seed}: {nats:?}");
+        }
+    }
+    #[test]
+    fn the_numbers_of_a_campaign_are_those_of_its_keys() {
+        let start_min = 1_780_000_000 / 60;
+        let first_born = |spread: u32| start_min - 2_880 - spread * 10;
+        // Births are told with a quarter of their range to spare, and six hours at least.
+        for (spread, slack) in [(1u32, 360u32), (40, 360), (192, 460)] {
+            let (g, large_sample, tick) = queue(48, 3, u64::from(spread));
+            let n = judge(&g, &large_sample, &Homes::default(), tick, &Campaign::default()).numbers;
+            let (from, to) = (n.born_from_min, n.born_to_min);
+            let about = |a: u32, b: u32| a.abs_diff(b) <= 100 + spread / 2;
+            assert!(about(from, first_born(spread) - slack), "{spread}: {from}");
+            assert!(about(to, start_min - 2_880 + slack), "{spread}: {to}");
+            // Newcomers are who came within the time that an evaluation waits for.
+            assert_eq!(n.came_to_min, g.last_s / 60 - u32::from(PATIENCE) * 10);
+            assert_eq!(n.newcomer, 0.0, "nobody has begun to use it");
+            assert!(n.prior > 3.0 && n.young >= 0.0 && n.old < 0.0, "{n:?}");
+            assert!(n.talk.mean < 0.05 && n.devoted.mean > 0.9 && n.sleep < 0.1);
         }
     }
 }

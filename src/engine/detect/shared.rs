@@ -90,6 +90,17 @@ fn below(c: f64, x: f64) -> f64 {
 mod tests {
     use super::*;
 
+    /// They are half of the late ones then.
+    #[test]
+    fn what_a_newcomer_is_worth_is_bounded_by_the_honest_share() {
+        for honest in [0.001, 0.1, 0.5] {
+            let late = Seen { signs: 190, requests: 200 };
+            let nats = newcomer(0.2, honest, late, Seen { signs: 0, requests: 8_000 });
+            let all = ln(honest / (honest + 0.5));
+            assert!((nats - all).abs() < 1.0e-9, "{honest}: {nats}, {all}");
+        }
+    }
+
     #[test]
     fn signs_among_the_latest_requests_tell_of_people_who_begin() {
         let nats = |signs, before| {
