@@ -118,3 +118,27 @@ fn same_minute(keys: &Keys<'_>, weights: &Weights) -> f64 {
     let expected = (0.75 * n).max(chance + 1.0);
     repeats * math::ln(expected / (chance + 1.0)) - (expected - chance - 1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_of_one_period_are_counted_and_most_of_them_are_one_fleets() {
+        for (codes, share) in [
+            (&[200; 9][..], 1.0),
+            (&[60, 90, 120, 200], 0.25),
+            (&[60, 60, 60, 120, 120, 200], 0.5),
+            // Codes are of one period up to `ALIKE_CODES`, of short gaps up to the next code.
+            (&[60, 65, 90, 120], 0.5),
+            (&[60, 66, 90, 120], 0.25),
+            (&[10, 11, 90, 120], 0.5),
+            (&[10, 12, 90, 120], 0.25),
+        ] {
+            let found = one_period(codes);
+            assert!(found == if share > ONE_FLEET { 1.0 } else { share }, "{codes:?}: {found}");
+        }
+        let most: Vec<u8> = (0..100).map(|i| if i < 95 { 60 } else { 90 }).collect();
+        assert!(one_period(&most) == 1.0);
+    }
+}

@@ -287,7 +287,9 @@ mod tests {
         // Births are told with a quarter of their range to spare, and six hours at least.
         for (spread, slack) in [(1u32, 360u32), (40, 360), (192, 460)] {
             let (g, large_sample, tick) = queue(48, 3, u64::from(spread));
-            let n = judge(&g, &large_sample, &Homes::default(), tick, &Campaign::default()).numbers;
+            let f = judge(&g, &large_sample, &Homes::default(), tick, &Campaign::default());
+            let n = f.numbers;
+            assert!(f.behind.get(f.best) == Some(&0.0) && f.behind.iter().all(|nats| *nats <= 0.0));
             let (from, to) = (n.born_from_min, n.born_to_min);
             let about = |a: u32, b: u32| a.abs_diff(b) <= 100 + spread / 2;
             assert!(about(from, first_born(spread) - slack), "{spread}: {from}");
