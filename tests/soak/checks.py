@@ -111,10 +111,10 @@ def memory(rows, seconds):
         if len(warm) < 5:
             continue
         n = max(1, len(warm) // 5)
-        first, last = middle(warm[:n]), middle(warm[-n:])
-        percent = 100 * (last - first) / first
-        out.append((f"RSS of {name}, MiB: start; warm; end; most; change", f"{samples[0][1] / 1024:.1f}; {first / 1024:.1f}; {last / 1024:.1f}; "
-                    f"{max(kib for _, kib in samples) / 1024:.1f}; {percent:+.1f} %"))
+        fifths = [middle(warm[i * n:(i + 1) * n]) for i in range(5)]
+        percent = 100 * (fifths[-1] - fifths[0]) / fifths[0]
+        out.append((f"RSS of {name}, MiB: start; each fifth after the warm-up; most; change", f"{samples[0][1] / 1024:.1f}; "
+                    f"{' '.join(f'{kib / 1024:.1f}' for kib in fifths)}; {max(kib for _, kib in samples) / 1024:.1f}; {percent:+.1f} %"))
         # Hubs and the store are killed: what they take begins anew.
         if name.startswith("Envoy") and seconds >= 2 * WARM_S and percent > RSS_PERCENT:
             bad.append(f"the RSS of {name} grew by {percent:.1f} %")
