@@ -3,6 +3,7 @@ the store stop or are killed, configurations and modules are pushed and clocks s
 hold did not. SOAK_SECONDS=1800 by default, SEED by the clock: it is printed, and the schedule of faults is drawn from it.
 """
 import os
+import random
 import sys
 import threading
 import time
@@ -14,8 +15,10 @@ import checks  # noqa: E402
 import clients  # noqa: E402
 import fleet  # noqa: E402
 from faults import Faults, schedule  # noqa: E402
-from place import PROXIES, Place, Watch, config, wake  # noqa: E402
+from harness import Connection  # noqa: E402
+from place import PROXIES, SCALE, Place, Watch, config, wake  # noqa: E402
 from planted import Plants  # noqa: E402
+from traffic import model_now, words  # noqa: E402
 
 
 def say(*words):
@@ -26,6 +29,27 @@ def classes(place, told, seed, plants, denied):
     common = (place, told, seed)
     return [clients.Honest(*common, plants=plants), clients.Campaign(*common, plants=plants),
             clients.Abusive(*common, plants=plants, denied=denied), clients.Malformed(*common, plants=plants)]
+
+
+# More keys than a ledger holds.
+FILL = 36_000
+
+
+def fill(place):
+    """As many keys as a ledger holds, with words of their own, at each proxy: tables are full before memory is looked at."""
+    def some(e, n, of):
+        rng, connection = random.Random(n), Connection(e.port)
+        created = str(model_now(SCALE) - 300 * 86400)
+        for i in range(n, FILL, of):
+            connection.post(body={"model": "m", "messages": [{"role": "user", "content": words(rng, 12)}]},
+                            headers=[("authorization", f"Bearer fill-{i}"), ("x-created", created)])
+        connection.close()
+
+    threads = [threading.Thread(target=some, args=(e, n, 3)) for e in place.proxies for n in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
 
 
 def watch(place, told, faults, begun, seconds, stopped):
@@ -115,6 +139,9 @@ def main():
     say(f"soak: SEED={seed} SOAK_SECONDS={seconds}, {len(plan)} faults")
     place = Place(config(denied), seed)
     try:
+        if seconds >= 2 * checks.WARM_S:
+            fill(place)
+            say(f"tables are full: {FILL} keys at each proxy")
         told, faults, load, watched, took = run(place, plan, seed, seconds, plants, denied)
         rows, bad = verdict(place, told, faults, load, watched, took, plants)
         table(told, faults, rows, bad, took)

@@ -9,7 +9,7 @@ use super::coming::{MOST, Weights, together};
 use crate::engine::beta_binomial::Share;
 use std::cell::RefCell;
 
-/// Laws whose likelihoods are kept: more than any evaluation asks for (16: 14 of a template's share, at most 14 of follow-ups).
+/// Laws whose likelihoods stay at hand. No evaluation asks for as many: 14 of a template's share, 14 of follow-ups.
 const LAWS: usize = 16;
 
 /// ln P of each distinct count under the laws that were asked for, 32 KiB.
