@@ -160,7 +160,7 @@ bench-micro: setup ## the engine's parts alone, natively and as wasm under wasmt
 	@echo "native" && target/native/examples/micro $(if $(QUICK),--quick)
 	@echo "wasm (wasmtime)" && $(PYTHON) tests/bench/wasm.py target/wasm32-wasip1/release/examples/micro.wasm $(if $(QUICK),--quick)
 
-bench-scale: setup ## a ledger's cost by keys and requests/s, native: a table, and tests/bench/scale.svg (five minutes)
+bench-scale: setup ## a ledger's cost by keys and requests/s, native: a table, and tests/bench/scale.svg (three minutes)
 	@cargo build --quiet --profile native --example scale
 	@target/native/examples/scale $(if $(QUICK),--quick) | python3 -B tests/bench/scale.py $(if $(QUICK),target,tests/bench)/scale.svg
 

@@ -121,7 +121,6 @@ fn main() {
                     if now < due && !full {
                         continue;
                     }
-                    bytes.clear();
                     batch.drain(check, &mut bytes);
                     let began = Instant::now();
                     applied += u64::from(ledger.observe(&bytes, |_, _| {}).unwrap());

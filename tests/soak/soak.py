@@ -39,7 +39,7 @@ def fill(place):
     """As many keys as a ledger holds, with words of their own, at each proxy: tables are full before memory is looked at."""
     def some(e, n, of):
         rng, connection = random.Random(n), Connection(e.port)
-        created = str(model_now(SCALE) - 300 * 86400)
+        created = str(model_now(SCALE) - 300 * clients.DAY_S)
         for i in range(n, FILL, of):
             connection.post(body={"model": "m", "messages": [{"role": "user", "content": words(rng, 12)}]},
                             headers=[("authorization", f"Bearer fill-{i}"), ("x-created", created)])

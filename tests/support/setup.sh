@@ -113,16 +113,21 @@ if [ "${1:-}" = sbom ] || [ "${1:-}" = release ]; then
   fi
 fi
 
-# cargo-deny is minutes of compiling: for `make supply-chain` alone.
-if [ "${1:-}" = deny ]; then
-  deny=0.20.2
-  if ! PATH="$PWD/target/cargo-tools/bin:$PATH" cargo deny --version 2>/dev/null | grep -qF " $deny"; then
-    echo "setup: building cargo-deny $deny (minutes, once)"
-    cargo install --quiet cargo-deny --version "$deny" --locked --root target/cargo-tools --target-dir target/cargo-tools-build \
-      || fail "cargo could not install cargo-deny $deny: is there a network?"
+# Builds a subcommand of cargo, `cargo_tool NAME VERSION`, unless that version is there: minutes of compiling.
+cargo_tool() {
+  if ! PATH="$PWD/target/cargo-tools/bin:$PATH" cargo "$1" --version 2>/dev/null | grep -qF " $2"; then
+    echo "setup: building cargo-$1 $2 (minutes, once)"
+    cargo install --quiet "cargo-$1" --version "$2" --locked --root target/cargo-tools --target-dir target/cargo-tools-build \
+      || fail "cargo could not install cargo-$1 $2: is there a network?"
     rm -rf target/cargo-tools-build
   fi
-fi
+}
+
+# For `make supply-chain` alone, and for `make mutants` alone.
+case "${1:-}" in
+  deny) cargo_tool deny 0.20.2 ;;
+  mutants) cargo_tool mutants 27.1.0 ;;
+esac
 
 # Miri comes with nightly Rust alone, and builds the standard library from its source.
 if [ "${1:-}" = miri ] && ! cargo +nightly miri --version >/dev/null 2>&1; then
@@ -131,17 +136,6 @@ if [ "${1:-}" = miri ] && ! cargo +nightly miri --version >/dev/null 2>&1; then
   echo "setup: adding Miri to the nightly toolchain"
   rustup toolchain install nightly --profile minimal --component miri --component rust-src >/dev/null 2>&1 \
     || fail "$need, and rustup could not fetch it with miri and rust-src: is there a network?"
-fi
-
-# As long as cargo-deny, for `make mutants` alone.
-if [ "${1:-}" = mutants ]; then
-  mutants=27.1.0
-  if ! PATH="$PWD/target/cargo-tools/bin:$PATH" cargo mutants --version 2>/dev/null | grep -qF " $mutants"; then
-    echo "setup: building cargo-mutants $mutants (minutes, once)"
-    cargo install --quiet cargo-mutants --version "$mutants" --locked --root target/cargo-tools --target-dir target/cargo-tools-build \
-      || fail "cargo could not install cargo-mutants $mutants: is there a network?"
-    rm -rf target/cargo-tools-build
-  fi
 fi
 
 # Static binaries: Rust's targets bring the C library, what compiles C (ring, zstd) is Debian's. The binary of the other architecture runs

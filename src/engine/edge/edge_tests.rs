@@ -1,3 +1,5 @@
+//! What an edge tells the ledger by lists, limits and decisions that were made elsewhere.
+
 use super::*;
 use crate::engine::config;
 use crate::engine::observation::{ALLOWED, CONVERSATION, REFUSED, SERVED, decode};

@@ -17,7 +17,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 /// An identity for comparison: a hash of its name, 0 for all who share a token.
 pub type Who = [u8; 16];
 
-/// Largest number of tokens: that of nodes.
+/// Largest number of tokens, one for each node.
 pub const TOKENS: usize = 4_096;
 /// Shortest token of a node, characters.
 pub const TOKEN_CHARS: usize = 16;

@@ -5,7 +5,7 @@
 //! replaces the one that has been silent longest, unless that was heard of within the hour: then the new one
 //! is refused.
 
-use super::identity::{Identity, TOKENS, Who};
+use super::identity::{Identity, Who};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use weir::engine::units::Nanos;
@@ -19,10 +19,8 @@ pub const PEOPLE: NodeId = [0xff; 16];
 /// The same: the identity of a node id follows.
 pub const NAMED: NodeId = [0xfe; 16];
 
-/// Largest number of nodes.
-pub const NODES: usize = 4_096;
-// Each may have a token of its own.
-const _: () = assert!(NODES == TOKENS);
+/// Largest number of nodes: each may have a token of its own.
+pub const NODES: usize = super::identity::TOKENS;
 /// Time of silence after which a node may be replaced.
 pub const SILENT: Nanos = Nanos::from_secs(3_600);
 /// Identities heard of within this time count for the quorum.

@@ -2,36 +2,27 @@
 
 /// Why a store did not keep something. Told as its message, without its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub enum StoreError {
     /// It has no room.
-    #[error("{0}")]
     Full(String),
     /// It is a replica, which takes no writes.
-    #[error("{0}")]
     ReadOnly(String),
     /// The password is wrong, or the user lacks a right.
-    #[error("{0}")]
     Auth(String),
     /// One of the hub's keys holds something else.
-    #[error("{0}")]
     Type(String),
     /// It did not answer in time.
-    #[error("{0}")]
     Slow(String),
     /// It cannot be reached, or is not ready.
-    #[error("{0}")]
     Down(String),
     /// Its certificate is not accepted, or it does not accept the hub's.
-    #[error("{0}")]
     Tls(String),
     /// It has lost groups that it had kept.
-    #[error("{0}")]
     Lost(String),
     /// Another hub is active.
-    #[error("{0}")]
     Standby(String),
     /// Any other error.
-    #[error("{0}")]
     Failed(String),
 }
 
